@@ -1,0 +1,177 @@
+"""Builds the training data: text in, packed sequences and masked copies out.
+
+    python -m data.build --gin_file gin/data_demo.gin --wiki 'dumps/*.bz2' --books 'books/*.txt' \
+        --vocab_file vocab.txt --output_dir build
+
+Arguments this program does not know are Beam options, e.g. --direct_num_workers=4
+--direct_running_mode=multi_processing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from data import schema
+from data.config import BuildConfig
+from data.documents import InputFile, find_inputs
+from data.errors import UserError, run_main
+from data.files import write_atomically
+from data.manifest import Manifest
+from data.vocab import Vocab
+
+# The class by its full name: Beam's "DirectRunner" is a switch between two engines.
+DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+_AMBIGUOUS_RUNNERS = ("DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner")
+
+
+def build(
+    *,
+    config: BuildConfig,
+    vocab: Vocab,
+    inputs: Sequence[InputFile],
+    output_dir: str,
+    beam_args: Sequence[str] = (),
+) -> Manifest:
+    """Runs the build, or returns the manifest of the same build if it is there already.
+
+    Args:
+      config: what to build.
+      vocab: its pieces give the token ids.
+      inputs: the files to read.
+      output_dir: where the build goes.
+      beam_args: options for Beam; the runner defaults to FnApiRunner.
+
+    Raises:
+      UserError: output_dir holds another build, an input is damaged, or the result would be unsound.
+    """
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from data.pipeline import BuildCorpus, BuildPlan, describe_inputs
+
+    if Path(output_dir, schema.MANIFEST_FILE).exists():
+        manifest = Manifest.load(output_dir)
+        manifest.check_same_build(
+            output_dir, config=config, vocab=vocab, inputs=describe_inputs(inputs)
+        )
+        print(f"data: {output_dir} is built already")
+        return manifest
+    write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
+    plan = BuildPlan(config=config, vocab=vocab, output_dir=output_dir, inputs=tuple(inputs))
+    options = PipelineOptions(list(beam_args), runner=_checked_runner(beam_args))
+    try:
+        with _ProgressBar(plan.config, output_dir), beam.Pipeline(options=options) as pipeline:
+            pipeline | "BuildCorpus" >> BuildCorpus(plan)
+    except Exception as error:
+        # Workers send exceptions as text; dig out the ones that are meant for the user.
+        found = re.findall(r"\bUserError: (.*?)(?: \[while running .*)?$", str(error), re.M)
+        if found and not isinstance(error, UserError):
+            raise UserError(found[-1]) from error
+        raise
+    return Manifest.load(output_dir)
+
+
+def _checked_runner(beam_args: Sequence[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--runner", default=DEFAULT_RUNNER)
+    runner = parser.parse_known_args(list(beam_args))[0].runner
+    if runner.rpartition(".")[2] in _AMBIGUOUS_RUNNERS:
+        raise UserError(
+            f"--runner={runner} is a switch between engines; leave it out for {DEFAULT_RUNNER}, or"
+            " name a runner"
+        )
+    if "dask" in runner.lower():
+        raise UserError(
+            f"--runner={runner} loses elements silently (finish_bundle output, all but the last"
+            " branch); use FnApiRunner, Dataflow or Flink"
+        )
+    return runner
+
+
+class _ProgressBar:
+    """Counts the shard files of a build as they appear in the output directory."""
+
+    def __init__(self, config: BuildConfig, output_dir: str):
+        self._pattern = re.compile(r"(packed|masked)/.*/shard-\d+\.\w+$")
+        self._root = Path(output_dir)
+        # As if every shard got a document; a shard without one has no file.
+        self._total = config.num_shards * (1 + config.copies)
+        self._total += config.num_eval_shards * (1 + min(1, config.copies))
+        self._done = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused):
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self):
+        from tqdm import tqdm
+
+        with tqdm(total=self._total, desc="building", unit="file", disable=None) as bar:
+            while not self._done.wait(0.5):
+                bar.update(self._count() - bar.n)
+            bar.update(self._count() - bar.n)
+
+    def _count(self) -> int:
+        files = (p.relative_to(self._root).as_posix() for p in self._root.glob("*/**/shard-*"))
+        return sum(self._pattern.match(file) is not None for file in files)
+
+
+def summary(manifest: Manifest) -> str:
+    """One line on what a build holds."""
+    parts = []
+    for split in schema.SPLITS:
+        shards = manifest.split(split)
+        documents = sum(sum(shard.documents.values()) for shard in shards)
+        tokens = sum(shard.tokens for shard in shards)
+        parts.append(
+            f"{split}: {documents:,} documents, {tokens:,} tokens,"
+            f" {manifest.num_sequences(split):,} sequences"
+        )
+    copies = f"{manifest.config.copies} masked copies"
+    return f"{'; '.join(parts)}; {copies}; {manifest.rejected} documents refused"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and builds."""
+    from absl import logging
+
+    from pretrain.config import add_gin_flags, load_config
+
+    logging.set_verbosity(logging.WARNING)
+    parser = argparse.ArgumentParser(
+        prog="python -m data.build", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add_gin_flags(parser)
+    parser.add_argument("--wiki", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--books", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--vocab_file", required=True)
+    parser.add_argument("--output_dir", required=True)
+    args, beam_args = parser.parse_known_args(argv)
+    if not args.wiki and not args.books:
+        raise UserError("there is nothing to build from: give --wiki GLOB, --books GLOB or both")
+
+    (config,) = load_config(args.gin_file, args.gin_param, BuildConfig)
+    inputs = [file for glob in args.wiki for file in find_inputs("wiki", glob)]
+    inputs += [file for glob in args.books for file in find_inputs("books", glob)]
+    manifest = build(
+        config=config,
+        vocab=Vocab.load(args.vocab_file),
+        inputs=inputs,
+        output_dir=args.output_dir,
+        beam_args=beam_args,
+    )
+    print(f"data: {summary(manifest)}")
+    print(f"data: in {args.output_dir}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,100 @@
+"""Settings of the data build and of the reader. Bound by gin in pretrain/config.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data.errors import UserError
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildConfig:
+    """What `data.build` makes of the text. Everything here is recorded in the manifest.
+
+    Attributes:
+      copies: differently masked copies of every training sequence written to TFRecords; 0 writes
+        none, then training needs InputConfig.masks = "online".
+      num_shards: shards of the training split. Documents are packed within their shard.
+      num_eval_shards: shards of the held-out split.
+      max_seq_length: tokens in a sequence, [CLS] and [SEP] included.
+      max_predictions: most masked positions in a sequence.
+      masked_lm_rate: share of a sequence's tokens that is predicted.
+      mask_token_rate: share of the predicted positions that show [MASK].
+      random_token_rate: share that shows a random piece; the rest shows the piece itself.
+      eval_fraction: share of the documents held out, chosen by a hash of their id.
+      max_reject_fraction: the build stops if more than this share of the documents is refused.
+      lower_case: lower-case text and strip accents before splitting it into pieces.
+      seed: of the masks.
+    """
+
+    copies: int = 100
+    num_shards: int = 64
+    num_eval_shards: int = 1
+    max_seq_length: int = 512
+    max_predictions: int = 76
+    masked_lm_rate: float = 0.15
+    mask_token_rate: float = 0.8
+    random_token_rate: float = 0.1
+    eval_fraction: float = 0.01
+    max_reject_fraction: float = 0.01
+    lower_case: bool = True
+    seed: int = 12345
+
+    def __post_init__(self):
+        name = type(self).__name__
+        for field in ("num_shards", "num_eval_shards", "max_predictions"):
+            value = getattr(self, field)
+            _require(value >= 1, f"{name}.{field}={value}: must be at least 1")
+        _require(
+            self.max_seq_length >= 8,
+            f"{name}.max_seq_length={self.max_seq_length}: must be at least 8",
+        )
+        _require(
+            0 <= self.copies <= 1000, f"{name}.copies={self.copies}: must lie between 0 and 1000"
+        )
+        _require(
+            self.max_predictions <= self.max_seq_length - 2,
+            f"{name}.max_predictions={self.max_predictions} does not fit into"
+            f" {name}.max_seq_length={self.max_seq_length} with [CLS] and [SEP]",
+        )
+        for field in (
+            "masked_lm_rate",
+            "mask_token_rate",
+            "random_token_rate",
+            "eval_fraction",
+            "max_reject_fraction",
+        ):
+            value = getattr(self, field)
+            _require(0 <= value <= 1, f"{name}.{field}={value}: must lie between 0 and 1")
+        _require(
+            self.mask_token_rate + self.random_token_rate <= 1,
+            f"{name}.mask_token_rate={self.mask_token_rate} and"
+            f" {name}.random_token_rate={self.random_token_rate} together exceed 1",
+        )
+        _require(0 <= self.seed < 2**63, f"{name}.seed={self.seed}: must lie in [0, 2**63)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """How training reads a build.
+
+    Attributes:
+      masks: "materialised" reads the masked TFRecords, "online" masks the packed sequences while
+        reading. Both give the same examples.
+      prefetch: batches made ahead of the device; -1 lets tf.data choose.
+    """
+
+    masks: str = "materialised"
+    prefetch: int = -1
+
+    def __post_init__(self):
+        _require(
+            self.masks in ("materialised", "online"),
+            f"InputConfig.masks={self.masks!r}: must be 'materialised' or 'online'",
+        )
+        _require(self.prefetch >= -1, f"InputConfig.prefetch={self.prefetch}: must be -1 or more")

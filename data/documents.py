@@ -1,0 +1,100 @@
+"""What a source yields: documents, or rejects. Also opening input files by their suffix."""
+
+from __future__ import annotations
+
+import bz2
+import dataclasses
+import glob
+import gzip
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from data.errors import UserError
+
+# Control, format and private-use characters; new line and tab are turned into white space instead.
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Document:
+    """Clean text of one article or book.
+
+    Attributes:
+      id: unique name made of content, not of place: "wiki/12", "books/hamlet.txt".
+      paragraphs: text without line breaks, in reading order.
+    """
+
+    id: str
+    paragraphs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reject:
+    """An input that was refused: where it was, and why."""
+
+    source: str
+    offset: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """One file to read: `kind` is "wiki" or "books", `name` its path below the glob's fixed part."""
+
+    kind: str
+    path: str
+    name: str
+    num_bytes: int
+
+
+def find_inputs(kind: str, pattern: str) -> list[InputFile]:
+    """Files that match a glob, sorted by name.
+
+    Raises:
+      UserError: nothing matched, or the pattern names a directory.
+    """
+    paths = sorted(p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p))
+    if not paths:
+        hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
+        raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
+    fixed = re.split(r"[*?\[]", pattern)[0]
+    root = fixed if fixed != pattern and os.path.isdir(fixed) else os.path.dirname(fixed)
+    return [
+        InputFile(
+            kind=kind,
+            path=path,
+            name=Path(os.path.relpath(path, root or ".")).as_posix(),
+            num_bytes=os.path.getsize(path),
+        )
+        for path in paths
+    ]
+
+
+def open_compressed(path: str) -> BinaryIO:
+    """Opens a plain, .bz2 or .gz file for reading bytes as a stream."""
+    if path.endswith(".bz2"):
+        return bz2.open(path, "rb")
+    if path.endswith(".gz"):
+        return gzip.open(path, "rb")
+    return open(path, "rb")
+
+
+def normalise(text: str) -> str:
+    """NFC, no invisible characters, every run of white space one blank."""
+    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+def join_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Rejoins hard-wrapped lines: paragraphs are what blank lines separate."""
+    paragraph: list[str] = []
+    for line in [*lines, ""]:
+        if line.strip():
+            paragraph.append(line)
+        elif paragraph:
+            if text := normalise(" ".join(paragraph)):
+                yield text
+            paragraph = []

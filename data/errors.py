@@ -1,0 +1,29 @@
+"""Errors for people: one clear line with the way out, no stack trace.
+
+Standard library only. `UserError` is for what a user can mend (a setting, a path, a file);
+anything else is a defect of ours and keeps its stack trace.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+
+class UserError(ValueError):
+    """Something the user asked for cannot be done; the message names it and says what to do."""
+
+
+def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
+    """Runs a command: a `UserError` becomes one line and exit code 2, Ctrl-C exit code 130."""
+    # TensorFlow's C++ start-up messages bury our own lines; a user who wants them sets the variable.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        main(sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,41 @@
+"""The integer hashes that masks, order and sharding are made of: no floats, no library RNG."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix64(x: np.ndarray | np.uint64) -> np.ndarray:
+    """The SplitMix64 output function: a bijection of uint64 whose output bits look random.
+
+    Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014,
+    with the constants of Vigna's public-domain splitmix64.c.
+
+    Args:
+      x: uint64, any shape.
+
+    Returns:
+      uint64, same shape. All arithmetic is modulo 2**64.
+    """
+    with np.errstate(over="ignore"):  # numpy warns of wrap-around on scalars only
+        x = x + _GOLDEN_GAMMA
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def derive_key(*parts: int | np.ndarray) -> np.ndarray:
+    """Chains integers (or uint64 arrays, broadcast) into one 64-bit key; order matters."""
+    key = np.uint64(0)
+    for part in parts:
+        key = mix64(key ^ np.asarray(part).astype(np.uint64))
+    return key
+
+
+def document_hash(document_id: str) -> int:
+    """64-bit hash of a document's id: decides its split, its shard and its place in the shard."""
+    return int.from_bytes(hashlib.blake2b(document_id.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,223 @@
+"""From a build to batches: any step of training can be read directly.
+
+Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from data import schema
+from data.config import InputConfig
+from data.errors import UserError
+from data.manifest import Manifest
+from data.masking import MaskingRule, mask_sequences
+from data.order import batch_positions, sequence_at
+from data.records import RecordFile, parse_specs
+from data.vocab import Vocab
+
+
+class SplitReader:
+    """Masked examples of one split by (sequence, copy), from either form of storage.
+
+    Files are memory-mapped: only what a batch shows is read.
+    """
+
+    def __init__(self, directory: str | os.PathLike, manifest: Manifest, split: str, masks: str):
+        """Opens the shards of a split.
+
+        Args:
+          directory: the build directory.
+          manifest: its manifest.
+          split: "train" or "eval".
+          masks: "materialised" or "online".
+
+        Raises:
+          UserError: the split is empty, or the masked copies were not built.
+        """
+        self._directory = Path(directory)
+        self._shards = manifest.split(split)
+        self.num_sequences = manifest.num_sequences(split)
+        self._first_row = np.cumsum([0] + [shard.packed.records for shard in self._shards])
+        self._config = manifest.config
+        self._vocab = Vocab.load(self._directory / schema.VOCAB_FILE)
+        self._rule = MaskingRule.create(manifest.config, self._vocab)
+        self._online = masks == "online"
+        self._files: dict[tuple[int, int], RecordFile] = {}
+        if not self.num_sequences:
+            raise UserError(
+                f"{directory} has no {split} sequences; build it with a larger"
+                " BuildConfig.eval_fraction, or with more text"
+            )
+        if self._vocab.sha256 != manifest.vocab_sha256:
+            raise UserError(
+                f"{self._directory / schema.VOCAB_FILE} is not the vocabulary of this build: its"
+                f" sha256 is {self._vocab.sha256[:8]}, the manifest says"
+                f" {manifest.vocab_sha256[:8]}"
+            )
+        self._copies = len(self._shards[0].masked)
+        if not self._online and not self._copies:
+            raise UserError(
+                f"{directory} has no masked copies (BuildConfig.copies=0); set"
+                " InputConfig.masks='online'"
+            )
+        if self._online:
+            self._packed = [
+                np.load(self._directory / shard.packed.path, mmap_mode="r", allow_pickle=False)
+                for shard in self._shards
+            ]
+
+    def read(self, index: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Reads examples inside a tf.data function.
+
+        Args:
+          index: int64 [B], sequences of the split.
+          epoch: int64 [B]; epoch e shows masked copy e modulo the number of copies.
+
+        Returns:
+          The features of schema.FEATURES, [B, S] or [B, P], int32 and float32.
+        """
+        if self._online:
+            types = [_feature_dtype(feature) for feature in schema.FEATURES]
+            values = tf.numpy_function(self._read_online, [index, epoch], types)
+            features = dict(zip([f.name for f in schema.FEATURES], values, strict=True))
+        else:
+            examples = tf.numpy_function(self._read_examples, [index, epoch], tf.string)
+            sizes = (self._config.max_seq_length, self._config.max_predictions)
+            features = tf.io.parse_example(tf.ensure_shape(examples, [None]), parse_specs(*sizes))
+        return {f.name: self._checked(features[f.name], f, index.shape) for f in schema.FEATURES}
+
+    def _checked(self, values: tf.Tensor, feature: schema.Feature, batch: tf.TensorShape):
+        size = feature.size(
+            max_seq_length=self._config.max_seq_length,
+            max_predictions=self._config.max_predictions,
+        )
+        values = tf.ensure_shape(tf.cast(values, _feature_dtype(feature)), [*batch, size])
+        if feature.name in ("input_word_ids", "masked_lm_ids"):
+            # On an accelerator an id out of range would be clamped silently.
+            check = tf.debugging.assert_less(
+                values, len(self._vocab), f"{feature.name} outside the vocabulary"
+            )
+            with tf.control_dependencies([check]):
+                values = tf.identity(values)
+        return values
+
+    def _locate(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shard and row in the shard of each sequence."""
+        shard = np.searchsorted(self._first_row, index, side="right") - 1
+        return shard, index - self._first_row[shard]
+
+    def _copy_of(self, epoch: np.ndarray) -> np.ndarray:
+        return epoch % self._copies if self._copies else epoch
+
+    def _read_online(self, index: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
+        shard, row = self._locate(index)
+        tokens_BS = np.empty((len(index), self._config.max_seq_length), self._vocab.token_dtype)
+        for number in np.unique(shard):
+            here = shard == number
+            tokens_BS[here] = self._packed[number][row[here]]
+        features = mask_sequences(tokens_BS, self._copy_of(epoch), self._rule)
+        return [features[feature.name] for feature in schema.FEATURES]
+
+    def _read_examples(self, index: np.ndarray, epoch: np.ndarray) -> np.ndarray:
+        shard, row = self._locate(index)
+        copy = self._copy_of(epoch)
+        examples = np.empty(len(index), object)
+        for number, copy_number in {*zip(shard.tolist(), copy.tolist(), strict=True)}:
+            here = np.flatnonzero((shard == number) & (copy == copy_number))
+            rows = self._file(number, copy_number).examples(row[here])
+            examples[here] = [example.tobytes() for example in rows]
+        return examples
+
+    def _file(self, shard: int, copy: int) -> RecordFile:
+        if (shard, copy) not in self._files:
+            file = self._shards[shard].masked[copy]
+            path = self._directory / file.path
+            self._files[shard, copy] = RecordFile(path, num_records=file.records)
+        return self._files[shard, copy]
+
+
+def training_batches(
+    reader: SplitReader,
+    config: InputConfig,
+    *,
+    seed: int,
+    global_batch_size: int,
+    start_step: int,
+) -> Callable[[tf.distribute.InputContext], tf.data.Dataset]:
+    """The input of each host from `start_step` on, for `distribute_datasets_from_function`.
+
+    Every element is the batch of one replica; the replicas of a host take turns. Together they
+    show the same global batch whatever the number of hosts and replicas.
+    """
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        local_replicas = replicas // context.num_input_pipelines
+        first_replica = context.input_pipeline_id * local_replicas
+
+        def locate(element):
+            positions = batch_positions(
+                int(element) // local_replicas,
+                global_batch_size=global_batch_size,
+                replica=first_replica + int(element) % local_replicas,
+                num_replicas=replicas,
+            )
+            return sequence_at(positions, num_sequences=reader.num_sequences, seed=seed)
+
+        def load(element):
+            index, epoch = tf.numpy_function(locate, [element], [tf.int64, tf.int64])
+            shape = [global_batch_size // replicas]
+            return reader.read(tf.ensure_shape(index, shape), tf.ensure_shape(epoch, shape))
+
+        elements = tf.data.Dataset.range(start_step * local_replicas, np.iinfo(np.int64).max)
+        return _load_ahead(elements, load, config)
+
+    return dataset
+
+
+def evaluation_batches(
+    reader: SplitReader, config: InputConfig, *, global_batch_size: int
+) -> tuple[Callable[[tf.distribute.InputContext], tf.data.Dataset], int]:
+    """Every held-out sequence once, with its fixed masks (copy 0).
+
+    Returns:
+      The input function, and the number of steps. Rows past the end of the split, in the last
+      batch, have weight 0.
+    """
+    num_steps = -(-reader.num_sequences // global_batch_size)
+
+    def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        local_replicas = replicas // context.num_input_pipelines
+        first_replica = context.input_pipeline_id * local_replicas
+        size = global_batch_size // replicas
+
+        def load(element):
+            replica = first_replica + element % local_replicas
+            start = (element // local_replicas) * global_batch_size + replica * size
+            index = start + tf.range(size, dtype=tf.int64)
+            is_real = index < reader.num_sequences
+            index = tf.minimum(index, reader.num_sequences - 1)
+            features = reader.read(index, tf.zeros_like(index))
+            features["masked_lm_weights"] *= tf.cast(is_real, tf.float32)[:, None]
+            return features
+
+        return _load_ahead(tf.data.Dataset.range(num_steps * local_replicas), load, config)
+
+    return dataset, num_steps
+
+
+def _load_ahead(elements: tf.data.Dataset, load: Callable, config: InputConfig) -> tf.data.Dataset:
+    batches = elements.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(config.prefetch)
+
+
+def _feature_dtype(feature: schema.Feature) -> tf.DType:
+    """Type on the device, where there is no int64."""
+    return tf.float32 if feature.dtype == "float32" else tf.int32

@@ -1,0 +1,182 @@
+"""The manifest of a build: written last, so that a directory with a manifest is a whole build.
+
+Readers read the manifest, never a glob.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from data import schema
+from data.config import BuildConfig
+from data.errors import UserError
+from data.files import sha256_of, write_atomically
+from data.vocab import Vocab
+
+_FORMAT, _VERSION = "lambert-build", 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """One file of a build; `path` is relative to the build directory."""
+
+    path: str
+    records: int
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def describe(cls, directory: str | os.PathLike, path: str, *, records: int) -> DataFile:
+        """Measures a file that has just been written."""
+        full_path = Path(directory, path)
+        return cls(
+            path=path,
+            records=records,
+            bytes=full_path.stat().st_size,
+            sha256=sha256_of(full_path),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One shard of a split: its unmasked sequences, and its masked copies in order of the copy.
+
+    Attributes:
+      documents: number of documents by source.
+      tokens: text tokens (no [CLS], [SEP], [PAD]).
+      unknown_tokens: those of them that are [UNK].
+    """
+
+    split: str
+    shard: int
+    documents: dict[str, int]
+    sentences: int
+    tokens: int
+    unknown_tokens: int
+    packed: DataFile
+    masked: tuple[DataFile, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything a reader needs to know of a build."""
+
+    config: BuildConfig
+    vocab_pieces: int
+    vocab_sha256: str
+    inputs: tuple[dict, ...]
+    rejected: int
+    shards: tuple[Shard, ...]
+
+    def split(self, name: str) -> tuple[Shard, ...]:
+        """The shards of "train" or "eval", in order."""
+        return tuple(shard for shard in self.shards if shard.split == name)
+
+    def num_sequences(self, split: str) -> int:
+        """Sequences in one copy of a split."""
+        return sum(shard.packed.records for shard in self.split(split))
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the manifest as written: names the build."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The content of manifest.json."""
+        content = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(self)}
+        return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+    def write(self, directory: str | os.PathLike) -> None:
+        """Declares the build finished."""
+        write_atomically(Path(directory, schema.MANIFEST_FILE), self.to_json().encode())
+
+    def check_same_build(
+        self, directory: str | os.PathLike, *, config: BuildConfig, vocab: Vocab, inputs: list[dict]
+    ) -> None:
+        """Raises a UserError that names what differs from the build that was asked for."""
+        differences = [
+            f"BuildConfig.{field.name} is {old} there and {new} now"
+            for field in dataclasses.fields(BuildConfig)
+            if (old := getattr(self.config, field.name)) != (new := getattr(config, field.name))
+        ]
+        if self.vocab_sha256 != vocab.sha256:
+            differences.append(
+                f"the vocabulary has {self.vocab_pieces} pieces (sha256 {self.vocab_sha256[:8]})"
+                f" there and {len(vocab)} (sha256 {vocab.sha256[:8]}) now"
+            )
+        if list(self.inputs) != inputs:
+            differences.append(
+                f"the {len(self.inputs)} input files there differ from the {len(inputs)} given now"
+            )
+        if differences:
+            raise UserError(
+                f"{directory} holds another build: {'; '.join(differences)}; choose another"
+                " --output_dir or delete that one"
+            )
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike, *, check_files: bool = True) -> Manifest:
+        """Reads the manifest of a build.
+
+        Args:
+          directory: the build directory.
+          check_files: compare the size of every file with the manifest.
+
+        Raises:
+          UserError: there is no manifest, it is of another format or version, or a file is missing
+            or has another size.
+        """
+        path = Path(directory, schema.MANIFEST_FILE)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            state = "is not a finished build" if Path(directory).is_dir() else "does not exist"
+            raise UserError(
+                f"{directory} {state}: {path} is missing; build it with `python -m data.build"
+                f" --output_dir {directory} ...`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read: {error}; build the data again") from error
+        found = (content.pop("format", None), content.pop("version", None))
+        if found != (_FORMAT, _VERSION):
+            raise UserError(
+                f"{path} is {found[0]} version {found[1]}; this program reads {_FORMAT} version"
+                f" {_VERSION}: build the data again"
+            )
+        try:
+            manifest = cls(
+                config=BuildConfig(**content.pop("config")),
+                inputs=tuple(content.pop("inputs")),
+                shards=tuple(map(_shard_from_json, content.pop("shards"))),
+                **content,
+            )
+        except (TypeError, KeyError, UserError) as error:
+            raise UserError(f"{path} is damaged: {error}; build the data again") from error
+        if check_files:
+            manifest.check_sizes(directory)
+        return manifest
+
+    def check_sizes(self, directory: str | os.PathLike) -> None:
+        """Raises a UserError for the first file that is missing or has another size."""
+        for shard in self.shards:
+            for file in (shard.packed, *shard.masked):
+                path = Path(directory, file.path)
+                size = path.stat().st_size if path.is_file() else None
+                if size != file.bytes:
+                    found = "is missing" if size is None else f"has {size} bytes"
+                    raise UserError(
+                        f"{path} {found}, the manifest says {file.bytes} bytes; copy the build again"
+                        " or delete it and build it anew"
+                    )
+
+
+def _shard_from_json(content: dict) -> Shard:
+    packed, masked = content.pop("packed"), content.pop("masked")
+    return Shard(
+        packed=DataFile(**packed), masked=tuple(DataFile(**file) for file in masked), **content
+    )

@@ -1,0 +1,72 @@
+"""Which sequences make up a global batch: a pure function of (seed, step).
+
+Training runs through one endless stream of positions: position p belongs to epoch p // N, and
+within an epoch a keyed permutation of [0, N) says which sequence it shows. There is no shuffle
+buffer and no iterator state: any step can be asked for directly, by any host.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.hashing import derive_key, mix64
+
+_ROUNDS = 6
+
+
+def batch_positions(step: int, *, global_batch_size: int, replica: int, num_replicas: int):
+    """Positions in the stream of one replica's part of a global batch, int64 [B / num_replicas]."""
+    size = global_batch_size // num_replicas
+    start = step * global_batch_size + replica * size
+    return np.arange(start, start + size, dtype=np.int64)
+
+
+def sequence_at(
+    positions: np.ndarray, *, num_sequences: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sequence shown at each position of the stream, and the epoch.
+
+    Args:
+      positions: int64 [B], not negative.
+      num_sequences: N, sequences in the training split.
+      seed: of the order.
+
+    Returns:
+      (index, epoch), both int64 [B]: every index of [0, N) comes once an epoch.
+    """
+    epoch, place = np.divmod(positions, num_sequences)
+    return permute(place, size=num_sequences, key=derive_key(seed, epoch)), epoch
+
+
+def permute(values: np.ndarray, *, size: int, key: np.ndarray) -> np.ndarray:
+    """Applies a keyed pseudo-random permutation of [0, size) to each value.
+
+    A balanced Feistel network permutes the next larger power of four; values that leave [0, size)
+    are sent through again until they are back ("cycle walking": Black and Rogaway, "Ciphers with
+    arbitrary finite domains", CT-RSA 2002).
+
+    Args:
+      values: int64 [B] in [0, size).
+      size: of the permuted range.
+      key: uint64, scalar or [B].
+
+    Returns:
+      int64 [B].
+    """
+    half_bits = max(1, (int(size - 1).bit_length() + 1) // 2)
+    result = values.astype(np.uint64)
+    keys = np.broadcast_to(key, result.shape)
+    outside = np.ones(len(result), bool)
+    while outside.any():
+        result[outside] = _feistel(result[outside], keys[outside], np.uint64(half_bits))
+        outside = result >= size
+    return result.astype(np.int64)
+
+
+def _feistel(values: np.ndarray, keys: np.ndarray, half_bits: np.uint64) -> np.ndarray:
+    mask = (np.uint64(1) << half_bits) - np.uint64(1)
+    left, right = values >> half_bits, values & mask
+    for round_number in range(_ROUNDS):
+        round_key = derive_key(keys, round_number)
+        left, right = right, left ^ (mix64(round_key ^ right) & mask)
+    return (left << half_bits) | right

@@ -1,0 +1,50 @@
+"""Text to token ids, many sentences in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data import schema
+from data.vocab import Vocab
+
+
+class WordPieceTokenizer:
+    """BERT's tokenization by tensorflow-text's `FastBertTokenizer`.
+
+    Its ids equal those of the slower `BertTokenizer` in the exported preprocessor (tested).
+    """
+
+    def __init__(self, vocab: Vocab, *, lower_case: bool):
+        import tensorflow as tf
+        import tensorflow_text as tf_text
+
+        self._dtype = vocab.token_dtype
+        tokenizer = tf_text.FastBertTokenizer(
+            list(vocab.pieces),
+            token_out_type=tf.int32,
+            unknown_token=schema.UNK,
+            lower_case_nfd_strip_accents=lower_case,
+        )
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def tokenize(texts):
+            ragged = tokenizer.tokenize(texts)
+            return ragged.values, ragged.row_lengths()
+
+        self._tokenize = tokenize
+
+    def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of each sentence, without special tokens.
+
+        Args:
+          sentences: UTF-8 text.
+
+        Returns:
+          One array of ids a sentence, uint16 (uint32 for vocabularies above 65,536 pieces).
+        """
+        if not sentences:
+            return []
+        ids, lengths = self._tokenize(list(sentences))
+        return np.split(ids.numpy().astype(self._dtype), np.cumsum(lengths.numpy())[:-1])

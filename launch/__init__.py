@@ -1,0 +1,1 @@
+"""From a description of the machines to a tf.distribute strategy."""

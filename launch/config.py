@@ -1,0 +1,27 @@
+"""The machines to train on. Bound by gin in pretrain/config.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClusterConfig:
+    """Which tf.distribute strategy runs the training step.
+
+    Attributes:
+      strategy: "default" uses one device; "mirrored" all GPUs of one machine; "multi_worker" the
+        cluster in TF_CONFIG; "tpu" a Cloud TPU; "auto" chooses by what is there.
+      tpu: name or address of the TPU; "local" on a TPU VM.
+    """
+
+    strategy: str = "auto"
+    tpu: str = "local"
+
+    def __post_init__(self):
+        if self.strategy not in STRATEGIES:
+            raise ValueError(
+                f"ClusterConfig.strategy={self.strategy!r}: must be one of {', '.join(STRATEGIES)}"
+            )

@@ -1,0 +1,1 @@
+"""The encoder, its MLM head and the exported preprocessor."""

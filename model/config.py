@@ -1,0 +1,49 @@
+"""The architecture, in BERT's own names. Bound by gin in pretrain/config.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """A post-LN BERT encoder (https://arxiv.org/abs/1810.04805). Defaults are BERT-base.
+
+    Attributes:
+      vocab_size: rows of the embedding table; 0 takes the size of the vocabulary of the data.
+      hidden_size: H, width of the residual stream.
+      num_hidden_layers: L, Transformer blocks.
+      num_attention_heads: A; divides hidden_size.
+      intermediate_size: F, width of the feed-forward layer.
+      hidden_dropout_prob: dropout after embeddings, attention and feed-forward.
+      attention_probs_dropout_prob: dropout of the attention weights.
+      max_position_embeddings: longest sequence.
+      type_vocab_size: segment types.
+      initializer_range: standard deviation of the truncated normal that weights start from.
+    """
+
+    vocab_size: int = 0
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            least = 0 if field.name == "vocab_size" or field.type == "float" else 1
+            if value < least:
+                raise ValueError(f"EncoderConfig.{field.name}={value}: must be at least {least}")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"EncoderConfig.{name}={getattr(self, name)}: must be below 1")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"EncoderConfig.hidden_size={self.hidden_size} is not a multiple of"
+                f" EncoderConfig.num_attention_heads={self.num_attention_heads}"
+            )

@@ -1,0 +1,58 @@
+"""Learning rate schedules."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tf_keras
+
+
+@tf_keras.utils.register_keras_serializable(package="lambert")
+class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up that truly reaches the peak, then polynomial decay from the peak.
+
+    With s counting from 0:
+
+        s < warmup:  peak * (s + 1) / warmup
+        otherwise:   end + (peak - end) * (1 - (s - warmup) / (total - warmup)) ** power
+
+    So step warmup - 1 has the peak rate. (Warming up towards a decay that has already begun, as
+    tf-models does, stops short of it.)
+    """
+
+    def __init__(
+        self,
+        *,
+        peak_learning_rate: float,
+        warmup_steps: int,
+        total_steps: int,
+        end_learning_rate: float = 0.0,
+        power: float = 1.0,
+    ):
+        """See the class; raises ValueError if there is no step left after the warm-up."""
+        super().__init__()
+        if warmup_steps >= total_steps:
+            raise ValueError(
+                f"OptimizerConfig.warmup_steps={warmup_steps} leaves nothing of"
+                f" TrainConfig.train_steps={total_steps}; it must be smaller"
+            )
+        self._config = dict(
+            peak_learning_rate=peak_learning_rate,
+            warmup_steps=warmup_steps,
+            total_steps=total_steps,
+            end_learning_rate=end_learning_rate,
+            power=power,
+        )
+
+    def __call__(self, step) -> tf.Tensor:
+        """Learning rate of a step, float32 scalar."""
+        peak, end = self._config["peak_learning_rate"], self._config["end_learning_rate"]
+        warmup, total = self._config["warmup_steps"], self._config["total_steps"]
+        step = tf.cast(step, tf.float32)
+        warming = peak * (step + 1.0) / max(warmup, 1)
+        remaining = tf.clip_by_value(1.0 - (step - warmup) / (total - warmup), 0.0, 1.0)
+        decaying = end + (peak - end) * remaining ** self._config["power"]
+        return tf.where(step < warmup, warming, decaying)
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        return dict(self._config)

@@ -1,0 +1,1 @@
+"""The training run, its checkpoints, and the published SavedModel."""

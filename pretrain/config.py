@@ -1,0 +1,203 @@
+"""Settings of a run, and gin files turned into frozen dataclasses. The only file that imports gin."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import importlib.util  # noqa: F401  gin uses it without importing it when a file is not found
+import logging
+import re
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+
+import gin
+
+from data.config import BuildConfig, InputConfig
+from data.errors import UserError
+from launch.config import ClusterConfig
+from model.config import EncoderConfig
+from optim.config import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, in which batches, and when to look.
+
+    Attributes:
+      train_steps: optimizer updates.
+      global_batch_size: sequences in an update, over all devices.
+      micro_batch_size: sequences a device holds at once; 0 means its whole share of the batch. A
+        smaller one accumulates gradients, which saves memory and changes nothing else.
+      eval_batch_size: sequences in an evaluation batch, over all devices.
+      steps_per_loop: most steps that run on the devices without returning to Python.
+      log_interval: steps between rows of metrics.jsonl.
+      eval_interval: steps between evaluations; 0 evaluates at the end only.
+      checkpoint_interval: steps between checkpoints; 0 saves at the end only.
+      keep_checkpoints: newest checkpoints to keep.
+      precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
+      seed: of initial weights, dropout and the order of the data.
+    """
+
+    train_steps: int = 200_000
+    global_batch_size: int = 8192
+    micro_batch_size: int = 0
+    eval_batch_size: int = 1024
+    steps_per_loop: int = 100
+    log_interval: int = 100
+    eval_interval: int = 5000
+    checkpoint_interval: int = 1000
+    keep_checkpoints: int = 5
+    precision: str = "mixed_bfloat16"
+    seed: int = 12345
+
+    def __post_init__(self):
+        at_least_one = "train_steps global_batch_size eval_batch_size steps_per_loop log_interval"
+        for name in [*at_least_one.split(), "keep_checkpoints"]:
+            if getattr(self, name) < 1:
+                raise ValueError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
+        for name in ("micro_batch_size", "eval_interval", "checkpoint_interval", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
+        if self.precision not in ("float32", "mixed_bfloat16"):
+            raise ValueError(
+                f"TrainConfig.precision={self.precision!r}: must be 'float32' or 'mixed_bfloat16'"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run, beside its data."""
+
+    train: TrainConfig
+    input: InputConfig
+    encoder: EncoderConfig
+    optimizer: OptimizerConfig
+    cluster: ClusterConfig
+
+
+_CONFIG_CLASSES = {
+    cls.__name__: cls
+    for cls in (BuildConfig, InputConfig, EncoderConfig, OptimizerConfig, ClusterConfig, TrainConfig)
+}
+
+
+def _unchecked_twin(cls: type) -> type:
+    """A class with the same fields and no checks, for gin to fill: gin does not know types."""
+    fields = [(f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(cls)]
+    return dataclasses.make_dataclass(cls.__name__, fields, kw_only=True)
+
+
+_GIN_TWINS = {
+    name: gin.external_configurable(_unchecked_twin(cls), name=name, module="lambert")
+    for name, cls in _CONFIG_CLASSES.items()
+}
+
+# `gin/` lies beside the packages in a checkout and inside this package when installed.
+_HERE = Path(__file__).resolve().parent
+gin.add_config_file_search_path(str(_HERE if (_HERE / "gin").is_dir() else _HERE.parent))
+
+
+def add_gin_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds --gin_file and --gin_param, both repeatable."""
+    parser.add_argument("--gin_file", action="append", default=[], metavar="F")
+    parser.add_argument(
+        "--gin_param",
+        action="append",
+        default=[],
+        metavar="P",
+        help="overrides the files, e.g. --gin_param TrainConfig.train_steps=100",
+    )
+
+
+def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> list:
+    """Reads gin files and parameters, and builds one checked instance of each class.
+
+    Args:
+      files: gin files; later ones override earlier ones.
+      params: bindings such as "TrainConfig.seed=7"; they override the files.
+      *classes: configuration classes.
+
+    Raises:
+      UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
+    """
+    gin.clear_config()
+    logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
+    try:
+        with gin.unlock_config():
+            gin.parse_config_files_and_bindings(list(files), list(params), skip_unknown=False)
+        bound = [vars(_GIN_TWINS[cls.__name__]()) for cls in classes]
+    except OSError as error:
+        raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
+    except (ValueError, TypeError, SyntaxError, AttributeError, ImportError) as error:
+        raise UserError(_explain(error)) from None
+    finally:
+        logging.disable(logging.NOTSET)
+    try:
+        return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def load_run_config(files: Sequence[str], params: Sequence[str]) -> RunConfig:
+    """All settings of `pretrain.run`."""
+    fields = dataclasses.fields(RunConfig)
+    hints = typing.get_type_hints(RunConfig)
+    built = load_config(files, params, *(hints[field.name] for field in fields))
+    return RunConfig(**{field.name: value for field, value in zip(fields, built, strict=True)})
+
+
+def config_text() -> str:
+    """What was asked for: the bindings of the last `load_config` (config.gin)."""
+    return gin.config_str()
+
+
+def operative_config_text() -> str:
+    """What is in force: every parameter of the last `load_config` (operative_config.gin)."""
+    return gin.operative_config_str()
+
+
+def _explain(error: Exception) -> str:
+    """gin's message in one line, with the place and the nearest name that exists."""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename or '--gin_param'}, line {error.lineno}"
+        return f"{place}: {error.msg}: {(error.text or '').strip()}"
+    message = str(error).splitlines()[0].rstrip(".: ")
+    found = re.search(r'In file "(.*)", line (\d+)', str(error))
+    place = f"{found[1]}, line {found[2]}: " if found else ""
+    if unknown := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
+        owner = unknown[1].rpartition(".")[2]
+        names = [field.name for field in dataclasses.fields(_CONFIG_CLASSES[owner])]
+        message = f"{owner} has no parameter {unknown[2]!r}; {_nearest(unknown[2], names)}"
+    elif unknown := re.search(r"No configurable matching '([\w.]+)'", message):
+        nearest = _nearest(unknown[1], list(_CONFIG_CLASSES))
+        message = f"there is nothing to configure called {unknown[1]!r}; {nearest}"
+    return f"{place}{message}"
+
+
+def _nearest(name: str, candidates: list[str]) -> str:
+    close = difflib.get_close_matches(name, candidates, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(candidates))}"
+
+
+def _typed(cls: type, values: dict) -> dict:
+    """The values of a class's fields, each of the declared type."""
+    hints = typing.get_type_hints(cls)
+    return {name: _typed_value(cls, name, value, hints[name]) for name, value in values.items()}
+
+
+def _typed_value(cls: type, name: str, value, expected):
+    if typing.get_origin(expected) is tuple:
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        wanted = "a list of strings"
+    else:
+        if expected is float and type(value) is int:
+            return float(value)
+        if type(value) is expected:
+            return value
+        wanted = {int: "a whole number", float: "a number", bool: "True or False"}.get(
+            expected, "a string"
+        )
+    raise UserError(f"{cls.__name__}.{name}={value!r}: must be {wanted}")
