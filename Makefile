@@ -1,0 +1,64 @@
+# Lambert's commands. `make` lists them.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+DEMO ?= demo
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed  ## environment from the lock file, in .venv
+
+$(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
+	@echo "[1/6] sample text"
+	@$(RUN) data.samples --output_dir $(DEMO)/samples
+	@echo "[2/6] vocabulary"
+	@$(RUN) data.vocab --input '$(DEMO)/samples/wiki/*' --input '$(DEMO)/samples/books/*' \
+		--vocab_size 8000 --output_file $(DEMO)/vocab.txt
+	@echo "[3/6] data"
+	@$(RUN) data.build --gin_file gin/data_demo.gin --wiki '$(DEMO)/samples/wiki/*' \
+		--books '$(DEMO)/samples/books/*' --vocab_file $(DEMO)/vocab.txt --output_dir $(DEMO)/data
+	@echo "[4/6] pretraining"
+	@$(RUN) pretrain.run --gin_file gin/lambert_tiny.gin --data_dir $(DEMO)/data --model_dir $(DEMO)/model
+	@echo "[5/6] export"
+	@$(RUN) pretrain.export --model_dir $(DEMO)/model --output_dir $(DEMO)/export
+	@echo "[6/6] fill in the blanks"
+	@$(RUN) pretrain.fill_mask --model_dir $(DEMO)/export \
+		"the city is the capital of the [MASK] states." \
+		"he was [MASK] in london in the 19th [MASK]." \
+		"my [MASK], i will go to the king."
+	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build), model/ (checkpoints, metrics.jsonl,"
+	@echo "TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
+	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(DEMO)/export \"to be or not to [MASK].\""
+
+test: setup  ## the test suite
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: setup  ## the test suite with the slow tests
+	$(BIN)/python -m pytest -n 2
+
+lint: setup  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup  ## ruff: mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup  ## pin all dependencies anew in requirements.lock
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
+
+clean:  ## remove the demo and caches (the environment stays)
+	rm -rf $(DEMO) build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,31 @@
+"""The preprocessor SavedModel: text in, the encoder's inputs out."""
+
+from __future__ import annotations
+
+import os
+
+
+def export_preprocessor(
+    path: str | os.PathLike, *, vocab_file: str | os.PathLike, lower_case: bool, seq_length: int
+) -> None:
+    """Writes a preprocessor with the interface of the published bert_en_uncased_preprocess.
+
+    The root turns strings [B] into a dict of int32 [B, seq_length]; `.tokenize`,
+    `.bert_pack_inputs` (with `seq_length=`) and `.tokenize.get_special_tokens_dict()` are its
+    parts.
+
+    Args:
+      path: directory to write.
+      vocab_file: the vocabulary; it becomes an asset of the SavedModel.
+      lower_case: as in the data build.
+      seq_length: default length of the packed inputs.
+    """
+    from official.nlp.tools import export_tfhub_lib
+
+    export_tfhub_lib.export_preprocessing(
+        os.fspath(path),
+        vocab_file=os.fspath(vocab_file),
+        do_lower_case=lower_case,
+        tokenize_with_offsets=False,
+        default_seq_length=seq_length,
+    )

@@ -1,0 +1,316 @@
+"""Wires a run: data, strategy, trainer, checkpoints, evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+
+from data import schema
+from data.errors import UserError
+from data.manifest import Manifest
+from data.vocab import Vocab
+from pretrain.config import RunConfig
+
+
+def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
+    """Fills in what the data decides, and checks the configuration against the data.
+
+    Raises:
+      UserError: naming the settings and the data that contradict each other.
+    """
+    encoder, build = config.encoder, manifest.config
+    if encoder.vocab_size == 0:
+        encoder = dataclasses.replace(encoder, vocab_size=manifest.vocab_pieces)
+    if encoder.vocab_size < manifest.vocab_pieces:
+        raise UserError(
+            f"EncoderConfig.vocab_size={encoder.vocab_size} is smaller than the vocabulary of the"
+            f" data, {manifest.vocab_pieces} pieces; set it to 0 to take the data's"
+        )
+    if encoder.max_position_embeddings < build.max_seq_length:
+        raise UserError(
+            f"EncoderConfig.max_position_embeddings={encoder.max_position_embeddings} is smaller"
+            f" than the sequences of the data, {build.max_seq_length} tokens"
+        )
+    if config.input.masks == "materialised" and not build.copies:
+        raise UserError(
+            "InputConfig.masks='materialised', but the data has no masked copies"
+            " (BuildConfig.copies=0); set InputConfig.masks='online'"
+        )
+    return dataclasses.replace(config, encoder=encoder)
+
+
+def check_batches(config: RunConfig, *, replicas: int) -> None:
+    """Raises a UserError unless the batches divide evenly among replicas and micro-batches."""
+    train = config.train
+    for name in ("global_batch_size", "eval_batch_size"):
+        size = getattr(train, name)
+        if size % replicas:
+            raise UserError(
+                f"TrainConfig.{name}={size} is not a multiple of {replicas} replicas; try"
+                f" {size // replicas * replicas or replicas}"
+            )
+    share = train.global_batch_size // replicas
+    if train.micro_batch_size and share % train.micro_batch_size:
+        divisors = [
+            d for d in range(1, share + 1) if share % d == 0 and d <= train.micro_batch_size
+        ]
+        raise UserError(
+            f"TrainConfig.micro_batch_size={train.micro_batch_size} does not divide the"
+            f" {share} sequences of a replica (TrainConfig.global_batch_size="
+            f"{train.global_batch_size} over {replicas} replicas); try {divisors[-1]}"
+        )
+
+
+def describe(config: RunConfig, manifest: Manifest | None, data_dir: str) -> str:
+    """The resolved configuration, and what it amounts to, for people."""
+    lines = []
+    for part in dataclasses.fields(config):
+        instance = getattr(config, part.name)
+        lines.append(type(instance).__name__)
+        lines += [f"  {name} = {value!r}" for name, value in dataclasses.asdict(instance).items()]
+    sequences = config.train.train_steps * config.train.global_batch_size
+    optimizer = config.optimizer
+    lines += [
+        "Run",
+        f"  {config.train.train_steps:,} updates of {config.train.global_batch_size:,} sequences:"
+        f" {sequences:,} sequences",
+        f"  learning rate {optimizer.peak_learning_rate:g} reached at update"
+        f" {max(optimizer.warmup_steps, 1):,}, then down to {optimizer.end_learning_rate:g}",
+    ]
+    if manifest:
+        unique = manifest.num_sequences("train")
+        passes = sequences / unique
+        copies = manifest.config.copies
+        distinct = copies if copies else math.ceil(passes)
+        lines += [
+            f"Data {data_dir} (manifest {manifest.sha256[:8]})",
+            f"  {unique:,} training sequences of {manifest.config.max_seq_length} tokens:"
+            f" {passes:.1f} passes, each of {distinct} masked copies seen"
+            f" {passes / distinct:.1f} times",
+            f"  {manifest.num_sequences('eval'):,} held-out sequences",
+        ]
+    return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What always guessing one piece scores on the held-out predictions."""
+
+    piece: str
+    accuracy: float
+
+
+def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
+    """The best constant guess: the most frequent label among the held-out predictions."""
+    import tensorflow as tf
+
+    counts = np.zeros(len(vocab), np.int64)
+    for start in range(0, reader.num_sequences, 256):
+        index = tf.range(start, min(start + 256, reader.num_sequences), dtype=tf.int64)
+        features = reader.read(index, tf.zeros_like(index))
+        labels = features["masked_lm_ids"].numpy()[features["masked_lm_weights"].numpy() > 0]
+        counts += np.bincount(labels, minlength=len(vocab))
+    best = int(counts.argmax())
+    return Baseline(piece=vocab.pieces[best], accuracy=counts[best] / counts.sum())
+
+
+class Experiment:
+    """A run in its model directory."""
+
+    def __init__(self, config: RunConfig, *, data_dir: str, model_dir: str):
+        """Checks everything that can be checked before the model is built.
+
+        Args:
+          config: as bound by gin.
+          data_dir: a build.
+          model_dir: new, or of the same run.
+
+        Raises:
+          UserError: with the setting or file that is wrong and the way out.
+        """
+        from data.input_pipeline import SplitReader
+        from launch.strategy import build_strategy, is_chief
+        from pretrain.checkpoint import Checkpoints
+        from pretrain.model_dir import open_model_dir
+        from pretrain.trainer import Trainer
+
+        self._manifest = Manifest.load(data_dir)
+        self._config = resolve(config, self._manifest)
+        try:
+            self._strategy = build_strategy(config.cluster)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        check_batches(self._config, replicas=self._strategy.num_replicas_in_sync)
+        masks = self._config.input.masks
+        self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
+        self._eval_reader = None
+        if self._manifest.num_sequences("eval"):
+            self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
+        self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
+        try:
+            self._trainer = Trainer(self._config, self._strategy)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+        self._is_chief = is_chief(self._strategy)
+        if self._is_chief:
+            open_model_dir(model_dir, self._config, data_dir, self._manifest)
+        self._model_dir = model_dir
+        self._checkpoints = Checkpoints(
+            model_dir,
+            model=self._trainer.model,
+            optimizer=self._trainer.optimizer,
+            keep=self._config.train.keep_checkpoints,
+            is_chief=self._is_chief,
+        )
+        self._start_step = self._checkpoints.restore_latest() or 0
+
+    def train(self, *, evaluate: bool) -> bool:
+        """Trains from the newest checkpoint, or from the start, to train_steps.
+
+        Args:
+          evaluate: on held-out text at every eval_interval and at the end, if there is any.
+
+        Returns:
+          Whether there was anything left to train.
+        """
+        from data.input_pipeline import training_batches
+        from pretrain.progress import Progress
+
+        train = self._config.train
+        if self._start_step >= train.train_steps:
+            print(f"pretraining: {self._model_dir} is trained already ({self._start_step:,} steps)")
+            return False
+        if self._start_step:
+            print(f"pretraining: going on from step {self._start_step:,}")
+        batches = training_batches(
+            self._train_reader,
+            self._config.input,
+            seed=train.seed,
+            global_batch_size=train.global_batch_size,
+            start_step=self._start_step,
+        )
+        iterator = iter(self._strategy.distribute_datasets_from_function(batches))
+        progress = Progress(
+            self._model_dir, start_step=self._start_step, train_steps=train.train_steps
+        )
+        evaluate = evaluate and self._eval_reader is not None
+        try:
+            step = self._start_step
+            window = _Window()
+            while step < train.train_steps:
+                num_steps = self._steps_until_next_event(step)
+                window.add(self._trainer.train(iterator, num_steps), num_steps)
+                step += num_steps
+                at_end = step == train.train_steps
+                if at_end or step % train.log_interval == 0:
+                    progress.training_row(step, self._training_row(window))
+                    window = _Window()
+                if evaluate and (at_end or _is_due(step, train.eval_interval)):
+                    progress.evaluation_row(step, *self.evaluation())
+                    window.restart_clock()
+                if at_end or _is_due(step, train.checkpoint_interval):
+                    self._checkpoints.save(step)
+                    window.restart_clock()
+        finally:
+            progress.close()
+        return True
+
+    def evaluation(self) -> tuple[dict[str, float], str]:
+        """Metrics on the held-out split, as a row and as a line for people.
+
+        Raises:
+          UserError: the data has no held-out split.
+        """
+        from data.input_pipeline import evaluation_batches
+
+        if self._eval_reader is None:
+            raise UserError(
+                "the data has no held-out split (BuildConfig.eval_fraction=0): nothing to evaluate on"
+            )
+        dataset, num_steps = evaluation_batches(
+            self._eval_reader,
+            self._config.input,
+            global_batch_size=self._config.train.eval_batch_size,
+        )
+        iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
+        metrics = self._trainer.evaluate(iterator, num_steps)
+        baseline = self._baseline
+        row = {
+            "eval_loss": metrics.loss,
+            "eval_perplexity": math.exp(min(metrics.loss, 700)),
+            "eval_mlm_accuracy": metrics.mlm_accuracy,
+            "eval_baseline_accuracy": baseline.accuracy,
+        }
+        line = (
+            f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
+            f" on {metrics.predictions:,} predictions"
+            f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%})"
+        )
+        return row, line
+
+    @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return self._trainer.step
+
+    @property
+    def has_eval_split(self) -> bool:
+        """Whether the data has held-out text."""
+        return self._eval_reader is not None
+
+    @functools.cached_property
+    def _baseline(self) -> Baseline:
+        return most_frequent_baseline(self._eval_reader, self._vocab)
+
+    def _steps_until_next_event(self, step: int) -> int:
+        train = self._config.train
+        intervals = (train.log_interval, train.eval_interval, train.checkpoint_interval)
+        distances = [interval - step % interval for interval in intervals if interval]
+        return min(*distances, train.steps_per_loop, train.train_steps - step)
+
+    def _training_row(self, window: _Window) -> dict[str, float]:
+        ratios = np.array(self._trainer.trust_ratios())
+        return {
+            **window.means(),
+            "learning_rate": self._trainer.learning_rate,
+            "trust_ratio_min": float(ratios.min()),
+            "trust_ratio_median": float(np.median(ratios)),
+            "trust_ratio_max": float(ratios.max()),
+            "examples_per_second": window.steps
+            * self._config.train.global_batch_size
+            / window.seconds,
+            "input_wait_fraction": window.input_wait_seconds / window.seconds,
+        }
+
+
+class _Window:
+    """Means over the steps between two rows; the clock leaves out evaluation and saving."""
+
+    def __init__(self):
+        self.steps, self.seconds, self.input_wait_seconds = 0, 0.0, 0.0
+        self._sums = {"loss": 0.0, "mlm_accuracy": 0.0, "grad_norm": 0.0}
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        self._started = time.monotonic()
+
+    def add(self, metrics, num_steps: int) -> None:
+        self.steps += num_steps
+        self.seconds += time.monotonic() - self._started
+        self.input_wait_seconds += metrics.input_wait_seconds
+        for name in self._sums:
+            self._sums[name] += getattr(metrics, name) * num_steps
+        self.restart_clock()
+
+    def means(self) -> dict[str, float]:
+        return {name: float(total / self.steps) for name, total in self._sums.items()}
+
+
+def _is_due(step: int, interval: int) -> bool:
+    return interval > 0 and step % interval == 0

@@ -1,0 +1,132 @@
+"""Asks an exported encoder what belongs in the place of [MASK].
+
+python -m pretrain.fill_mask --model_dir E "Paris is the [MASK] of France."
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data import schema
+from data.errors import UserError, run_main
+from data.vocab import Vocab
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Filling:
+    """One candidate for one [MASK]."""
+
+    piece: str
+    probability: float
+
+
+class MaskFiller:
+    """Loads an export; needs TensorFlow only, not the model's code."""
+
+    def __init__(self, export_dir: str):
+        """Raises a UserError if `export_dir` is not an export with an MLM head."""
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
+
+        for part in ("encoder", "preprocessor"):
+            if not Path(export_dir, part, "saved_model.pb").is_file():
+                raise UserError(
+                    f"{export_dir} is not an export: {part}/saved_model.pb is missing; make one with"
+                    " `python -m pretrain.export`"
+                )
+        encoder = tf.saved_model.load(str(Path(export_dir, "encoder")))
+        if not hasattr(encoder, "mlm"):
+            raise UserError(f"{export_dir}/encoder has no .mlm: it cannot fill masks")
+        preprocessor = tf.saved_model.load(str(Path(export_dir, "preprocessor")))
+        self._mlm = encoder.mlm
+        self._tokenize = preprocessor.tokenize
+        special = preprocessor.tokenize.get_special_tokens_dict()
+        self._cls = int(special["start_of_sequence_id"])
+        self._sep = int(special["end_of_segment_id"])
+        self._mask = int(special["mask_id"])
+        self._vocab = Vocab.load(encoder.vocab_file.asset_path.numpy().decode())
+
+    def fill(self, text: str, *, top_k: int) -> list[list[Filling]]:
+        """The most likely pieces for each [MASK] of a text, best first.
+
+        Args:
+          text: with one [MASK] or more; each stands for one piece.
+          top_k: candidates a mask.
+
+        Returns:
+          One list of `top_k` fillings for each mask, in order.
+
+        Raises:
+          UserError: the text has no [MASK], or is too long.
+        """
+        import tensorflow as tf
+
+        if schema.MASK not in text:
+            raise UserError(f"there is no {schema.MASK} in {text!r}")
+        pieces = self._tokenize(tf.constant(text.split(schema.MASK))).merge_dims(1, 2).to_list()
+        ids = [self._cls, *pieces[0]]
+        for part in pieces[1:]:
+            ids += [self._mask, *part]
+        ids.append(self._sep)
+        word_ids = np.array([ids], np.int32)
+        positions = np.flatnonzero(word_ids[0] == self._mask).astype(np.int32)[None]
+        try:
+            logits_BPV = self._mlm(
+                {
+                    "input_word_ids": tf.constant(word_ids),
+                    "input_mask": tf.ones_like(word_ids),
+                    "input_type_ids": tf.zeros_like(word_ids),
+                    "masked_lm_positions": tf.constant(positions),
+                }
+            )["mlm_logits"]
+        except tf.errors.InvalidArgumentError as error:
+            raise UserError(f"the text is too long for the encoder: {len(ids)} pieces") from error
+        probabilities, best = tf.math.top_k(tf.nn.softmax(logits_BPV[0]), k=top_k)
+        return [
+            [
+                Filling(piece=self._vocab.pieces[i], probability=float(p))
+                for i, p in zip(row_best, row_probabilities, strict=True)
+            ]
+            for row_best, row_probabilities in zip(best.numpy(), probabilities.numpy(), strict=True)
+        ]
+
+
+def render(text: str, fillings: list[list[Filling]]) -> str:
+    """A text and its candidates with a bar for each probability."""
+    lines = [text]
+    for number, candidates in enumerate(fillings, start=1):
+        if len(fillings) > 1:
+            lines.append(f"  {schema.MASK} {number}")
+        width = max(len(filling.piece) for filling in candidates)
+        for filling in candidates:
+            bar = "█" * round(filling.probability * 40) or "▏"
+            lines.append(f"  {filling.piece:<{width}}  {filling.probability:6.1%}  {bar}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and prints the fillings."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain.fill_mask",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--model_dir", required=True, help="an export made by pretrain.export")
+    parser.add_argument("--top_k", type=int, default=5)
+    parser.add_argument("text", nargs="+", help="sentences with [MASK]")
+    args = parser.parse_args(argv)
+    if args.top_k < 1:
+        raise UserError(f"--top_k {args.top_k}: must be at least 1")
+    filler = MaskFiller(args.model_dir)
+    for text in args.text:
+        print(render(text, filler.fill(text, top_k=args.top_k)))
+        print()
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,65 @@
+"""Pretrains an encoder on a build.
+
+    python -m pretrain.run --gin_file gin/lambert_large.gin --data_dir D --model_dir M
+
+Stopped and started again with the same command, a run goes on from its newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from data.errors import UserError, run_main
+from data.manifest import Manifest
+from pretrain.config import add_gin_flags, load_run_config
+from pretrain.experiment import Experiment, describe, resolve
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and runs."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain.run",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    add_gin_flags(parser)
+    parser.add_argument("--data_dir", help="a build made by data.build")
+    parser.add_argument("--model_dir", help="checkpoints, metrics and settings of the run")
+    parser.add_argument(
+        "--mode", choices=("train", "eval", "train_and_eval"), default="train_and_eval"
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="print the resolved configuration and stop"
+    )
+    args = parser.parse_args(argv)
+
+    config = load_run_config(args.gin_file, args.gin_param)
+    if args.dry_run:
+        manifest = Manifest.load(args.data_dir) if args.data_dir else None
+        resolved = resolve(config, manifest) if manifest else config
+        print(describe(resolved, manifest, args.data_dir))
+        return
+    for name in ("data_dir", "model_dir"):
+        if not getattr(args, name):
+            raise UserError(f"--{name} is missing")
+    if args.mode == "eval":
+        from pretrain.checkpoint import committed
+
+        if not committed(args.model_dir):
+            raise UserError(
+                f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first"
+            )
+    experiment = Experiment(config, data_dir=args.data_dir, model_dir=args.model_dir)
+    trained = False
+    if args.mode != "eval":
+        trained = experiment.train(evaluate=args.mode == "train_and_eval")
+    if args.mode == "eval" or (
+        args.mode == "train_and_eval" and not trained and experiment.has_eval_split
+    ):
+        print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluation()[1]}")
+    print(f"pretraining: checkpoints, metrics and TensorBoard files in {args.model_dir}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,195 @@
+"""One training step, the loop of steps on the devices, and evaluation.
+
+The loss of a batch is a sum over its predictions, divided once by the number of predictions of the
+whole global batch. So the gradient does not depend on how the batch is cut into replicas and
+micro-batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+import tf_keras
+
+from model.encoder import build_pretrainer, build_variables, trained_variables
+from model.mlm import mlm_sums
+from optim.lamb import LAMB
+from optim.schedule import WarmupPolynomialDecay
+from pretrain.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainMetrics:
+    """Means over the steps of a loop."""
+
+    loss: float
+    mlm_accuracy: float
+    grad_norm: float
+    input_wait_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalMetrics:
+    """Means over the predictions of a split."""
+
+    loss: float
+    mlm_accuracy: float
+    predictions: int
+
+
+class Trainer:
+    """Model, optimizer and the functions that run them under a strategy."""
+
+    def __init__(self, config: RunConfig, strategy: tf.distribute.Strategy):
+        """Builds everything; EncoderConfig.vocab_size must be known.
+
+        Raises:
+          ValueError: the schedule leaves no step after the warm-up.
+        """
+        self._train, self._optimizer_config = config.train, config.optimizer
+        self.strategy = strategy
+        tf_keras.utils.set_random_seed(config.train.seed)
+        tf_keras.mixed_precision.set_global_policy(config.train.precision)
+        schedule = WarmupPolynomialDecay(
+            peak_learning_rate=config.optimizer.peak_learning_rate,
+            warmup_steps=config.optimizer.warmup_steps,
+            total_steps=config.train.train_steps,
+            end_learning_rate=config.optimizer.end_learning_rate,
+            power=config.optimizer.decay_power,
+        )
+        with strategy.scope():
+            self.model = build_pretrainer(config.encoder)
+            build_variables(self.model)
+            self.variables = trained_variables(self.model)
+            self.optimizer = LAMB(
+                schedule,
+                beta_1=config.optimizer.beta_1,
+                beta_2=config.optimizer.beta_2,
+                epsilon=config.optimizer.epsilon,
+                weight_decay_rate=config.optimizer.weight_decay_rate,
+                exclude_from_weight_decay=config.optimizer.exclude_from_weight_decay,
+                exclude_from_layer_adaptation=config.optimizer.exclude_from_layer_adaptation,
+            )
+            self.optimizer.build(self.variables)
+
+    @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return int(self.optimizer.iterations.numpy())
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the last update."""
+        return float(self.optimizer._learning_rate(max(self.step - 1, 0)))
+
+    def trust_ratios(self) -> list[float]:
+        """Trust ratios of the last update, of the adapted variables."""
+        return [float(ratio.numpy()) for ratio in self.optimizer.trust_ratios.values()]
+
+    def train(self, iterator, num_steps: int) -> TrainMetrics:
+        """Runs updates without returning to Python between them.
+
+        Args:
+          iterator: over distributed batches of one element a replica.
+          num_steps: how many.
+        """
+        totals = self._train_steps(iterator, tf.constant(num_steps)).numpy()
+        loss_sum, correct_sum, weight_sum, grad_norm_sum, wait_seconds = totals
+        return TrainMetrics(
+            loss=loss_sum / weight_sum,
+            mlm_accuracy=correct_sum / weight_sum,
+            grad_norm=grad_norm_sum / num_steps,
+            input_wait_seconds=wait_seconds,
+        )
+
+    def evaluate(self, iterator, num_steps: int) -> EvalMetrics:
+        """Evaluates without dropout."""
+        loss_sum, correct_sum, weight_sum = (
+            self._eval_steps(iterator, tf.constant(num_steps)).numpy().tolist()
+        )
+        return EvalMetrics(
+            loss=loss_sum / weight_sum,
+            mlm_accuracy=correct_sum / weight_sum,
+            predictions=round(weight_sum),
+        )
+
+    @tf.function
+    def _train_steps(self, iterator, num_steps):
+        totals = tf.zeros([5], tf.float64)
+        for _ in tf.range(num_steps):
+            started = tf.timestamp()
+            with tf.control_dependencies([started]):
+                features = next(iterator)
+            arrived = [
+                part
+                for value in tf.nest.flatten(features)
+                for part in self.strategy.experimental_local_results(value)
+            ]
+            with tf.control_dependencies(arrived):
+                waited = tf.timestamp() - started
+            sums = self.strategy.run(self._update, (features,))
+            # All replicas return the global sums.
+            sums = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, sums, axis=None)
+            totals += tf.concat([tf.cast(sums, tf.float64), waited[None]], axis=0)
+        return totals
+
+    @tf.function
+    def _eval_steps(self, iterator, num_steps):
+        totals = tf.zeros([3], tf.float64)
+        for _ in tf.range(num_steps):
+            sums = self.strategy.run(self._eval_sums, (next(iterator),))
+            sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+            totals += tf.cast(sums, tf.float64)
+        return totals
+
+    def _update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """One update on a replica's part of the batch: [loss, correct, weight, gradient norm]."""
+        gradients, sums = self._accumulate(features)
+        replica = tf.distribute.get_replica_context()
+        gradients, sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, sums))
+        weight_sum = sums[2]
+        gradients = [gradient / weight_sum for gradient in gradients]
+        norm = tf.linalg.global_norm(gradients)
+        if self._optimizer_config.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(
+                gradients, self._optimizer_config.clip_norm, use_norm=norm
+            )
+        self.optimizer.apply_gradients(
+            zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
+        )
+        return tf.concat([sums, norm[None]], axis=0)
+
+    def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Gradients of the summed loss, and the sums, added up over micro-batches in float32."""
+        replica_batch_size = features["input_word_ids"].shape[0]
+        size = self._train.micro_batch_size or replica_batch_size
+        if size == replica_batch_size:
+            return self._gradients(features)
+        micro_batches = {
+            name: tf.reshape(value, [-1, size, *value.shape[1:]])
+            for name, value in features.items()
+        }
+        gradients = [tf.zeros(variable.shape, tf.float32) for variable in self.variables]
+        sums = tf.zeros([3], tf.float32)
+        for i in tf.range(replica_batch_size // size):
+            more, more_sums = self._gradients({k: v[i] for k, v in micro_batches.items()})
+            gradients = [total + gradient for total, gradient in zip(gradients, more, strict=True)]
+            sums += more_sums
+        return gradients, sums
+
+    def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        with tf.GradientTape() as tape:
+            sums = self._sums(features, training=True)
+        gradients = tape.gradient(
+            sums[0], self.variables, unconnected_gradients=tf.UnconnectedGradients.NONE
+        )
+        return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
+
+    def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        return tf.stack(self._sums(features, training=False))
+
+    def _sums(self, features, *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        inputs = {name: features[name] for name in self.model.inputs}
+        logits_BPV = self.model(inputs, training=training)["mlm_logits"]
+        return mlm_sums(logits_BPV, features["masked_lm_ids"], features["masked_lm_weights"])
