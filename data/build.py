@@ -53,6 +53,7 @@ def build(
 
     from data.pipeline import BuildCorpus, BuildPlan, describe_inputs
 
+    inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
     if Path(output_dir, schema.MANIFEST_FILE).exists():
         manifest = Manifest.load(output_dir)
         manifest.check_same_build(

@@ -133,14 +133,14 @@ class Manifest:
         """
         path = Path(directory, schema.MANIFEST_FILE)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = dict(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             state = "is not a finished build" if Path(directory).is_dir() else "does not exist"
             raise UserError(
                 f"{directory} {state}: {path} is missing; build it with `python -m data.build"
                 f" --output_dir {directory} ...`"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path} cannot be read: {error}; build the data again") from error
         found = (content.pop("format", None), content.pop("version", None))
         if found != (_FORMAT, _VERSION):

@@ -13,7 +13,7 @@ class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
     With s counting from 0:
 
         s < warmup:  peak * (s + 1) / warmup
-        otherwise:   end + (peak - end) * (1 - (s - warmup) / (total - warmup)) ** power
+        otherwise:   end + (peak - end) * ((total - s) / (total - warmup)) ** power
 
     So step warmup - 1 has the peak rate. (Warming up towards a decay that has already begun, as
     tf-models does, stops short of it.)
@@ -49,7 +49,7 @@ class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
         warmup, total = self._config["warmup_steps"], self._config["total_steps"]
         step = tf.cast(step, tf.float32)
         warming = peak * (step + 1.0) / max(warmup, 1)
-        remaining = tf.clip_by_value(1.0 - (step - warmup) / (total - warmup), 0.0, 1.0)
+        remaining = tf.clip_by_value((total - step) / (total - warmup), 0.0, 1.0)
         decaying = end + (peak - end) * remaining ** self._config["power"]
         return tf.where(step < warmup, warming, decaying)
 

@@ -157,7 +157,8 @@ mlm = hub.KerasLayer(hub.load("encoder").mlm, trainable=True)  # adds masked_lm_
 
 - Vocabulary: {encoder.vocab_size:,} pieces, {case}.
 - Training: {step:,} of {train.train_steps:,} steps of {train.global_batch_size:,} sequences; peak
-  learning rate {optimizer.peak_learning_rate:g}, beta_2 {optimizer.beta_2:g}, weight decay {optimizer.weight_decay_rate:g}.
+  learning rate {optimizer.peak_learning_rate:g}, beta_2 {optimizer.beta_2:g}, weight decay
+  {optimizer.weight_decay_rate:g}.
 - Data: manifest sha256 {run.data_sha256}.
 - {evaluation}
 - The pooler (`pooled_output`) is not trained by a masked language model: it is as initialised, and needs

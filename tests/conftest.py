@@ -1,0 +1,57 @@
+"""Fixtures: real text, its vocabulary, and a small build made of it."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+import tensorflow as tf
+
+from data.build import build
+from data.config import BuildConfig
+from data.documents import find_inputs
+from data.vocab import Vocab
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# Four logical CPUs: MirroredStrategy over them is how replicas are tested on one machine.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def vocab() -> Vocab:
+    return Vocab.load(GOLDEN / "vocab.txt")
+
+
+@pytest.fixture(scope="session")
+def inputs():
+    wiki = find_inputs("wiki", f"{GOLDEN}/*.bz2")
+    return wiki + find_inputs("books", f"{GOLDEN}/books/*.txt")
+
+
+@pytest.fixture(scope="session")
+def small_config() -> BuildConfig:
+    return BuildConfig(
+        copies=3,
+        num_shards=2,
+        max_seq_length=64,
+        max_predictions=10,
+        eval_fraction=0.25,
+        seed=7,
+    )
+
+
+@pytest.fixture(scope="session")
+def small_build(tmp_path_factory, small_config, vocab, inputs) -> Path:
+    """A build of the golden text: 64 tokens, 3 copies, 2 shards."""
+    path = tmp_path_factory.mktemp("build") / "data"
+    build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(path))
+    return path

@@ -1,0 +1,101 @@
+import gzip
+
+import pytest
+
+from data.books import read_book, strip_gutenberg
+from data.documents import Document, InputFile, Reject, find_inputs, join_lines, normalise
+from data.errors import UserError
+from data.sentences import split_sentences
+
+
+def book(path) -> Document | Reject:
+    return read_book(InputFile(kind="books", path=str(path), name=path.name, num_bytes=0))
+
+
+def test_a_real_poem_has_its_stanzas_as_paragraphs(golden):
+    document = book(golden / "books/phoenix_and_the_turtle.txt")
+    assert document.id == "books/phoenix_and_the_turtle.txt"
+    assert document.paragraphs[:4] == (
+        "THE PHOENIX AND THE TURTLE",
+        "by William Shakespeare",
+        "Let the bird of loudest lay, On the sole Arabian tree, Herald sad and trumpet be, To whose"
+        " sound chaste wings obey.",
+        "But thou, shrieking harbinger, Foul pre-currer of the fiend, Augur of the fever's end, To"
+        " this troop come thou not near.",
+    )
+
+
+def test_compressed_books_read_the_same(golden, tmp_path):
+    plain = golden / "books/lovers_complaint.txt"
+    packed = tmp_path / "lovers_complaint.txt.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert book(packed).paragraphs == book(plain).paragraphs
+
+
+def test_gutenberg_header_and_licence_are_removed():
+    text = (
+        "Title: X\n*** START OF THE PROJECT GUTENBERG EBOOK X ***\nIt begins.\n"
+        "*** END OF THE PROJECT GUTENBERG EBOOK X ***\nLicence."
+    )
+    assert strip_gutenberg(text).strip() == "It begins."
+
+
+@pytest.mark.parametrize(
+    ("content", "offset", "reason"),
+    [
+        (b"good \xff bad", "5", "not UTF-8: byte 0xff"),
+        (b"", "0", "no text"),
+        (b" \n\n \x00 \n", "0", "no text"),
+    ],
+)
+def test_bad_books_are_rejected_with_place_and_reason(tmp_path, content, offset, reason):
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    assert book(path) == Reject(source="bad.txt", offset=offset, reason=reason)
+
+
+def test_a_truncated_book_is_rejected(tmp_path):
+    path = tmp_path / "cut.txt.gz"
+    path.write_bytes(gzip.compress(b"many words " * 1000)[:-10])
+    assert book(path).reason.startswith("cannot be read")
+
+
+def test_lines_are_rejoined():
+    assert list(join_lines(["A b", " c.", "", "", "D\te."])) == ["A b c.", "D e."]
+
+
+def test_normalise():
+    assert normalise("cafe\u0301\u200b \x07 a\u00adb\nc") == "café ab c"
+
+
+def test_sentences_know_abbreviations():
+    paragraph = (
+        "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington. He paid $3.50, i.e. too much! Was"
+        ' it? "No," said Prof. Brown.'
+    )
+    assert split_sentences([paragraph, "Next paragraph."]) == [
+        "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington.",
+        "He paid $3.50, i.e. too much!",
+        "Was it?",
+        '"No," said Prof. Brown.',
+        "Next paragraph.",
+    ]
+
+
+def test_no_character_of_real_text_is_lost_by_splitting(golden):
+    paragraphs = book(golden / "books/sonnets.txt").paragraphs
+    sentences = split_sentences(paragraphs)
+    assert "".join(sentences).replace(" ", "") == "".join(paragraphs).replace(" ", "")
+
+
+def test_inputs_are_named_below_the_fixed_part_of_the_glob(golden):
+    names = [file.name for file in find_inputs("books", f"{golden}/**/*.txt")]
+    assert "books/sonnets.txt" in names
+    assert [f.name for f in find_inputs("books", f"{golden}/books/sonnets.txt")] == ["sonnets.txt"]
+
+
+def test_no_match_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"--wiki .*/\*\.bz2: no input file matched"):
+        find_inputs("wiki", f"{tmp_path}/*.bz2")
+    with pytest.raises(UserError, match="it is a directory: add /"):
+        find_inputs("wiki", str(tmp_path))

@@ -1,0 +1,101 @@
+"""The import directions of docs/architecture.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("data", "model", "optim", "pretrain", "launch")
+
+# Modules of other packages that each package may import. "data.errors" and "data.schema" are free.
+ALLOWED = {
+    "data": set(),
+    "model": set(),
+    "optim": set(),
+    "launch": set(),
+    "pretrain": {
+        "data.config",
+        "data.files",
+        "data.input_pipeline",
+        "data.manifest",
+        "data.vocab",
+        "launch.config",
+        "launch.strategy",
+        "model.config",
+        "model.encoder",
+        "model.mlm",
+        "model.preprocess",
+        "optim.config",
+        "optim.lamb",
+        "optim.schedule",
+    },
+}
+# Entry points read gin files through the one module that imports gin.
+EXCEPTIONS = {("data/build.py", "pretrain.config")}
+FREE = {"data.errors", "data.schema"}
+STANDARD_LIBRARY_ONLY = ("data/schema.py", "data/errors.py", "model/config.py", "optim/config.py")
+
+
+def imports(path: Path) -> set[str]:
+    """All modules a file imports, at the top or inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.module in PACKAGES:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+def files() -> list[str]:
+    return [
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).glob("*.py"))
+    ]
+
+
+def test_files_are_found():
+    assert {"data/wiki.py", "pretrain/run.py", "optim/lamb.py"} <= set(files())
+
+
+@pytest.mark.parametrize("file", files())
+def test_packages_import_only_what_they_may(file):
+    package = file.partition("/")[0]
+    foreign = {
+        module
+        for module in imports(ROOT / file)
+        if module.partition(".")[0] in PACKAGES and module.partition(".")[0] != package
+    }
+    exceptions = {module for exempt, module in EXCEPTIONS if exempt == file}
+    assert foreign <= ALLOWED[package] | FREE | exceptions
+
+
+def test_heavy_libraries_stay_in_their_rooms():
+    rooms = {
+        "apache_beam": {"data/build.py", "data/pipeline.py"},
+        "gin": {"pretrain/config.py"},
+        "mwparserfromhell": {"data/wiki.py"},
+    }
+    for library, allowed in rooms.items():
+        importers = {
+            file
+            for file in files()
+            if any(module.partition(".")[0] == library for module in imports(ROOT / file))
+        }
+        assert importers == allowed, library
+
+
+def test_configurations_need_the_standard_library_only():
+    for file in STANDARD_LIBRARY_ONLY:
+        assert imports(ROOT / file) <= {
+            "__future__",
+            "collections.abc",
+            "dataclasses",
+            "os",
+            "sys",
+        }

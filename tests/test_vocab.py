@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from data import books, schema
+from data.documents import find_inputs
+from data.errors import UserError
+from data.vocab import Vocab, learn, main
+from data.wordpiece import WordPieceTokenizer
+
+
+def write(path, *lines: str):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_learning_gives_the_golden_vocabulary_every_time(golden, vocab, tmp_path):
+    output = tmp_path / "vocab.txt"
+    arguments = ["--input", f"{golden}/*.bz2", "--input", f"{golden}/books/*.txt"]
+    main([*arguments, "--vocab_size", "1500", "--output_file", str(output)])
+    assert output.read_text(encoding="utf-8") == vocab.text
+    assert vocab.pieces[:5] == schema.SPECIAL_TOKENS
+    assert len(vocab) == 1500
+
+
+def test_too_small_a_vocabulary_is_an_error():
+    with pytest.raises(UserError, match="--vocab_size 8 is too small"):
+        learn(["some words with letters"], vocab_size=8)
+    with pytest.raises(UserError, match="no text to learn"):
+        learn([], vocab_size=8)
+
+
+def test_rare_characters_get_no_piece():
+    texts = ["aa bb cc aa bb cc", "z aa"]
+    pieces = learn(texts, vocab_size=60, max_characters=4, min_frequency=1).pieces
+    assert {"a", "b", "c"} <= set(pieces)
+    assert not any("z" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"], r"vocab\.txt \(5 pieces\) has no \[MASK\]"),
+        ([*schema.SPECIAL_TOKENS, "a", "b", "a"], "'a' stands on lines 6 and 8"),
+        ([*schema.SPECIAL_TOKENS, "a", "", "b"], "line 7 is empty"),
+    ],
+)
+def test_a_wrong_vocabulary_file_is_an_error(tmp_path, lines, message):
+    with pytest.raises(UserError, match=message):
+        Vocab.load(write(tmp_path / "vocab.txt", *lines))
+
+
+def test_a_missing_vocabulary_file_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"none\.txt does not exist; learn one"):
+        Vocab.load(tmp_path / "none.txt")
+
+
+def test_windows_line_ends_and_unused_pieces(tmp_path):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(b"[PAD]\r\n[unused0]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\n[x]\r\n")
+    vocab = Vocab.load(path)
+    assert vocab.pieces[-1] == "[x]"
+    assert vocab.special_ids.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_token_type_follows_the_size():
+    assert Vocab(tuple(map(str, range(2**16)))).token_dtype == np.uint16
+    assert Vocab(tuple(map(str, range(2**16 + 1)))).token_dtype == np.uint32
+
+
+def test_tokens_of_a_sentence(vocab):
+    tokenizer = WordPieceTokenizer(vocab, lower_case=True)
+    sentences = ["The Phoenix, and the Turtle!", "", "[MASK] naïve 愛"]
+    pieces = [[vocab.pieces[i] for i in ids] for ids in tokenizer.encode(sentences)]
+    assert pieces == [
+        ["the", "phoenix", ",", "and", "the", "t", "##ur", "##tle", "!"],
+        [],
+        # Text that looks like a special token is text; brackets are rare enough to have no piece.
+        ["[UNK]", "ma", "##s", "##k", "[UNK]", "n", "##a", "##ive", "[UNK]"],
+    ]
+    assert tokenizer.encode([]) == []
+
+
+def test_tokens_of_real_text_equal_the_slower_tokenizer(golden, vocab):
+    import tensorflow as tf
+    import tensorflow_text as tf_text
+
+    paragraphs = [
+        paragraph
+        for file in find_inputs("books", f"{golden}/books/*.txt")
+        for paragraph in books.read_book(file).paragraphs
+    ]
+    slow = tf_text.BertTokenizer(
+        str(golden / "vocab.txt"), token_out_type=tf.int32, lower_case=True
+    )
+    expected = slow.tokenize(paragraphs).merge_dims(1, 2).to_list()
+    found = WordPieceTokenizer(vocab, lower_case=True).encode(paragraphs)
+    assert [ids.tolist() for ids in found] == expected
