@@ -10,6 +10,8 @@ Arguments this program does not know are Beam options, e.g. --direct_num_workers
 from __future__ import annotations
 
 import argparse
+import difflib
+import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -64,6 +66,7 @@ def build(
     write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
     plan = BuildPlan(config=config, vocab=vocab, output_dir=output_dir, inputs=tuple(inputs))
     options = PipelineOptions(list(beam_args), runner=_checked_runner(beam_args))
+    _check_flags(beam_args, set(options.get_all_options()))
     try:
         with _ProgressBar(plan.config, output_dir), beam.Pipeline(options=options) as pipeline:
             pipeline | "BuildCorpus" >> BuildCorpus(plan)
@@ -91,6 +94,17 @@ def _checked_runner(beam_args: Sequence[str]) -> str:
             " branch); use FnApiRunner, Dataflow or Flink"
         )
     return runner
+
+
+def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
+    """Beam drops options it does not know; a misspelt one must not pass silently."""
+    for flag in beam_args:
+        name = flag.removeprefix("--").partition("=")[0]
+        if flag.startswith("-") and name not in known and name.removeprefix("no_") not in known:
+            ours = {"gin_file", "gin_param", "wiki", "books", "vocab_file", "output_dir"}
+            nearest = difflib.get_close_matches(name, known | ours, n=1)
+            hint = f"did you mean --{nearest[0]}?" if nearest else "see --help"
+            raise UserError(f"{flag} is neither an option of this program nor of Beam; {hint}")
 
 
 class _ProgressBar:
@@ -143,13 +157,13 @@ def summary(manifest: Manifest) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and builds."""
-    from absl import logging
-
     from pretrain.config import add_gin_flags, load_config
 
-    logging.set_verbosity(logging.WARNING)
+    # Beam logs what it misses for clouds, and the stack of every error that we report in one line.
+    logging.getLogger().setLevel(logging.CRITICAL)
     parser = argparse.ArgumentParser(
         prog="python -m data.build",
+        allow_abbrev=False,
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -17,8 +18,9 @@ class UserError(ValueError):
 
 def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Runs a command: a `UserError` becomes one line and exit code 2, Ctrl-C exit code 130."""
-    # TensorFlow's C++ start-up messages bury our own lines; a user who wants them sets the variable.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's start-up messages bury our own lines. Without a GPU they include an error about CUDA.
+    level = "2" if Path("/dev/nvidia0").exists() else "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     try:
         main(sys.argv[1:] if argv is None else argv)
     except UserError as error:

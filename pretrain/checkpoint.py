@@ -77,7 +77,7 @@ def restore(checkpoint: tf.train.Checkpoint, saved: Saved) -> None:
     try:
         status = checkpoint.read(saved.prefix)
         status.assert_existing_objects_matched()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
+    except (tf.errors.OpError, AssertionError, ValueError, IndexError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"checkpoint {saved.prefix} cannot be restored: {reason}; delete its folder to go on"

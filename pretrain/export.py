@@ -173,6 +173,9 @@ def _size(encoder: EncoderConfig) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and exports."""
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)  # Keras warns that the saved model is not compiled
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.export",
         description=__doc__,

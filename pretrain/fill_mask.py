@@ -84,7 +84,7 @@ class MaskFiller:
                     "masked_lm_positions": tf.constant(positions),
                 }
             )["mlm_logits"]
-        except tf.errors.InvalidArgumentError as error:
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
             raise UserError(f"the text is too long for the encoder: {len(ids)} pieces") from error
         probabilities, best = tf.math.top_k(tf.nn.softmax(logits_BPV[0]), k=top_k)
         return [

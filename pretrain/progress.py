@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-import tensorflow as tf
 from tqdm import tqdm
 
 from data.files import write_atomically
@@ -18,10 +17,13 @@ class Progress:
 
     def __init__(self, model_dir: str, *, start_step: int, train_steps: int):
         """Rows of steps after `start_step` are of work that was lost, and will be written again."""
+        import tensorflow as tf
+
         self._path = Path(model_dir, "metrics.jsonl")
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
         write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
         self._file = self._path.open("a", encoding="utf-8")
+        self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
         self._bar = tqdm(
             total=train_steps,
@@ -65,7 +67,7 @@ class Progress:
         self._file.flush()
         with self._writer.as_default(step=step):
             for name, value in row.items():
-                tf.summary.scalar(f"{prefix}/{name.removeprefix('eval_')}", value)
+                self._summary.scalar(f"{prefix}/{name.removeprefix('eval_')}", value)
         self._writer.flush()
 
 

@@ -200,13 +200,18 @@ def test_runners_that_are_refused(runner):
         ([], "give --wiki GLOB, --books GLOB or both"),
         (["--books", "{tmp}/*.txt"], r"--books .*/\*\.txt: no input file matched"),
         (["--books", "{golden}/books/*.txt"], r"vocabulary file .* does not exist"),
+        (
+            ["--books", "{golden}/books/*.txt", "--vocab_file={golden}/vocab.txt", "--ouput_dir=x"],
+            "--ouput_dir=x is neither an option of this program nor of Beam; did you mean"
+            " --output_dir",
+        ),
     ],
 )
 def test_command_line_errors(arguments, message, golden, tmp_path):
     arguments = [a.format(tmp=tmp_path, golden=golden) for a in arguments]
     common = ["--vocab_file", f"{tmp_path}/vocab.txt", "--output_dir", f"{tmp_path}/d"]
     with pytest.raises(UserError, match=message):
-        main([*arguments, *common])
+        main([*common, *arguments])
 
 
 class TestManifest:

@@ -97,5 +97,6 @@ def test_configurations_need_the_standard_library_only():
             "collections.abc",
             "dataclasses",
             "os",
+            "pathlib",
             "sys",
         }

@@ -1,0 +1,127 @@
+"""Every gin file builds, and wrong settings are one clear line."""
+
+from pathlib import Path
+
+import pytest
+
+from data.config import BuildConfig
+from data.errors import UserError
+from pretrain.config import (
+    config_text,
+    load_config,
+    load_run_config,
+    operative_config_text,
+    run_config_from_dict,
+)
+
+ROOT = Path(__file__).parent.parent
+RUNS = sorted(ROOT.glob("gin/lambert_*.gin"))
+BUILDS = sorted(ROOT.glob("gin/data_*.gin"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_run_configuration_builds(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    load_run_config([f"gin/{path.name}"], [])
+    text = path.read_text()
+    assert f"--gin_file gin/{path.name}" in text  # opens with its command
+    assert all(word in text for word in ("# Data:", "# Hardware:", "# Result:"))
+
+
+@pytest.mark.parametrize("path", BUILDS, ids=lambda path: path.stem)
+def test_every_build_configuration_builds(path):
+    load_config([str(path)], [], BuildConfig)
+
+
+def test_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_run_config(["gin/lambert_base.gin"], []).encoder.num_hidden_layers == 12
+
+
+def test_lambert_large_is_the_recipe_of_the_card():
+    config = load_run_config(["gin/lambert_large.gin"], [])
+    assert (config.train.train_steps, config.train.global_batch_size) == (200_000, 8192)
+    assert (config.optimizer.peak_learning_rate, config.optimizer.beta_2) == (2.5e-3, 0.99)
+    encoder = config.encoder
+    assert (encoder.num_hidden_layers, encoder.hidden_size) == (24, 1024)
+    assert (encoder.num_attention_heads, encoder.intermediate_size) == (16, 4096)
+    (build,) = load_config(["gin/data_lambert.gin"], [], BuildConfig)
+    assert (build.copies, build.max_seq_length, build.max_predictions) == (100, 512, 76)
+
+
+def test_sizes_build_on_the_recipe():
+    base = load_run_config(["gin/lambert_base.gin"], [])
+    assert base.optimizer.peak_learning_rate == 2.5e-3
+    assert base.encoder.hidden_size == 768
+
+
+def test_parameters_override_files_and_are_recorded():
+    config = load_run_config(["gin/lambert_large.gin"], ["TrainConfig.train_steps = 5"])
+    assert config.train.train_steps == 5
+    assert "TrainConfig.train_steps = 5" in config_text()
+    assert "TrainConfig.train_steps = 5" in operative_config_text()
+    # The operative configuration also has what was left at its default.
+    assert "TrainConfig.keep_checkpoints = 5" not in config_text()
+    assert "TrainConfig.keep_checkpoints = 5" in operative_config_text()
+
+
+def test_an_empty_list_is_empty():
+    config = load_run_config([], ["OptimizerConfig.exclude_from_weight_decay = []"])
+    assert config.optimizer.exclude_from_weight_decay == ()
+    assert config.optimizer.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
+
+
+def test_recorded_settings_read_back():
+    import dataclasses
+    import json
+
+    config = load_run_config(["gin/lambert_large.gin"], [])
+    assert run_config_from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        ("TrainConfig.train_stepz=3", "TrainConfig has no parameter 'train_stepz'; did you mean"),
+        ("TranConfig.seed=3", "nothing to configure called 'TranConfig'; did you mean 'TrainC"),
+        ("TrainConfig.train_steps='x'", "TrainConfig.train_steps='x': must be a whole number"),
+        ("TrainConfig.train_steps=1.5", "TrainConfig.train_steps=1.5: must be a whole number"),
+        ("TrainConfig.seed=True", "TrainConfig.seed=True: must be a whole number"),
+        ("TrainConfig.train_steps=0", "TrainConfig.train_steps=0: must be at least 1"),
+        ("TrainConfig.train_steps = =", "--gin_param, line 1"),
+        ("TrainConfig.precision='fp16'", "must be 'float32' or 'mixed_bfloat16'"),
+        ("InputConfig.masks='onlin'", "must be 'materialised' or 'online'"),
+        ("ClusterConfig.strategy='gpu'", "must be one of auto, default"),
+        ("EncoderConfig.hidden_size=100", "is not a multiple of EncoderConfig.num_attention_heads"),
+        ("OptimizerConfig.beta_2=1.0", "must be in [0, 1)"),
+        ("OptimizerConfig.exclude_from_weight_decay='bias'", "must be a list of strings"),
+    ],
+)
+def test_wrong_settings_are_one_line(param, message):
+    with pytest.raises(UserError) as caught:
+        load_run_config([], [param])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        ("BuildConfig.max_predictions=511", "does not fit into BuildConfig.max_seq_length=512"),
+        ("BuildConfig.random_token_rate=0.3", "together exceed 1"),
+        ("BuildConfig.eval_fraction=2", "must lie between 0 and 1"),
+        ("BuildConfig.copies=-1", "must lie between 0 and 1000"),
+    ],
+)
+def test_wrong_build_settings_are_one_line(param, message):
+    with pytest.raises(UserError, match=message):
+        load_config([], [param], BuildConfig)
+
+
+def test_errors_in_files_name_file_and_line(tmp_path):
+    path = tmp_path / "a.gin"
+    path.write_text("TrainConfig.seed = 1\nTrainConfig.train_stepz = 3\n")
+    with pytest.raises(UserError, match=rf"{path}, line 2: TrainConfig has no parameter"):
+        load_run_config([str(path)], [])
+    with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
+        load_run_config([str(tmp_path / "none.gin")], [])

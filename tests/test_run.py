@@ -1,0 +1,315 @@
+"""The commands, from a build to an answer, and the errors a newcomer meets."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import schema
+from data.errors import UserError, run_main
+from data.manifest import Manifest
+from pretrain import export, fill_mask, run
+from pretrain.checkpoint import committed
+from pretrain.config import load_run_config
+from pretrain.experiment import check_batches, describe, resolve
+from pretrain.progress import read_metrics
+
+TINY = [
+    "TrainConfig.train_steps = 6",
+    "TrainConfig.global_batch_size = 4",
+    "TrainConfig.eval_batch_size = 16",
+    "TrainConfig.log_interval = 2",
+    "TrainConfig.eval_interval = 4",
+    "TrainConfig.checkpoint_interval = 2",
+    "TrainConfig.keep_checkpoints = 2",
+    "TrainConfig.precision = 'float32'",
+    "ClusterConfig.strategy = 'default'",
+    "EncoderConfig.hidden_size = 16",
+    "EncoderConfig.num_hidden_layers = 2",
+    "EncoderConfig.num_attention_heads = 2",
+    "EncoderConfig.intermediate_size = 32",
+    "EncoderConfig.max_position_embeddings = 64",
+    "EncoderConfig.hidden_dropout_prob = 0.0",
+    "EncoderConfig.attention_probs_dropout_prob = 0.0",
+    "OptimizerConfig.warmup_steps = 2",
+]
+
+
+def arguments(data_dir, model_dir, *params: str) -> list[str]:
+    flags = [flag for param in [*TINY, *params] for flag in ("--gin_param", param)]
+    return [*flags, "--data_dir", str(data_dir), "--model_dir", str(model_dir)]
+
+
+@pytest.fixture(scope="module")
+def model_dir(small_build, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "model"
+    run.main(arguments(small_build, path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def export_dir(model_dir, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "export"
+    export.main(["--model_dir", str(model_dir), "--output_dir", str(path)])
+    return path
+
+
+def losses(model_dir) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in read_metrics(model_dir) if "loss" in row}
+
+
+def test_a_model_directory_has_all_it_promises(model_dir):
+    names = {path.name for path in model_dir.iterdir()}
+    assert {
+        "config.gin",
+        "operative_config.gin",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "run.json",
+        "vocab.txt",
+    } <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert "TrainConfig.train_steps = 6" in (model_dir / "config.gin").read_text()
+    environment = json.loads((model_dir / "environment.json").read_text())
+    assert environment["packages"]["tensorflow"].startswith("2.20")
+
+
+def test_metrics(model_dir, small_build):
+    rows = read_metrics(model_dir)
+    assert [row["step"] for row in rows] == [2, 4, 4, 6, 6]
+    training = [row for row in rows if "loss" in row]
+    assert set(training[0]) == {
+        "step",
+        "loss",
+        "mlm_accuracy",
+        "grad_norm",
+        "learning_rate",
+        "trust_ratio_min",
+        "trust_ratio_median",
+        "trust_ratio_max",
+        "examples_per_second",
+        "input_wait_fraction",
+    }
+    assert training[0]["loss"] == pytest.approx(np.log(1500), rel=0.05)
+    assert all(0 <= row["input_wait_fraction"] <= 1 for row in training)
+    evaluations = [row for row in rows if "eval_loss" in row]
+    assert len(evaluations) == 2
+    # The baseline, computed here from the files of the build.
+    import tensorflow as tf
+
+    from data.records import parse_specs
+
+    manifest = Manifest.load(small_build)
+    (shard,) = manifest.split("eval")
+    records = tf.data.TFRecordDataset(str(small_build / shard.masked[0].path))
+    features = tf.io.parse_example(list(records), parse_specs(64, 10))
+    labels = features["masked_lm_ids"].numpy()[features["masked_lm_weights"].numpy() > 0]
+    best = np.bincount(labels).max() / len(labels)
+    assert evaluations[0]["eval_baseline_accuracy"] == pytest.approx(best)
+
+
+def test_only_the_newest_checkpoints_are_kept(model_dir):
+    assert [saved.step for saved in committed(model_dir)] == [4, 6]
+    assert sorted(p.name for p in (model_dir / "checkpoints").iterdir()) == [
+        "step-00000004",
+        "step-00000006",
+    ]
+
+
+def test_a_stopped_run_goes_on_with_the_same_numbers(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    shutil.rmtree(copy / "checkpoints/step-00000006")
+    # As a kill in the middle of saving leaves it: files, but no commit record.
+    shutil.copytree(copy / "checkpoints/step-00000004", copy / "checkpoints/step-00000005")
+    (copy / "checkpoints/step-00000005/COMMIT.json").unlink()
+    run.main(arguments(small_build, copy))
+    assert losses(copy) == losses(model_dir)
+    assert [row["step"] for row in read_metrics(copy)] == [2, 4, 4, 6, 6]
+
+
+def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
+    run.main(arguments(small_build, tmp_path / "m", "InputConfig.masks = 'online'"))
+    assert losses(tmp_path / "m") == losses(model_dir)
+
+
+def test_a_finished_run_is_not_trained_again(small_build, model_dir, capsys):
+    before = losses(model_dir)
+    run.main(arguments(small_build, model_dir))
+    output = capsys.readouterr().out
+    assert "is trained already (6 steps)" in output
+    assert "after 6 steps, held-out: loss" in output
+    assert "always guessing" in output
+    assert losses(model_dir) == before
+
+
+def test_more_steps_may_follow(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8"))
+    assert [saved.step for saved in committed(copy)] == [6, 8]
+
+
+def test_evaluation_alone(small_build, model_dir, capsys):
+    run.main([*arguments(small_build, model_dir), "--mode", "eval"])
+    line = f"MLM accuracy {read_metrics(model_dir)[-1]['eval_mlm_accuracy']:.2%}"
+    assert line in capsys.readouterr().out
+
+
+def test_dry_run_prints_and_writes_nothing(small_build, tmp_path, capsys):
+    run.main([*arguments(small_build, tmp_path / "m"), "--dry_run"])
+    output = capsys.readouterr().out
+    assert "train_steps = 6" in output
+    assert "vocab_size = 1500" in output  # taken from the data
+    assert "6 updates of 4 sequences: 24 sequences" in output
+    assert not (tmp_path / "m").exists()
+    run.main(["--gin_file", "gin/lambert_large.gin", "--dry_run"])
+    assert "learning rate 0.0025 reached at update 10,000" in capsys.readouterr().out
+
+
+class TestErrors:
+    def fails(self, argv, message):
+        with pytest.raises(UserError, match=message):
+            run.main(argv)
+
+    def test_no_manifest(self, tmp_path):
+        (tmp_path / "data").mkdir()
+        self.fails(arguments(tmp_path / "data", tmp_path / "m"), "data is not a finished build")
+
+    def test_missing_flags(self, small_build):
+        self.fails(["--model_dir", "m"], "--data_dir is missing")
+
+    def test_model_directory_of_another_configuration(self, small_build, model_dir):
+        self.fails(
+            arguments(small_build, model_dir, "EncoderConfig.hidden_size = 32"),
+            "belongs to another run: EncoderConfig.hidden_size is 16 there and 32 now",
+        )
+
+    def test_model_directory_of_other_data(self, small_build, model_dir, tmp_path):
+        copy = shutil.copytree(small_build, tmp_path / "data")
+        manifest = copy / schema.MANIFEST_FILE
+        manifest.write_text(manifest.read_text().replace('"rejected": 0', '"rejected": 1'))
+        self.fails(arguments(copy, model_dir), "its data has manifest .* --data_dir has")
+
+    def test_checkpoints_of_nobody(self, small_build, model_dir, tmp_path):
+        shutil.copytree(model_dir / "checkpoints", tmp_path / "m/checkpoints")
+        self.fails(arguments(small_build, tmp_path / "m"), r"has checkpoints but no run\.json")
+
+    def test_damaged_checkpoint(self, small_build, model_dir, tmp_path):
+        copy = shutil.copytree(model_dir, tmp_path / "m")
+        (copy / "checkpoints/step-00000006/ckpt.data-00000-of-00001").write_bytes(b"")
+        self.fails(arguments(small_build, copy), "step-00000006/ckpt cannot be restored: ")
+
+    def test_nothing_to_evaluate(self, small_build, tmp_path):
+        self.fails([*arguments(small_build, tmp_path / "m"), "--mode", "eval"], "has no checkpoint")
+        assert not (tmp_path / "m").exists()
+
+    def test_small_vocabulary(self, small_build, tmp_path):
+        self.fails(
+            arguments(small_build, tmp_path / "m", "EncoderConfig.vocab_size = 1000"),
+            "EncoderConfig.vocab_size=1000 is smaller than the vocabulary of the data, 1500",
+        )
+
+    def test_short_positions(self, small_build, tmp_path):
+        self.fails(
+            arguments(small_build, tmp_path / "m", "EncoderConfig.max_position_embeddings = 32"),
+            "max_position_embeddings=32 is smaller than the sequences of the data, 64",
+        )
+
+    @pytest.mark.parametrize(
+        ("params", "replicas", "message"),
+        [
+            (
+                ["TrainConfig.global_batch_size = 10"],
+                4,
+                "global_batch_size=10 is not a multiple of 4 replicas; try 8",
+            ),
+            (
+                ["TrainConfig.eval_batch_size = 2", "TrainConfig.global_batch_size = 8"],
+                4,
+                "eval_batch_size=2 is not a multiple of 4 replicas; try 4",
+            ),
+            (
+                ["TrainConfig.global_batch_size = 96", "TrainConfig.micro_batch_size = 10"],
+                4,
+                "micro_batch_size=10 does not divide the 24 sequences of a replica .*; try 8",
+            ),
+        ],
+    )
+    def test_batch_not_divisible(self, params, replicas, message):
+        config = load_run_config([], [*TINY, *params])
+        with pytest.raises(UserError, match=message):
+            check_batches(config, replicas=replicas)
+
+    def test_one_line_and_exit_code_on_the_terminal(self, tmp_path):
+        command = [sys.executable, "-m", "pretrain.run", "--gin_param", "TrainConfig.seeed=1"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2
+        lines = done.stderr.splitlines()
+        assert lines == ["error: TrainConfig has no parameter 'seeed'; did you mean 'seed'?"]
+
+    def test_ctrl_c(self, capsys):
+        def interrupted(argv):
+            raise KeyboardInterrupt
+
+        with pytest.raises(SystemExit) as caught:
+            run_main(interrupted, [])
+        assert caught.value.code == 130
+        assert "run the same command again to go on" in capsys.readouterr().err
+
+
+def test_describe_counts_passes_and_masks(small_build):
+    manifest = Manifest.load(small_build)
+    unique = manifest.num_sequences("train")
+    config = load_run_config([], [*TINY, f"TrainConfig.train_steps = {3 * unique}"])
+    text = describe(resolve(config, manifest), manifest, str(small_build))
+    assert "12.0 passes, each of 3 masked copies seen 4.0 times" in text
+
+
+class TestExport:
+    def test_is_whole(self, export_dir):
+        assert {path.name for path in export_dir.iterdir()} == {
+            "encoder",
+            "preprocessor",
+            "README.md",
+            "export.json",
+        }
+        card = (export_dir / "README.md").read_text()
+        assert "6 of 6 steps of 4 sequences" in card
+
+    def test_again_is_skipped_and_elsewhere_refused(self, export_dir, model_dir, tmp_path, capsys):
+        export.main(["--model_dir", str(model_dir), "--output_dir", str(export_dir)])
+        assert "holds step 6" in capsys.readouterr().out
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="is not empty"):
+            export.main(["--model_dir", str(model_dir), "--output_dir", str(tmp_path)])
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+    def test_nothing_to_export(self, tmp_path):
+        with pytest.raises(UserError, match="is not a model directory"):
+            export.main(["--model_dir", str(tmp_path), "--output_dir", str(tmp_path / "e")])
+
+    def test_fill_mask(self, export_dir, capsys):
+        text = "the [MASK] and the [MASK] of england."
+        fill_mask.main(["--model_dir", str(export_dir), "--top_k", "3", text])
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == text
+        assert [line for line in lines if "[MASK] " in line][1:] == ["  [MASK] 1", "  [MASK] 2"]
+        fillings = fill_mask.MaskFiller(str(export_dir)).fill(text, top_k=1500)
+        assert len(fillings) == 2
+        for candidates in fillings:
+            assert sum(filling.probability for filling in candidates) == pytest.approx(1, abs=1e-4)
+            probabilities = [filling.probability for filling in candidates]
+            assert probabilities == sorted(probabilities, reverse=True)
+
+    def test_fill_mask_errors(self, export_dir, tmp_path):
+        with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):
+            fill_mask.MaskFiller(str(tmp_path))
+        filler = fill_mask.MaskFiller(str(export_dir))
+        with pytest.raises(UserError, match=r"there is no \[MASK\] in 'no blank'"):
+            filler.fill("no blank", top_k=5)
+        with pytest.raises(UserError, match="the text is too long for the encoder: "):
+            filler.fill("many words " * 50 + "[MASK]", top_k=5)

@@ -1,0 +1,224 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.config import InputConfig
+from launch.config import ClusterConfig
+from launch.strategy import build_strategy
+from model.config import EncoderConfig
+from model.encoder import trained_variables
+from model.mlm import mlm_sums
+from optim.config import OptimizerConfig
+from pretrain.config import RunConfig, TrainConfig
+from pretrain.trainer import Trainer
+
+S, P, V = 16, 3, 50
+
+
+def run_config(*, micro_batch_size=0, precision="float32", **train) -> RunConfig:
+    return RunConfig(
+        train=TrainConfig(
+            **{"train_steps": 10, "global_batch_size": 8, **train},
+            micro_batch_size=micro_batch_size,
+            precision=precision,
+        ),
+        input=InputConfig(),
+        encoder=EncoderConfig(
+            vocab_size=V,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=S,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        optimizer=OptimizerConfig(peak_learning_rate=0.01, warmup_steps=2),
+        cluster=ClusterConfig(),
+    )
+
+
+def global_batch(step: int, size: int = 8) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(step)
+    # Unequal weights in each row: a mean of means would differ from the global mean.
+    used = rng.integers(1, P + 1, size)
+    return {
+        "input_word_ids": rng.integers(1, V, (size, S)).astype(np.int32),
+        "input_mask": np.ones((size, S), np.int32),
+        "input_type_ids": np.zeros((size, S), np.int32),
+        "masked_lm_positions": rng.integers(1, S, (size, P)).astype(np.int32),
+        "masked_lm_ids": rng.integers(1, V, (size, P)).astype(np.int32),
+        "masked_lm_weights": (np.arange(P) < used[:, None]).astype(np.float32),
+    }
+
+
+def iterator(strategy, steps):
+    """Distributed batches, one element a replica as in training."""
+
+    def dataset(context):
+        replicas = context.num_replicas_in_sync
+        elements = []
+        for step in range(steps):
+            batch = global_batch(step)
+            for part in np.split(np.arange(8), replicas):
+                elements.append({name: values[part] for name, values in batch.items()})
+        stacked = {name: np.stack([e[name] for e in elements]) for name in elements[0]}
+        return tf.data.Dataset.from_tensor_slices(stacked)
+
+    return iter(strategy.distribute_datasets_from_function(dataset))
+
+
+def train(config, strategy, steps=5):
+    trainer = Trainer(config, strategy)
+    batches = iterator(strategy, steps)
+    metrics = [trainer.train(batches, 1) for _ in range(steps)]
+    return trainer, metrics
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return train(run_config(), tf.distribute.get_strategy())
+
+
+def mirrored(replicas):
+    # One process cannot have collectives over groups of different sizes: always all four CPUs.
+    assert replicas == 4
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+
+
+@pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (1, 1), (4, 0), (4, 1)])
+def test_replicas_and_micro_batches_change_nothing(reference, replicas, micro_batch_size):
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    trainer, metrics = train(run_config(micro_batch_size=micro_batch_size), strategy)
+    expected_trainer, expected = reference
+    for found, wanted in zip(metrics, expected, strict=True):
+        np.testing.assert_allclose(found.loss, wanted.loss, rtol=2e-6)
+        np.testing.assert_allclose(found.grad_norm, wanted.grad_norm, rtol=1e-5)
+        assert found.mlm_accuracy == pytest.approx(wanted.mlm_accuracy)
+    for a, b in zip(trainer.variables, expected_trainer.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=2e-6)
+
+
+def test_a_loop_on_the_device_equals_single_steps(reference):
+    trainer = Trainer(run_config(), tf.distribute.get_strategy())
+    metrics = trainer.train(iterator(trainer.strategy, 5), 5)
+    expected_trainer, expected = reference
+    assert trainer.step == 5
+    # The mean over the loop weighs every prediction alike.
+    weights = [global_batch(step)["masked_lm_weights"].sum() for step in range(5)]
+    loss = np.average([m.loss for m in expected], weights=weights)
+    np.testing.assert_allclose(metrics.loss, loss, rtol=1e-6)
+    for a, b in zip(trainer.variables, expected_trainer.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_training_learns_and_leaves_the_pooler_alone():
+    trainer = Trainer(run_config(train_steps=200), tf.distribute.get_strategy())
+    pooler = trainer.model.encoder_network.pooler_layer
+    before = [v.numpy() for v in pooler.trainable_variables]
+    same_batch = iter([global_batch(0)] * 60)
+
+    def repeat(_):
+        stacked = {name: values[None] for name, values in next(same_batch).items()}
+        return tf.data.Dataset.from_tensor_slices(stacked).repeat()
+
+    batches = iter(trainer.strategy.distribute_datasets_from_function(repeat))
+    first = trainer.train(batches, 1)
+    last = trainer.train(batches, 149)
+    final = trainer.train(batches, 1)
+    assert first.loss == pytest.approx(np.log(V), rel=0.05)
+    assert final.loss < 0.5 * first.loss
+    assert final.loss < last.loss
+    assert (first.mlm_accuracy, final.mlm_accuracy) == (0.0, 1.0)
+    for variable, value in zip(pooler.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    names = [v.name for v in trained_variables(trainer.model)]
+    assert not any("pooler" in name for name in names)
+    assert len(names) == len(trainer.model.trainable_variables) - 2
+
+
+def test_the_same_seed_gives_the_same_numbers(reference):
+    _, metrics = train(run_config(), tf.distribute.get_strategy())
+    assert [m.loss for m in metrics] == [m.loss for m in reference[1]]
+    _, other = train(run_config(seed=1), tf.distribute.get_strategy())
+    assert other[0].loss != metrics[0].loss
+
+
+def test_bfloat16_stays_near_float32(reference):
+    trainer, metrics = train(run_config(precision="mixed_bfloat16"), tf.distribute.get_strategy())
+    for found, wanted in zip(metrics, reference[1], strict=True):
+        np.testing.assert_allclose(found.loss, wanted.loss, rtol=5e-3)
+    assert {v.dtype for v in trainer.variables} == {tf.float32}
+
+
+def test_learning_rate_and_trust_ratios_are_reported(reference):
+    trainer, _ = reference
+    np.testing.assert_allclose(trainer.learning_rate, 0.01 * 6 / 8, rtol=1e-6)  # of the fifth step
+    ratios = trainer.trust_ratios()
+    assert len(ratios) == sum(
+        not any(word in v.name for word in ("layer_norm", "LayerNorm", "bias"))
+        for v in trainer.variables
+    )
+    assert all(0 < ratio < 10 for ratio in ratios)
+
+
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_evaluation_sums_over_all_predictions(replicas):
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    trainer = Trainer(run_config(), strategy)
+    metrics = trainer.evaluate(iterator(strategy, 3), 3)
+    loss = weight = 0.0
+    for step in range(3):
+        batch = global_batch(step)
+        inputs = {name: tf.constant(batch[name]) for name in trainer.model.inputs}
+        logits = trainer.model(inputs, training=False)["mlm_logits"]
+        sums = mlm_sums(logits, batch["masked_lm_ids"], batch["masked_lm_weights"])
+        loss, weight = loss + sums[0].numpy(), weight + sums[2].numpy()
+    np.testing.assert_allclose(metrics.loss, loss / weight, rtol=1e-5)
+    assert metrics.predictions == weight
+
+
+def test_mlm_sums_equal_float64_numpy():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(4, P, V)) * 3
+    ids = rng.integers(0, V, (4, P))
+    ids[0] = logits[0].argmax(-1)
+    weights = np.array([[1, 1, 0]] * 4, np.float64)
+    log_sum = np.log(np.exp(logits).sum(-1))
+    losses = log_sum - np.take_along_axis(logits, ids[..., None], -1)[..., 0]
+    correct = (logits.argmax(-1) == ids) * weights
+    found = mlm_sums(
+        tf.constant(logits, tf.float32),
+        tf.constant(ids, tf.int32),
+        tf.constant(weights, tf.float32),
+    )
+    expected = [(losses * weights).sum(), correct.sum(), 8]
+    np.testing.assert_allclose([f.numpy() for f in found], expected, rtol=1e-6)
+    assert correct.sum() >= 2
+
+
+class TestStrategy:
+    def test_several_devices_are_mirrored(self):
+        assert build_strategy(ClusterConfig()).num_replicas_in_sync == 4
+        assert build_strategy(ClusterConfig(strategy="default")).num_replicas_in_sync == 1
+
+    def test_multi_worker_needs_a_cluster(self, monkeypatch):
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+        with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
+            build_strategy(ClusterConfig(strategy="multi_worker"))
+        monkeypatch.setenv("TF_CONFIG", "{")
+        with pytest.raises(ValueError, match="TF_CONFIG is not JSON"):
+            build_strategy(ClusterConfig())
+
+    def test_no_tpu(self):
+        with pytest.raises(ValueError, match="no TPU could be reached"):
+            build_strategy(ClusterConfig(strategy="tpu"))
+
+
+def test_warmup_longer_than_training_is_an_error():
+    config = run_config()
+    config = dataclasses.replace(config, optimizer=OptimizerConfig(warmup_steps=10))
+    with pytest.raises(ValueError, match="leaves nothing of TrainConfig"):
+        Trainer(config, tf.distribute.get_strategy())
