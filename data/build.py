@@ -65,16 +65,21 @@ def build(
         return manifest
     write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
     plan = BuildPlan(config=config, vocab=vocab, output_dir=output_dir, inputs=tuple(inputs))
-    options = PipelineOptions(list(beam_args), runner=_checked_runner(beam_args))
+    options = PipelineOptions(
+        list(beam_args),
+        runner=_checked_runner(beam_args),
+        default_sdk_harness_log_level="CRITICAL",
+    )
     _check_flags(beam_args, set(options.get_all_options()))
     try:
         with _ProgressBar(plan.config, output_dir), beam.Pipeline(options=options) as pipeline:
             pipeline | "BuildCorpus" >> BuildCorpus(plan)
     except Exception as error:
-        # Workers send exceptions as text; dig out the ones that are meant for the user.
-        found = re.findall(r"\bUserError: (.*?)(?: \[while running .*)?$", str(error), re.M)
-        if found and not isinstance(error, UserError):
-            raise UserError(found[-1]) from error
+        # Workers send exceptions as text, with the name of the step; dig out those for the user.
+        name = "" if isinstance(error, UserError) else r"\bUserError: "
+        found = re.findall(rf"{name}(.+?)(?: \[while running .*)?$", str(error), re.M)
+        if found:
+            raise UserError(found[-1]) from None
         raise
     return Manifest.load(output_dir)
 
