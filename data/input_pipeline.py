@@ -17,7 +17,7 @@ from data.config import InputConfig
 from data.errors import UserError
 from data.manifest import Manifest
 from data.masking import MaskingRule, mask_sequences
-from data.order import batch_positions, sequence_at
+from data.order import sequence_at
 from data.records import RecordFile, parse_specs
 from data.vocab import Vocab
 
@@ -157,26 +157,17 @@ def training_batches(
     """
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        replicas = context.num_replicas_in_sync
-        local_replicas = replicas // context.num_input_pipelines
-        first_replica = context.input_pipeline_id * local_replicas
-
-        def locate(element):
-            positions = batch_positions(
-                int(element) // local_replicas,
-                global_batch_size=global_batch_size,
-                replica=first_replica + int(element) % local_replicas,
-                num_replicas=replicas,
-            )
+        def locate(positions):
             return sequence_at(positions, num_sequences=reader.num_sequences, seed=seed)
 
-        def load(element):
-            index, epoch = tf.numpy_function(locate, [element], [tf.int64, tf.int64])
-            shape = [global_batch_size // replicas]
-            return reader.read(tf.ensure_shape(index, shape), tf.ensure_shape(epoch, shape))
+        def load(positions):
+            index, epoch = tf.numpy_function(locate, [positions], [tf.int64, tf.int64])
+            return reader.read(
+                tf.ensure_shape(index, positions.shape), tf.ensure_shape(epoch, positions.shape)
+            )
 
-        elements = tf.data.Dataset.range(start_step * local_replicas, np.iinfo(np.int64).max)
-        return _load_ahead(elements, load, config)
+        positions = _replica_positions(context, global_batch_size, start_step, steps=None)
+        return _load_ahead(positions, load, config)
 
     return dataset
 
@@ -193,24 +184,34 @@ def evaluation_batches(
     num_steps = -(-reader.num_sequences // global_batch_size)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        replicas = context.num_replicas_in_sync
-        local_replicas = replicas // context.num_input_pipelines
-        first_replica = context.input_pipeline_id * local_replicas
-        size = global_batch_size // replicas
-
-        def load(element):
-            replica = first_replica + element % local_replicas
-            start = (element // local_replicas) * global_batch_size + replica * size
-            index = start + tf.range(size, dtype=tf.int64)
-            is_real = index < reader.num_sequences
-            index = tf.minimum(index, reader.num_sequences - 1)
+        def load(positions):
+            is_real = positions < reader.num_sequences
+            index = tf.minimum(positions, reader.num_sequences - 1)
             features = reader.read(index, tf.zeros_like(index))
             features["masked_lm_weights"] *= tf.cast(is_real, tf.float32)[:, None]
             return features
 
-        return _load_ahead(tf.data.Dataset.range(num_steps * local_replicas), load, config)
+        positions = _replica_positions(context, global_batch_size, 0, steps=num_steps)
+        return _load_ahead(positions, load, config)
 
     return dataset, num_steps
+
+
+def _replica_positions(
+    context: tf.distribute.InputContext, global_batch_size: int, start_step: int, steps: int | None
+) -> tf.data.Dataset:
+    """Places in the stream of examples, int64 [B] an element: one a step and local replica."""
+    replicas = context.num_replicas_in_sync
+    local_replicas = replicas // context.num_input_pipelines
+    first_replica = context.input_pipeline_id * local_replicas
+    size = global_batch_size // replicas
+    stop = np.iinfo(np.int64).max if steps is None else (start_step + steps) * local_replicas
+
+    def positions(element):
+        step, replica = element // local_replicas, first_replica + element % local_replicas
+        return step * global_batch_size + replica * size + tf.range(size, dtype=tf.int64)
+
+    return tf.data.Dataset.range(start_step * local_replicas, stop).map(positions)
 
 
 def _load_ahead(elements: tf.data.Dataset, load: Callable, config: InputConfig) -> tf.data.Dataset:

@@ -22,7 +22,6 @@ from data.config import BuildConfig
 from data.hashing import derive_key, mix64
 from data.vocab import Vocab
 
-_POSITION_BITS = np.uint64(16)
 _POSITION_MASK = np.uint64(2**16 - 1)
 _RANKS, _CHOICES, _PIECES = 1, 2, 3  # names of the three independent streams of hashes
 
@@ -92,42 +91,21 @@ def mask_sequences(
       The features of schema.FEATURES: int32 [N, S] or [N, P], weights float32 [N, P]. Positions are
       ascending; unused ones are 0 with id 0 and weight 0.
     """
-    num_predictions = rule.max_predictions
-    is_token_NS = tokens_NS != rule.pad_id
+    key_N1 = derive_key(rule.seed, fingerprints(tokens_NS), copies_N)[:, None]
     ids_NS = tokens_NS.astype(np.int32)
+    is_token_NS = tokens_NS != rule.pad_id
     candidate_NS = ~rule.is_special[ids_NS]
 
-    key_N1 = derive_key(rule.seed, fingerprints(tokens_NS), copies_N)[:, None]
-    position_S = np.arange(tokens_NS.shape[1], dtype=np.uint64)
-
-    # The position stands in the low bits of its rank: ranks are distinct, and sorting them yields
-    # the positions themselves. What may not be masked ranks last.
-    rank_NS = mix64(derive_key(key_N1, _RANKS) ^ mix64(position_S))
-    rank_NS = np.where(candidate_NS, rank_NS >> np.uint64(1), ~np.uint64(0))
-    rank_NS = (rank_NS & ~_POSITION_MASK) | position_S
-    smallest_NP = np.sort(np.partition(rank_NS, num_predictions - 1)[:, :num_predictions])
-
     numerator, denominator = rule.rate
-    lengths_N = is_token_NS.sum(axis=1)
-    count_N = (2 * numerator * lengths_N + denominator) // (2 * denominator)
-    count_N = np.minimum(np.clip(count_N, 1, num_predictions), candidate_NS.sum(axis=1))
-    chosen_NP = np.arange(num_predictions) < count_N[:, None]
+    count_N = (2 * numerator * is_token_NS.sum(axis=1) + denominator) // (2 * denominator)
+    count_N = np.minimum(np.clip(count_N, 1, rule.max_predictions), candidate_NS.sum(axis=1))
+    chosen_NP = np.arange(rule.max_predictions) < count_N[:, None]
 
-    position_NP = np.where(chosen_NP, smallest_NP & _POSITION_MASK, _POSITION_MASK)
-    position_NP = np.where(chosen_NP, np.sort(position_NP), 0).astype(np.int64)
+    position_NP = _choose_positions(key_N1, candidate_NS, chosen_NP)
     label_NP = np.where(chosen_NP, np.take_along_axis(ids_NS, position_NP, axis=1), 0)
-
-    choice_NP = mix64(derive_key(key_N1, _CHOICES) ^ mix64(position_NP.astype(np.uint64)))
-    choice_NP >>= np.uint64(32)
-    shown_NP = np.where(
-        choice_NP < rule.mask_below,
-        np.int32(rule.mask_id),
-        np.where(
-            choice_NP < rule.random_below, _random_pieces(key_N1, position_NP, rule), label_NP
-        ),
-    )
-    row, column = np.nonzero(chosen_NP)
+    shown_NP = _shown_pieces(key_N1, position_NP, label_NP, rule)
     masked_NS = ids_NS.copy()
+    row, column = np.nonzero(chosen_NP)
     masked_NS[row, position_NP[row, column]] = shown_NP[row, column]
     return {
         "input_word_ids": masked_NS,
@@ -145,8 +123,34 @@ def fingerprints(tokens_NS: np.ndarray) -> np.ndarray:
     return mix64((tokens_NS.astype(np.uint64) + np.uint64(1)) @ multiplier_S)
 
 
-def _random_pieces(key_N1: np.ndarray, position_NP: np.ndarray, rule: MaskingRule) -> np.ndarray:
-    """A piece for each position, uniform over the replaceable ones (to 1 part in 2**17)."""
-    hash_NP = mix64(derive_key(key_N1, _PIECES) ^ mix64(position_NP.astype(np.uint64)))
+def _choose_positions(
+    key_N1: np.ndarray, candidate_NS: np.ndarray, chosen_NP: np.ndarray
+) -> np.ndarray:
+    """The candidates of the smallest ranks, ascending, int64 [N, P]; 0 where not `chosen_NP`."""
+    num_predictions = chosen_NP.shape[1]
+    position_S = np.arange(candidate_NS.shape[1], dtype=np.uint64)
+    # The position stands in the low bits of its rank: ranks are distinct, and sorting them yields
+    # the positions themselves. What may not be masked ranks last.
+    rank_NS = mix64(derive_key(key_N1, _RANKS) ^ mix64(position_S))
+    rank_NS = np.where(candidate_NS, rank_NS >> np.uint64(1), ~np.uint64(0))
+    rank_NS = (rank_NS & ~_POSITION_MASK) | position_S
+    smallest_NP = np.sort(np.partition(rank_NS, num_predictions - 1)[:, :num_predictions])
+    position_NP = np.where(chosen_NP, smallest_NP & _POSITION_MASK, _POSITION_MASK)
+    return np.where(chosen_NP, np.sort(position_NP), 0).astype(np.int64)
+
+
+def _shown_pieces(
+    key_N1: np.ndarray, position_NP: np.ndarray, label_NP: np.ndarray, rule: MaskingRule
+) -> np.ndarray:
+    """What stands in the place of each predicted piece: [MASK], a random piece, or itself."""
+    place_NP = mix64(position_NP.astype(np.uint64))
+    choice_NP = mix64(derive_key(key_N1, _CHOICES) ^ place_NP) >> np.uint64(32)
+    # A 32-bit fraction of the number of pieces: uniform to 1 part in 2**17.
+    fraction_NP = mix64(derive_key(key_N1, _PIECES) ^ place_NP) >> np.uint64(32)
     num_pieces = np.uint64(len(rule.replacement_ids))
-    return rule.replacement_ids[((hash_NP >> np.uint64(32)) * num_pieces) >> np.uint64(32)]
+    random_NP = rule.replacement_ids[(fraction_NP * num_pieces) >> np.uint64(32)]
+    return np.where(
+        choice_NP < rule.mask_below,
+        np.int32(rule.mask_id),
+        np.where(choice_NP < rule.random_below, random_NP, label_NP),
+    )

@@ -14,13 +14,6 @@ from data.hashing import derive_key, mix64
 _ROUNDS = 6
 
 
-def batch_positions(step: int, *, global_batch_size: int, replica: int, num_replicas: int):
-    """Positions in the stream of one replica's part of a global batch, int64 [B / num_replicas]."""
-    size = global_batch_size // num_replicas
-    start = step * global_batch_size + replica * size
-    return np.arange(start, start + size, dtype=np.int64)
-
-
 def sequence_at(
     positions: np.ndarray, *, num_sequences: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:

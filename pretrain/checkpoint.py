@@ -44,8 +44,6 @@ class Checkpoints:
     def save(self, step: int) -> None:
         """Saves one step. All workers must call it; only the chief's files stay."""
         final = self._dir / f"step-{step:08d}"
-        if (final / "COMMIT.json").exists():
-            return
         # Every worker takes part in reading the variables, each into a folder of its own.
         target = final if self._is_chief else self._dir / f".worker-step-{step:08d}"
         self._checkpoint.write(str(target / "ckpt"))

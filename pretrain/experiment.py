@@ -180,7 +180,7 @@ class Experiment:
           Whether there was anything left to train.
         """
         from data.input_pipeline import training_batches
-        from pretrain.progress import Progress
+        from pretrain.progress import Progress, SilentProgress
 
         train = self._config.train
         if self._start_step >= train.train_steps:
@@ -196,9 +196,11 @@ class Experiment:
             start_step=self._start_step,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
-        progress = Progress(
-            self._model_dir, start_step=self._start_step, train_steps=train.train_steps
-        )
+        progress = SilentProgress()
+        if self._is_chief:
+            progress = Progress(
+                self._model_dir, start_step=self._start_step, train_steps=train.train_steps
+            )
         evaluate = evaluate and self._eval_reader is not None
         try:
             step = self._start_step

@@ -71,6 +71,19 @@ class Progress:
         self._writer.flush()
 
 
+class SilentProgress:
+    """For the workers that are not the chief: the same calls, and nothing written."""
+
+    def training_row(self, step: int, row: dict[str, float]) -> None:
+        """Does nothing."""
+
+    def evaluation_row(self, step: int, row: dict[str, float], line: str) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def read_metrics(model_dir: str | os.PathLike) -> list[dict]:
     """The rows of metrics.jsonl; a last line cut by a crash is left out."""
     path = Path(model_dir, "metrics.jsonl")

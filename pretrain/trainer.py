@@ -51,7 +51,7 @@ class Trainer:
         self.strategy = strategy
         tf_keras.utils.set_random_seed(config.train.seed)
         tf_keras.mixed_precision.set_global_policy(config.train.precision)
-        schedule = WarmupPolynomialDecay(
+        self._schedule = WarmupPolynomialDecay(
             peak_learning_rate=config.optimizer.peak_learning_rate,
             warmup_steps=config.optimizer.warmup_steps,
             total_steps=config.train.train_steps,
@@ -63,7 +63,7 @@ class Trainer:
             build_variables(self.model)
             self.variables = trained_variables(self.model)
             self.optimizer = LAMB(
-                schedule,
+                self._schedule,
                 beta_1=config.optimizer.beta_1,
                 beta_2=config.optimizer.beta_2,
                 epsilon=config.optimizer.epsilon,
@@ -81,7 +81,7 @@ class Trainer:
     @property
     def learning_rate(self) -> float:
         """Learning rate of the last update."""
-        return float(self.optimizer._learning_rate(max(self.step - 1, 0)))
+        return float(self._schedule(max(self.step - 1, 0)))
 
     def trust_ratios(self) -> list[float]:
         """Trust ratios of the last update, of the adapted variables."""
@@ -181,9 +181,7 @@ class Trainer:
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
             sums = self._sums(features, training=True)
-        gradients = tape.gradient(
-            sums[0], self.variables, unconnected_gradients=tf.UnconnectedGradients.NONE
-        )
+        gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -1,10 +1,9 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.hashing import derive_key, document_hash, mix64
-from data.order import batch_positions, permute, sequence_at
+from data.order import permute, sequence_at
 
 
 def test_mix64_equals_the_published_generator():
@@ -53,12 +52,3 @@ def test_neighbours_are_scattered():
     index, _ = sequence_at(np.arange(10000), num_sequences=10000, seed=3)
     place = np.argsort(index)
     assert abs(np.abs(np.diff(place)).mean() / 10000 - 1 / 3) < 0.02
-
-
-@pytest.mark.parametrize("replicas", [1, 2, 4])
-def test_replicas_share_the_same_global_batch(replicas):
-    parts = [
-        batch_positions(7, global_batch_size=8, replica=r, num_replicas=replicas)
-        for r in range(replicas)
-    ]
-    assert np.concatenate(parts).tolist() == list(range(56, 64))
