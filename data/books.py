@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 from data.documents import Document, InputFile, Reject, join_lines, open_compressed
 
@@ -23,7 +24,7 @@ def read_book(file: InputFile) -> Document | Reject:
     try:
         with open_compressed(file.path) as stream:
             content = stream.read()
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         return reject(0, f"cannot be read: {error}")
     try:
         text = content.decode("utf-8-sig")

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import logging
 import re
+import shutil
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,13 +24,14 @@ from data import schema
 from data.config import BuildConfig
 from data.documents import InputFile, find_inputs
 from data.errors import UserError, run_main
-from data.files import write_atomically
+from data.files import require_local, sha256_of, write_atomically
 from data.manifest import Manifest
 from data.vocab import Vocab
 
 # The class by its full name: Beam's "DirectRunner" is a switch between two engines.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_AMBIGUOUS_RUNNERS = ("DirectRunner", "SwitchingDirectRunner", "BundleBasedDirectRunner")
+_RUNNERS = ("FnApiRunner", "PortableRunner")
+_UNFINISHED = ".unfinished"
 
 
 def build(
@@ -53,57 +57,87 @@ def build(
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from data.pipeline import BuildCorpus, BuildPlan, describe_inputs
+    from data.pipeline import BuildCorpus, BuildPlan
 
     inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
+    for previous, file in itertools.pairwise(inputs):
+        if (previous.kind, previous.name) == (file.kind, file.name):
+            raise UserError(
+                f"{previous.path} and {file.path} have the same name, {file.name}; a document is"
+                " known by it: rename one, or give one glob that holds both folders"
+            )
+    described = tuple(
+        {"kind": f.kind, "name": f.name, "bytes": f.num_bytes, "sha256": sha256_of(f.path)}
+        for f in inputs
+    )
     if Path(output_dir, schema.MANIFEST_FILE).exists():
         manifest = Manifest.load(output_dir)
-        manifest.check_same_build(
-            output_dir, config=config, vocab=vocab, inputs=describe_inputs(inputs)
-        )
+        manifest.check_same_build(output_dir, config=config, vocab=vocab, inputs=list(described))
         print(f"data: {output_dir} is built already")
         return manifest
-    write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
-    plan = BuildPlan(config=config, vocab=vocab, output_dir=output_dir, inputs=tuple(inputs))
     options = PipelineOptions(
         list(beam_args),
         runner=_checked_runner(beam_args),
         default_sdk_harness_log_level="CRITICAL",
     )
     _check_flags(beam_args, set(options.get_all_options()))
+    _clear_interrupted_build(Path(output_dir))
+    write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
+    plan = BuildPlan(
+        config=config,
+        vocab=vocab,
+        output_dir=output_dir,
+        inputs=tuple(inputs),
+        inputs_described=described,
+    )
     try:
         with _ProgressBar(plan.config, output_dir), beam.Pipeline(options=options) as pipeline:
             pipeline | "BuildCorpus" >> BuildCorpus(plan)
     except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Beam wraps it while a stage runs
+            raise KeyboardInterrupt from None
         # Workers send exceptions as text, with the name of the step; dig out those for the user.
         name = "" if isinstance(error, UserError) else r"\bUserError: "
         found = re.findall(rf"{name}(.+?)(?: \[while running .*)?$", str(error), re.M)
         if found:
             raise UserError(found[-1]) from None
         raise
+    Path(output_dir, _UNFINISHED).unlink()
     return Manifest.load(output_dir)
+
+
+def _clear_interrupted_build(output_dir: Path) -> None:
+    """Removes what an interrupted build left, and marks the directory as one of a build."""
+    marker = output_dir / _UNFINISHED
+    parts = [output_dir / name for name in ("packed", "masked", "rejects")]
+    if not marker.exists() and any(part.exists() for part in parts):
+        raise UserError(
+            f"{output_dir} has folders of a build but no {schema.MANIFEST_FILE}, and no build was"
+            " interrupted there; choose another --output_dir"
+        )
+    for part in parts:
+        shutil.rmtree(part, ignore_errors=True)
+    write_atomically(marker, b"The build in this directory is not finished.\n")
 
 
 def _checked_runner(beam_args: Sequence[str]) -> str:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--runner", default=DEFAULT_RUNNER)
     runner = parser.parse_known_args(list(beam_args))[0].runner
-    if runner.rpartition(".")[2] in _AMBIGUOUS_RUNNERS:
+    if runner.rpartition(".")[2] not in _RUNNERS:
         raise UserError(
-            f"--runner={runner} is a switch between engines; leave it out for {DEFAULT_RUNNER}, or"
-            " name a runner"
-        )
-    if "dask" in runner.lower():
-        raise UserError(
-            f"--runner={runner} loses elements silently (finish_bundle output, all but the last"
-            " branch); use FnApiRunner, Dataflow or Flink"
+            f"--runner={runner} is not supported; leave it out for {DEFAULT_RUNNER}. Plain"
+            " DirectRunner is a switch between two engines, DaskRunner loses elements, and the"
+            " workers of other services would write to disks of their own"
         )
     return runner
 
 
 def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
     """Beam drops options it does not know; a misspelt one must not pass silently."""
-    for flag in beam_args:
+    for previous, flag in itertools.pairwise(["", *beam_args]):
+        if not flag.startswith("-") and (not previous.startswith("-") or "=" in previous):
+            raise UserError(f"{flag!r} belongs to no option; see --help")
         name = flag.removeprefix("--").partition("=")[0]
         if flag.startswith("-") and name not in known and name.removeprefix("no_") not in known:
             ours = {"gin_file", "gin_param", "wiki", "books", "vocab_file", "output_dir"}
@@ -136,8 +170,11 @@ class _ProgressBar:
         from tqdm import tqdm
 
         with tqdm(total=self._total, desc="building", unit="file", disable=None) as bar:
-            while not self._done.wait(0.5):
+            pause = 0.5
+            while not self._done.wait(pause):
+                started = time.monotonic()
                 bar.update(self._count() - bar.n)
+                pause = max(0.5, 20 * (time.monotonic() - started))  # large builds: look less often
             bar.update(self._count() - bar.n)
 
     def _count(self) -> int:
@@ -156,8 +193,14 @@ def summary(manifest: Manifest) -> str:
             f"{split}: {documents:,} documents, {tokens:,} tokens,"
             f" {manifest.num_sequences(split):,} sequences"
         )
-    copies = f"{manifest.config.copies} masked copies"
-    return f"{'; '.join(parts)}; {copies}; {manifest.rejected} documents refused"
+    tokens = sum(shard.tokens for shard in manifest.shards)
+    unknown = sum(shard.unknown_tokens for shard in manifest.shards) / tokens
+    parts += [
+        f"{manifest.config.copies} masked copies",
+        f"{unknown:.2%} of the tokens unknown",
+        f"{manifest.rejected} documents refused",
+    ]
+    return "; ".join(parts)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -173,11 +216,12 @@ def main(argv: Sequence[str]) -> None:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
-    parser.add_argument("--wiki", action="append", default=[], metavar="GLOB")
-    parser.add_argument("--books", action="append", default=[], metavar="GLOB")
+    parser.add_argument("--wiki", action="extend", nargs="+", default=[], metavar="GLOB")
+    parser.add_argument("--books", action="extend", nargs="+", default=[], metavar="GLOB")
     parser.add_argument("--vocab_file", required=True)
     parser.add_argument("--output_dir", required=True)
     args, beam_args = parser.parse_known_args(argv)
+    require_local("--output_dir", args.output_dir)
     if not args.wiki and not args.books:
         raise UserError("there is nothing to build from: give --wiki GLOB, --books GLOB or both")
 

@@ -28,6 +28,7 @@ class BuildConfig:
       random_token_rate: share that shows a random piece; the rest shows the piece itself.
       eval_fraction: share of the documents held out, chosen by a hash of their id.
       max_reject_fraction: the build stops if more than this share of the documents is refused.
+      max_unknown_fraction: likewise for the share of tokens that have no piece ([UNK]).
       lower_case: lower-case text and strip accents before splitting it into pieces.
       seed: of the masks.
     """
@@ -42,6 +43,7 @@ class BuildConfig:
     random_token_rate: float = 0.1
     eval_fraction: float = 0.01
     max_reject_fraction: float = 0.01
+    max_unknown_fraction: float = 0.05
     lower_case: bool = True
     seed: int = 12345
 
@@ -68,6 +70,7 @@ class BuildConfig:
             "random_token_rate",
             "eval_fraction",
             "max_reject_fraction",
+            "max_unknown_fraction",
         ):
             value = getattr(self, field)
             _require(0 <= value <= 1, f"{name}.{field}={value}: must lie between 0 and 1")

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from data.errors import UserError
+from data.files import require_local
 
-# Control, format and private-use characters; new line and tab are turned into white space instead.
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff]")
+# Control and format characters (new line and tab become white space instead), and the surrogates
+# that broken character references leave behind.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,7 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     Raises:
       UserError: nothing matched, or the pattern names a directory.
     """
+    require_local(f"--{kind}", pattern)
     paths = sorted(p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p))
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"

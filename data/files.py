@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
@@ -27,6 +29,14 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     """Writes a whole file; a reader or a killed writer never sees half of it."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def require_local(name: str, path: str) -> None:
+    """Raises a UserError for an address like gs://bucket, which would become a local folder."""
+    if "://" in path:
+        raise UserError(
+            f"{name} {path}: only local paths are supported so far; copy the files to a local disk"
+        )
 
 
 def sha256_of(path: str | os.PathLike) -> str:

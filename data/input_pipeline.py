@@ -18,18 +18,18 @@ from data.errors import UserError
 from data.manifest import Manifest
 from data.masking import MaskingRule, mask_sequences
 from data.order import sequence_at
-from data.records import RecordFile, parse_specs
+from data.records import parse_specs, read_examples, read_rows
 from data.vocab import Vocab
 
 
 class SplitReader:
     """Masked examples of one split by (sequence, copy), from either form of storage.
 
-    Files are memory-mapped: only what a batch shows is read.
+    Only the rows that a batch shows are read, and no file stays open.
     """
 
     def __init__(self, directory: str | os.PathLike, manifest: Manifest, split: str, masks: str):
-        """Opens the shards of a split.
+        """Checks what can be checked before the first batch.
 
         Args:
           directory: the build directory.
@@ -38,39 +38,34 @@ class SplitReader:
           masks: "materialised" or "online".
 
         Raises:
-          UserError: the split is empty, or the masked copies were not built.
+          UserError: the split is empty, its masked copies were not built, the vocabulary is another
+            one, or (online) a packed shard does not match its sha256. Materialised records are
+            checked when they are read.
         """
-        self._directory = Path(directory)
-        self._shards = manifest.split(split)
+        manifest.require_masks(masks)
         self.num_sequences = manifest.num_sequences(split)
-        self._first_row = np.cumsum([0] + [shard.packed.records for shard in self._shards])
-        self._config = manifest.config
-        self._vocab = Vocab.load(self._directory / schema.VOCAB_FILE)
-        self._rule = MaskingRule.create(manifest.config, self._vocab)
-        self._online = masks == "online"
-        self._files: dict[tuple[int, int], RecordFile] = {}
         if not self.num_sequences:
             raise UserError(
                 f"{directory} has no {split} sequences; build it with a larger"
                 " BuildConfig.eval_fraction, or with more text"
             )
+        self._directory = Path(directory)
+        self._shards = manifest.split(split)
+        self._first_row = np.cumsum([0] + [shard.packed.records for shard in self._shards])
+        self._config = manifest.config
+        self._copies = len(self._shards[0].masked)
+        self._vocab = Vocab.load(self._directory / schema.VOCAB_FILE)
         if self._vocab.sha256 != manifest.vocab_sha256:
             raise UserError(
                 f"{self._directory / schema.VOCAB_FILE} is not the vocabulary of this build: its"
                 f" sha256 is {self._vocab.sha256[:8]}, the manifest says"
                 f" {manifest.vocab_sha256[:8]}"
             )
-        self._copies = len(self._shards[0].masked)
-        if not self._online and not self._copies:
-            raise UserError(
-                f"{directory} has no masked copies (BuildConfig.copies=0); set"
-                " InputConfig.masks='online'"
-            )
+        self._rule = MaskingRule.create(manifest.config, self._vocab)
+        self._online = masks == "online"
         if self._online:
-            self._packed = [
-                np.load(self._directory / shard.packed.path, mmap_mode="r", allow_pickle=False)
-                for shard in self._shards
-            ]
+            for shard in self._shards:
+                shard.packed.check_content(directory)
 
     def read(self, index: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
         """Reads examples inside a tf.data function.
@@ -117,10 +112,18 @@ class SplitReader:
 
     def _read_online(self, index: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
         shard, row = self._locate(index)
-        tokens_BS = np.empty((len(index), self._config.max_seq_length), self._vocab.token_dtype)
+        row_bytes = self._config.max_seq_length * self._vocab.token_dtype.itemsize
+        rows = np.empty((len(index), row_bytes), np.uint8)
         for number in np.unique(shard):
-            here = shard == number
-            tokens_BS[here] = self._packed[number][row[here]]
+            here = np.flatnonzero(shard == number)
+            file = self._shards[number].packed
+            rows[here] = read_rows(
+                self._directory / file.path,
+                row[here],
+                row_bytes=row_bytes,
+                first_byte=file.bytes - file.records * row_bytes,  # after the header of .npy
+            )
+        tokens_BS = rows.view(self._vocab.token_dtype)
         features = mask_sequences(tokens_BS, self._copy_of(epoch), self._rule)
         return [features[feature.name] for feature in schema.FEATURES]
 
@@ -130,16 +133,11 @@ class SplitReader:
         examples = np.empty(len(index), object)
         for number, copy_number in {*zip(shard.tolist(), copy.tolist(), strict=True)}:
             here = np.flatnonzero((shard == number) & (copy == copy_number))
-            rows = self._file(number, copy_number).examples(row[here])
-            examples[here] = [example.tobytes() for example in rows]
-        return examples
-
-    def _file(self, shard: int, copy: int) -> RecordFile:
-        if (shard, copy) not in self._files:
-            file = self._shards[shard].masked[copy]
+            file = self._shards[number].masked[copy_number]
+            record_bytes = file.bytes // file.records
             path = self._directory / file.path
-            self._files[shard, copy] = RecordFile(path, num_records=file.records)
-        return self._files[shard, copy]
+            examples[here] = read_examples(path, row[here], record_bytes=record_bytes)
+        return examples
 
 
 def training_batches(

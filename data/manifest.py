@@ -41,6 +41,16 @@ class DataFile:
             sha256=sha256_of(full_path),
         )
 
+    def check_content(self, directory: str | os.PathLike) -> None:
+        """Raises a UserError if the file is not the one that was written."""
+        path = Path(directory, self.path)
+        digest = sha256_of(path)
+        if digest != self.sha256:
+            raise UserError(
+                f"{path} is damaged: its sha256 is {digest[:8]}, the manifest says"
+                f" {self.sha256[:8]}; copy the build again or build it anew"
+            )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
@@ -81,6 +91,14 @@ class Manifest:
         """Sequences in one copy of a split."""
         return sum(shard.packed.records for shard in self.split(split))
 
+    def require_masks(self, masks: str) -> None:
+        """Raises a UserError if the build cannot be read with these `InputConfig.masks`."""
+        if masks == "materialised" and not self.config.copies:
+            raise UserError(
+                "InputConfig.masks='materialised', but the data has no masked copies"
+                " (BuildConfig.copies=0); set InputConfig.masks='online'"
+            )
+
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of the manifest as written: names the build."""
@@ -111,7 +129,8 @@ class Manifest:
             )
         if list(self.inputs) != inputs:
             differences.append(
-                f"the {len(self.inputs)} input files there differ from the {len(inputs)} given now"
+                f"the {len(self.inputs)} input files there differ from the {len(inputs)} given now:"
+                f" {_first_difference(list(self.inputs), inputs)}"
             )
         if differences:
             raise UserError(
@@ -120,12 +139,8 @@ class Manifest:
             )
 
     @classmethod
-    def load(cls, directory: str | os.PathLike, *, check_files: bool = True) -> Manifest:
-        """Reads the manifest of a build.
-
-        Args:
-          directory: the build directory.
-          check_files: compare the size of every file with the manifest.
+    def load(cls, directory: str | os.PathLike) -> Manifest:
+        """Reads the manifest of a build and compares the size of every file with it.
 
         Raises:
           UserError: there is no manifest, it is of another format or version, or a file is missing
@@ -157,8 +172,7 @@ class Manifest:
             )
         except (TypeError, KeyError, UserError) as error:
             raise UserError(f"{path} is damaged: {error}; build the data again") from error
-        if check_files:
-            manifest.check_sizes(directory)
+        manifest.check_sizes(directory)
         return manifest
 
     def check_sizes(self, directory: str | os.PathLike) -> None:
@@ -173,6 +187,18 @@ class Manifest:
                         f"{path} {found}, the manifest says {file.bytes} bytes; copy the build again"
                         " or delete it and build it anew"
                     )
+
+
+def _first_difference(old: list[dict], new: list[dict]) -> str:
+    old_by_name, new_by_name = ({(f["kind"], f["name"]): f for f in files} for files in (old, new))
+    for key in sorted(old_by_name.keys() | new_by_name.keys()):
+        if key not in new_by_name:
+            return f"{key[1]} is missing now"
+        if key not in old_by_name:
+            return f"{key[1]} is new"
+        if old_by_name[key] != new_by_name[key]:
+            return f"{key[1]} has another content"
+    return "in their order"
 
 
 def _shard_from_json(content: dict) -> Shard:

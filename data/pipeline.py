@@ -10,6 +10,7 @@ only shuffle of text, from packed sequences of two bytes a token.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -47,6 +48,7 @@ class BuildPlan:
     vocab: Vocab
     output_dir: str
     inputs: tuple[InputFile, ...]
+    inputs_described: tuple[dict, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,6 +148,11 @@ def write_packed_shard(
     (split, shard), documents = group
     vocab, config = plan.vocab, plan.config
     ordered = sorted(documents, key=lambda document: (document_hash(document.id), document.id))
+    for previous, document in itertools.pairwise(ordered):
+        if previous.id == document.id:
+            raise UserError(
+                f"document {document.id} occurs twice; give every dump and every book once"
+            )
     sentences = [_sentences(document, vocab.token_dtype) for document in ordered]
     sequences = list(
         pack(
@@ -218,7 +225,8 @@ def write_manifest(
     """Writes the rejects and, if the build is sound, the manifest.
 
     Raises:
-      UserError: too many documents were refused, or a split has no sequence.
+      UserError: too many documents were refused, too many tokens are unknown, or a split has no
+        sequence.
     """
     lines = sorted(json.dumps(dataclasses.asdict(reject), sort_keys=True) for reject in rejects)
     rejects_path = Path(plan.output_dir, schema.REJECTS_FILE)
@@ -230,6 +238,14 @@ def write_manifest(
         raise UserError(
             f"{len(rejects)} of {num_documents + len(rejects)} documents were refused, more than"
             f" BuildConfig.max_reject_fraction={config.max_reject_fraction}; {rejects_path} says why"
+        )
+    num_tokens = sum(shard.tokens for shard in shards)
+    num_unknown = sum(shard.unknown_tokens for shard in shards)
+    if num_unknown > config.max_unknown_fraction * num_tokens:
+        raise UserError(
+            f"{num_unknown} of {num_tokens} tokens are [UNK], more than"
+            f" BuildConfig.max_unknown_fraction={config.max_unknown_fraction}; is the vocabulary of"
+            f" this language, and BuildConfig.lower_case={config.lower_case} right for it?"
         )
     splits = {shard.split for shard in shards}
     if "train" not in splits:
@@ -259,15 +275,10 @@ def write_manifest(
         config=config,
         vocab_pieces=len(plan.vocab),
         vocab_sha256=plan.vocab.sha256,
-        inputs=tuple(describe_inputs(plan.inputs)),
+        inputs=plan.inputs_described,
         rejected=len(rejects),
         shards=tuple(complete),
     ).write(plan.output_dir)
-
-
-def describe_inputs(inputs: Iterable[InputFile]) -> list[dict]:
-    """What the manifest records of the input files."""
-    return [{"kind": file.kind, "name": file.name, "bytes": file.num_bytes} for file in inputs]
 
 
 def _sentences(document: TokenizedDocument, dtype: np.dtype) -> list[np.ndarray]:

@@ -14,9 +14,11 @@ import functools
 import os
 from collections.abc import Iterable, Mapping
 
+import google_crc32c
 import numpy as np
 
 from data import schema
+from data.errors import UserError
 
 _INT64_LIST, _FLOAT_LIST = 3, 2  # field numbers in tf.train.Feature
 # A TFRecord is length (8 bytes), its checksum (4), the example, its checksum (4).
@@ -88,15 +90,54 @@ def write_records(path: str | os.PathLike, chunks: Iterable[np.ndarray]) -> None
                 writer.write(row.tobytes())
 
 
-class RecordFile:
-    """Random access to the examples of a TFRecord file whose records have equal length."""
+def read_rows(
+    path: str | os.PathLike, rows: np.ndarray, *, row_bytes: int, first_byte: int = 0
+) -> np.ndarray:
+    """Reads rows of equal length from anywhere in a file, which is open only meanwhile.
 
-    def __init__(self, path: str | os.PathLike, *, num_records: int):
-        self._records = np.memmap(path, np.uint8, mode="r").reshape(num_records, -1)
+    Args:
+      path: a local file.
+      rows: integers [n].
+      row_bytes: length of a row.
+      first_byte: where row 0 begins.
 
-    def examples(self, rows: np.ndarray) -> np.ndarray:
-        """Serialized examples by row, uint8 [n, R]."""
-        return self._records[rows, _HEADER_BYTES:-_FOOTER_BYTES]
+    Returns:
+      uint8 [n, row_bytes].
+
+    Raises:
+      UserError: the file is missing or too short.
+    """
+    try:
+        with open(path, "rb") as file:
+            parts = [
+                os.pread(file.fileno(), row_bytes, first_byte + row * row_bytes)
+                for row in rows.tolist()
+            ]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    for row, part in zip(rows.tolist(), parts, strict=True):
+        if len(part) != row_bytes:
+            raise UserError(f"{path} ends before row {row}; copy it again or build it anew")
+    return np.frombuffer(b"".join(parts), np.uint8).reshape(len(rows), row_bytes)
+
+
+def read_examples(path: str | os.PathLike, rows: np.ndarray, *, record_bytes: int) -> list[bytes]:
+    """Serialized examples of a file written by `write_records`, by row.
+
+    Raises:
+      UserError: a record does not match its checksum; the message names file and record.
+    """
+    examples = []
+    for row, record in zip(rows, read_rows(path, rows, row_bytes=record_bytes), strict=True):
+        example = record[_HEADER_BYTES:-_FOOTER_BYTES].tobytes()
+        crc = google_crc32c.value(example)
+        masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF  # as TFRecord defines it
+        if masked != int.from_bytes(record[-_FOOTER_BYTES:].tobytes(), "little"):
+            raise UserError(
+                f"{path}: record {row} is damaged (wrong checksum); copy it again or build it anew"
+            )
+        examples.append(example)
+    return examples
 
 
 @functools.cache

@@ -16,12 +16,13 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from data import schema
 from data.errors import UserError, run_main
-from data.files import write_atomically
+from data.files import require_local, write_atomically
 
 # Placeholders of the published vocabularies, which no text contains.
 _UNUSED = re.compile(r"\[unused\d+\]")
@@ -120,7 +121,8 @@ def learn(
       lower_case: lower-case and strip accents first ("uncased").
 
     Raises:
-      UserError: no text, or vocab_size is smaller than the special tokens and the alphabet.
+      UserError: no text, or vocab_size is smaller than the special tokens and the alphabet, or
+        larger than what the text gives.
     """
     texts = _without_rare_characters(list(texts), max_characters=max_characters)
     specials = list(schema.SPECIAL_TOKENS)
@@ -136,6 +138,11 @@ def learn(
             f" {len(fixed)} pieces"
         )
     pieces = _train(texts, vocab_size, min_frequency, fixed, lower_case)
+    if len(pieces) < vocab_size:
+        raise UserError(
+            f"--vocab_size {vocab_size}: the text has only {len(pieces)} pieces that occur"
+            f" {min_frequency} times or more; give more text, or ask for at most that many"
+        )
     return Vocab(tuple(pieces))
 
 
@@ -172,7 +179,7 @@ def _without_rare_characters(texts: list[str], *, max_characters: int) -> list[s
 
 
 def _paragraphs(patterns: Sequence[str], *, max_bytes: int) -> Iterator[str]:
-    """The clean paragraphs of dumps (.xml, .xml.bz2, .bz2) and books (anything else)."""
+    """The clean paragraphs of dumps (files with ".xml" in their name) and books (any other)."""
     from tqdm import tqdm
 
     from data.documents import Reject, find_inputs
@@ -181,7 +188,7 @@ def _paragraphs(patterns: Sequence[str], *, max_bytes: int) -> Iterator[str]:
     files = []
     for pattern in patterns:
         for file in find_inputs("input", pattern):
-            is_dump = re.search(r"(\.xml(\.bz2|\.gz)?|\.bz2)$", file.path) is not None
+            is_dump = ".xml" in Path(file.path).name
             files.append(dataclasses.replace(file, kind="wiki" if is_dump else "books"))
     num_bytes = 0
     for file in tqdm(files, desc="reading", unit="file", disable=None):
@@ -200,15 +207,21 @@ def _paragraphs(patterns: Sequence[str], *, max_bytes: int) -> Iterator[str]:
 def main(argv: Sequence[str]) -> None:
     """Learns a vocabulary from files."""
     parser = argparse.ArgumentParser(prog="python -m data.vocab", description=learn.__doc__)
-    parser.add_argument("--input", action="append", required=True, metavar="GLOB")
+    parser.add_argument("--input", action="extend", nargs="+", required=True, metavar="GLOB")
     parser.add_argument("--vocab_size", type=int, default=30522)
     parser.add_argument("--output_file", required=True)
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
     parser.add_argument("--max_megabytes", type=int, default=500, help="text to learn from")
     args = parser.parse_args(argv)
+    require_local("--output_file", args.output_file)
     if os.path.exists(args.output_file):
         vocab = Vocab.load(args.output_file)
-        print(f"vocab: {args.output_file} exists ({len(vocab):,} pieces); delete it to learn anew")
+        if len(vocab) != args.vocab_size:
+            raise UserError(
+                f"{args.output_file} exists and has {len(vocab)} pieces, not --vocab_size"
+                f" {args.vocab_size}; delete it or choose another --output_file"
+            )
+        print(f"vocab: {args.output_file} is there already ({len(vocab):,} pieces)")
         return
     vocab = learn(
         _paragraphs(args.input, max_bytes=args.max_megabytes * 10**6),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 from xml.etree.ElementTree import ParseError
@@ -64,6 +65,15 @@ _TEXT_TEMPLATES = {
     "blockquote": "1",
 }
 _SPACED_TEMPLATES = {"spaced ndash": " – ", "snd": " – ", "ndash": "–", "mdash": "—", "'": "'"}
+_RANGE_WORDS = {
+    "-": "–",
+    "–": "–",
+    "x": " × ",
+    "×": " × ",
+    "by": " by ",
+    "+/-": " ± ",
+    "±": " ± ",
+} | {word: f" {word} " for word in ("to", "and", "or")}
 _MAGIC_WORD = re.compile(r"__[A-Z]+__")
 _EMPTY_BRACKETS = re.compile(r"\(\s*[;,:.\s]*\)|\[\s*\]")
 _BRACKET_DEBRIS = re.compile(r"\(\s*[;,:]+\s*")
@@ -93,11 +103,11 @@ def read_documents(file: InputFile) -> Iterator[Document | Reject]:
         for page in read_pages(stream, name=file.path):
             try:
                 paragraphs = tuple(to_paragraphs(page.wikitext))
-            except (mwparserfromhell.parser.ParserError, RecursionError) as error:
+            except Exception as error:  # one page in millions must not stop a build of days
                 yield Reject(
                     source=file.name,
                     offset=f"page {page.id}",
-                    reason=f"wikitext cannot be parsed: {type(error).__name__}: {error}",
+                    reason=f"cannot be cleaned: {type(error).__name__}: {error}",
                 )
                 continue
             if paragraphs:
@@ -130,7 +140,7 @@ def read_pages(stream: BinaryIO, *, name: str) -> Iterator[Page]:
                 root.clear()  # a dump does not fit into memory; drop what has been read
                 if page is not None:
                     yield page
-    except (EOFError, OSError, ParseError) as error:
+    except (EOFError, OSError, zlib.error, ParseError) as error:
         raise UserError(
             f"{name}: truncated or damaged: {error}; download it again and compare its checksum"
         ) from error
@@ -230,14 +240,27 @@ def _render_template(template: nodes.Template) -> str:
     name = str(template.name).strip().lower()
     if name in _SPACED_TEMPLATES:
         return _SPACED_TEMPLATES[name]
-    if name == "convert" and template.has("1") and template.has("2"):
-        return f"{template.get('1').value} {template.get('2').value}"
+    if name in ("convert", "cvt"):
+        return _render_convert(template)
     parameter = _TEXT_TEMPLATES.get(name)
     if parameter is None and name.startswith("lang-"):
         parameter = "1"
     if parameter is None or not template.has(parameter):
         return ""
     return _render(template.get(parameter).value)
+
+
+def _render_convert(template: nodes.Template) -> str:
+    """{{convert|5|km|mi}} is "5 km", {{convert|5|to|10|km}} "5 to 10 km"; "" if in doubt."""
+    values = [_render(p.value).strip() for p in template.params if not p.showkey]
+    text = ""
+    while values and re.fullmatch(r"[-+−]?[\d.,/ ]*\d", values[0]):
+        text += values.pop(0)
+        if values and values[0] in _RANGE_WORDS:
+            text += _RANGE_WORDS[values.pop(0)]
+        elif values:
+            return f"{text} {values[0]}"
+    return ""
 
 
 def _tidy(line: str) -> str:

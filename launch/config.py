@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from data.errors import UserError
+
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
 
 
@@ -14,14 +16,15 @@ class ClusterConfig:
     Attributes:
       strategy: "default" uses one device; "mirrored" all GPUs of one machine; "multi_worker" the
         cluster in TF_CONFIG; "tpu" a Cloud TPU; "auto" chooses by what is there.
-      tpu: name or address of the TPU; "local" on a TPU VM.
+      tpu: name or address of the TPU; empty takes TPU_NAME from the environment, or else "local",
+        the TPU of this machine.
     """
 
     strategy: str = "auto"
-    tpu: str = "local"
+    tpu: str = ""
 
     def __post_init__(self):
         if self.strategy not in STRATEGIES:
-            raise ValueError(
+            raise UserError(
                 f"ClusterConfig.strategy={self.strategy!r}: must be one of {', '.join(STRATEGIES)}"
             )

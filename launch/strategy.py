@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from data.errors import UserError
 from launch.config import ClusterConfig
 
 
@@ -12,29 +13,38 @@ def build_strategy(config: ClusterConfig):
     """Creates the strategy; must run before any other use of TensorFlow's devices.
 
     Raises:
-      ValueError: the machines asked for are not there; the message says what is missing.
+      UserError: the machines asked for are not there; the message says what is missing.
     """
     import tensorflow as tf
 
     kind = _choose() if config.strategy == "auto" else config.strategy
+    strategy = _create(kind, config)
+    device = tf.config.list_logical_devices()[-1].device_type if kind != "tpu" else "TPU"
+    print(f"running on {strategy.num_replicas_in_sync} x {device} ({kind} strategy)")
+    return strategy
+
+
+def is_chief(strategy) -> bool:
+    """Whether this process writes checkpoints, logs and reports."""
+    return strategy.extended.should_checkpoint
+
+
+def _create(kind: str, config: ClusterConfig):
+    import tensorflow as tf
+
     if kind == "multi_worker":
         if not _num_workers():
-            raise ValueError(
+            raise UserError(
                 "ClusterConfig.strategy='multi_worker' needs the environment variable TF_CONFIG with"
                 ' the cluster: {"cluster": {"worker": ["host:port", ...]}, "task": {"type":'
                 ' "worker", "index": 0}}'
             )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if kind == "tpu":
-        return _tpu_strategy(config.tpu)
+        return _tpu_strategy(config.tpu or os.environ.get("TPU_NAME", "local"))
     if kind == "mirrored":
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
-
-
-def is_chief(strategy) -> bool:
-    """Whether this process writes checkpoints, logs and reports."""
-    return strategy.extended.should_checkpoint
 
 
 def _choose() -> str:
@@ -43,7 +53,7 @@ def _choose() -> str:
 
     if _num_workers() > 1:
         return "multi_worker"
-    if "TPU_NAME" in os.environ:
+    if "TPU_NAME" in os.environ or os.path.exists("/dev/accel0"):
         return "tpu"
     # Several logical CPUs are a machine cut in pieces, as tests do.
     for device_type in ("GPU", "CPU"):
@@ -53,11 +63,14 @@ def _choose() -> str:
 
 
 def _num_workers() -> int:
+    text = os.environ.get("TF_CONFIG") or "{}"
     try:
-        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    except ValueError as error:
-        raise ValueError(f"the environment variable TF_CONFIG is not JSON: {error}") from None
-    return len(cluster.get("worker", [])) + len(cluster.get("chief", []))
+        cluster = json.loads(text).get("cluster", {})
+        return len(cluster.get("worker", [])) + len(cluster.get("chief", []))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"the environment variable TF_CONFIG does not describe a cluster: {error}: {text}"
+        ) from None
 
 
 def _tpu_strategy(name: str):
@@ -69,8 +82,14 @@ def _tpu_strategy(name: str):
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (tf.errors.NotFoundError, tf.errors.OpError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ValueError(
+        raise UserError(
             f"ClusterConfig.tpu={name!r}: no TPU could be reached ({reason}); on a TPU VM install"
             " tensorflow-tpu in place of tensorflow, elsewhere choose another ClusterConfig.strategy"
         ) from None
-    return tf.distribute.TPUStrategy(resolver)
+    strategy = tf.distribute.TPUStrategy(resolver)
+    if strategy.extended.num_hosts > 1:
+        raise UserError(
+            f"ClusterConfig.tpu={name!r} has {strategy.extended.num_hosts} hosts; the input runs in"
+            " this process and reaches the TPU cores of one host only so far"
+        )
+    return strategy

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from data.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -38,12 +40,12 @@ class EncoderConfig:
             value = getattr(self, field.name)
             least = 0 if field.name == "vocab_size" or field.type == "float" else 1
             if value < least:
-                raise ValueError(f"EncoderConfig.{field.name}={value}: must be at least {least}")
+                raise UserError(f"EncoderConfig.{field.name}={value}: must be at least {least}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if getattr(self, name) >= 1:
-                raise ValueError(f"EncoderConfig.{name}={getattr(self, name)}: must be below 1")
+                raise UserError(f"EncoderConfig.{name}={getattr(self, name)}: must be below 1")
         if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
+            raise UserError(
                 f"EncoderConfig.hidden_size={self.hidden_size} is not a multiple of"
                 f" EncoderConfig.num_attention_heads={self.num_attention_heads}"
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from data.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -38,10 +40,10 @@ class OptimizerConfig:
     def __post_init__(self):
         for name in ("end_learning_rate", "warmup_steps", "weight_decay_rate", "clip_norm"):
             if getattr(self, name) < 0:
-                raise ValueError(f"OptimizerConfig.{name}={getattr(self, name)}: is negative")
+                raise UserError(f"OptimizerConfig.{name}={getattr(self, name)}: is negative")
         for name in ("peak_learning_rate", "epsilon", "decay_power"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"OptimizerConfig.{name}={getattr(self, name)}: must be above 0")
+                raise UserError(f"OptimizerConfig.{name}={getattr(self, name)}: must be above 0")
         for name in ("beta_1", "beta_2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"OptimizerConfig.{name}={getattr(self, name)}: must be in [0, 1)")
+                raise UserError(f"OptimizerConfig.{name}={getattr(self, name)}: must be in [0, 1)")

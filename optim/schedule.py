@@ -28,13 +28,8 @@ class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
         end_learning_rate: float = 0.0,
         power: float = 1.0,
     ):
-        """See the class; raises ValueError if there is no step left after the warm-up."""
+        """See the class; warmup_steps must be smaller than total_steps."""
         super().__init__()
-        if warmup_steps >= total_steps:
-            raise ValueError(
-                f"OptimizerConfig.warmup_steps={warmup_steps} leaves nothing of"
-                f" TrainConfig.train_steps={total_steps}; it must be smaller"
-            )
         self._config = dict(
             peak_learning_rate=peak_learning_rate,
             warmup_steps=warmup_steps,

@@ -28,7 +28,8 @@ class TrainConfig:
       train_steps: optimizer updates.
       global_batch_size: sequences in an update, over all devices.
       micro_batch_size: sequences a device holds at once; 0 means its whole share of the batch. A
-        smaller one accumulates gradients, which saves memory and changes nothing else.
+        smaller one accumulates gradients, which saves memory; the gradient is the same but for
+        rounding and the drawing of dropout.
       eval_batch_size: sequences in an evaluation batch, over all devices.
       steps_per_loop: most steps that run on the devices without returning to Python.
       log_interval: steps between rows of metrics.jsonl.
@@ -55,12 +56,12 @@ class TrainConfig:
         at_least_one = "train_steps global_batch_size eval_batch_size steps_per_loop log_interval"
         for name in [*at_least_one.split(), "keep_checkpoints"]:
             if getattr(self, name) < 1:
-                raise ValueError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
+                raise UserError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
         for name in ("micro_batch_size", "eval_interval", "checkpoint_interval", "seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
+                raise UserError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
         if self.precision not in ("float32", "mixed_bfloat16"):
-            raise ValueError(
+            raise UserError(
                 f"TrainConfig.precision={self.precision!r}: must be 'float32' or 'mixed_bfloat16'"
             )
 
@@ -142,10 +143,8 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
         raise UserError(_explain(error)) from None
     finally:
         logging.disable(logging.NOTSET)
-    try:
-        return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    _refuse_unused_bindings()
+    return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
 
 
 def load_run_config(files: Sequence[str], params: Sequence[str]) -> RunConfig:
@@ -189,6 +188,25 @@ def _explain(error: Exception) -> str:
         nearest = _nearest(unknown[1], list(_CONFIG_CLASSES))
         message = f"there is nothing to configure called {unknown[1]!r}; {nearest}"
     return f"{place}{message}"
+
+
+def _refuse_unused_bindings() -> None:
+    """Raises for what was bound and means nothing to this command.
+
+    Without this, `train_steps=5` would define a macro that nobody reads, and `BuildConfig.copies=3`
+    would be accepted by a command that builds nothing.
+    """
+    for scope, selector in set(gin.config._CONFIG) - set(gin.config._OPERATIVE_CONFIG):
+        if selector == "gin.macro":
+            owners = [
+                f"{cls.__name__}.{scope}"
+                for cls in _CONFIG_CLASSES.values()
+                if scope in {field.name for field in dataclasses.fields(cls)}
+            ]
+            hint = f"; did you mean {' or '.join(owners)}?" if owners else ""
+            raise UserError(f"{scope!r} is set, but nothing refers to it{hint}")
+        name = selector.rpartition(".")[2]
+        raise UserError(f"{name} is set, but this command has no use for it; remove its settings")
 
 
 def _nearest(name: str, candidates: list[str]) -> str:

@@ -16,6 +16,9 @@ from data.manifest import Manifest
 from data.vocab import Vocab
 from pretrain.config import RunConfig
 
+# Embedding tables may have a few rows more than pieces, to be a multiple of this.
+_VOCAB_MULTIPLE = 128
+
 
 def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
     """Fills in what the data decides, and checks the configuration against the data.
@@ -26,27 +29,30 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
     encoder, build = config.encoder, manifest.config
     if encoder.vocab_size == 0:
         encoder = dataclasses.replace(encoder, vocab_size=manifest.vocab_pieces)
-    if encoder.vocab_size < manifest.vocab_pieces:
+    padded = -(-manifest.vocab_pieces // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+    if not manifest.vocab_pieces <= encoder.vocab_size <= padded:
         raise UserError(
-            f"EncoderConfig.vocab_size={encoder.vocab_size} is smaller than the vocabulary of the"
-            f" data, {manifest.vocab_pieces} pieces; set it to 0 to take the data's"
+            f"EncoderConfig.vocab_size={encoder.vocab_size} does not fit the vocabulary of the data,"
+            f" {manifest.vocab_pieces} pieces; set it to 0 to take the data's (or to at most"
+            f" {padded}, padded for the hardware)"
         )
     if encoder.max_position_embeddings < build.max_seq_length:
         raise UserError(
             f"EncoderConfig.max_position_embeddings={encoder.max_position_embeddings} is smaller"
             f" than the sequences of the data, {build.max_seq_length} tokens"
         )
-    if config.input.masks == "materialised" and not build.copies:
-        raise UserError(
-            "InputConfig.masks='materialised', but the data has no masked copies"
-            " (BuildConfig.copies=0); set InputConfig.masks='online'"
-        )
+    manifest.require_masks(config.input.masks)
     return dataclasses.replace(config, encoder=encoder)
 
 
-def check_batches(config: RunConfig, *, replicas: int) -> None:
-    """Raises a UserError unless the batches divide evenly among replicas and micro-batches."""
+def check(config: RunConfig, *, replicas: int = 1) -> None:
+    """Raises a UserError unless there are steps after the warm-up and the batches divide evenly."""
     train = config.train
+    if config.optimizer.warmup_steps >= train.train_steps:
+        raise UserError(
+            f"OptimizerConfig.warmup_steps={config.optimizer.warmup_steps} leaves nothing of"
+            f" TrainConfig.train_steps={train.train_steps}; it must be smaller"
+        )
     for name in ("global_batch_size", "eval_batch_size"):
         size = getattr(train, name)
         if size % replicas:
@@ -55,7 +61,7 @@ def check_batches(config: RunConfig, *, replicas: int) -> None:
                 f" {size // replicas * replicas or replicas}"
             )
     share = train.global_batch_size // replicas
-    if train.micro_batch_size and share % train.micro_batch_size:
+    if 0 < train.micro_batch_size < share and share % train.micro_batch_size:
         divisors = [
             d for d in range(1, share + 1) if share % d == 0 and d <= train.micro_batch_size
         ]
@@ -122,13 +128,14 @@ def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
 class Experiment:
     """A run in its model directory."""
 
-    def __init__(self, config: RunConfig, *, data_dir: str, model_dir: str):
+    def __init__(self, config: RunConfig, *, data_dir: str, model_dir: str, record: bool):
         """Checks everything that can be checked before the model is built.
 
         Args:
           config: as bound by gin.
           data_dir: a build.
           model_dir: new, or of the same run.
+          record: write the settings into the model directory; not for a look at a finished run.
 
         Raises:
           UserError: with the setting or file that is wrong and the way out.
@@ -136,30 +143,24 @@ class Experiment:
         from data.input_pipeline import SplitReader
         from launch.strategy import build_strategy, is_chief
         from pretrain.checkpoint import Checkpoints
-        from pretrain.model_dir import open_model_dir
+        from pretrain.model_dir import check_model_dir, record_run
         from pretrain.trainer import Trainer
 
         self._manifest = Manifest.load(data_dir)
         self._config = resolve(config, self._manifest)
-        try:
-            self._strategy = build_strategy(config.cluster)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        check_batches(self._config, replicas=self._strategy.num_replicas_in_sync)
+        self._strategy = build_strategy(config.cluster)
+        check(self._config, replicas=self._strategy.num_replicas_in_sync)
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
         self._eval_reader = None
         if self._manifest.num_sequences("eval"):
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
         self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
-        try:
-            self._trainer = Trainer(self._config, self._strategy)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-
+        self._trainer = Trainer(self._config, self._strategy)
         self._is_chief = is_chief(self._strategy)
-        if self._is_chief:
-            open_model_dir(model_dir, self._config, data_dir, self._manifest)
+        check_model_dir(model_dir, self._config, self._manifest)
+        if record and self._is_chief:
+            record_run(model_dir, self._config, data_dir, self._manifest)
         self._model_dir = model_dir
         self._checkpoints = Checkpoints(
             model_dir,
@@ -169,6 +170,7 @@ class Experiment:
             is_chief=self._is_chief,
         )
         self._start_step = self._checkpoints.restore_latest() or 0
+        self._trainer.start_at(self._start_step)
 
     def train(self, *, evaluate: bool) -> bool:
         """Trains from the newest checkpoint, or from the start, to train_steps.
@@ -207,18 +209,19 @@ class Experiment:
             window = _Window()
             while step < train.train_steps:
                 num_steps = self._steps_until_next_event(step)
-                window.add(self._trainer.train(iterator, num_steps), num_steps)
+                metrics = self._trainer.train(iterator, num_steps)
+                self._refuse_non_finite(metrics, step, step + num_steps)
+                window.add(metrics, num_steps)
                 step += num_steps
                 at_end = step == train.train_steps
                 if at_end or step % train.log_interval == 0:
                     progress.training_row(step, self._training_row(window))
                     window = _Window()
-                if evaluate and (at_end or _is_due(step, train.eval_interval)):
-                    progress.evaluation_row(step, *self.evaluation())
-                    window.restart_clock()
                 if at_end or _is_due(step, train.checkpoint_interval):
                     self._checkpoints.save(step)
-                    window.restart_clock()
+                if evaluate and (at_end or _is_due(step, train.eval_interval)):
+                    progress.evaluation_row(step, *self.evaluation())
+                window.restart_clock()
         finally:
             progress.close()
         return True
@@ -269,6 +272,16 @@ class Experiment:
     @functools.cached_property
     def _baseline(self) -> Baseline:
         return most_frequent_baseline(self._eval_reader, self._vocab)
+
+    def _refuse_non_finite(self, metrics, start: int, stop: int) -> None:
+        for name in ("loss", "grad_norm"):
+            value = getattr(metrics, name)
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{name} is {value} in steps {start + 1:,} to {stop:,}; the newest checkpoint in"
+                    f" {self._model_dir} is from before. Lower OptimizerConfig.peak_learning_rate or"
+                    " raise OptimizerConfig.warmup_steps"
+                )
 
     def _steps_until_next_event(self, step: int) -> int:
         train = self._config.train

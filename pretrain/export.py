@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from data import schema
 from data.errors import UserError, run_main
-from data.files import sha256_of
+from data.files import require_local, sha256_of
 from model.config import EncoderConfig
-from pretrain.model_dir import RUN_FILE, Run, load_run
+from pretrain.model_dir import Run, load_run
 from pretrain.progress import read_metrics
 
 _ORIGIN_FILE = "export.json"
@@ -35,13 +36,14 @@ def export(model_dir: str, output_dir: str) -> int:
     """
     from pretrain.checkpoint import committed
 
+    require_local("--output_dir", output_dir)
     run = load_run(model_dir)
     saved = committed(model_dir)
     if not saved:
         raise UserError(f"{model_dir} has no finished checkpoint; train first")
     target, step = Path(output_dir), saved[-1].step
     if target.exists() and any(target.iterdir()):
-        if _origin_of(target) == _origin(model_dir, step):
+        if _origin_of(target) == _origin(saved[-1]):
             print(f"export: {output_dir} holds step {step:,} of {model_dir} already")
             return step
         raise UserError(f"{output_dir} is not empty; choose another --output_dir or delete it")
@@ -50,16 +52,16 @@ def export(model_dir: str, output_dir: str) -> int:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-export-") as scratch:
         whole = Path(scratch, "export")
         _write_all(whole, run, model_dir, saved[-1])
-        (whole / _ORIGIN_FILE).write_text(json.dumps(_origin(model_dir, step), indent=1))
+        (whole / _ORIGIN_FILE).write_text(json.dumps(_origin(saved[-1]), indent=1))
         if target.exists():
             target.rmdir()
         whole.rename(target)
     return step
 
 
-def _origin(model_dir: str, step: int) -> dict:
-    """What an export was made from."""
-    return {"step": step, "run_sha256": sha256_of(Path(model_dir, RUN_FILE))}
+def _origin(saved) -> dict:
+    """What an export is made from; the index of a checkpoint has the checksums of its weights."""
+    return {"step": saved.step, "checkpoint_sha256": sha256_of(f"{saved.prefix}.index")}
 
 
 def _origin_of(target: Path) -> dict | None:
@@ -173,9 +175,8 @@ def _size(encoder: EncoderConfig) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and exports."""
-    from absl import logging
-
-    logging.set_verbosity(logging.ERROR)  # Keras warns that the saved model is not compiled
+    # Keras warns that the saved models are not compiled; nobody asked for it.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.export",
         description=__doc__,

@@ -62,10 +62,12 @@ class MaskFiller:
           One list of `top_k` fillings for each mask, in order.
 
         Raises:
-          UserError: the text has no [MASK], or is too long.
+          UserError: the text has no [MASK] or is too long, or top_k is out of range.
         """
         import tensorflow as tf
 
+        if not 1 <= top_k <= len(self._vocab):
+            raise UserError(f"--top_k {top_k}: must lie between 1 and {len(self._vocab)}")
         if schema.MASK not in text:
             raise UserError(f"there is no {schema.MASK} in {text!r}")
         pieces = self._tokenize(tf.constant(text.split(schema.MASK))).merge_dims(1, 2).to_list()
@@ -86,7 +88,10 @@ class MaskFiller:
             )["mlm_logits"]
         except (ValueError, tf.errors.InvalidArgumentError) as error:
             raise UserError(f"the text is too long for the encoder: {len(ids)} pieces") from error
-        probabilities, best = tf.math.top_k(tf.nn.softmax(logits_BPV[0]), k=top_k)
+        probabilities, best = tf.math.top_k(
+            tf.nn.softmax(logits_BPV[0])[:, : len(self._vocab)],  # without rows added as padding
+            k=top_k,
+        )
         return [
             [
                 Filling(piece=self._vocab.pieces[i], probability=float(p))
@@ -120,8 +125,6 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--top_k", type=int, default=5)
     parser.add_argument("text", nargs="+", help="sentences with [MASK]")
     args = parser.parse_args(argv)
-    if args.top_k < 1:
-        raise UserError(f"--top_k {args.top_k}: must be at least 1")
     filler = MaskFiller(args.model_dir)
     for text in args.text:
         print(render(text, filler.fill(text, top_k=args.top_k)))

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +18,8 @@ from pretrain import config as config_module
 from pretrain.config import RunConfig
 
 RUN_FILE = "run.json"
-# What may change between two starts of a run: none of it changes the numbers, but for train_steps
-# (which moves the end of the schedule) and the devices (to rounding).
+# What may change between two starts of a run. The batches stay the same; train_steps moves the end
+# of the schedule, and micro-batches and devices change the numbers by rounding and dropout.
 _FREE = {
     "train": {
         "train_steps",
@@ -46,16 +45,10 @@ class Run:
     lower_case: bool
 
 
-def open_model_dir(model_dir: str, config: RunConfig, data_dir: str, manifest: Manifest) -> None:
-    """Records a new run, or checks that the directory belongs to this one.
-
-    Raises:
-      UserError: the directory belongs to another configuration or to other data.
-    """
-    path = Path(model_dir, RUN_FILE)
-    if path.exists():
-        differences = _differences(load_run(model_dir), config, manifest)
-        if differences:
+def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> None:
+    """Raises a UserError if the directory belongs to another configuration or to other data."""
+    if Path(model_dir, RUN_FILE).exists():
+        if differences := _differences(load_run(model_dir), config, manifest):
             raise UserError(
                 f"{model_dir} belongs to another run: {'; '.join(differences)}; choose another"
                 " --model_dir, or give the settings it was started with"
@@ -65,19 +58,26 @@ def open_model_dir(model_dir: str, config: RunConfig, data_dir: str, manifest: M
             f"{model_dir} has checkpoints but no {RUN_FILE}, so nobody knows what they belong to;"
             " choose another --model_dir"
         )
+
+
+def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manifest) -> None:
+    """Writes down what the directory belongs to."""
+    directory = Path(model_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    vocab = Path(data_dir, schema.VOCAB_FILE).read_bytes()
     record = {
         "config": dataclasses.asdict(config),
         "data_sha256": manifest.sha256,
         "lower_case": manifest.config.lower_case,
     }
-    environment = json.dumps(describe_environment(), indent=1)
-    Path(model_dir).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(data_dir, schema.VOCAB_FILE), Path(model_dir, schema.VOCAB_FILE))
-    write_atomically(path, json.dumps(record, indent=1).encode())
-    write_atomically(Path(model_dir, "config.gin"), config_module.config_text().encode())
-    operative = config_module.operative_config_text()
-    write_atomically(Path(model_dir, "operative_config.gin"), operative.encode())
-    write_atomically(Path(model_dir, "environment.json"), environment.encode())
+    for name, content in {
+        schema.VOCAB_FILE: vocab,
+        "config.gin": config_module.config_text().encode(),
+        "operative_config.gin": config_module.operative_config_text().encode(),
+        "environment.json": json.dumps(describe_environment(), indent=1).encode(),
+        RUN_FILE: json.dumps(record, indent=1).encode(),  # last: it declares the others
+    }.items():
+        write_atomically(directory / name, content)
 
 
 def load_run(model_dir: str) -> Run:
@@ -94,32 +94,37 @@ def load_run(model_dir: str) -> Run:
             f"{model_dir} is not a model directory: {path} is missing; train one with"
             f" `python -m pretrain.run --model_dir {model_dir} ...`"
         ) from None
-    return Run(
-        config=config_module.run_config_from_dict(record["config"]),
-        data_sha256=record["data_sha256"],
-        lower_case=record["lower_case"],
-    )
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    try:
+        record["config"] = config_module.run_config_from_dict(record["config"])
+        return Run(**record)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is of another version of this program: {error!r}") from error
 
 
 def describe_environment() -> dict:
     """Versions, machine and command, for whoever wants to repeat the run."""
-    commit = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-    )
+    distributions = {
+        distribution.metadata["Name"]: distribution.version
+        for distribution in importlib.metadata.distributions()
+        if distribution.metadata["Name"]  # a broken installation has none
+    }
     return {
         "command": sys.argv,
         "python": platform.python_version(),
         "machine": platform.platform(),
-        "git_commit": commit.stdout.strip() or None,
-        "packages": {
-            distribution.metadata["Name"]: distribution.version
-            for distribution in sorted(
-                importlib.metadata.distributions(), key=lambda d: d.metadata["Name"].lower()
-            )
-        },
+        "git_commit": _git_commit(),
+        "packages": dict(sorted(distributions.items(), key=lambda item: item[0].lower())),
     }
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None  # no git, or not a checkout
 
 
 def _differences(run: Run, config: RunConfig, manifest: Manifest) -> list[str]:

@@ -63,7 +63,7 @@ class Progress:
         sys.stdout.flush()
 
     def _record(self, step: int, row: dict[str, float], *, prefix: str) -> None:
-        self._file.write(json.dumps({"step": step, **row}) + "\n")
+        self._file.write(json.dumps({"step": step, **row}, allow_nan=False) + "\n")
         self._file.flush()
         with self._writer.as_default(step=step):
             for name, value in row.items():

@@ -11,9 +11,10 @@ import argparse
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
+from data.files import require_local
 from data.manifest import Manifest
 from pretrain.config import add_gin_flags, load_run_config
-from pretrain.experiment import Experiment, describe, resolve
+from pretrain.experiment import Experiment, check, describe, resolve
 
 
 def main(argv: Sequence[str]) -> None:
@@ -38,11 +39,13 @@ def main(argv: Sequence[str]) -> None:
     if args.dry_run:
         manifest = Manifest.load(args.data_dir) if args.data_dir else None
         resolved = resolve(config, manifest) if manifest else config
+        check(resolved)
         print(describe(resolved, manifest, args.data_dir))
         return
     for name in ("data_dir", "model_dir"):
         if not getattr(args, name):
             raise UserError(f"--{name} is missing")
+        require_local(f"--{name}", getattr(args, name))
     if args.mode == "eval":
         from pretrain.checkpoint import committed
 
@@ -50,7 +53,9 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(
                 f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first"
             )
-    experiment = Experiment(config, data_dir=args.data_dir, model_dir=args.model_dir)
+    experiment = Experiment(
+        config, data_dir=args.data_dir, model_dir=args.model_dir, record=args.mode != "eval"
+    )
     trained = False
     if args.mode != "eval":
         trained = experiment.train(evaluate=args.mode == "train_and_eval")

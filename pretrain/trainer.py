@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from data.errors import UserError
+from data.hashing import derive_key
 from model.encoder import build_pretrainer, build_variables, trained_variables
 from model.mlm import mlm_sums
 from optim.lamb import LAMB
@@ -42,11 +45,7 @@ class Trainer:
     """Model, optimizer and the functions that run them under a strategy."""
 
     def __init__(self, config: RunConfig, strategy: tf.distribute.Strategy):
-        """Builds everything; EncoderConfig.vocab_size must be known.
-
-        Raises:
-          ValueError: the schedule leaves no step after the warm-up.
-        """
+        """Builds everything for a checked configuration whose vocab_size is known."""
         self._train, self._optimizer_config = config.train, config.optimizer
         self.strategy = strategy
         tf_keras.utils.set_random_seed(config.train.seed)
@@ -72,6 +71,27 @@ class Trainer:
                 exclude_from_layer_adaptation=config.optimizer.exclude_from_layer_adaptation,
             )
             self.optimizer.build(self.variables)
+
+    def start_at(self, step: int) -> None:
+        """Prepares to go on after `step`, on all workers.
+
+        Dropout draws from TensorFlow's stateful generator, whose state is not saved: each start and
+        each worker gets a stream of its own instead of repeating the first one.
+
+        Raises:
+          UserError: the workers have restored different steps.
+        """
+        steps = self.strategy.run(lambda: tf.stack([float(step), float(step) ** 2]))
+        total, squares = self.strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None).numpy()
+        if total**2 != self.strategy.num_replicas_in_sync * squares:
+            raise UserError(
+                f"this worker goes on from step {step}, another one from another step: all workers"
+                " need the same --model_dir, on a shared disk"
+            )
+        resolver = self.strategy.cluster_resolver
+        worker = resolver.task_id or 0 if resolver else 0
+        key = derive_key(self._train.seed, step, worker)
+        tf.random.set_seed(int(key >> np.uint64(33)))
 
     @property
     def step(self) -> int:
@@ -164,7 +184,7 @@ class Trainer:
         """Gradients of the summed loss, and the sums, added up over micro-batches in float32."""
         replica_batch_size = features["input_word_ids"].shape[0]
         size = self._train.micro_batch_size or replica_batch_size
-        if size == replica_batch_size:
+        if size >= replica_batch_size:
             return self._gradients(features)
         micro_batches = {
             name: tf.reshape(value, [-1, size, *value.shape[1:]])

@@ -1,6 +1,10 @@
 import dataclasses
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -129,7 +133,7 @@ def test_another_build_in_the_directory_is_an_error(small_build, small_config, v
     vocab = Vocab((*vocab.pieces, "extra"))
     with pytest.raises(UserError, match=r"vocabulary has 1500 pieces .* there and 1501"):
         build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(small_build))
-    with pytest.raises(UserError, match="the 5 input files there differ from the 4"):
+    with pytest.raises(UserError, match=r"differ from the 4 given now: .* is missing now"):
         build(
             config=small_config,
             vocab=Vocab(vocab.pieces[:-1]),
@@ -173,7 +177,9 @@ def test_rejects_are_listed_and_too_many_stop_the_build(golden, vocab, tmp_path)
         "reason": "not UTF-8: byte 0xe9",
     }
     assert manifest.rejected == 1
-    assert "0 masked copies; 1 documents refused" in summary(manifest)
+    assert summary(manifest).startswith("train: 4 documents, ")
+    assert "0 masked copies; " in summary(manifest)
+    assert summary(manifest).endswith("of the tokens unknown; 1 documents refused")
     assert not (tmp_path / "d/masked").exists()
 
 
@@ -187,11 +193,101 @@ def test_no_held_out_document_is_an_error(golden, vocab, tmp_path):
         )
 
 
-@pytest.mark.parametrize("runner", ["DirectRunner", "apache_beam.runners.dask.DaskRunner"])
+@pytest.mark.parametrize("runner", ["DirectRunner", "x.DaskRunner", "DataflowRunner"])
 def test_runners_that_are_refused(runner):
-    with pytest.raises(UserError, match=f"--runner={runner}"):
+    with pytest.raises(UserError, match=f"--runner={runner} is not supported"):
         build_module._checked_runner([f"--runner={runner}"])
     assert build_module._checked_runner([]).endswith("FnApiRunner")
+
+
+def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(golden / "books/sonnets.txt", tmp_path / folder)
+    files = [find_inputs("books", f"{tmp_path}/{folder}/*.txt")[0] for folder in ("a", "b")]
+    arguments = {"vocab": vocab, "output_dir": str(tmp_path / "d")}
+    config = BuildConfig(copies=0, eval_fraction=0.0)
+    with pytest.raises(UserError, match=r"have the same name, sonnets\.txt"):
+        build(config=config, inputs=files, **arguments)
+    # One glob over both folders tells them apart.
+    manifest = build(
+        config=config, inputs=find_inputs("books", f"{tmp_path}/**/*.txt"), **arguments
+    )
+    assert sum(shard.documents["books"] for shard in manifest.shards) == 2
+
+
+def test_the_same_page_twice_is_an_error(golden, vocab, tmp_path):
+    for name in ("one.xml.bz2", "two.xml.bz2"):
+        shutil.copy(golden / "wiki.xml.bz2", tmp_path / name)
+    with pytest.raises(UserError, match=r"document wiki/\d+ occurs twice"):
+        build(
+            config=BuildConfig(copies=0, eval_fraction=0.0),
+            vocab=vocab,
+            inputs=find_inputs("wiki", f"{tmp_path}/*.bz2"),
+            output_dir=str(tmp_path / "d"),
+        )
+
+
+def test_an_input_that_changed_is_noticed(golden, vocab, tmp_path):
+    shutil.copytree(golden / "books", tmp_path / "books")
+    arguments = {
+        "config": BuildConfig(copies=0, eval_fraction=0.0),
+        "vocab": vocab,
+        "output_dir": str(tmp_path / "d"),
+    }
+    build(inputs=find_inputs("books", f"{tmp_path}/books/*"), **arguments)
+    path = tmp_path / "books/sonnets.txt"
+    path.write_text(path.read_text().replace("beauty", "byauty", 1))
+    with pytest.raises(UserError, match=r"sonnets\.txt has another content"):
+        build(inputs=find_inputs("books", f"{tmp_path}/books/*"), **arguments)
+
+
+def test_a_vocabulary_that_does_not_fit_is_noticed(inputs, vocab, tmp_path):
+    with pytest.raises(UserError, match=r"tokens are \[UNK\], more than .*lower_case=False right"):
+        build(
+            config=BuildConfig(copies=0, eval_fraction=0.0, lower_case=False),
+            vocab=vocab,
+            inputs=inputs,
+            output_dir=str(tmp_path / "d"),
+        )
+
+
+def test_an_interrupted_build_is_made_anew_and_others_are_left_alone(golden, vocab, tmp_path):
+    directory = tmp_path / "d"
+    old = directory / schema.packed_path("train", 63)
+    old.parent.mkdir(parents=True)
+    old.touch()
+    arguments = {
+        "config": BuildConfig(copies=1, num_shards=2, eval_fraction=0.0),
+        "vocab": vocab,
+        "inputs": find_inputs("books", f"{golden}/books/*"),
+        "output_dir": str(directory),
+    }
+    with pytest.raises(UserError, match="has folders of a build but no manifest"):
+        build(**arguments)
+    assert old.exists()
+    (directory / ".unfinished").touch()
+    build(**arguments)
+    assert not old.exists()
+    assert not (directory / ".unfinished").exists()
+
+
+def test_ctrl_c_stops_with_one_line(golden, tmp_path):
+    """A build large enough to be caught in the middle, and the same command again to the end."""
+    command = [sys.executable, "-m", "data.build", "--output_dir", str(tmp_path / "d")]
+    command += ["--vocab_file", f"{golden}/vocab.txt", "--books", f"{golden}/books/*.txt"]
+    for param in ("copies = 400", "eval_fraction = 0.0", "num_shards = 2"):
+        command += ["--gin_param", f"BuildConfig.{param}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "d").glob("masked/**/*.tfrecord")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.strip() == "interrupted; run the same command again to go on"
+    assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +296,13 @@ def test_runners_that_are_refused(runner):
         ([], "give --wiki GLOB, --books GLOB or both"),
         (["--books", "{tmp}/*.txt"], r"--books .*/\*\.txt: no input file matched"),
         (["--books", "{golden}/books/*.txt"], r"vocabulary file .* does not exist"),
+        (["--output_dir=gs://b/d", "--books", "x"], "gs://b/d: only local paths are supported"),
+        (["--books", "s3://b/*.txt"], r"--books s3://b/\*\.txt: only local paths"),
+        (["--books", "{golden}/books/*.txt", "stray"], "--books stray: no input file matched"),
+        (
+            ["--books={golden}/books/*.txt", "--vocab_file={golden}/vocab.txt", "stray"],
+            "'stray' belongs to no option",
+        ),
         (
             ["--books", "{golden}/books/*.txt", "--vocab_file={golden}/vocab.txt", "--ouput_dir=x"],
             "--ouput_dir=x is neither an option of this program nor of Beam; did you mean"

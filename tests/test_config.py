@@ -71,6 +71,11 @@ def test_an_empty_list_is_empty():
     assert config.optimizer.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
 
 
+def test_macros_that_are_used_are_fine():
+    config = load_run_config([], ["STEPS = 7", "TrainConfig.train_steps = %STEPS"])
+    assert config.train.train_steps == 7
+
+
 def test_recorded_settings_read_back():
     import dataclasses
     import json
@@ -91,6 +96,9 @@ def test_recorded_settings_read_back():
         ("TrainConfig.train_steps = =", "--gin_param, line 1"),
         ("TrainConfig.precision='fp16'", "must be 'float32' or 'mixed_bfloat16'"),
         ("InputConfig.masks='onlin'", "must be 'materialised' or 'online'"),
+        ("train_steps=5", "'train_steps' is set, but nothing refers to it; did you mean Train"),
+        ("nothing=5", "'nothing' is set, but nothing refers to it"),
+        ("BuildConfig.copies=3", "BuildConfig is set, but this command has no use for it"),
         ("ClusterConfig.strategy='gpu'", "must be one of auto, default"),
         ("EncoderConfig.hidden_size=100", "is not a multiple of EncoderConfig.num_attention_heads"),
         ("OptimizerConfig.beta_2=1.0", "must be in [0, 1)"),

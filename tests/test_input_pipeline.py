@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from data.input_pipeline import SplitReader, evaluation_batches, training_batche
 from data.manifest import Manifest
 from data.masking import MaskingRule, mask_sequences
 from data.order import sequence_at
+from data.records import ExampleCodec, write_records
 
 BATCH = 8
 
@@ -148,15 +150,35 @@ def test_a_foreign_vocabulary_is_an_error(small_build, manifest, vocab, tmp_path
         SplitReader(copy, manifest, "train", "online")
 
 
-def test_an_id_outside_the_vocabulary_is_an_error(small_build, manifest, vocab, tmp_path):
+def test_an_id_outside_the_vocabulary_is_an_error(small_build, manifest, tmp_path):
     copy = shutil.copytree(small_build, tmp_path / "copy")
-    shard = manifest.split("train")[0]
-    path = copy / shard.masked[0].path
-    content = bytearray(path.read_bytes())
-    first_id = content.index(b"input_word_ids") + len(b"input_word_ids") + 8
-    at = content.index(bytes([0x82, 0x00]), first_id)  # [CLS], id 2, in two bytes
-    content[at : at + 2] = bytes([0xFF, 0x7F])  # 16383
-    path.write_bytes(content)
+    file = manifest.split("train")[0].masked[0]
+    tokens = np.full((file.records, 64), 1500, np.uint16)  # the vocabulary has 1,500 pieces
+    features = {
+        feature.name: np.zeros((file.records, 64 if feature.length == "S" else 10))
+        for feature in schema.FEATURES
+    }
+    codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
+    write_records(copy / file.path, [codec.encode({**features, "input_word_ids": tokens})])
     reader = SplitReader(copy, manifest, "train", "materialised")
     with pytest.raises(tf.errors.InvalidArgumentError, match="input_word_ids outside"):
         reader.read(tf.constant([0], tf.int64), tf.constant([0], tf.int64))
+
+
+def test_a_damaged_packed_shard_is_an_error(small_build, manifest, tmp_path):
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    path = copy / manifest.split("train")[0].packed.path
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"shard-00000\.npy is damaged: its sha256 is"):
+        SplitReader(copy, manifest, "train", "online")
+
+
+def test_no_file_stays_open(small_build, manifest):
+    before = len(os.listdir("/proc/self/fd"))
+    for masks in ("materialised", "online"):
+        reader = SplitReader(small_build, manifest, "train", masks)
+        index = tf.range(reader.num_sequences, dtype=tf.int64)
+        reader.read(index, index % 3)
+    assert len(os.listdir("/proc/self/fd")) == before

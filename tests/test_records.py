@@ -4,7 +4,8 @@ import tensorflow as tf
 from official.nlp.data import pretrain_dataloader
 
 from data import schema
-from data.records import ExampleCodec, RecordFile, parse_specs, write_records
+from data.errors import UserError
+from data.records import ExampleCodec, parse_specs, read_examples, write_records
 
 RNG = np.random.default_rng(5)
 
@@ -62,10 +63,28 @@ def test_any_record_of_a_file_can_be_read(tmp_path):
     assert path.stat().st_size == 10 * codec.record_bytes
 
     rows = np.array([9, 0, 7, 7])
-    np.testing.assert_array_equal(RecordFile(path, num_records=10).examples(rows), encoded[rows])
+    found = read_examples(path, rows, record_bytes=codec.record_bytes)
+    assert found == [row.tobytes() for row in encoded[rows]]
     # TensorFlow's own reader also checks the checksums.
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
     assert records == [row.tobytes() for row in encoded]
+
+
+def test_a_damaged_record_is_an_error(tmp_path):
+    codec = ExampleCodec(max_seq_length=16, max_predictions=3, vocab_size=500)
+    path = tmp_path / "x.tfrecord"
+    write_records(path, [codec.encode(examples(3, s=16, p=3, vocab_size=500))])
+    content = bytearray(path.read_bytes())
+    content[codec.record_bytes + 60] ^= 1
+    path.write_bytes(content)
+    read_examples(path, np.array([0, 2]), record_bytes=codec.record_bytes)
+    with pytest.raises(UserError, match=r"x\.tfrecord: record 1 is damaged \(wrong checksum\)"):
+        read_examples(path, np.array([0, 1]), record_bytes=codec.record_bytes)
+    path.write_bytes(content[:-1])
+    with pytest.raises(UserError, match=r"x\.tfrecord ends before row 2"):
+        read_examples(path, np.array([2]), record_bytes=codec.record_bytes)
+    with pytest.raises(UserError, match=r"none cannot be read"):
+        read_examples(tmp_path / "none", np.array([2]), record_bytes=codec.record_bytes)
 
 
 def test_tf_models_reads_our_files(tmp_path):

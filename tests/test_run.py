@@ -15,7 +15,7 @@ from data.manifest import Manifest
 from pretrain import export, fill_mask, run
 from pretrain.checkpoint import committed
 from pretrain.config import load_run_config
-from pretrain.experiment import check_batches, describe, resolve
+from pretrain.experiment import check, describe, resolve
 from pretrain.progress import read_metrics
 
 TINY = [
@@ -159,6 +159,21 @@ def test_evaluation_alone(small_build, model_dir, capsys):
     assert line in capsys.readouterr().out
 
 
+def test_evaluation_does_not_touch_the_records(small_build, model_dir):
+    before = {name: (model_dir / name).read_bytes() for name in ("run.json", "config.gin")}
+    longer = "TrainConfig.train_steps = 9999"
+    run.main([*arguments(small_build, model_dir, longer), "--mode", "eval"])
+    assert {name: (model_dir / name).read_bytes() for name in before} == before
+
+
+def test_padded_embeddings_are_never_filled_in(small_build, tmp_path):
+    params = ("EncoderConfig.vocab_size = 1536", "TrainConfig.train_steps = 3")
+    run.main(arguments(small_build, tmp_path / "m", *params))
+    export.main(["--model_dir", f"{tmp_path}/m", "--output_dir", f"{tmp_path}/e"])
+    (fillings,) = fill_mask.MaskFiller(f"{tmp_path}/e").fill("a [MASK]", top_k=1500)
+    assert len({filling.piece for filling in fillings}) == 1500
+
+
 def test_dry_run_prints_and_writes_nothing(small_build, tmp_path, capsys):
     run.main([*arguments(small_build, tmp_path / "m"), "--dry_run"])
     output = capsys.readouterr().out
@@ -210,8 +225,30 @@ class TestErrors:
     def test_small_vocabulary(self, small_build, tmp_path):
         self.fails(
             arguments(small_build, tmp_path / "m", "EncoderConfig.vocab_size = 1000"),
-            "EncoderConfig.vocab_size=1000 is smaller than the vocabulary of the data, 1500",
+            "EncoderConfig.vocab_size=1000 does not fit the vocabulary of the data, 1500",
         )
+
+    def test_large_vocabulary(self, small_build, tmp_path):
+        self.fails(
+            arguments(small_build, tmp_path / "m", "EncoderConfig.vocab_size = 30522"),
+            r"EncoderConfig.vocab_size=30522 does not fit .* \(or to at most 1536, padded",
+        )
+
+    def test_warmup_longer_than_training(self, small_build, tmp_path):
+        argv = arguments(small_build, tmp_path / "m", "OptimizerConfig.warmup_steps = 6")
+        message = "warmup_steps=6 leaves nothing of TrainConfig.train_steps=6"
+        self.fails(argv, message)
+        self.fails([*argv, "--dry_run"], message)
+
+    def test_remote_paths(self, small_build):
+        self.fails(arguments("gs://b/d", "m"), "--data_dir gs://b/d: only local paths")
+
+    def test_a_loss_that_is_no_number(self, small_build, model_dir, tmp_path):
+        """It stops the run before a checkpoint of it is written."""
+        argv = arguments(small_build, tmp_path / "m", "OptimizerConfig.peak_learning_rate = 1e30")
+        self.fails(argv, r"is (nan|inf) in steps \d to \d; the newest checkpoint in")
+        rows = read_metrics(tmp_path / "m")
+        assert all(np.isfinite(row["loss"]) for row in rows)
 
     def test_short_positions(self, small_build, tmp_path):
         self.fails(
@@ -242,7 +279,7 @@ class TestErrors:
     def test_batch_not_divisible(self, params, replicas, message):
         config = load_run_config([], [*TINY, *params])
         with pytest.raises(UserError, match=message):
-            check_batches(config, replicas=replicas)
+            check(config, replicas=replicas)
 
     def test_one_line_and_exit_code_on_the_terminal(self, tmp_path):
         command = [sys.executable, "-m", "pretrain.run", "--gin_param", "TrainConfig.seeed=1"]
@@ -250,6 +287,20 @@ class TestErrors:
         assert done.returncode == 2
         lines = done.stderr.splitlines()
         assert lines == ["error: TrainConfig has no parameter 'seeed'; did you mean 'seed'?"]
+
+    def test_a_file_in_the_way_is_one_line(self, small_build, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        with pytest.raises(SystemExit) as caught:
+            run_main(run.main, arguments(small_build, tmp_path / "file"))
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.endswith("file: File exists\n")
+
+    def test_a_damaged_record_of_the_run(self, small_build, model_dir, tmp_path):
+        copy = shutil.copytree(model_dir, tmp_path / "m")
+        (copy / "run.json").write_text("{")
+        self.fails(arguments(small_build, copy), r"run\.json cannot be read")
+        (copy / "run.json").write_text("{}")
+        self.fails(arguments(small_build, copy), r"run\.json is of another version")
 
     def test_ctrl_c(self, capsys):
         def interrupted(argv):
@@ -311,5 +362,7 @@ class TestExport:
         filler = fill_mask.MaskFiller(str(export_dir))
         with pytest.raises(UserError, match=r"there is no \[MASK\] in 'no blank'"):
             filler.fill("no blank", top_k=5)
+        with pytest.raises(UserError, match="--top_k 1501: must lie between 1 and 1500"):
+            filler.fill("a [MASK]", top_k=1501)
         with pytest.raises(UserError, match="the text is too long for the encoder: "):
             filler.fill("many words " * 50 + "[MASK]", top_k=5)

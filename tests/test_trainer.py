@@ -1,10 +1,9 @@
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from data.config import InputConfig
+from data.errors import UserError
 from launch.config import ClusterConfig
 from launch.strategy import build_strategy
 from model.config import EncoderConfig
@@ -146,6 +145,21 @@ def test_the_same_seed_gives_the_same_numbers(reference):
     assert other[0].loss != metrics[0].loss
 
 
+def test_every_start_draws_its_own_dropout():
+    import dataclasses
+
+    config = run_config()
+    encoder = dataclasses.replace(config.encoder, hidden_dropout_prob=0.1)
+    config = dataclasses.replace(config, encoder=encoder)
+    losses = {}
+    for start in (0, 0, 4):
+        trainer = Trainer(config, tf.distribute.get_strategy())
+        trainer.start_at(start)
+        loss = trainer.train(iterator(trainer.strategy, 1), 1).loss
+        losses.setdefault(start, []).append(loss)
+    assert losses[0][0] == losses[0][1] != losses[4][0]
+
+
 def test_bfloat16_stays_near_float32(reference):
     trainer, metrics = train(run_config(precision="mixed_bfloat16"), tf.distribute.get_strategy())
     for found, wanted in zip(metrics, reference[1], strict=True):
@@ -200,25 +214,22 @@ def test_mlm_sums_equal_float64_numpy():
 
 
 class TestStrategy:
-    def test_several_devices_are_mirrored(self):
+    def test_several_devices_are_mirrored(self, capsys):
         assert build_strategy(ClusterConfig()).num_replicas_in_sync == 4
+        assert capsys.readouterr().out == "running on 4 x CPU (mirrored strategy)\n"
         assert build_strategy(ClusterConfig(strategy="default")).num_replicas_in_sync == 1
 
     def test_multi_worker_needs_a_cluster(self, monkeypatch):
         monkeypatch.delenv("TF_CONFIG", raising=False)
-        with pytest.raises(ValueError, match="needs the environment variable TF_CONFIG"):
+        with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
             build_strategy(ClusterConfig(strategy="multi_worker"))
-        monkeypatch.setenv("TF_CONFIG", "{")
-        with pytest.raises(ValueError, match="TF_CONFIG is not JSON"):
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": [1]}'])
+    def test_a_wrong_tf_config(self, monkeypatch, text):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(UserError, match="TF_CONFIG does not describe a cluster"):
             build_strategy(ClusterConfig())
 
     def test_no_tpu(self):
-        with pytest.raises(ValueError, match="no TPU could be reached"):
+        with pytest.raises(UserError, match="no TPU could be reached"):
             build_strategy(ClusterConfig(strategy="tpu"))
-
-
-def test_warmup_longer_than_training_is_an_error():
-    config = run_config()
-    config = dataclasses.replace(config, optimizer=OptimizerConfig(warmup_steps=10))
-    with pytest.raises(ValueError, match="leaves nothing of TrainConfig"):
-        Trainer(config, tf.distribute.get_strategy())

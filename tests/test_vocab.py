@@ -29,9 +29,21 @@ def test_too_small_a_vocabulary_is_an_error():
         learn([], vocab_size=8)
 
 
+def test_more_pieces_than_the_text_has_is_an_error():
+    with pytest.raises(UserError, match=r"--vocab_size 5000: the text has only \d+ pieces"):
+        learn(["some words with letters, some words"], vocab_size=5000)
+
+
+def test_an_existing_file_of_another_size_is_an_error(golden):
+    arguments = ["--input", "x", "--output_file", f"{golden}/vocab.txt"]
+    main([*arguments, "--vocab_size", "1500"])  # is there already
+    with pytest.raises(UserError, match="exists and has 1500 pieces, not --vocab_size 1600"):
+        main([*arguments, "--vocab_size", "1600"])
+
+
 def test_rare_characters_get_no_piece():
     texts = ["aa bb cc aa bb cc", "z aa"]
-    pieces = learn(texts, vocab_size=60, max_characters=4, min_frequency=1).pieces
+    pieces = learn(texts, vocab_size=13, max_characters=4, min_frequency=1).pieces
     assert {"a", "b", "c"} <= set(pieces)
     assert not any("z" in piece for piece in pieces)
 

@@ -1,4 +1,5 @@
 import bz2
+import gzip
 import io
 
 import pytest
@@ -74,6 +75,11 @@ def test_a_list_of_names_is_no_prose(pages):
         ("Born ({{IPA|xyz}}; 1900) here.", ["Born (1900) here."]),
         ("Nothing ({{IPA|xyz}}) left.", ["Nothing left."]),
         ("It is {{convert|5|km|mi}} long.", ["It is 5 km long."]),
+        ("From {{convert|5|to|10|km}} away.", ["From 5 to 10 km away."]),
+        ("A {{convert|5|-|10|km|mi|abbr=on}} walk.", ["A 5–10 km walk."]),
+        ("A {{convert|3|x|4|m}} room.", ["A 3 × 4 m room."]),
+        ("Some {{convert|{{val|3}}|km}} away.", ["Some away."]),
+        ("Broken &#xD83D;&#xDE00; emoji.", ["Broken emoji."]),
         ("One.\n\n== See also ==\n* [[Two]]\n\n== Next ==\nThree.", ["One.", "Three."]),
         ("One.\n== Notes ==\nx\n=== Sub ===\ny\n== Next ==\nTwo.", ["One.", "Two."]),
         ("* A name\n* This item is a sentence.", ["This item is a sentence."]),
@@ -108,6 +114,29 @@ def test_a_truncated_dump_is_an_error(golden, tmp_path):
     file = InputFile(kind="wiki", path=str(path), name=path.name, num_bytes=1)
     with pytest.raises(UserError, match=r"cut\.xml\.bz2: truncated or damaged"):
         list(wiki.read_documents(file))
+
+
+def test_a_damaged_gz_is_an_error(tmp_path):
+    content = bytearray(gzip.compress(dump_of(page("A", "x" * 5000))))
+    content[len(content) // 2] ^= 0xFF
+    path = tmp_path / "bad.xml.gz"
+    path.write_bytes(content)
+    file = InputFile(kind="wiki", path=str(path), name=path.name, num_bytes=1)
+    with pytest.raises(UserError, match=r"bad\.xml\.gz: truncated or damaged"):
+        list(wiki.read_documents(file))
+
+
+def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
+    def fail(wikitext):
+        raise RecursionError("too deep")
+
+    path = tmp_path / "d.xml"
+    path.write_bytes(dump_of(page("A", "x", page_id=7)))
+    monkeypatch.setattr(wiki, "to_paragraphs", fail)
+    file = InputFile(kind="wiki", path=str(path), name=path.name, num_bytes=1)
+    (reject,) = wiki.read_documents(file)
+    assert (reject.source, reject.offset) == ("d.xml", "page 7")
+    assert reject.reason == "cannot be cleaned: RecursionError: too deep"
 
 
 @pytest.mark.parametrize(
