@@ -81,8 +81,13 @@ class Trainer:
         Raises:
           UserError: the workers have restored different steps.
         """
-        steps = self.strategy.run(lambda: tf.stack([float(step), float(step) ** 2]))
-        total, squares = self.strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None).numpy()
+
+        @tf.function
+        def sums():
+            steps = self.strategy.run(lambda: tf.constant([step, step**2], tf.float64))
+            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None)
+
+        total, squares = sums().numpy()
         if total**2 != self.strategy.num_replicas_in_sync * squares:
             raise UserError(
                 f"this worker goes on from step {step}, another one from another step: all workers"
