@@ -10,6 +10,7 @@ Arguments this program does not know are Beam options, e.g. --direct_num_workers
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import itertools
 import logging
@@ -17,7 +18,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data import schema
@@ -60,50 +61,63 @@ def build(
     from data.pipeline import BuildCorpus, BuildPlan
 
     inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
-    for previous, file in itertools.pairwise(inputs):
-        if (previous.kind, previous.name) == (file.kind, file.name):
-            raise UserError(
-                f"{previous.path} and {file.path} have the same name, {file.name}; a document is"
-                " known by it: rename one, or give one glob that holds both folders"
-            )
+    _refuse_equal_names(inputs)
     described = tuple(
         {"kind": f.kind, "name": f.name, "bytes": f.num_bytes, "sha256": sha256_of(f.path)}
         for f in inputs
     )
-    if Path(output_dir, schema.MANIFEST_FILE).exists():
-        manifest = Manifest.load(output_dir)
-        manifest.check_same_build(output_dir, config=config, vocab=vocab, inputs=list(described))
+    directory = Path(output_dir)
+    if (directory / schema.MANIFEST_FILE).exists():
+        manifest = Manifest.load(directory)
+        manifest.check_same_build(directory, config=config, vocab=vocab, inputs=list(described))
         print(f"data: {output_dir} is built already")
-        return manifest
-    options = PipelineOptions(
-        list(beam_args),
-        runner=_checked_runner(beam_args),
-        default_sdk_harness_log_level="CRITICAL",
-    )
-    _check_flags(beam_args, set(options.get_all_options()))
-    _clear_interrupted_build(Path(output_dir))
-    write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
-    plan = BuildPlan(
-        config=config,
-        vocab=vocab,
-        output_dir=output_dir,
-        inputs=tuple(inputs),
-        inputs_described=described,
-    )
+    else:
+        options = PipelineOptions(
+            list(beam_args),
+            runner=_checked_runner(beam_args),
+            default_sdk_harness_log_level="CRITICAL",
+        )
+        _check_flags(beam_args, set(options.get_all_options()))
+        _clear_interrupted_build(directory)
+        write_atomically(directory / schema.VOCAB_FILE, vocab.text.encode())
+        plan = BuildPlan(
+            config=config,
+            vocab=vocab,
+            output_dir=output_dir,
+            inputs=tuple(inputs),
+            inputs_described=described,
+        )
+        with _errors_for_people(), _ProgressBar(config, output_dir):
+            with beam.Pipeline(options=options) as pipeline:
+                pipeline | "BuildCorpus" >> BuildCorpus(plan)
+        manifest = Manifest.load(directory)
+    (directory / _UNFINISHED).unlink(missing_ok=True)
+    return manifest
+
+
+def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
+    """A document is known by its file's name: two equal ones would be one document."""
+    for previous, file in itertools.pairwise(inputs):
+        if (previous.kind, previous.name) == (file.kind, file.name):
+            raise UserError(
+                f"{previous.path} and {file.path} have the same name, {file.name}; give each file"
+                " once, rename one, or give one glob that holds both folders"
+            )
+
+
+@contextlib.contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """Unwraps what Beam makes of exceptions: text with a stack and the name of the step."""
     try:
-        with _ProgressBar(plan.config, output_dir), beam.Pipeline(options=options) as pipeline:
-            pipeline | "BuildCorpus" >> BuildCorpus(plan)
+        yield
     except Exception as error:
-        if "KeyboardInterrupt" in str(error):  # Beam wraps it while a stage runs
+        if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from None
-        # Workers send exceptions as text, with the name of the step; dig out those for the user.
         name = "" if isinstance(error, UserError) else r"\bUserError: "
         found = re.findall(rf"{name}(.+?)(?: \[while running .*)?$", str(error), re.M)
         if found:
             raise UserError(found[-1]) from None
         raise
-    Path(output_dir, _UNFINISHED).unlink()
-    return Manifest.load(output_dir)
 
 
 def _clear_interrupted_build(output_dir: Path) -> None:

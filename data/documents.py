@@ -62,12 +62,13 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
       UserError: nothing matched, or the pattern names a directory.
     """
     require_local(f"--{kind}", pattern)
+    if os.path.isfile(pattern):  # a name may hold what a glob would read as a pattern
+        pattern = glob.escape(pattern)
     paths = sorted(p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p))
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
-    fixed = re.split(r"[*?\[]", pattern)[0]
-    root = fixed if fixed != pattern and os.path.isdir(fixed) else os.path.dirname(fixed)
+    root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
     return [
         InputFile(
             kind=kind,

@@ -14,7 +14,8 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
 from pretrain.config import add_gin_flags, load_run_config
-from pretrain.experiment import Experiment, check, describe, resolve
+from pretrain.experiment import Experiment
+from pretrain.recipe import check, describe, resolve
 
 
 def main(argv: Sequence[str]) -> None:
@@ -35,6 +36,8 @@ def main(argv: Sequence[str]) -> None:
     )
     args = parser.parse_args(argv)
 
+    if not args.gin_file and not args.gin_param:
+        raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
     config = load_run_config(args.gin_file, args.gin_param)
     if args.dry_run:
         manifest = Manifest.load(args.data_dir) if args.data_dir else None

@@ -94,6 +94,14 @@ def test_inputs_are_named_below_the_fixed_part_of_the_glob(golden):
     assert [f.name for f in find_inputs("books", f"{golden}/books/sonnets.txt")] == ["sonnets.txt"]
 
 
+def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
+    path = tmp_path / "Book [1] *.txt"
+    path.write_text("Text.")
+    (tmp_path / "Book").mkdir()
+    assert [file.name for file in find_inputs("books", str(path))] == [path.name]
+    assert [file.name for file in find_inputs("books", f"{tmp_path}/Book*.txt")] == [path.name]
+
+
 def test_no_match_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"--wiki .*/\*\.bz2: no input file matched"):
         find_inputs("wiki", f"{tmp_path}/*.bz2")

@@ -17,8 +17,8 @@ from data.manifest import Manifest
 from pretrain import export, fill_mask, run
 from pretrain.checkpoint import committed
 from pretrain.config import load_run_config
-from pretrain.experiment import check, describe, resolve
 from pretrain.progress import read_metrics
+from pretrain.recipe import check, describe, resolve
 
 TINY = [
     "TrainConfig.train_steps = 6",
@@ -243,7 +243,8 @@ class TestErrors:
         self.fails(arguments(tmp_path / "data", tmp_path / "m"), "data is not a finished build")
 
     def test_missing_flags(self, small_build):
-        self.fails(["--model_dir", "m"], "--data_dir is missing")
+        self.fails(["--gin_param", TINY[0], "--model_dir", "m"], "--data_dir is missing")
+        self.fails([], "nothing to run: give --gin_file")
 
     def test_model_directory_of_another_configuration(self, small_build, model_dir):
         self.fails(
