@@ -87,9 +87,12 @@ def build(
             inputs=tuple(inputs),
             inputs_described=described,
         )
-        with _errors_for_people(), _ProgressBar(config, output_dir):
-            with beam.Pipeline(options=options) as pipeline:
-                pipeline | "BuildCorpus" >> BuildCorpus(plan)
+        with (
+            _errors_for_people(),
+            _ProgressBar(config, output_dir),
+            beam.Pipeline(options=options) as pipeline,
+        ):
+            pipeline | "BuildCorpus" >> BuildCorpus(plan)
         manifest = Manifest.load(directory)
     (directory / _UNFINISHED).unlink(missing_ok=True)
     return manifest
