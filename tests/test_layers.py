@@ -1,6 +1,9 @@
 """The import directions of docs/architecture.md."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +80,21 @@ def test_packages_import_only_what_they_may(file):
     }
     exceptions = {module for exempt, module in EXCEPTIONS if exempt == file}
     assert foreign <= ALLOWED[package] | FREE | exceptions
+
+
+@pytest.mark.parametrize("stranger", ["model.py", "data/__init__.py"])
+def test_a_stranger_of_the_same_name_is_named(tmp_path, stranger):
+    (tmp_path / stranger).parent.mkdir(exist_ok=True)
+    (tmp_path / stranger).touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "pretrain.run", "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"Python finds {tmp_path / stranger}; run from" in done.stderr.splitlines()[-1]
 
 
 def test_heavy_libraries_stay_in_their_rooms():
