@@ -165,12 +165,14 @@ class Experiment:
             "eval_loss": metrics.loss,
             "eval_perplexity": math.exp(min(metrics.loss, 700)),
             "eval_mlm_accuracy": metrics.mlm_accuracy,
+            "eval_hidden_accuracy": metrics.hidden_accuracy,
             "eval_baseline_accuracy": baseline.accuracy,
         }
         line = (
             f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
             f" on {metrics.predictions:,} predictions"
-            f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%})"
+            f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%}), and"
+            f" {metrics.hidden_accuracy:.2%} where the piece is hidden"
         )
         return row, line
 

@@ -34,10 +34,16 @@ class TrainMetrics:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalMetrics:
-    """Means over the predictions of a split."""
+    """Means over the predictions of a split.
+
+    Attributes:
+      hidden_accuracy: of the predictions whose piece the input does not show. One in ten is shown
+        as it is (BERT, section 3.1), so a model scores on `mlm_accuracy` by repeating what it sees.
+    """
 
     loss: float
     mlm_accuracy: float
+    hidden_accuracy: float
     predictions: int
 
 
@@ -130,12 +136,13 @@ class Trainer:
 
     def evaluate(self, iterator, num_steps: int) -> EvalMetrics:
         """Evaluates without dropout."""
-        loss_sum, correct_sum, weight_sum = (
-            self._eval_steps(iterator, tf.constant(num_steps)).numpy().tolist()
-        )
+        sums, hidden_sums = self._eval_steps(iterator, tf.constant(num_steps)).numpy().tolist()
+        loss_sum, correct_sum, weight_sum = sums
+        _, hidden_correct_sum, hidden_weight_sum = hidden_sums
         return EvalMetrics(
             loss=loss_sum / weight_sum,
             mlm_accuracy=correct_sum / weight_sum,
+            hidden_accuracy=hidden_correct_sum / max(hidden_weight_sum, 1.0),
             predictions=round(weight_sum),
         )
 
@@ -161,7 +168,7 @@ class Trainer:
 
     @tf.function
     def _eval_steps(self, iterator, num_steps):
-        totals = tf.zeros([3], tf.float64)
+        totals = tf.zeros([2, 3], tf.float64)
         for _ in tf.range(num_steps):
             sums = self.strategy.run(self._eval_sums, (next(iterator),))
             sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
@@ -205,14 +212,26 @@ class Trainer:
 
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
-            sums = self._sums(features, training=True)
+            logits_BPV = self._logits(features, training=True)
+            sums = mlm_sums(logits_BPV, features["masked_lm_ids"], features["masked_lm_weights"])
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        return tf.stack(self._sums(features, training=False))
+        """Sums over all predictions, and over those whose piece is hidden, float32 [2, 3]."""
+        logits_BPV = self._logits(features, training=False)
+        ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
+        shown_BP = tf.gather(
+            features["input_word_ids"], features["masked_lm_positions"], batch_dims=1
+        )
+        hidden_BP = tf.cast(tf.not_equal(shown_BP, ids_BP), tf.float32)
+        return tf.stack(
+            [
+                tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP)),
+                tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP * hidden_BP)),
+            ]
+        )
 
-    def _sums(self, features, *, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _logits(self, features: dict[str, tf.Tensor], *, training: bool) -> tf.Tensor:
         inputs = {name: features[name] for name in self.model.inputs}
-        logits_BPV = self.model(inputs, training=training)["mlm_logits"]
-        return mlm_sums(logits_BPV, features["masked_lm_ids"], features["masked_lm_weights"])
+        return self.model(inputs, training=training)["mlm_logits"]

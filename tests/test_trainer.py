@@ -43,12 +43,16 @@ def global_batch(step: int, size: int = 8) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(step)
     # Unequal weights in each row: a mean of means would differ from the global mean.
     used = rng.integers(1, P + 1, size)
+    word_ids = rng.integers(1, V, (size, S)).astype(np.int32)
+    positions = rng.integers(1, S, (size, P)).astype(np.int32)
+    labels = rng.integers(1, V, (size, P)).astype(np.int32)
+    labels[0] = word_ids[0, positions[0]]  # one row shows what is to be predicted
     return {
-        "input_word_ids": rng.integers(1, V, (size, S)).astype(np.int32),
+        "input_word_ids": word_ids,
         "input_mask": np.ones((size, S), np.int32),
         "input_type_ids": np.zeros((size, S), np.int32),
-        "masked_lm_positions": rng.integers(1, S, (size, P)).astype(np.int32),
-        "masked_lm_ids": rng.integers(1, V, (size, P)).astype(np.int32),
+        "masked_lm_positions": positions,
+        "masked_lm_ids": labels,
         "masked_lm_weights": (np.arange(P) < used[:, None]).astype(np.float32),
     }
 
@@ -183,14 +187,21 @@ def test_evaluation_sums_over_all_predictions(replicas):
     strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
     trainer = Trainer(run_config(), strategy)
     metrics = trainer.evaluate(iterator(strategy, 3), 3)
-    loss = weight = 0.0
+    loss = weight = hidden = hidden_right = 0.0
     for step in range(3):
         batch = global_batch(step)
         inputs = {name: tf.constant(batch[name]) for name in trainer.model.inputs}
         logits = trainer.model(inputs, training=False)["mlm_logits"]
         sums = mlm_sums(logits, batch["masked_lm_ids"], batch["masked_lm_weights"])
         loss, weight = loss + sums[0].numpy(), weight + sums[2].numpy()
+        for i, j in np.argwhere(batch["masked_lm_weights"]):
+            label = batch["masked_lm_ids"][i, j]
+            if batch["input_word_ids"][i, batch["masked_lm_positions"][i, j]] != label:
+                hidden += 1
+                hidden_right += logits[i, j].numpy().argmax() == label
     np.testing.assert_allclose(metrics.loss, loss / weight, rtol=1e-5)
+    assert 0 < hidden < weight
+    assert metrics.hidden_accuracy == pytest.approx(hidden_right / hidden)
     assert metrics.predictions == weight
 
 
