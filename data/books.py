@@ -6,6 +6,7 @@ import re
 import zlib
 
 from data.documents import Document, InputFile, Reject, join_lines, open_compressed
+from data.errors import UserError
 
 _GUTENBERG_START = re.compile(r"^\*\*\* ?START OF (THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I)
 _GUTENBERG_END = re.compile(r"^\*\*\* ?END OF (THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I)
@@ -16,6 +17,9 @@ def read_book(file: InputFile) -> Document | Reject:
 
     Returns:
       The document, or a reject if the file is not UTF-8, is damaged or holds no text.
+
+    Raises:
+      UserError: the file is a MediaWiki dump.
     """
 
     def reject(offset: int, reason: str) -> Reject:
@@ -30,6 +34,8 @@ def read_book(file: InputFile) -> Document | Reject:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return reject(error.start, f"not UTF-8: byte {content[error.start]:#04x}")
+    if text.lstrip()[:10] == "<mediawiki":
+        raise UserError(f"{file.path} is a MediaWiki dump, not a book; give it to --wiki")
     paragraphs = tuple(join_lines(strip_gutenberg(text).splitlines()))
     if not paragraphs:
         return reject(0, "no text")

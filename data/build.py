@@ -101,10 +101,12 @@ def build(
 def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
     """A document is known by its file's name: two equal ones would be one document."""
     for previous, file in itertools.pairwise(inputs):
+        if previous == file:
+            raise UserError(f"{file.path} is given twice")
         if (previous.kind, previous.name) == (file.kind, file.name):
             raise UserError(
-                f"{previous.path} and {file.path} have the same name, {file.name}; give each file"
-                " once, rename one, or give one glob that holds both folders"
+                f"{previous.path} and {file.path} have the same name, {file.name}; rename one,"
+                " or give one glob that holds both folders"
             )
 
 
@@ -186,11 +188,13 @@ class _ProgressBar:
     def _watch(self):
         from tqdm import tqdm
 
-        with tqdm(total=self._total, desc="building", unit="file", disable=None) as bar:
+        with tqdm(total=self._total, desc="reading text", unit="file", disable=None) as bar:
             pause = 0.5
             while not self._done.wait(pause):
                 started = time.monotonic()
                 bar.update(self._count() - bar.n)
+                if bar.n:
+                    bar.set_description("writing shards")
                 pause = max(0.5, 20 * (time.monotonic() - started))  # large builds: look less often
             bar.update(self._count() - bar.n)
 
@@ -253,6 +257,8 @@ def main(argv: Sequence[str]) -> None:
         beam_args=beam_args,
     )
     print(f"data: {summary(manifest)}")
+    if manifest.rejected:
+        print(f"data: {args.output_dir}/{schema.REJECTS_FILE} says which and why")
     print(f"data: in {args.output_dir}")
 
 

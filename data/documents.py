@@ -64,7 +64,13 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     require_local(f"--{kind}", pattern)
     if os.path.isfile(pattern):  # a name may hold what a glob would read as a pattern
         pattern = glob.escape(pattern)
-    paths = sorted(p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p))
+    matched = sorted(glob.glob(pattern, recursive=True))
+    paths = [path for path in matched if os.path.isfile(path)]
+    if paths and "**" not in pattern and (folders := len(matched) - len(paths)):
+        deep = f"{os.path.dirname(pattern)}/**"
+        print(
+            f"note: --{kind} {pattern}: {folders} folders matched and are not read; {deep!r} does"
+        )
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")

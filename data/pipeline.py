@@ -82,9 +82,20 @@ class BuildCorpus(beam.PTransform):
             | "GroupByShard" >> beam.GroupByKey()
             | "Pack" >> beam.Map(write_packed_shard, plan=plan)
         )
+        # Before the copies, which are most of the work and of the storage.
+        sound = (
+            pipeline
+            | "Corpus" >> beam.Create([plan])
+            | "Check"
+            >> beam.Map(
+                check_corpus,
+                shards=beam.pvalue.AsList(shards),
+                rejects=beam.pvalue.AsList(read.rejects),
+            )
+        )
         copies = (
             shards
-            | "Copies" >> beam.FlatMap(copies_of, plan=plan)
+            | "Copies" >> beam.FlatMap(copies_of, plan=plan, after=beam.pvalue.AsList(sound))
             | "SpreadCopies" >> beam.Reshuffle()
             | "Mask" >> beam.Map(write_masked_copy, plan=plan)
         )
@@ -183,8 +194,12 @@ def write_packed_shard(
     )
 
 
-def copies_of(shard: Shard, *, plan: BuildPlan) -> Iterator[tuple[Shard, int]]:
-    """The masked copies to write: all for training, one for evaluation (its masks are fixed)."""
+def copies_of(shard: Shard, *, plan: BuildPlan, after: list) -> Iterator[tuple[Shard, int]]:
+    """The masked copies to write: all for training, one for evaluation (its masks are fixed).
+
+    `after` is what must have happened before.
+    """
+    del after
     copies = plan.config.copies if shard.split == "train" else min(1, plan.config.copies)
     for copy in range(copies):
         yield shard, copy
@@ -215,14 +230,8 @@ def write_masked_copy(
     return (shard.split, shard.shard), file
 
 
-def write_manifest(
-    plan: BuildPlan,
-    *,
-    shards: list[Shard],
-    copies: list[tuple[ShardKey, DataFile]],
-    rejects: list[Reject],
-) -> None:
-    """Writes the rejects and, if the build is sound, the manifest.
+def check_corpus(plan: BuildPlan, *, shards: list[Shard], rejects: list[Reject]) -> None:
+    """Writes the rejects, and stops a build that would be unsound.
 
     Raises:
       UserError: too many documents were refused, too many tokens are unknown, or a split has no
@@ -259,6 +268,15 @@ def write_manifest(
             f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for none"
         )
 
+
+def write_manifest(
+    plan: BuildPlan,
+    *,
+    shards: list[Shard],
+    copies: list[tuple[ShardKey, DataFile]],
+    rejects: list[Reject],
+) -> None:
+    """Declares the build finished."""
     masked: dict[ShardKey, list[DataFile]] = {}
     for key, file in copies:
         masked.setdefault(key, []).append(file)
@@ -272,7 +290,7 @@ def write_manifest(
         for shard in sorted(shards, key=lambda shard: (shard.split, shard.shard))
     ]
     Manifest(
-        config=config,
+        config=plan.config,
         vocab_pieces=len(plan.vocab),
         vocab_sha256=plan.vocab.sha256,
         inputs=plan.inputs_described,

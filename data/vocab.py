@@ -206,7 +206,11 @@ def _paragraphs(patterns: Sequence[str], *, max_bytes: int) -> Iterator[str]:
 
 def main(argv: Sequence[str]) -> None:
     """Learns a vocabulary from files."""
-    parser = argparse.ArgumentParser(prog="python -m data.vocab", description=learn.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m data.vocab",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
     parser.add_argument("--input", action="extend", nargs="+", required=True, metavar="GLOB")
     parser.add_argument("--vocab_size", type=int, default=30522)
     parser.add_argument("--output_file", required=True)
@@ -221,7 +225,10 @@ def main(argv: Sequence[str]) -> None:
                 f"{args.output_file} exists and has {len(vocab)} pieces, not --vocab_size"
                 f" {args.vocab_size}; delete it or choose another --output_file"
             )
-        print(f"vocab: {args.output_file} is there already ({len(vocab):,} pieces)")
+        print(
+            f"vocab: {args.output_file} is there already ({len(vocab):,} pieces; not compared with"
+            " --input)"
+        )
         return
     vocab = learn(
         _paragraphs(args.input, max_bytes=args.max_megabytes * 10**6),

@@ -141,6 +141,10 @@ def read_pages(stream: BinaryIO, *, name: str) -> Iterator[Page]:
                 if page is not None:
                     yield page
     except (EOFError, OSError, zlib.error, ParseError) as error:
+        if root is None and isinstance(error, ParseError):
+            raise UserError(
+                f"{name}: not a MediaWiki dump ({error}); plain text goes to --books"
+            ) from error
         raise UserError(
             f"{name}: truncated or damaged: {error}; download it again and compare its checksum"
         ) from error

@@ -135,8 +135,20 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
     try:
         with gin.unlock_config():
-            gin.parse_config_files_and_bindings(list(files), list(params), skip_unknown=False)
+            for file in files:
+                gin.parse_config_file(file, skip_unknown=False)
+            for param in params:
+                try:
+                    gin.parse_config(param, skip_unknown=False)
+                except (SyntaxError, ValueError) as error:
+                    if isinstance(error, SyntaxError) or "parse" in str(error):
+                        raise UserError(
+                            f"--gin_param {param!r}: expected NAME = VALUE, with text in quotes"
+                        ) from None
+                    raise
         bound = [vars(_GIN_TWINS[cls.__name__]()) for cls in classes]
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
     except (ValueError, TypeError, SyntaxError, AttributeError, ImportError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -97,11 +98,14 @@ class Experiment:
           Whether there was anything left to train.
         """
         from data.input_pipeline import training_batches
-        from pretrain.progress import Progress, SilentProgress
 
         train = self._config.train
+        evaluate = evaluate and self._eval_reader is not None
         if self._start_step >= train.train_steps:
             print(f"pretraining: {self._model_dir} is trained already ({self._start_step:,} steps)")
+            if evaluate and not self._evaluated(self._start_step):
+                with contextlib.closing(self._progress()) as progress:
+                    progress.evaluation_row(self._start_step, *self.evaluation())
             return False
         if self._start_step:
             print(f"pretraining: going on from step {self._start_step:,}")
@@ -113,14 +117,11 @@ class Experiment:
             start_step=self._start_step,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
-        progress = SilentProgress()
-        if self._is_chief:
-            progress = Progress(
-                self._model_dir, start_step=self._start_step, train_steps=train.train_steps
-            )
-        evaluate = evaluate and self._eval_reader is not None
-        try:
+        with contextlib.closing(self._progress()) as progress:
             step = self._start_step
+            if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
+                # The run was stopped between saving and evaluating.
+                progress.evaluation_row(step, *self.evaluation())
             window = _Window()
             while step < train.train_steps:
                 num_steps = self._steps_until_next_event(step)
@@ -134,11 +135,9 @@ class Experiment:
                     window = _Window()
                 if at_end or _is_due(step, train.checkpoint_interval):
                     self._checkpoints.save(step)
-                if evaluate and (at_end or _is_due(step, train.eval_interval)):
+                if evaluate and self._is_evaluation_due(step):
                     progress.evaluation_row(step, *self.evaluation())
                 window.restart_clock()
-        finally:
-            progress.close()
         return True
 
     def evaluation(self) -> tuple[dict[str, float], str]:
@@ -189,6 +188,27 @@ class Experiment:
     @functools.cached_property
     def _baseline(self) -> Baseline:
         return most_frequent_baseline(self._eval_reader, self._vocab)
+
+    def _progress(self):
+        from pretrain.progress import Progress, SilentProgress
+
+        if not self._is_chief:
+            return SilentProgress()
+        return Progress(
+            self._model_dir,
+            start_step=self._start_step,
+            train_steps=self._config.train.train_steps,
+        )
+
+    def _is_evaluation_due(self, step: int) -> bool:
+        train = self._config.train
+        return step == train.train_steps or _is_due(step, train.eval_interval)
+
+    def _evaluated(self, step: int) -> bool:
+        from pretrain.progress import read_metrics
+
+        rows = read_metrics(self._model_dir)
+        return any(row["step"] == step and "eval_loss" in row for row in rows)
 
     def _refuse_non_finite(self, metrics, start: int, stop: int) -> None:
         for name in ("loss", "grad_norm"):

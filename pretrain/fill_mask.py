@@ -69,7 +69,7 @@ class MaskFiller:
         if not 1 <= top_k <= len(self._vocab):
             raise UserError(f"--top_k {top_k}: must lie between 1 and {len(self._vocab)}")
         if schema.MASK not in text:
-            raise UserError(f"there is no {schema.MASK} in {text!r}")
+            raise UserError(f"there is no {schema.MASK} (in capitals) in {text!r}")
         pieces = self._tokenize(tf.constant(text.split(schema.MASK))).merge_dims(1, 2).to_list()
         ids = [self._cls, *pieces[0]]
         for part in pieces[1:]:

@@ -102,6 +102,23 @@ def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
     assert [file.name for file in find_inputs("books", f"{tmp_path}/Book*.txt")] == [path.name]
 
 
+def test_folders_that_a_glob_matches_are_mentioned(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / "folder/b.txt").write_text("Text.")
+    assert len(find_inputs("books", f"{tmp_path}/*")) == 1
+    assert f"1 folders matched and are not read; '{tmp_path}/**' does" in capsys.readouterr().out
+    assert len(find_inputs("books", f"{tmp_path}/**")) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dump_is_no_book(golden, tmp_path):
+    path = tmp_path / "dump.bz2"
+    path.write_bytes((golden / "wiki.xml.bz2").read_bytes())
+    with pytest.raises(UserError, match="is a MediaWiki dump, not a book; give it to --wiki"):
+        book(path)
+
+
 def test_no_match_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"--wiki .*/\*\.bz2: no input file matched"):
         find_inputs("wiki", f"{tmp_path}/*.bz2")

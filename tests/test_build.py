@@ -209,6 +209,8 @@ def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
     config = BuildConfig(copies=0, eval_fraction=0.0)
     with pytest.raises(UserError, match=r"have the same name, sonnets\.txt"):
         build(config=config, inputs=files, **arguments)
+    with pytest.raises(UserError, match=r"a/sonnets\.txt is given twice"):
+        build(config=config, inputs=files[:1] * 2, **arguments)
     # One glob over both folders tells them apart.
     manifest = build(
         config=config, inputs=find_inputs("books", f"{tmp_path}/**/*.txt"), **arguments

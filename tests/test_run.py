@@ -185,6 +185,14 @@ def test_two_workers_train_as_one(small_build, model_dir, tmp_path):
         assert f"error: this worker goes on from step {step}, another one" in worker.stderr
 
 
+def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "m")
+    path, rows = copy / "metrics.jsonl", (model_dir / "metrics.jsonl").read_text()
+    path.write_text("".join(rows.splitlines(keepends=True)[:-1]))
+    run.main(arguments(small_build, copy))
+    assert path.read_text() == rows
+
+
 def test_a_finished_run_is_not_trained_again(small_build, model_dir, capsys):
     before = losses(model_dir)
     run.main(arguments(small_build, model_dir))
@@ -409,7 +417,7 @@ class TestExport:
         with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):
             fill_mask.MaskFiller(str(tmp_path))
         filler = fill_mask.MaskFiller(str(export_dir))
-        with pytest.raises(UserError, match=r"there is no \[MASK\] in 'no blank'"):
+        with pytest.raises(UserError, match=r"there is no \[MASK\] \(in capitals\) in 'no blank'"):
             filler.fill("no blank", top_k=5)
         with pytest.raises(UserError, match="--top_k 1501: must lie between 1 and 1500"):
             filler.fill("a [MASK]", top_k=1501)

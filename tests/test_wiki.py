@@ -143,7 +143,7 @@ def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
     ("content", "message"),
     [
         (b"<html></html>", "not a MediaWiki dump: its first element is <html>"),
-        (b"no xml at all", "truncated or damaged"),
+        (b"no xml at all", r"not a MediaWiki dump \(.*\); plain text goes to --books"),
         (dump_of(page("A", "x"))[:-20], "truncated or damaged"),
         (
             b'<!DOCTYPE m [<!ENTITY a "aaaa">]><mediawiki></mediawiki>',
