@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -142,6 +144,39 @@ def test_training_learns_and_leaves_the_pooler_alone():
     assert len(names) == len(trainer.model.trainable_variables) - 2
 
 
+def test_learns_from_context():
+    """Each hidden piece is the one before it: only attention by position can tell, and it does.
+
+    Every step shows new sequences, so nothing can be learned by heart.
+    """
+    rng = np.random.default_rng(0)
+    steps, size, mask_id = 250, 32, 1
+    word_ids = rng.integers(2, V, (steps, size, S)).astype(np.int32)
+    positions = np.broadcast_to(np.array([3, 7, 12], np.int32), (steps, size, P))
+    labels = np.take_along_axis(word_ids, positions - 1, axis=-1)
+    np.put_along_axis(word_ids, positions, mask_id, axis=-1)
+    batches = {
+        "input_word_ids": word_ids,
+        "input_mask": np.ones_like(word_ids),
+        "input_type_ids": np.zeros_like(word_ids),
+        "masked_lm_positions": positions,
+        "masked_lm_ids": labels,
+        "masked_lm_weights": np.ones(labels.shape, np.float32),
+    }
+    config = run_config(train_steps=steps, global_batch_size=size)
+    encoder = dataclasses.replace(
+        config.encoder, hidden_size=32, intermediate_size=64, initializer_range=0.1
+    )
+    optimizer = OptimizerConfig(peak_learning_rate=0.02, warmup_steps=20)
+    config = dataclasses.replace(config, encoder=encoder, optimizer=optimizer)
+    trainer = Trainer(config, tf.distribute.get_strategy())
+    dataset = tf.data.Dataset.from_tensor_slices(batches)
+    iterator_ = iter(trainer.strategy.distribute_datasets_from_function(lambda _: dataset))
+    assert trainer.train(iterator_, 50).mlm_accuracy < 0.5
+    trainer.train(iterator_, 150)
+    assert trainer.train(iterator_, 50).mlm_accuracy > 0.99
+
+
 def test_the_same_seed_gives_the_same_numbers(reference):
     _, metrics = train(run_config(), tf.distribute.get_strategy())
     assert [m.loss for m in metrics] == [m.loss for m in reference[1]]
@@ -150,8 +185,6 @@ def test_the_same_seed_gives_the_same_numbers(reference):
 
 
 def test_every_start_draws_its_own_dropout():
-    import dataclasses
-
     config = run_config()
     encoder = dataclasses.replace(config.encoder, hidden_dropout_prob=0.1)
     config = dataclasses.replace(config, encoder=encoder)
