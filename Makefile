@@ -33,7 +33,7 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	@$(RUN) pretrain.run --gin_file gin/lambert_tiny.gin --data_dir $(DEMO)/data --model_dir $(DEMO)/model
 	@echo "[5/6] export"
 	@$(RUN) pretrain.export --model_dir $(DEMO)/model --output_dir $(DEMO)/export
-	@echo "[6/6] fill in the blanks"
+	@echo "[6/6] fill in the blanks (an encoder this young guesses frequent pieces; see README)"
 	@$(RUN) pretrain.fill_mask --model_dir $(DEMO)/export \
 		"the city is the capital of the [MASK] states." \
 		"he was [MASK] in london in the 19th [MASK]." \

@@ -133,7 +133,8 @@ def model_card(run: Run, model_dir: str, step: int) -> str:
         last = evaluations[-1]
         evaluation = (
             f"On held-out text, after {last['step']:,} steps: MLM loss {last['eval_loss']:.3f},"
-            f" accuracy {last['eval_mlm_accuracy']:.2%} (always guessing the most frequent piece:"
+            f" accuracy {last['eval_mlm_accuracy']:.2%}, {last['eval_hidden_accuracy']:.2%} where the"
+            " piece is hidden (always guessing the most frequent piece:"
             f" {last['eval_baseline_accuracy']:.2%})."
         )
     case = "uncased" if run.lower_case else "cased"

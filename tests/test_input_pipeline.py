@@ -181,4 +181,4 @@ def test_no_file_stays_open(small_build, manifest):
         reader = SplitReader(small_build, manifest, "train", masks)
         index = tf.range(reader.num_sequences, dtype=tf.int64)
         reader.read(index, index % 3)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -387,6 +387,7 @@ class TestExport:
         }
         card = (export_dir / "README.md").read_text()
         assert "6 of 6 steps of 4 sequences" in card
+        assert "On held-out text, after 6 steps: MLM loss" in card
 
     def test_again_is_skipped_and_elsewhere_refused(self, export_dir, model_dir, tmp_path, capsys):
         export.main(["--model_dir", str(model_dir), "--output_dir", str(export_dir)])
