@@ -55,11 +55,6 @@ def build(
     Raises:
       UserError: output_dir holds another build, an input is damaged, or the result would be unsound.
     """
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    from data.pipeline import BuildCorpus, BuildPlan
-
     inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
     _refuse_equal_names(inputs)
     described = tuple(
@@ -72,30 +67,46 @@ def build(
         manifest.check_same_build(directory, config=config, vocab=vocab, inputs=list(described))
         print(f"data: {output_dir} is built already")
     else:
-        options = PipelineOptions(
-            list(beam_args),
-            runner=_checked_runner(beam_args),
-            default_sdk_harness_log_level="CRITICAL",
-        )
-        _check_flags(beam_args, set(options.get_all_options()))
-        _clear_interrupted_build(directory)
-        write_atomically(directory / schema.VOCAB_FILE, vocab.text.encode())
-        plan = BuildPlan(
-            config=config,
-            vocab=vocab,
-            output_dir=output_dir,
-            inputs=tuple(inputs),
-            inputs_described=described,
-        )
-        with (
-            _errors_for_people(),
-            _ProgressBar(config, output_dir),
-            beam.Pipeline(options=options) as pipeline,
-        ):
-            pipeline | "BuildCorpus" >> BuildCorpus(plan)
+        _run_pipeline(config, vocab, inputs, described, output_dir, beam_args)
         manifest = Manifest.load(directory)
     (directory / _UNFINISHED).unlink(missing_ok=True)
     return manifest
+
+
+def _run_pipeline(
+    config: BuildConfig,
+    vocab: Vocab,
+    inputs: Sequence[InputFile],
+    described: tuple[dict, ...],
+    output_dir: str,
+    beam_args: Sequence[str],
+) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from data.pipeline import BuildCorpus, BuildPlan
+
+    options = PipelineOptions(
+        list(beam_args),
+        runner=_checked_runner(beam_args),
+        default_sdk_harness_log_level="CRITICAL",
+    )
+    _check_flags(beam_args, set(options.get_all_options()))
+    _clear_interrupted_build(Path(output_dir))
+    write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
+    plan = BuildPlan(
+        config=config,
+        vocab=vocab,
+        output_dir=output_dir,
+        inputs=tuple(inputs),
+        inputs_described=described,
+    )
+    with (
+        _errors_for_people(),
+        _ProgressBar(config, output_dir),
+        beam.Pipeline(options=options) as pipeline,
+    ):
+        pipeline | "BuildCorpus" >> BuildCorpus(plan)
 
 
 def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:

@@ -124,7 +124,10 @@ def learn(
       UserError: no text, or vocab_size is smaller than the special tokens and the alphabet, or
         larger than what the text gives.
     """
-    texts = _without_rare_characters(list(texts), max_characters=max_characters)
+    # As the tokenizer will see it: "uncased" takes accents off, so they do not make new characters.
+    form = "NFD" if lower_case else "NFC"
+    texts = [unicodedata.normalize(form, text) for text in texts]
+    texts = _without_rare_characters(texts, max_characters=max_characters)
     specials = list(schema.SPECIAL_TOKENS)
     letters = _train(texts, 0, min_frequency, specials, lower_case)[len(specials) :]
     if not letters:
@@ -169,13 +172,12 @@ def _without_rare_characters(texts: list[str], *, max_characters: int) -> list[s
     """Keeps the most frequent characters (ties by code point); the others become blanks."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
-        # Decomposed as the normalizer will: accents do not make new characters.
-        counts.update(unicodedata.normalize("NFD", text))
+        counts.update(text)
     ranked = sorted(counts, key=lambda character: (-counts[character], character))
     if len(ranked) <= max_characters:
         return texts
     blanks = dict.fromkeys(map(ord, ranked[max_characters:]), " ")
-    return [unicodedata.normalize("NFD", text).translate(blanks) for text in texts]
+    return [text.translate(blanks) for text in texts]
 
 
 def _paragraphs(patterns: Sequence[str], *, max_bytes: int) -> Iterator[str]:

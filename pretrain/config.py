@@ -138,14 +138,7 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
             for file in files:
                 gin.parse_config_file(file, skip_unknown=False)
             for param in params:
-                try:
-                    gin.parse_config(param, skip_unknown=False)
-                except (SyntaxError, ValueError) as error:
-                    if isinstance(error, SyntaxError) or "parse" in str(error):
-                        raise UserError(
-                            f"--gin_param {param!r}: expected NAME = VALUE, with text in quotes"
-                        ) from None
-                    raise
+                _parse_param(param)
         bound = [vars(_GIN_TWINS[cls.__name__]()) for cls in classes]
     except UserError:
         raise
@@ -184,11 +177,21 @@ def operative_config_text() -> str:
     return gin.operative_config_str()
 
 
+def _parse_param(param: str) -> None:
+    try:
+        gin.parse_config(param, skip_unknown=False)
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, SyntaxError) or "parse" in str(error):
+            raise UserError(
+                f"--gin_param {param!r}: expected NAME = VALUE, with text in quotes"
+            ) from None
+        raise
+
+
 def _explain(error: Exception) -> str:
     """Gin's message in one line, with the place and the nearest name that exists."""
     if isinstance(error, SyntaxError):
-        place = f"{error.filename or '--gin_param'}, line {error.lineno}"
-        return f"{place}: {error.msg}: {(error.text or '').strip()}"
+        return f"{error.filename}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
     message = str(error).splitlines()[0].rstrip(".: ")
     found = re.search(r'In file "(.*)", line (\d+)', str(error))
     place = f"{found[1]}, line {found[2]}: " if found else ""

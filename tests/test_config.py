@@ -133,5 +133,8 @@ def test_errors_in_files_name_file_and_line(tmp_path):
     path.write_text("TrainConfig.seed = 1\nTrainConfig.train_stepz = 3\n")
     with pytest.raises(UserError, match=rf"{path}, line 2: TrainConfig has no parameter"):
         load_run_config([str(path)], [])
+    path.write_text("TrainConfig.seed = = 1\n")
+    with pytest.raises(UserError, match=rf"{path}, line 1: .*: TrainConfig.seed = = 1$"):
+        load_run_config([str(path)], [])
     with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
         load_run_config([str(tmp_path / "none.gin")], [])

@@ -48,6 +48,13 @@ def test_rare_characters_get_no_piece():
     assert not any("z" in piece for piece in pieces)
 
 
+def test_a_cased_vocabulary_keeps_accents_whole():
+    texts = ["Cafe\u0301 Café", "x y z"]  # decomposed and composed
+    pieces = learn(texts, vocab_size=14, max_characters=5, min_frequency=1, lower_case=False).pieces
+    assert "##é" in pieces
+    assert not any("\u0301" in piece for piece in pieces)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
