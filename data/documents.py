@@ -30,29 +30,58 @@ class Document:
     Attributes:
       id: unique name made of content, not of place: "wiki/12", "books/hamlet.txt".
       paragraphs: text without line breaks, in reading order.
+      breaks: ascending indices of the paragraphs before which a part (a chapter) begins, 0 left out.
+        Packing puts a separator there, as between documents.
+      num_bytes: what the document took in its (uncompressed) input, markup included.
+      section_bytes: those of them in sections dropped whole ("References").
     """
 
     id: str
     paragraphs: tuple[str, ...]
+    breaks: tuple[int, ...] = ()
+    num_bytes: int
+    section_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reject:
-    """An input that was refused: where it was, and why."""
+    """An input that was refused: where it was (and its bytes there), and why."""
 
     source: str
     offset: str
     reason: str
+    num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """Bytes of an input that are no document by their nature: a redirect, a licence, a header."""
+
+    reason: str
+    num_bytes: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputFile:
-    """One file to read: `kind` is "wiki" or "books", `name` its path below the glob's fixed part."""
+    """One file to read: `name` is its path below the glob's fixed part, `num_bytes` as stored."""
 
     kind: str
     path: str
     name: str
     num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputPart:
+    """A range [start, stop) of the stored bytes of a file, which one worker reads.
+
+    A reader decides what a range means, so that the parts of a file together yield every document
+    of it once: as a rule, the documents that begin in the range.
+    """
+
+    file: InputFile
+    start: int
+    stop: int
 
 
 def find_inputs(kind: str, pattern: str) -> list[InputFile]:
