@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 from data.errors import UserError
 
@@ -29,7 +30,15 @@ class BuildConfig:
       eval_fraction: share of the documents held out, chosen by a hash of their id.
       max_reject_fraction: the build stops if more than this share of the documents is refused.
       max_unknown_fraction: likewise for the share of tokens that have no piece ([UNK]).
+      max_document_bytes: a larger article, book or line of JSON is refused.
       lower_case: lower-case text and strip accents before splitting it into pieces.
+      language: of the text, ISO 639; the sentence splitter has rules for each.
+      separators: "document" puts one [SEP] between documents, as the RoBERTa paper says; "sentence"
+        one after every sentence and one more between documents, as fairseq does.
+      drop_duplicates: remove documents and paragraphs that occurred before, word for word.
+      duplicate_min_words: shorter paragraphs are never duplicates: "He said nothing." may recur.
+      near_duplicate_threshold: remove documents whose sets of 5-word shingles have at least this
+        estimated Jaccard similarity with one that is kept; 0 looks for none.
       seed: of the masks.
     """
 
@@ -44,12 +53,24 @@ class BuildConfig:
     eval_fraction: float = 0.01
     max_reject_fraction: float = 0.01
     max_unknown_fraction: float = 0.05
+    max_document_bytes: int = 32 * 2**20
     lower_case: bool = True
+    language: str = "en"
+    separators: str = "document"
+    drop_duplicates: bool = True
+    duplicate_min_words: int = 8
+    near_duplicate_threshold: float = 0.0
     seed: int = 12345
 
     def __post_init__(self):
         name = type(self).__name__
-        for field in ("num_shards", "num_eval_shards", "max_predictions"):
+        for field in (
+            "num_shards",
+            "num_eval_shards",
+            "max_predictions",
+            "max_document_bytes",
+            "duplicate_min_words",
+        ):
             value = getattr(self, field)
             _require(value >= 1, f"{name}.{field}={value}: must be at least 1")
         _require(
@@ -71,6 +92,7 @@ class BuildConfig:
             "eval_fraction",
             "max_reject_fraction",
             "max_unknown_fraction",
+            "near_duplicate_threshold",
         ):
             value = getattr(self, field)
             _require(0 <= value <= 1, f"{name}.{field}={value}: must lie between 0 and 1")
@@ -78,6 +100,14 @@ class BuildConfig:
             self.mask_token_rate + self.random_token_rate <= 1,
             f"{name}.mask_token_rate={self.mask_token_rate} and"
             f" {name}.random_token_rate={self.random_token_rate} together exceed 1",
+        )
+        _require(
+            self.separators in ("document", "sentence"),
+            f"{name}.separators={self.separators!r}: must be 'document' or 'sentence'",
+        )
+        _require(
+            re.fullmatch(r"[a-z]{2,3}", self.language) is not None,
+            f"{name}.language={self.language!r}: must be an ISO 639 code such as 'en'",
         )
         _require(0 <= self.seed < 2**63, f"{name}.seed={self.seed}: must lie in [0, 2**63)")
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import bz2
 import dataclasses
-import glob
 import gzip
 import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import BinaryIO
 
+from data import files
 from data.errors import UserError
-from data.files import require_local
 
 # Control and format characters (new line and tab become white space instead), and the surrogates
 # that broken character references leave behind.
@@ -90,12 +88,8 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     Raises:
       UserError: nothing matched, or the pattern names a directory.
     """
-    require_local(f"--{kind}", pattern)
-    if os.path.isfile(pattern):  # a name may hold what a glob would read as a pattern
-        pattern = glob.escape(pattern)
-    matched = sorted(glob.glob(pattern, recursive=True))
-    paths = [path for path in matched if os.path.isfile(path)]
-    if paths and "**" not in pattern and (folders := len(matched) - len(paths)):
+    paths, folders = files.find(pattern)
+    if paths and "**" not in pattern and folders:
         deep = f"{os.path.dirname(pattern)}/**"
         print(
             f"note: --{kind} {pattern}: {folders} folders matched and are not read; {deep!r} does"
@@ -103,13 +97,13 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
-    root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
+    root = os.path.dirname(pattern if paths == [pattern] else re.split(r"[*?\[]", pattern)[0])
     return [
         InputFile(
             kind=kind,
             path=path,
-            name=Path(os.path.relpath(path, root or ".")).as_posix(),
-            num_bytes=os.path.getsize(path),
+            name=os.path.relpath(path, root or ".").replace(os.sep, "/"),
+            num_bytes=files.size(path),
         )
         for path in paths
     ]
@@ -117,16 +111,27 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
 
 def open_compressed(path: str) -> BinaryIO:
     """Opens a plain, .bz2 or .gz file for reading bytes as a stream."""
+    stored = files.open_read(path)
     if path.endswith(".bz2"):
-        return bz2.open(path, "rb")
+        return bz2.open(stored, "rb")
     if path.endswith(".gz"):
-        return gzip.open(path, "rb")
-    return open(path, "rb")
+        return gzip.open(stored, "rb")
+    return stored
+
+
+def is_compressed(path: str) -> bool:
+    """Whether `open_compressed` decompresses the file."""
+    return path.endswith((".bz2", ".gz"))
 
 
 def normalise(text: str) -> str:
     """NFC, no invisible characters, every run of white space one blank."""
     return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+def text_bytes(paragraphs: Sequence[str]) -> list[int]:
+    """UTF-8 bytes of each paragraph, with the line break that ends it."""
+    return [len(paragraph.encode()) + 1 for paragraph in paragraphs]
 
 
 def join_lines(lines: Sequence[str]) -> Iterator[str]:

@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from data import books, wiki
-from data.documents import Document, InputFile, Reject
+from data import books, lines, wiki
+from data.documents import Document, InputFile, InputPart, Reject, Skipped
+
+# What the command line offers, and what each kind of file holds.
+KINDS = {
+    "wiki": "MediaWiki dumps (pages-articles XML, plain, .bz2 or .gz)",
+    "books": "a book a file; Project Gutenberg's licence is left out, chapters are kept apart",
+    "text": "a document a file, paragraphs separated by blank lines",
+    "lines": "a paragraph or sentence a line, a blank line between documents",
+    "jsonl": 'an object with "text", and if you like "id", a line',
+}
+# Small files are read together, so that there is not one task for each of 70,000 books.
+_UNIT_BYTES = 16 * 2**20
+
+# Parts that one worker reads in one go; all of one kind.
+Unit = tuple[InputPart, ...]
 
 
-def read_input(file: InputFile) -> Iterator[Document | Reject]:
-    """Streams the documents of one input file."""
+def plan_units(inputs: Iterable[InputFile], *, unit_bytes: int = _UNIT_BYTES) -> list[Unit]:
+    """Divides the input into units of work; a function of the files' names and sizes alone."""
+    units: list[list[InputPart]] = []
+    filled = unit_bytes
+    for file in inputs:
+        for part in split_file(file):
+            num_bytes = part.stop - part.start
+            if filled + num_bytes > unit_bytes or units[-1][0].file.kind != file.kind:
+                units.append([])
+                filled = 0
+            units[-1].append(part)
+            filled += num_bytes
+    return [tuple(unit) for unit in units]
+
+
+def split_file(file: InputFile) -> list[InputPart]:
+    """The parts of one file that can be read independently."""
     if file.kind == "wiki":
-        yield from wiki.read_documents(file)
-    else:
-        yield books.read_book(file)
+        return wiki.split_file(file)
+    if file.kind in ("lines", "jsonl"):
+        return lines.split_file(file)
+    return [InputPart(file=file, start=0, stop=file.num_bytes)]
+
+
+def read_part(part: InputPart, *, max_document_bytes: int) -> Iterator[Document | Reject | Skipped]:
+    """Streams one part of a file; every byte of it is in exactly one item.
+
+    Raises:
+      UserError: the file as a whole is damaged, or of another kind.
+    """
+    match part.file.kind:
+        case "wiki":
+            yield from wiki.read_part(part, max_document_bytes=max_document_bytes)
+        case "books":
+            yield from books.read_book(part.file, max_document_bytes=max_document_bytes)
+        case "text":
+            yield from books.read_text(part.file, max_document_bytes=max_document_bytes)
+        case "lines":
+            yield from lines.read_lines(part, max_document_bytes=max_document_bytes)
+        case "jsonl":
+            yield from lines.read_jsonl(part, max_document_bytes=max_document_bytes)
