@@ -11,28 +11,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import itertools
 import logging
-import re
-import shutil
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from data import schema
+from data import files, schema
 from data.config import BuildConfig
+from data.contamination import NgramFilter
 from data.documents import InputFile, find_inputs
 from data.errors import UserError, run_main
-from data.files import require_local, sha256_of, write_atomically
+from data.journal import PLAN_FILE, WORK_DIRECTORY
 from data.manifest import Manifest
+from data.runner import ProgressBar, errors_for_people, pipeline_options
+from data.sources import KINDS, plan_units
 from data.vocab import Vocab
 
-# The class by its full name: Beam's "DirectRunner" is a switch between two engines.
-DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_RUNNERS = ("FnApiRunner", "PortableRunner")
-_UNFINISHED = ".unfinished"
+DECONTAMINATE = "decontaminate"  # the kind of the evaluation files among the inputs
 
 
 def build(
@@ -57,56 +52,77 @@ def build(
     """
     inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
     _refuse_equal_names(inputs)
-    described = tuple(
-        {"kind": f.kind, "name": f.name, "bytes": f.num_bytes, "sha256": sha256_of(f.path)}
+    described = [
+        {"kind": f.kind, "name": f.name, "bytes": f.num_bytes, "sha256": files.sha256_of(f.path)}
         for f in inputs
-    )
-    directory = Path(output_dir)
-    if (directory / schema.MANIFEST_FILE).exists():
-        manifest = Manifest.load(directory)
-        manifest.check_same_build(directory, config=config, vocab=vocab, inputs=list(described))
+    ]
+    asked = dict(config=config, vocab=vocab, inputs=described)
+    if files.exists(files.join(output_dir, schema.MANIFEST_FILE)):
+        manifest = Manifest.load(output_dir)
+        manifest.check_same_build(output_dir, **asked)
         print(f"data: {output_dir} is built already")
     else:
-        _run_pipeline(config, vocab, inputs, described, output_dir, beam_args)
-        manifest = Manifest.load(directory)
-    (directory / _UNFINISHED).unlink(missing_ok=True)
+        _run_pipeline(inputs, asked, output_dir, beam_args)
+        manifest = Manifest.load(output_dir)
+    _remove_leftovers(output_dir)
     return manifest
 
 
 def _run_pipeline(
-    config: BuildConfig,
-    vocab: Vocab,
-    inputs: Sequence[InputFile],
-    described: tuple[dict, ...],
-    output_dir: str,
-    beam_args: Sequence[str],
+    inputs: Sequence[InputFile], asked: dict, output_dir: str, beam_args: Sequence[str]
 ) -> None:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
 
     from data.pipeline import BuildCorpus, BuildPlan
 
-    options = PipelineOptions(
-        list(beam_args),
-        runner=_checked_runner(beam_args),
-        default_sdk_harness_log_level="CRITICAL",
-    )
-    _check_flags(beam_args, set(options.get_all_options()))
-    _clear_interrupted_build(Path(output_dir))
-    write_atomically(Path(output_dir, schema.VOCAB_FILE), vocab.text.encode())
+    paths = [file.path for file in inputs]
+    options = pipeline_options(beam_args, output_dir=output_dir, paths=paths)
+    evaluation = [file for file in inputs if file.kind == DECONTAMINATE]
     plan = BuildPlan(
-        config=config,
-        vocab=vocab,
+        config=asked["config"],
+        vocab=asked["vocab"],
         output_dir=output_dir,
-        inputs=tuple(inputs),
-        inputs_described=described,
+        units=tuple(plan_units(file for file in inputs if file.kind != DECONTAMINATE)),
+        inputs_described=tuple(asked["inputs"]),
+        contaminated=NgramFilter.from_files(evaluation),
     )
-    with (
-        _errors_for_people(),
-        _ProgressBar(config, output_dir),
-        beam.Pipeline(options=options) as pipeline,
-    ):
+    _begin_or_resume(output_dir, **asked)
+    files.write_atomically(files.join(output_dir, schema.VOCAB_FILE), plan.vocab.text.encode())
+    is_local = not files.is_remote(output_dir)
+    progress = ProgressBar(plan.journal, plan.num_tasks) if is_local else contextlib.nullcontext()
+    with errors_for_people(), progress, beam.Pipeline(options=options) as pipeline:
         pipeline | "BuildCorpus" >> BuildCorpus(plan)
+
+
+def _begin_or_resume(output_dir: str, *, config: BuildConfig, vocab: Vocab, inputs: list) -> None:
+    """Marks the directory as one of this build, or checks that it is.
+
+    Raises:
+      UserError: the directory holds an interrupted build of other settings, or something else.
+    """
+    plan_path = files.join(output_dir, PLAN_FILE)
+    plan = Manifest.planned(config=config, vocab=vocab, inputs=inputs)
+    if files.exists(plan_path):
+        Manifest.parse(files.read_bytes(plan_path), plan_path).check_same_build(
+            f"{output_dir} (not finished)", config=config, vocab=vocab, inputs=inputs
+        )
+        print(f"data: going on with the unfinished build in {output_dir}")
+        return
+    for name in ("packed", "masked", "rejects"):
+        if files.exists(files.join(output_dir, name)):
+            raise UserError(
+                f"{output_dir} has a folder {name}/ but no {schema.MANIFEST_FILE}, and no build was"
+                " interrupted there; choose another --output_dir"
+            )
+    files.write_atomically(plan_path, plan.to_json().encode())
+
+
+def _remove_leftovers(output_dir: str) -> None:
+    """What a finished build no longer needs, and what killed writers left."""
+    files.remove_tree(files.join(output_dir, WORK_DIRECTORY))
+    if not files.is_remote(output_dir):
+        for path in Path(output_dir).glob("**/.tmp-*"):
+            path.unlink()
 
 
 def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
@@ -121,105 +137,12 @@ def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
             )
 
 
-@contextlib.contextmanager
-def _errors_for_people() -> Iterator[None]:
-    """Unwraps what Beam makes of exceptions: text with a stack and the name of the step."""
-    try:
-        yield
-    except Exception as error:
-        if "KeyboardInterrupt" in str(error):
-            raise KeyboardInterrupt from None
-        name = "" if isinstance(error, UserError) else r"\bUserError: "
-        found = re.findall(rf"{name}(.+?)(?: \[while running .*)?$", str(error), re.M)
-        if found:
-            raise UserError(found[-1]) from None
-        raise
-
-
-def _clear_interrupted_build(output_dir: Path) -> None:
-    """Removes what an interrupted build left, and marks the directory as one of a build."""
-    marker = output_dir / _UNFINISHED
-    parts = [output_dir / name for name in ("packed", "masked", "rejects")]
-    if not marker.exists() and any(part.exists() for part in parts):
-        raise UserError(
-            f"{output_dir} has folders of a build but no {schema.MANIFEST_FILE}, and no build was"
-            " interrupted there; choose another --output_dir"
-        )
-    for part in parts:
-        shutil.rmtree(part, ignore_errors=True)
-    write_atomically(marker, b"The build in this directory is not finished.\n")
-
-
-def _checked_runner(beam_args: Sequence[str]) -> str:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--runner", default=DEFAULT_RUNNER)
-    runner = parser.parse_known_args(list(beam_args))[0].runner
-    if runner.rpartition(".")[2] not in _RUNNERS:
-        raise UserError(
-            f"--runner={runner} is not supported; leave it out for {DEFAULT_RUNNER}. Plain"
-            " DirectRunner is a switch between two engines, DaskRunner loses elements, and the"
-            " workers of other services would write to disks of their own"
-        )
-    return runner
-
-
-def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
-    """Beam drops options it does not know; a misspelt one must not pass silently."""
-    for previous, flag in itertools.pairwise(["", *beam_args]):
-        if not flag.startswith("-") and (not previous.startswith("-") or "=" in previous):
-            raise UserError(f"{flag!r} belongs to no option; see --help")
-        name = flag.removeprefix("--").partition("=")[0]
-        if flag.startswith("-") and name not in known and name.removeprefix("no_") not in known:
-            ours = {"gin_file", "gin_param", "wiki", "books", "vocab_file", "output_dir"}
-            nearest = difflib.get_close_matches(name, known | ours, n=1)
-            hint = f"did you mean --{nearest[0]}?" if nearest else "see --help"
-            raise UserError(f"{flag} is neither an option of this program nor of Beam; {hint}")
-
-
-class _ProgressBar:
-    """Counts the shard files of a build as they appear in the output directory."""
-
-    def __init__(self, config: BuildConfig, output_dir: str):
-        self._pattern = re.compile(r"(packed|masked)/.*/shard-\d+\.\w+$")
-        self._root = Path(output_dir)
-        # As if every shard got a document; a shard without one has no file.
-        self._total = config.num_shards * (1 + config.copies)
-        self._total += config.num_eval_shards * (1 + min(1, config.copies))
-        self._done = threading.Event()
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *unused):
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self):
-        from tqdm import tqdm
-
-        with tqdm(total=self._total, desc="reading text", unit="file", disable=None) as bar:
-            pause = 0.5
-            while not self._done.wait(pause):
-                started = time.monotonic()
-                bar.update(self._count() - bar.n)
-                if bar.n:
-                    bar.set_description("writing shards")
-                pause = max(0.5, 20 * (time.monotonic() - started))  # large builds: look less often
-            bar.update(self._count() - bar.n)
-
-    def _count(self) -> int:
-        files = (p.relative_to(self._root).as_posix() for p in self._root.glob("*/**/shard-*"))
-        return sum(self._pattern.match(file) is not None for file in files)
-
-
 def summary(manifest: Manifest) -> str:
     """One line on what a build holds."""
     parts = []
     for split in schema.SPLITS:
         shards = manifest.split(split)
-        documents = sum(sum(shard.documents.values()) for shard in shards)
+        documents = sum(shard.documents for shard in shards)
         tokens = sum(shard.tokens for shard in shards)
         parts.append(
             f"{split}: {documents:,} documents, {tokens:,} tokens,"
@@ -235,12 +158,63 @@ def summary(manifest: Manifest) -> str:
     return "; ".join(parts)
 
 
+def verify(directory: str) -> Manifest:
+    """Compares every file of a build with the manifest.
+
+    Raises:
+      UserError: naming the first file that differs.
+    """
+    from tqdm import tqdm
+
+    manifest = Manifest.load(directory)
+    manifest.load_vocab(directory)
+    listed = [file for shard in manifest.shards for file in (shard.packed, *shard.masked)]
+    num_bytes = sum(file.bytes for file in listed)
+    with tqdm(total=num_bytes, unit="B", unit_scale=True, desc="verifying", disable=None) as bar:
+        for file in listed:
+            file.check_content(directory)
+            bar.update(file.bytes)
+    print(f"data: {directory} is whole: {len(listed)} files, {num_bytes:,} bytes")
+    return manifest
+
+
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and builds."""
-    from pretrain.config import add_gin_flags, load_config
-
     # Beam logs what it misses for clouds, and the stack of every error that we report in one line.
     logging.getLogger().setLevel(logging.CRITICAL)
+    args, beam_args = _parse(argv)
+    if args.verify:
+        print(f"data: {summary(verify(args.verify))}")
+        return
+    for flag in ("vocab_file", "output_dir"):
+        if getattr(args, flag) is None:
+            raise UserError(f"--{flag} is missing; see --help")
+    kinds = {kind: getattr(args, kind) for kind in KINDS}
+    if not any(kinds.values()):
+        raise UserError(
+            f"there is nothing to build from: give {', '.join(f'--{kind}' for kind in KINDS)}"
+        )
+    kinds[DECONTAMINATE] = args.decontaminate
+
+    from pretrain.config import load_config
+
+    (config,) = load_config(args.gin_file, args.gin_param, BuildConfig)
+    manifest = build(
+        config=config,
+        vocab=Vocab.load(args.vocab_file),
+        inputs=[file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)],
+        output_dir=args.output_dir,
+        beam_args=beam_args,
+    )
+    print(f"data: {summary(manifest)}")
+    if manifest.rejected:
+        print(f"data: {args.output_dir}/{schema.REJECTS_FILE} says which and why")
+    print(f"data: in {args.output_dir}; look at it with `python -m data.view {args.output_dir}`")
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    from pretrain.config import add_gin_flags
+
     parser = argparse.ArgumentParser(
         prog="python -m data.build",
         allow_abbrev=False,
@@ -248,29 +222,18 @@ def main(argv: Sequence[str]) -> None:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
-    parser.add_argument("--wiki", action="extend", nargs="+", default=[], metavar="GLOB")
-    parser.add_argument("--books", action="extend", nargs="+", default=[], metavar="GLOB")
-    parser.add_argument("--vocab_file", required=True)
-    parser.add_argument("--output_dir", required=True)
-    args, beam_args = parser.parse_known_args(argv)
-    require_local("--output_dir", args.output_dir)
-    if not args.wiki and not args.books:
-        raise UserError("there is nothing to build from: give --wiki GLOB, --books GLOB or both")
-
-    (config,) = load_config(args.gin_file, args.gin_param, BuildConfig)
-    inputs = [file for glob in args.wiki for file in find_inputs("wiki", glob)]
-    inputs += [file for glob in args.books for file in find_inputs("books", glob)]
-    manifest = build(
-        config=config,
-        vocab=Vocab.load(args.vocab_file),
-        inputs=inputs,
-        output_dir=args.output_dir,
-        beam_args=beam_args,
+    several = dict(action="extend", nargs="+", default=[], metavar="GLOB")
+    for kind, meaning in KINDS.items():
+        parser.add_argument(f"--{kind}", help=meaning.replace("%", "%%"), **several)
+    parser.add_argument(
+        "--decontaminate",
+        help="evaluation files; paragraphs that share 13 words in a row with them are left out",
+        **several,
     )
-    print(f"data: {summary(manifest)}")
-    if manifest.rejected:
-        print(f"data: {args.output_dir}/{schema.REJECTS_FILE} says which and why")
-    print(f"data: in {args.output_dir}")
+    parser.add_argument("--vocab_file")
+    parser.add_argument("--output_dir", help="run again after an interruption: it goes on")
+    parser.add_argument("--verify", metavar="D", help="compare every file of a build with its sums")
+    return parser.parse_known_args(argv)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,14 @@ import functools
 import hashlib
 import json
 import os
-from pathlib import Path
 
-from data import schema
+from data import files, schema
 from data.config import BuildConfig
 from data.errors import UserError
-from data.files import sha256_of, write_atomically
 from data.vocab import Vocab
 
-_FORMAT, _VERSION = "lambert-build", 1
+_HISTOGRAMS = ("sentence_lengths", "sequence_lengths")
+_FORMAT, _VERSION = "lambert-build", 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,25 +25,20 @@ class DataFile:
     """One file of a build; `path` is relative to the build directory."""
 
     path: str
-    records: int
+    records: int = 0
     bytes: int
     sha256: str
 
     @classmethod
-    def describe(cls, directory: str | os.PathLike, path: str, *, records: int) -> DataFile:
-        """Measures a file that has just been written."""
-        full_path = Path(directory, path)
-        return cls(
-            path=path,
-            records=records,
-            bytes=full_path.stat().st_size,
-            sha256=sha256_of(full_path),
-        )
+    def describe(cls, directory: str | os.PathLike, path: str) -> DataFile:
+        """Measures a file that has just been written; the records are for the caller to set."""
+        full_path = files.join(directory, path)
+        return cls(path=path, bytes=files.size(full_path), sha256=files.sha256_of(full_path))
 
     def check_content(self, directory: str | os.PathLike) -> None:
         """Raises a UserError if the file is not the one that was written."""
-        path = Path(directory, self.path)
-        digest = sha256_of(path)
+        path = files.join(directory, self.path)
+        digest = files.sha256_of(path)
         if digest != self.sha256:
             raise UserError(
                 f"{path} is damaged: its sha256 is {digest[:8]}, the manifest says"
@@ -57,30 +51,45 @@ class Shard:
     """One shard of a split: its unmasked sequences, and its masked copies in order of the copy.
 
     Attributes:
-      documents: number of documents by source.
+      documents: of which something is packed here.
+      sentences: packed sentences; those too long for a sequence count once.
       tokens: text tokens (no [CLS], [SEP], [PAD]).
-      unknown_tokens: those of them that are [UNK].
+      separators: [CLS] and [SEP].
+      unknown_tokens: text tokens that are [UNK].
+      sentence_lengths: histogram of tokens in a sentence, in bins of data.accounting.BIN_TOKENS.
+      sequence_lengths: histogram of tokens in a sequence, [CLS] and [SEP] included.
     """
 
     split: str
     shard: int
-    documents: dict[str, int]
+    documents: int
     sentences: int
     tokens: int
+    separators: int
     unknown_tokens: int
+    sentence_lengths: tuple[int, ...]
+    sequence_lengths: tuple[int, ...]
     packed: DataFile
     masked: tuple[DataFile, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a reader needs to know of a build."""
+    """Everything a reader needs to know of a build.
+
+    Attributes:
+      inputs: kind, name, bytes and sha256 of every file that was read.
+      rejected: documents that were refused.
+      accounts: what became of every byte and token, by source; see data.accounting.
+      shards: in order of split and number.
+    """
 
     config: BuildConfig
     vocab_pieces: int
     vocab_sha256: str
     inputs: tuple[dict, ...]
     rejected: int
+    accounts: dict[str, dict[str, int]]
     shards: tuple[Shard, ...]
 
     def split(self, name: str) -> tuple[Shard, ...]:
@@ -111,7 +120,7 @@ class Manifest:
 
     def write(self, directory: str | os.PathLike) -> None:
         """Declares the build finished."""
-        write_atomically(Path(directory, schema.MANIFEST_FILE), self.to_json().encode())
+        files.write_atomically(files.join(directory, schema.MANIFEST_FILE), self.to_json().encode())
 
     def check_same_build(
         self, directory: str | os.PathLike, *, config: BuildConfig, vocab: Vocab, inputs: list[dict]
@@ -146,16 +155,42 @@ class Manifest:
           UserError: there is no manifest, it is of another format or version, or a file is missing
             or has another size.
         """
-        path = Path(directory, schema.MANIFEST_FILE)
+        path = files.join(directory, schema.MANIFEST_FILE)
         try:
-            content = dict(json.loads(path.read_text(encoding="utf-8")))
+            content = files.read_bytes(path)
         except FileNotFoundError:
-            state = "is not a finished build" if Path(directory).is_dir() else "does not exist"
+            state = "is not a finished build" if files.exists(directory) else "does not exist"
             raise UserError(
                 f"{directory} {state}: {path} is missing; build it with `python -m data.build"
                 f" --output_dir {directory} ...`"
             ) from None
-        except (OSError, ValueError, TypeError) as error:
+        manifest = cls.parse(content, path)
+        manifest.check_sizes(directory)
+        return manifest
+
+    @classmethod
+    def planned(cls, *, config: BuildConfig, vocab: Vocab, inputs: list[dict]) -> Manifest:
+        """The manifest of a build that has not begun."""
+        return cls(
+            config=config,
+            vocab_pieces=len(vocab),
+            vocab_sha256=vocab.sha256,
+            inputs=tuple(inputs),
+            rejected=0,
+            accounts={},
+            shards=(),
+        )
+
+    @classmethod
+    def parse(cls, text: bytes, path: str) -> Manifest:
+        """Reads the text of a manifest; `path` is how errors name it.
+
+        Raises:
+          UserError: it is no manifest, or of another format or version.
+        """
+        try:
+            content = dict(json.loads(text))
+        except (ValueError, TypeError) as error:
             raise UserError(f"{path} cannot be read: {error}; build the data again") from error
         found = (content.pop("format", None), content.pop("version", None))
         if found != (_FORMAT, _VERSION):
@@ -164,7 +199,7 @@ class Manifest:
                 f" {_VERSION}: build the data again"
             )
         try:
-            manifest = cls(
+            return cls(
                 config=BuildConfig(**content.pop("config")),
                 inputs=tuple(content.pop("inputs")),
                 shards=tuple(map(_shard_from_json, content.pop("shards"))),
@@ -172,15 +207,28 @@ class Manifest:
             )
         except (TypeError, KeyError, UserError) as error:
             raise UserError(f"{path} is damaged: {error}; build the data again") from error
-        manifest.check_sizes(directory)
-        return manifest
+
+    def load_vocab(self, directory: str | os.PathLike) -> Vocab:
+        """The vocabulary of the build.
+
+        Raises:
+          UserError: it is missing, or not the one that the manifest names.
+        """
+        path = files.join(directory, schema.VOCAB_FILE)
+        vocab = Vocab.load(path)
+        if vocab.sha256 != self.vocab_sha256:
+            raise UserError(
+                f"{path} is not the vocabulary of this build: its sha256 is {vocab.sha256[:8]},"
+                f" the manifest says {self.vocab_sha256[:8]}"
+            )
+        return vocab
 
     def check_sizes(self, directory: str | os.PathLike) -> None:
         """Raises a UserError for the first file that is missing or has another size."""
         for shard in self.shards:
             for file in (shard.packed, *shard.masked):
-                path = Path(directory, file.path)
-                size = path.stat().st_size if path.is_file() else None
+                path = files.join(directory, file.path)
+                size = files.size(path)
                 if size != file.bytes:
                     found = "is missing" if size is None else f"has {size} bytes"
                     raise UserError(
@@ -203,6 +251,10 @@ def _first_difference(old: list[dict], new: list[dict]) -> str:
 
 def _shard_from_json(content: dict) -> Shard:
     packed, masked = content.pop("packed"), content.pop("masked")
+    histograms = {name: tuple(content.pop(name)) for name in _HISTOGRAMS}
     return Shard(
-        packed=DataFile(**packed), masked=tuple(DataFile(**file) for file in masked), **content
+        packed=DataFile(**packed),
+        masked=tuple(DataFile(**file) for file in masked),
+        **histograms,
+        **content,
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import sentencex
 
 
-def split_sentences(paragraphs: Iterable[str], *, language: str = "en") -> list[str]:
-    """Splits clean paragraphs into sentences; no character but white space is lost.
+def split_sentences(paragraph: str, *, language: str = "en") -> list[str]:
+    """Splits a clean paragraph into sentences; no character but white space is lost.
 
-    Segmenter: sentencex (Wikimedia), whose rules know the abbreviations of each language.
+    Segmenter: sentencex (Wikimedia), whose rules know the abbreviations of each language. A language
+    without rules of its own is split by those of its nearest relative, or else by punctuation,
+    that of languages without blanks between words ("。", "।") included.
     """
-    sentences = []
-    for paragraph in paragraphs:
-        stripped = (sentence.strip() for sentence in sentencex.segment(language, paragraph))
-        sentences.extend(sentence for sentence in stripped if sentence)
-    return sentences
+    stripped = (sentence.strip() for sentence in sentencex.segment(language, paragraph))
+    return [sentence for sentence in stripped if sentence]

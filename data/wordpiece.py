@@ -35,16 +35,17 @@ class WordPieceTokenizer:
 
         self._tokenize = tokenize
 
-    def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
-        """Token ids of each sentence, without special tokens.
+    def encode(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids of sentences, without special tokens.
 
         Args:
-          sentences: UTF-8 text.
+          sentences: UTF-8 text, K of them.
 
         Returns:
-          One array of ids a sentence, uint16 (uint32 for vocabularies above 65,536 pieces).
+          (ids, lengths): the ids of all sentences one after the other, uint16 (uint32 for
+          vocabularies above 65,536 pieces), and how many each sentence has, uint32 [K].
         """
         if not sentences:
-            return []
+            return np.zeros(0, self._dtype), np.zeros(0, np.uint32)
         ids, lengths = self._tokenize(list(sentences))
-        return np.split(ids.numpy().astype(self._dtype), np.cumsum(lengths.numpy())[:-1])
+        return ids.numpy().astype(self._dtype), lengths.numpy().astype(np.uint32)

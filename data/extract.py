@@ -1,0 +1,221 @@
+"""The first stage: a unit of input becomes token ids, sorted into the shards they will be packed in.
+
+Besides the documents it writes hashes of every document and paragraph, by which the next stage
+finds duplicates, and counts what became of every byte.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from data import accounting, duplicates, files
+from data.config import BuildConfig
+from data.contamination import NgramFilter
+from data.documents import Document, Reject, Skipped, is_compressed, text_bytes
+from data.exchange import TokenizedDocument, write_partitions
+from data.hashing import document_hash
+from data.sentences import split_sentences
+from data.sources import Unit, read_part
+from data.vocab import Vocab
+from data.wordpiece import WordPieceTokenizer
+
+# Paragraphs tokenized in one call: the fixed cost of a call is that of some hundred of them.
+_BATCH_PARAGRAPHS = 512
+
+
+def unit_paths(index: int) -> tuple[str, str]:
+    """Where the documents and the hashes of a unit lie, relative to the build directory."""
+    return f"work/units/unit-{index:05d}.documents", f"work/units/unit-{index:05d}.hashes"
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(vocab: Vocab, lower_case: bool) -> WordPieceTokenizer:
+    return WordPieceTokenizer(vocab, lower_case=lower_case)
+
+
+def tokenize(
+    documents: list[Document], vocab: Vocab, config: BuildConfig
+) -> list[TokenizedDocument]:
+    """Sentences and token ids of documents, in one call of the tokenizer."""
+    paragraphs = [paragraph for document in documents for paragraph in document.paragraphs]
+    sentences = [split_sentences(paragraph, language=config.language) for paragraph in paragraphs]
+    ids, lengths_K = _tokenizer(vocab, config.lower_case).encode(
+        [sentence for of_paragraph in sentences for sentence in of_paragraph]
+    )
+    # A sentence of characters that the tokenizer ignores has no piece, and is none.
+    paragraph_K = np.repeat(np.arange(len(paragraphs)), list(map(len, sentences)))[lengths_K > 0]
+    lengths_K = lengths_K[lengths_K > 0]
+    paragraph_stop = np.cumsum([len(document.paragraphs) for document in documents])
+    sentence_stop = np.searchsorted(paragraph_K, paragraph_stop)
+    token_stop = np.cumsum(np.append(0, lengths_K))[sentence_stop]
+    sentences_R = np.bincount(paragraph_K, minlength=len(paragraphs)).astype(np.uint32)
+    tokenized = []
+    for document, tokens, lengths, counts in zip(
+        documents,
+        np.split(ids, token_stop[:-1]),
+        np.split(lengths_K, sentence_stop[:-1]),
+        np.split(sentences_R, paragraph_stop[:-1]),
+        strict=True,
+    ):
+        starts_part = np.zeros(len(counts), bool)
+        starts_part[[0, *document.breaks]] = True
+        tokenized.append(
+            TokenizedDocument(
+                id=document.id,
+                tokens=tokens,
+                sentence_lengths=lengths,
+                paragraph_sentences=counts,
+                paragraph_bytes=np.array(text_bytes(document.paragraphs), np.uint32),
+                starts_part=starts_part,
+            )
+        )
+    return tokenized
+
+
+class UnitExtractor:
+    """Collects what becomes of one unit."""
+
+    def __init__(self, config: BuildConfig, vocab: Vocab, contaminated: NgramFilter):
+        self._config, self._vocab, self._contaminated = config, vocab, contaminated
+        self._tally = accounting.new_tally()
+        self._rejects: list[dict] = []
+        self._documents = [[] for _ in range(num_partitions(config))]
+        self._paragraph_hashes: list[tuple] = []
+        self._document_hashes: list[tuple] = []
+
+    def run(self, unit: Unit, *, index: int, output_dir: str) -> dict:
+        """Reads the unit and writes its two files.
+
+        Returns:
+          {"tally": counts by source, "rejects": what was refused}.
+
+        Raises:
+          UserError: a file is damaged.
+        """
+        batch: list[Document] = []
+        for document in self._read(unit):
+            batch.append(document)
+            if sum(len(document.paragraphs) for document in batch) >= _BATCH_PARAGRAPHS:
+                self._add(batch)
+                batch = []
+        self._add(batch)
+        documents_path, hashes_path = unit_paths(index)
+        write_partitions(files.join(output_dir, documents_path), self._documents)
+        write_partitions(files.join(output_dir, hashes_path), self._hash_partitions())
+        return {"tally": accounting.add([self._tally]), "rejects": self._rejects}
+
+    def _read(self, unit: Unit) -> Iterator[Document]:
+        """The clean documents of a unit; everything else is counted."""
+        limit = self._config.max_document_bytes
+        for part in unit:
+            counts = self._tally[part.file.kind]
+            read_before = counts[accounting.INPUT]
+            for item in read_part(part, max_document_bytes=limit):
+                counts[accounting.INPUT] += item.num_bytes
+                match item:
+                    case Skipped():
+                        counts[accounting.SKIPPED + item.reason] += item.num_bytes
+                    case Reject():
+                        counts[accounting.REJECTED] += item.num_bytes
+                        self._rejects.append(dataclasses.asdict(item))
+                    case Document():
+                        yield from self._clean(item, counts)
+            num_read = counts[accounting.INPUT] - read_before
+            is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
+            if is_whole_file and not is_compressed(part.file.path) and num_read != part.stop:
+                raise RuntimeError(
+                    f"{part.file.path}: {num_read} bytes accounted for, the file has {part.stop};"
+                    " did it change while it was read?"
+                )
+
+    def _clean(self, document: Document, counts: collections.Counter) -> Iterator[Document]:
+        num_bytes = text_bytes(document.paragraphs)
+        counts[accounting.SECTIONS] += document.section_bytes
+        counts[accounting.MARKUP] += document.num_bytes - document.section_bytes - sum(num_bytes)
+        counts[accounting.TEXT] += sum(num_bytes)
+        keep = [not self._contaminated.matches(paragraph) for paragraph in document.paragraphs]
+        if not all(keep):
+            dropped = [n for n, kept in zip(num_bytes, keep, strict=True) if not kept]
+            counts[accounting.CONTAMINATED] += sum(dropped)
+            counts["paragraphs_contaminated"] += len(dropped)
+            document = _without(document, keep)
+        counts["documents_read"] += 1
+        if document.paragraphs:
+            yield document
+
+    def _add(self, batch: list[Document]) -> None:
+        for document, tokenized in zip(
+            batch, tokenize(batch, self._vocab, self._config) if batch else [], strict=True
+        ):
+            source = document.id.partition("/")[0]
+            self._tally[source][accounting.TOKENS] += len(tokenized.tokens)
+            hashed = document_hash(document.id)
+            partition = int(partition_of(np.array([hashed], np.uint64), self._config)[0])
+            self._documents[partition].append(tokenized.to_bytes())
+            if self._config.drop_duplicates:
+                self._hash(document, hashed)
+
+    def _hash(self, document: Document, hashed: int) -> None:
+        text = "\n".join(document.paragraphs)
+        is_near = self._config.near_duplicate_threshold > 0
+        signature = (duplicates.signature(text),) if is_near else ()
+        self._document_hashes.append((duplicates.text_hash(text), hashed, *signature))
+        for number, paragraph in enumerate(document.paragraphs):
+            if paragraph.count(" ") + 1 >= self._config.duplicate_min_words:
+                self._paragraph_hashes.append((duplicates.text_hash(paragraph), hashed, number))
+
+    def _hash_partitions(self) -> list[list[bytes]]:
+        """Paragraphs by their hash, as many partitions as training shards; then all documents."""
+        num_buckets = self._config.num_shards
+        is_near = self._config.near_duplicate_threshold > 0
+        paragraphs = np.array(self._paragraph_hashes, duplicates.PARAGRAPH)
+        documents = np.array(
+            self._document_hashes, duplicates.document_dtype(with_signature=is_near)
+        )
+        bucket = paragraphs["text"][:, 0] % np.uint64(num_buckets)
+        order = np.argsort(bucket, kind="stable")
+        split_at = np.searchsorted(bucket[order], np.arange(1, num_buckets))
+        return [
+            *([part.tobytes()] for part in np.split(paragraphs[order], split_at)),
+            [documents.tobytes()],
+        ]
+
+
+def num_partitions(config: BuildConfig) -> int:
+    """Shards of both splits: those of the training split come first."""
+    return config.num_shards + config.num_eval_shards
+
+
+def partition_of(document_hashes: np.ndarray, config: BuildConfig) -> np.ndarray:
+    """Which shard (counted through both splits) each document belongs to: a function of its id.
+
+    Args:
+      document_hashes: uint64 [D], from `data.hashing.document_hash`.
+      config: of the build.
+
+    Returns:
+      int64 [D]. The upper half of a hash decides the split, the lower half the shard.
+    """
+    low = document_hashes & np.uint64(0xFFFFFFFF)
+    is_eval = (document_hashes >> np.uint64(32)) < np.uint64(int(config.eval_fraction * 2**32))
+    return np.where(
+        is_eval,
+        config.num_shards + (low % np.uint64(config.num_eval_shards)).astype(np.int64),
+        (low % np.uint64(config.num_shards)).astype(np.int64),
+    )
+
+
+def _without(document: Document, keep: list[bool]) -> Document:
+    """The document without some paragraphs; its parts begin at the next one that is kept."""
+    kept = [index for index, is_kept in enumerate(keep) if is_kept]
+    breaks = {int(np.searchsorted(kept, index)) for index in document.breaks}
+    return dataclasses.replace(
+        document,
+        paragraphs=tuple(document.paragraphs[index] for index in kept),
+        breaks=tuple(sorted(breaks - {0, len(kept)})),
+    )
