@@ -62,8 +62,8 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     A reader, or a writer that is killed, never leaves half a file under that name.
     """
     with atomic_path(path) as temporary:
-        file = _gfile().GFile(temporary, "wb") if is_remote(path) else open(temporary, "wb")
-        with file:
+        opened = _gfile().GFile(temporary, "wb") if is_remote(path) else open(temporary, "wb")  # noqa: SIM115
+        with opened as file:
             yield file
 
 

@@ -34,7 +34,7 @@ def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPa
 def read_jsonl(
     part: InputPart, *, max_document_bytes: int
 ) -> Iterator[Document | Reject | Skipped]:
-    """Reads objects like {"text": "First paragraph.\\nSecond.", "id": "optional"}, one a line.
+    r"""Reads objects like {"text": "First paragraph.\nSecond.", "id": "optional"}, one a line.
 
     Every line of `text` is a paragraph. Other keys are left alone. Without an "id" the place of the
     line in its file is the id.

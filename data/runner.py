@@ -24,6 +24,13 @@ _REFUSED = {
     "DirectRunner": "it is a switch between two engines, and which one runs depends on the machine",
     "DaskRunner": "it loses elements that are emitted when a bundle ends, without an error",
 }
+# Kinds of tasks in the journal, in order.
+_PHASES = {
+    "read": "reading text",
+    "duplicates": "finding duplicates",
+    "pack": "packing",
+    "mask": "masking",
+}
 OWN_FLAGS = ("gin_file", "gin_param", "vocab_file", "output_dir", "decontaminate", "verify")
 
 
@@ -101,13 +108,6 @@ def errors_for_people() -> Iterator[None]:
 class ProgressBar:
     """Counts the finished tasks of a build on a local disk."""
 
-    _PHASES = {
-        "read": "reading text",
-        "duplicates": "finding duplicates",
-        "pack": "packing",
-        "mask": "masking",
-    }
-
     def __init__(self, journal: Journal, num_tasks: int):
         self._journal, self._total = journal, num_tasks
         self._done = threading.Event()
@@ -135,6 +135,6 @@ class ProgressBar:
     def _update(self, bar) -> None:
         finished = self._journal.finished()
         bar.update(sum(finished.values()) - bar.n)
-        phases = [phase for kind, phase in self._PHASES.items() if kind in finished]
+        phases = [phase for kind, phase in _PHASES.items() if kind in finished]
         if phases:
             bar.set_description(phases[-1])
