@@ -16,10 +16,12 @@ _NUMBER = (
     r"(thir|four|fif|six|seven|eigh|nine)teen|(twen|thir|for|fif)ty([ -]\w+)?|"
     r"(the )?(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last))"
 )
+# What may follow the number: nothing, a title after punctuation, or a capitalised one without a stop.
+_TITLE = r"(\s*[.:,\u2013\u2014-].{0,80}|\s+(?-i:[A-Z\"'\u2018\u201c]).{0,80}(?<![.!?]))?"
 # A paragraph of its own that begins a part of a book: "CHAPTER IV. The Storm", "Act 1", "Epilogue".
 _CHAPTER = re.compile(
-    rf"((chapter|book|part|volume|act|canto|letter|stave)\s+{_NUMBER}\b.{{0,80}}|"
-    r"(the\s+)?(prologue|epilogue|preface|foreword|introduction|afterword|appendix)\b.{0,40})",
+    rf"(chapter|book|part|volume|act|canto|letter|stave)\s+{_NUMBER}\b{_TITLE}|"
+    rf"(the\s+)?(prologue|epilogue|preface|foreword|introduction|afterword|appendix)\b{_TITLE}",
     re.I,
 )
 

@@ -8,9 +8,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 import tensorflow as tf
 
+from data.books import read_book
 from data.build import build
 from data.config import BuildConfig
-from data.documents import find_inputs
+from data.documents import Document, find_inputs
 from data.vocab import Vocab
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -35,6 +36,18 @@ def vocab() -> Vocab:
 def inputs():
     wiki = find_inputs("wiki", f"{GOLDEN}/*.bz2")
     return wiki + find_inputs("books", f"{GOLDEN}/books/*.txt")
+
+
+@pytest.fixture(scope="session")
+def paragraphs(inputs) -> list[str]:
+    """The clean paragraphs of the golden books."""
+    items = (
+        item
+        for file in inputs
+        if file.kind == "books"
+        for item in read_book(file, max_document_bytes=10**7)
+    )
+    return [text for item in items if isinstance(item, Document) for text in item.paragraphs]
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,34 @@
+import bz2
 import gzip
 
 import pytest
 
-from data.books import read_book, strip_gutenberg
-from data.documents import Document, InputFile, Reject, find_inputs, join_lines, normalise
+from data.books import chapter_starts, read_book, read_text
+from data.documents import (
+    Document,
+    InputFile,
+    Reject,
+    Skipped,
+    find_inputs,
+    join_lines,
+    normalise,
+)
 from data.errors import UserError
 from data.sentences import split_sentences
 
 
+def items(path, kind="books", limit=10**6) -> list[Document | Reject | Skipped]:
+    """All that a file gives; checks that every byte of it is in exactly one item."""
+    file = InputFile(kind=kind, path=str(path), name=path.name, num_bytes=path.stat().st_size)
+    found = list({"books": read_book, "text": read_text}[kind](file, max_document_bytes=limit))
+    if path.suffix not in (".gz", ".bz2"):
+        assert sum(item.num_bytes for item in found) == file.num_bytes
+    return found
+
+
 def book(path) -> Document | Reject:
-    return read_book(InputFile(kind="books", path=str(path), name=path.name, num_bytes=0))
+    (item,) = items(path)
+    return item
 
 
 def test_a_real_poem_has_its_stanzas_as_paragraphs(golden):
@@ -32,26 +51,77 @@ def test_compressed_books_read_the_same(golden, tmp_path):
     assert book(packed).paragraphs == book(plain).paragraphs
 
 
-def test_gutenberg_header_and_licence_are_removed():
-    text = (
-        "Title: X\n*** START OF THE PROJECT GUTENBERG EBOOK X ***\nIt begins.\n"
-        "*** END OF THE PROJECT GUTENBERG EBOOK X ***\nLicence."
+def test_gutenberg_header_and_licence_are_skipped_and_counted(tmp_path):
+    header = "Title: X\n*** START OF THE PROJECT GUTENBERG EBOOK X ***"
+    licence = "*** END OF THE PROJECT GUTENBERG EBOOK X ***\nLicence."
+    path = tmp_path / "x.txt"
+    path.write_text(f"{header}\nIt begins.\n{licence}")
+    assert items(path) == [
+        Skipped(reason="licence", num_bytes=len(header) + len(licence)),
+        Document(id="books/x.txt", paragraphs=("It begins.",), num_bytes=len("\nIt begins.\n")),
+    ]
+    (whole,) = items(path, kind="text")
+    assert whole.id == "text/x.txt"
+    assert whole.num_bytes == path.stat().st_size
+
+
+def test_chapters_are_parts_of_a_book():
+    paragraphs = (
+        "THE BOOK",
+        "CHAPTER I",
+        "Chapter one begins: book 2 is on the shelf, chapter and verse.",
+        "BOOK THE SECOND",
+        "CHAPTER 2. The Storm",
+        "It rained.",
+        "Act of parliament, he said.",
+        "Epilogue",
+        "The end.",
     )
-    assert strip_gutenberg(text).strip() == "It begins."
+    # "BOOK THE SECOND" and the chapter below it are one boundary.
+    assert chapter_starts(paragraphs) == (1, 3, 7)
+    assert chapter_starts(("CHAPTER I", "It begins.")) == ()
+
+
+def test_a_real_play_has_its_acts_as_parts(tmp_path):
+    path = tmp_path / "play.txt"
+    path.write_text("A PLAY\n\nACT I\n\nScene 1.\n\nEnter two.\n\nACT II\n\nExit one.\n")
+    (document,) = items(path)
+    assert document.paragraphs == (
+        "A PLAY",
+        "ACT I",
+        "Scene 1.",
+        "Enter two.",
+        "ACT II",
+        "Exit one.",
+    )
+    assert document.breaks == (1, 4)
 
 
 @pytest.mark.parametrize(
     ("content", "offset", "reason"),
     [
-        (b"good \xff bad", "5", "not UTF-8: byte 0xff"),
-        (b"", "0", "no text"),
-        (b" \n\n \x00 \n", "0", "no text"),
+        (b"good \xff bad", "byte 5", "not UTF-8: byte 0xff"),
+        (b"", "byte 0", "no text"),
+        (b" \n\n \x00 \n", "byte 0", "no text"),
+        (b"x" * 101, "byte 0", "larger than BuildConfig.max_document_bytes=100"),
     ],
 )
 def test_bad_books_are_rejected_with_place_and_reason(tmp_path, content, offset, reason):
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
-    assert book(path) == Reject(source="bad.txt", offset=offset, reason=reason)
+    for kind in ("books", "text"):
+        assert items(path, kind, limit=100) == [
+            Reject(source="bad.txt", offset=offset, reason=reason, num_bytes=len(content))
+        ]
+
+
+def test_a_decompression_bomb_is_refused_at_once(tmp_path):
+    path = tmp_path / "bomb.txt.bz2"
+    path.write_bytes(bz2.compress(b"0" * 50_000_000))
+    assert path.stat().st_size < 100
+    (item,) = items(path, limit=1000)
+    assert item.reason == "larger than BuildConfig.max_document_bytes=1000"
+    assert item.num_bytes == 1001
 
 
 def test_a_truncated_book_is_rejected(tmp_path):
@@ -73,18 +143,17 @@ def test_sentences_know_abbreviations():
         "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington. He paid $3.50, i.e. too much! Was"
         ' it? "No," said Prof. Brown.'
     )
-    assert split_sentences([paragraph, "Next paragraph."]) == [
+    assert split_sentences(paragraph) == [
         "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington.",
         "He paid $3.50, i.e. too much!",
         "Was it?",
         '"No," said Prof. Brown.',
-        "Next paragraph.",
     ]
 
 
 def test_no_character_of_real_text_is_lost_by_splitting(golden):
     paragraphs = book(golden / "books/sonnets.txt").paragraphs
-    sentences = split_sentences(paragraphs)
+    sentences = [sentence for text in paragraphs for sentence in split_sentences(text)]
     assert "".join(sentences).replace(" ", "") == "".join(paragraphs).replace(" ", "")
 
 
@@ -115,7 +184,7 @@ def test_folders_that_a_glob_matches_are_mentioned(tmp_path, capsys):
 def test_a_dump_is_no_book(golden, tmp_path):
     path = tmp_path / "dump.bz2"
     path.write_bytes((golden / "wiki.xml.bz2").read_bytes())
-    with pytest.raises(UserError, match="is a MediaWiki dump, not a book; give it to --wiki"):
+    with pytest.raises(UserError, match="is a MediaWiki dump, not a --books file"):
         book(path)
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from data import books, schema
-from data.documents import find_inputs
+from data import schema
 from data.errors import UserError
-from data.vocab import Vocab, learn, main
+from data.learn_vocab import learn
+from data.vocab import Vocab, main
 from data.wordpiece import WordPieceTokenizer
 
 
@@ -89,28 +89,26 @@ def test_token_type_follows_the_size():
 def test_tokens_of_a_sentence(vocab):
     tokenizer = WordPieceTokenizer(vocab, lower_case=True)
     sentences = ["The Phoenix, and the Turtle!", "", "[MASK] naïve 愛"]
-    pieces = [[vocab.pieces[i] for i in ids] for ids in tokenizer.encode(sentences)]
-    assert pieces == [
-        ["the", "phoenix", ",", "and", "the", "t", "##ur", "##tle", "!"],
-        [],
+    ids, lengths = tokenizer.encode(sentences)
+    assert ids.dtype == np.uint16
+    assert lengths.tolist() == [9, 0, 9]
+    assert [vocab.pieces[i] for i in ids] == [
+        *("the", "phoenix", ",", "and", "the", "t", "##ur", "##tle", "!"),
         # Text that looks like a special token is text; brackets are rare enough to have no piece.
-        ["[UNK]", "ma", "##s", "##k", "[UNK]", "n", "##a", "##ive", "[UNK]"],
+        *("[UNK]", "ma", "##s", "##k", "[UNK]", "n", "##a", "##ive", "[UNK]"),
     ]
-    assert tokenizer.encode([]) == []
+    ids, lengths = tokenizer.encode([])
+    assert (len(ids), len(lengths)) == (0, 0)
 
 
-def test_tokens_of_real_text_equal_the_slower_tokenizer(golden, vocab):
+def test_tokens_of_real_text_equal_the_slower_tokenizer(golden, vocab, paragraphs):
     import tensorflow as tf
     import tensorflow_text as tf_text
 
-    paragraphs = [
-        paragraph
-        for file in find_inputs("books", f"{golden}/books/*.txt")
-        for paragraph in books.read_book(file).paragraphs
-    ]
     slow = tf_text.BertTokenizer(
         str(golden / "vocab.txt"), token_out_type=tf.int32, lower_case=True
     )
-    expected = slow.tokenize(paragraphs).merge_dims(1, 2).to_list()
-    found = WordPieceTokenizer(vocab, lower_case=True).encode(paragraphs)
-    assert [ids.tolist() for ids in found] == expected
+    expected = slow.tokenize(paragraphs).merge_dims(1, 2)
+    ids, lengths = WordPieceTokenizer(vocab, lower_case=True).encode(paragraphs)
+    np.testing.assert_array_equal(ids, expected.values)
+    np.testing.assert_array_equal(lengths, expected.row_lengths())
