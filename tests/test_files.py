@@ -1,0 +1,60 @@
+"""The same promises for local paths and for those with a scheme (ram:// stands for gs://)."""
+
+import hashlib
+
+import pytest
+
+from data import files
+from data.errors import UserError
+
+
+@pytest.fixture(params=["local", "ram"])
+def directory(request, tmp_path) -> str:
+    return str(tmp_path) if request.param == "local" else f"ram://{tmp_path.name}"
+
+
+def test_a_file_is_whole_or_not_there(directory):
+    path = files.join(directory, "a/b", "file")
+    assert not files.exists(path)
+    assert files.size(path) is None
+    files.write_atomically(path, b"old")
+    with pytest.raises(RuntimeError), files.atomic_write(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert files.read_bytes(path) == b"old"
+    with files.atomic_path(path) as temporary:
+        files.write_atomically(temporary, b"newer")
+    assert files.read_bytes(path) == b"newer"
+    assert files.size(path) == 5
+    assert files.read_range(path, 1, 3) == b"ew"
+    assert files.sha256_of(path) == hashlib.sha256(b"newer").hexdigest()
+
+
+def test_a_local_failure_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "file"
+    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
+        files.write_atomically(temporary, b"half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_find_and_remove(directory):
+    for name in ("d/x1", "d/x2", "d/y", "d/x3/z"):
+        files.write_atomically(files.join(directory, name), b"")
+    found, folders = files.find(files.join(directory, "d/x*"))
+    assert found == [files.join(directory, "d/x1"), files.join(directory, "d/x2")]
+    assert folders == 1
+    files.remove_tree(files.join(directory, "d"))
+    files.remove_tree(files.join(directory, "d"))
+    assert not files.exists(files.join(directory, "d/y"))
+
+
+def test_a_missing_file_is_the_same_error_everywhere(directory):
+    with pytest.raises(FileNotFoundError):
+        files.read_bytes(files.join(directory, "none"))
+
+
+def test_some_paths_must_be_local():
+    files.require_local("--output_dir", "d")
+    with pytest.raises(UserError, match="--output_dir gs://b/d: must be a local path"):
+        files.require_local("--output_dir", "gs://b/d")
