@@ -130,8 +130,8 @@ def normalise(text: str) -> str:
 
 
 def text_bytes(paragraphs: Sequence[str]) -> list[int]:
-    """UTF-8 bytes of each paragraph, with the line break that ends it."""
-    return [len(paragraph.encode()) + 1 for paragraph in paragraphs]
+    """UTF-8 bytes of each paragraph."""
+    return [len(paragraph.encode()) for paragraph in paragraphs]
 
 
 def join_lines(lines: Sequence[str]) -> Iterator[str]:
