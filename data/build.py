@@ -199,10 +199,11 @@ def main(argv: Sequence[str]) -> None:
     from pretrain.config import load_config
 
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig)
+    inputs = [file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)]
     manifest = build(
         config=config,
         vocab=Vocab.load(args.vocab_file),
-        inputs=[file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)],
+        inputs=inputs,
         output_dir=args.output_dir,
         beam_args=beam_args,
     )

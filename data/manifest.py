@@ -16,6 +16,8 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.vocab import Vocab
 
+# Settings that stop a build or let it pass, and change nothing in it.
+_TOLERANCES = ("max_reject_fraction", "max_unknown_fraction")
 _HISTOGRAMS = ("sentence_lengths", "sequence_lengths")
 _FORMAT, _VERSION = "lambert-build", 2
 
@@ -129,7 +131,8 @@ class Manifest:
         differences = [
             f"BuildConfig.{field.name} is {old} there and {new} now"
             for field in dataclasses.fields(BuildConfig)
-            if (old := getattr(self.config, field.name)) != (new := getattr(config, field.name))
+            if field.name not in _TOLERANCES
+            and (old := getattr(self.config, field.name)) != (new := getattr(config, field.name))
         ]
         if self.vocab_sha256 != vocab.sha256:
             differences.append(

@@ -99,7 +99,10 @@ def errors_for_people() -> Iterator[None]:
         if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from None
         name = "" if isinstance(error, UserError) else r"\bUserError: "
-        found = re.findall(rf"{name}(.+?)(?: \[while running .*)?$", str(error), re.M)
+        step = r"(?: \[while running .*)?$"
+        found = re.findall(rf"{name}(.+?){step}", str(error), re.M)
+        # A full disk, a missing permission: Python says which, and where.
+        found += re.findall(rf"\b\w*Error: \[Errno \d+\] (.+?){step}", str(error), re.M)
         if found:
             raise UserError(found[-1]) from None
         raise

@@ -1,28 +1,24 @@
+import bz2
 import dataclasses
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from data import build as build_module
-from data import schema
+from data import accounting, schema
 from data.build import build, main, summary
 from data.config import BuildConfig
-from data.documents import find_inputs
+from data.documents import Document, find_inputs
 from data.errors import UserError
-from data.files import atomic_path, sha256_of
+from data.extract import partition_of, tokenize
+from data.files import sha256_of
+from data.hashing import document_hash
 from data.manifest import Manifest
 from data.masking import MaskingRule, mask_sequences
-from data.pipeline import shard_of
-from data.sentences import split_sentences
-from data.sources import read_input
+from data.sources import read_part, split_file
 from data.vocab import Vocab
-from data.wordpiece import WordPieceTokenizer
 
 
 def all_files(directory) -> dict[str, str]:
@@ -54,30 +50,122 @@ def test_what_is_on_disk_is_what_the_manifest_says(small_build):
     assert (small_build / schema.REJECTS_FILE).read_text() == ""
 
 
+def read_all(inputs) -> list[Document]:
+    items = (
+        item
+        for file in inputs
+        for part in split_file(file)
+        for item in read_part(part, max_document_bytes=10**7)
+    )
+    return [item for item in items if isinstance(item, Document)]
+
+
 def test_every_document_is_in_exactly_one_split_and_every_token_is_there(
     small_build, small_config, vocab, inputs
 ):
     manifest = Manifest.load(small_build)
-    tokenizer = WordPieceTokenizer(vocab, lower_case=True)
-    ids = {"train": 0, "eval": 0}
+    documents = {"train": 0, "eval": 0}
     bags = {split: np.zeros(len(vocab), np.int64) for split in schema.SPLITS}
-    for file in inputs:
-        for document in read_input(file):
-            split, _ = shard_of(document.id, small_config)
-            tokens = np.concatenate(tokenizer.encode(split_sentences(document.paragraphs)))
-            bags[split] += np.bincount(tokens, minlength=len(vocab))
-            ids[split] += 1
-    assert ids["train"] + ids["eval"] == 11
+    for document in tokenize(read_all(inputs), vocab, small_config):
+        hashed = np.array([document_hash(document.id)], np.uint64)
+        split = "eval" if partition_of(hashed, small_config)[0] >= 2 else "train"
+        bags[split] += np.bincount(document.tokens, minlength=len(vocab))
+        documents[split] += 1
+    assert documents["train"] + documents["eval"] == 11
     outside = [vocab.ids[token] for token in (schema.PAD, schema.CLS, schema.SEP)]
     for split, bag in bags.items():
         sequences = packed(small_build, manifest, split)
         assert sequences.dtype == np.uint16
         found = np.bincount(sequences.ravel(), minlength=len(vocab))
+        separators = found[outside[1:]].sum()
         found[outside] = 0
         np.testing.assert_array_equal(found, bag)
-        assert sum(shard.tokens for shard in manifest.split(split)) == bag.sum()
-        documents = [sum(shard.documents.values()) for shard in manifest.split(split)]
-        assert sum(documents) == ids[split]
+        shards = manifest.split(split)
+        assert sum(shard.tokens for shard in shards) == bag.sum()
+        assert sum(shard.separators for shard in shards) == separators
+        assert sum(shard.documents for shard in shards) == documents[split]
+        assert sum(map(sum, (shard.sequence_lengths for shard in shards))) == len(sequences)
+        assert sum(map(sum, (s.sentence_lengths for s in shards))) == sum(
+            s.sentences for s in shards
+        )
+
+
+def test_accounts_cover_every_byte_of_the_input(small_build, inputs):
+    accounts = Manifest.load(small_build).accounts
+    accounting.check(accounts)
+    books = sum(file.num_bytes for file in inputs if file.kind == "books")
+    dump = next(file for file in inputs if file.kind == "wiki")
+    assert accounts["books"]["bytes_input"] == books
+    assert accounts["wiki"]["bytes_input"] == len(bz2.decompress(Path(dump.path).read_bytes()))
+    assert accounts["wiki"]["bytes_sections"] > 1000
+    assert accounts["wiki"]["documents_packed"] + accounts["books"]["documents_packed"] == 11
+
+
+def test_duplicates_are_packed_once(golden, vocab, tmp_path):
+    """Two equal books, and a third that repeats one long and one short paragraph."""
+    long = "This paragraph is long enough to be a duplicate of another one."
+    texts = {
+        "a.txt": f"Beginning.\n\n{long}\n\nNo.\n",
+        "b.txt": f"Beginning.\n\n{long}\n\nNo.\n",
+        "c.txt": f"Other.\n\n{long}\n\nNo.\n\nEnd.\n",
+    }
+    (tmp_path / "texts").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "texts" / name).write_text(text)
+    arguments = {"vocab": vocab, "inputs": find_inputs("text", f"{tmp_path}/texts/*")}
+    config = BuildConfig(copies=0, num_shards=3, eval_fraction=0.0)
+    manifest = build(config=config, output_dir=str(tmp_path / "once"), **arguments)
+    counts = manifest.accounts["text"]
+    assert (counts["documents_duplicate_document"], counts["documents_packed"]) == (1, 2)
+    assert (counts["paragraphs_duplicate_paragraph"], counts["paragraphs_packed"]) == (1, 6)
+    assert counts["bytes_duplicate_paragraph"] == len(long)
+
+    pieces = [vocab.pieces[i] for i in packed(tmp_path / "once", manifest, "train").ravel()]
+    assert pieces.count("another") == 1
+    assert pieces.count("no") == 2
+
+    config = dataclasses.replace(config, drop_duplicates=False)
+    manifest = build(config=config, output_dir=str(tmp_path / "all"), **arguments)
+    assert manifest.accounts["text"]["paragraphs_packed"] == 10
+
+
+def test_near_duplicates_are_dropped_if_asked(golden, vocab, tmp_path):
+    (tmp_path / "texts").mkdir()
+    for path in (golden / "books").iterdir():
+        shutil.copy(path, tmp_path / "texts")
+    sonnets = (golden / "books/sonnets.txt").read_text()
+    (tmp_path / "texts/edition.txt").write_text(f"{sonnets}\n\nA new edition.\n")
+    manifest = build(
+        config=BuildConfig(copies=0, eval_fraction=0.0, near_duplicate_threshold=0.8),
+        vocab=vocab,
+        inputs=find_inputs("text", f"{tmp_path}/texts/*"),
+        output_dir=str(tmp_path / "d"),
+    )
+    counts = manifest.accounts["text"]
+    assert counts["documents_near_duplicate_document"] == 1
+    assert counts["documents_packed"] == 4
+
+
+def test_all_kinds_of_input_in_one_build(golden, vocab, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "A bird.", "id": "x"}\n{"text": "A tree."}\n')
+    (tmp_path / "b.txt").write_text("A bird of the tree.\n\nThe tree of a bird.\n")
+    (tmp_path / "evaluation").write_text("one two three four five six seven eight nine ten a b c d")
+    main(
+        [
+            *("--gin_param", "BuildConfig.eval_fraction = 0.0"),
+            *("--gin_param", "BuildConfig.copies = 1"),
+            *("--jsonl", f"{tmp_path}/a.jsonl", "--lines", f"{tmp_path}/b.txt"),
+            *("--text", f"{tmp_path}/b.txt", "--books", f"{golden}/books/sonnets.txt"),
+            *("--wiki", f"{golden}/wiki.xml.bz2", "--decontaminate", f"{tmp_path}/evaluation"),
+            *("--vocab_file", f"{golden}/vocab.txt", "--output_dir", f"{tmp_path}/d"),
+        ]
+    )
+    manifest = Manifest.load(tmp_path / "d")
+    read = {kind: counts["documents_read"] for kind, counts in manifest.accounts.items()}
+    assert read == {"books": 1, "jsonl": 2, "lines": 2, "text": 1, "wiki": 7}
+    assert [file["kind"] for file in manifest.inputs] == [
+        *("books", "decontaminate", "jsonl", "lines", "text", "wiki")
+    ]
 
 
 def test_sequences_read_as_text(small_build, vocab):
@@ -105,18 +193,6 @@ def test_masked_files_hold_the_mask_function(small_build, small_config, vocab):
             expected = mask_sequences(tokens, np.full(len(tokens), copy), rule)
             for name, values in expected.items():
                 np.testing.assert_array_equal(parsed[name], values)
-
-
-def test_the_same_bytes_from_two_workers(small_build, small_config, vocab, inputs, tmp_path):
-    arguments = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-    build(
-        config=small_config,
-        vocab=vocab,
-        inputs=list(reversed(inputs)),
-        output_dir=str(tmp_path / "d"),
-        beam_args=arguments,
-    )
-    assert all_files(tmp_path / "d") == all_files(small_build)
 
 
 def test_a_finished_build_is_not_made_again(small_build, small_config, vocab, inputs, capsys):
@@ -173,7 +249,8 @@ def test_rejects_are_listed_and_too_many_stop_the_build(golden, vocab, tmp_path)
     (line,) = (tmp_path / "d" / schema.REJECTS_FILE).read_text().splitlines()
     assert json.loads(line) == {
         "source": "bad.txt",
-        "offset": "3",
+        "num_bytes": 4,
+        "offset": "byte 3",
         "reason": "not UTF-8: byte 0xe9",
     }
     assert manifest.rejected == 1
@@ -193,13 +270,6 @@ def test_no_held_out_document_is_an_error(golden, vocab, tmp_path):
         )
 
 
-@pytest.mark.parametrize("runner", ["DirectRunner", "x.DaskRunner", "DataflowRunner"])
-def test_runners_that_are_refused(runner):
-    with pytest.raises(UserError, match=f"--runner={runner} is not supported"):
-        build_module._checked_runner([f"--runner={runner}"])
-    assert build_module._checked_runner([]).endswith("FnApiRunner")
-
-
 def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -215,7 +285,8 @@ def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
     manifest = build(
         config=config, inputs=find_inputs("books", f"{tmp_path}/**/*.txt"), **arguments
     )
-    assert sum(shard.documents["books"] for shard in manifest.shards) == 2
+    counts = manifest.accounts["books"]
+    assert (counts["documents_read"], counts["documents_packed"]) == (2, 1)
 
 
 def test_the_same_page_twice_is_an_error(golden, vocab, tmp_path):
@@ -254,52 +325,13 @@ def test_a_vocabulary_that_does_not_fit_is_noticed(inputs, vocab, tmp_path):
         )
 
 
-def test_an_interrupted_build_is_made_anew_and_others_are_left_alone(golden, vocab, tmp_path):
-    directory = tmp_path / "d"
-    old = directory / schema.packed_path("train", 63)
-    old.parent.mkdir(parents=True)
-    old.touch()
-    arguments = {
-        "config": BuildConfig(copies=1, num_shards=2, eval_fraction=0.0),
-        "vocab": vocab,
-        "inputs": find_inputs("books", f"{golden}/books/*"),
-        "output_dir": str(directory),
-    }
-    with pytest.raises(UserError, match="has folders of a build but no manifest"):
-        build(**arguments)
-    assert old.exists()
-    (directory / ".unfinished").touch()
-    build(**arguments)
-    assert not old.exists()
-    assert not (directory / ".unfinished").exists()
-
-
-def test_ctrl_c_stops_with_one_line(golden, tmp_path):
-    """A build large enough to be caught in the middle, and the same command again to the end."""
-    command = [sys.executable, "-m", "data.build", "--output_dir", str(tmp_path / "d")]
-    command += ["--vocab_file", f"{golden}/vocab.txt", "--books", f"{golden}/books/*.txt"]
-    for param in ("copies = 400", "eval_fraction = 0.0", "num_shards = 2"):
-        command += ["--gin_param", f"BuildConfig.{param}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "d").glob("masked/**/*.tfrecord")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert errors.strip() == "interrupted; run the same command again to go on"
-    assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --wiki GLOB, --books GLOB or both"),
+        ([], "nothing to build from: give --wiki, --books, --text, --lines, --jsonl"),
         (["--books", "{tmp}/*.txt"], r"--books .*/\*\.txt: no input file matched"),
         (["--books", "{golden}/books/*.txt"], r"vocabulary file .* does not exist"),
-        (["--output_dir=gs://b/d", "--books", "x"], "gs://b/d: only local paths are supported"),
-        (["--books", "s3://b/*.txt"], r"--books s3://b/\*\.txt: only local paths"),
+        (["--verify", "{tmp}/none"], "none does not exist"),
         (["--books", "{golden}/books/*.txt", "stray"], "--books stray: no input file matched"),
         (
             ["--books={golden}/books/*.txt", "--vocab_file={golden}/vocab.txt", "stray"],
@@ -317,53 +349,3 @@ def test_command_line_errors(arguments, message, golden, tmp_path):
     common = ["--vocab_file", f"{tmp_path}/vocab.txt", "--output_dir", f"{tmp_path}/d"]
     with pytest.raises(UserError, match=message):
         main([*common, *arguments])
-
-
-class TestManifest:
-    @pytest.fixture
-    def copy(self, small_build, tmp_path):
-        return shutil.copytree(small_build, tmp_path / "copy")
-
-    def test_round_trip(self, small_build):
-        manifest = Manifest.load(small_build)
-        text = (small_build / schema.MANIFEST_FILE).read_text()
-        assert manifest.to_json() == text
-        assert manifest.sha256 == sha256_of(small_build / schema.MANIFEST_FILE)
-
-    def test_missing(self, tmp_path):
-        with pytest.raises(UserError, match="is not a finished build"):
-            Manifest.load(tmp_path)
-        with pytest.raises(UserError, match="none does not exist"):
-            Manifest.load(tmp_path / "none")
-
-    def test_another_version(self, copy):
-        path = copy / schema.MANIFEST_FILE
-        path.write_text(path.read_text().replace('"version": 1', '"version": 2'))
-        with pytest.raises(UserError, match="is lambert-build version 2; this program reads"):
-            Manifest.load(copy)
-
-    @pytest.mark.parametrize("content", ["{", "[]", '{"format": "lambert-build", "version": 1}'])
-    def test_damaged(self, copy, content):
-        (copy / schema.MANIFEST_FILE).write_text(content)
-        with pytest.raises(UserError, match=r"manifest\.json"):
-            Manifest.load(copy)
-
-    def test_a_shard_that_is_missing_or_cut(self, copy):
-        path = copy / schema.masked_path("train", 1, 2)
-        size = path.stat().st_size
-        path.write_bytes(path.read_bytes()[:-1])
-        with pytest.raises(UserError, match=f"has {size - 1} bytes, the manifest says {size}"):
-            Manifest.load(copy)
-        path.unlink()
-        with pytest.raises(UserError, match="is missing, the manifest says"):
-            Manifest.load(copy)
-
-
-def test_atomic_path_leaves_nothing_behind_on_failure(tmp_path):
-    target = tmp_path / "file"
-    target.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
