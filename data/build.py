@@ -1,4 +1,4 @@
-"""Builds the training data: text in, packed sequences and masked copies out.
+r"""Builds the training data: text in, packed sequences and masked copies out.
 
     python -m data.build --gin_file gin/data_demo.gin --wiki 'dumps/*.bz2' --books 'books/*.txt' \
         --vocab_file vocab.txt --output_dir build
@@ -15,6 +15,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data import files, schema
 from data.config import BuildConfig
@@ -26,6 +27,11 @@ from data.manifest import Manifest
 from data.runner import ProgressBar, errors_for_people, pipeline_options
 from data.sources import KINDS, plan_units
 from data.vocab import Vocab
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from data.pipeline import BuildPlan
 
 DECONTAMINATE = "decontaminate"  # the kind of the evaluation files among the inputs
 
@@ -50,48 +56,95 @@ def build(
     Raises:
       UserError: output_dir holds another build, an input is damaged, or the result would be unsound.
     """
-    inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
-    _refuse_equal_names(inputs)
-    described = [
-        {"kind": f.kind, "name": f.name, "bytes": f.num_bytes, "sha256": files.sha256_of(f.path)}
-        for f in inputs
-    ]
-    asked = dict(config=config, vocab=vocab, inputs=described)
+    inputs, options, plan = _plan(config, vocab, inputs, output_dir, beam_args)
+    asked = dict(config=config, vocab=vocab, inputs=list(plan.inputs_described))
     if files.exists(files.join(output_dir, schema.MANIFEST_FILE)):
         manifest = Manifest.load(output_dir)
         manifest.check_same_build(output_dir, **asked)
         print(f"data: {output_dir} is built already")
     else:
-        _run_pipeline(inputs, asked, output_dir, beam_args)
+        _begin_or_resume(output_dir, **asked)
+        _run(plan, options)
         manifest = Manifest.load(output_dir)
     _remove_leftovers(output_dir)
     return manifest
 
 
-def _run_pipeline(
-    inputs: Sequence[InputFile], asked: dict, output_dir: str, beam_args: Sequence[str]
-) -> None:
-    import apache_beam as beam
+def _plan(
+    config: BuildConfig,
+    vocab: Vocab,
+    inputs: Sequence[InputFile],
+    output_dir: str,
+    beam_args: Sequence[str],
+) -> tuple[list[InputFile], PipelineOptions, BuildPlan]:
+    """The sorted inputs, Beam's options, and what the workers need to know."""
+    from data.pipeline import BuildPlan
 
-    from data.pipeline import BuildCorpus, BuildPlan
-
-    paths = [file.path for file in inputs]
-    options = pipeline_options(beam_args, output_dir=output_dir, paths=paths)
-    evaluation = [file for file in inputs if file.kind == DECONTAMINATE]
+    inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
+    _refuse_equal_names(inputs)
+    options = pipeline_options(
+        beam_args, output_dir=output_dir, paths=[file.path for file in inputs]
+    )
     plan = BuildPlan(
-        config=asked["config"],
-        vocab=asked["vocab"],
+        config=config,
+        vocab=vocab,
         output_dir=output_dir,
         units=tuple(plan_units(file for file in inputs if file.kind != DECONTAMINATE)),
-        inputs_described=tuple(asked["inputs"]),
-        contaminated=NgramFilter.from_files(evaluation),
+        inputs_described=tuple(map(_describe, inputs)),
+        contaminated=NgramFilter.from_files([f for f in inputs if f.kind == DECONTAMINATE]),
     )
-    _begin_or_resume(output_dir, **asked)
-    files.write_atomically(files.join(output_dir, schema.VOCAB_FILE), plan.vocab.text.encode())
-    is_local = not files.is_remote(output_dir)
+    return inputs, options, plan
+
+
+def _describe(file: InputFile) -> dict:
+    """How the manifest names an input. What lies in a bucket is not read twice for its hash."""
+    sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
+    return {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
+
+
+def _run(plan: BuildPlan, options: PipelineOptions) -> None:
+    import apache_beam as beam
+
+    from data.pipeline import BuildCorpus
+
+    vocab_path = files.join(plan.output_dir, schema.VOCAB_FILE)
+    files.write_atomically(vocab_path, plan.vocab.text.encode())
+    is_local = not files.is_remote(plan.output_dir)
     progress = ProgressBar(plan.journal, plan.num_tasks) if is_local else contextlib.nullcontext()
     with errors_for_people(), progress, beam.Pipeline(options=options) as pipeline:
         pipeline | "BuildCorpus" >> BuildCorpus(plan)
+
+
+def dry_run(
+    *,
+    config: BuildConfig,
+    vocab: Vocab,
+    inputs: Sequence[InputFile],
+    output_dir: str,
+    beam_args: Sequence[str],
+) -> None:
+    """Makes the job of a build and checks it, as far as that goes without running anything.
+
+    For Dataflow this includes the translation of the job; nothing is uploaded or submitted.
+
+    Raises:
+      UserError: as `build`, for what can be known beforehand.
+    """
+    import apache_beam as beam
+
+    from data.pipeline import BuildCorpus
+
+    inputs, options, plan = _plan(config, vocab, inputs, output_dir, beam_args)
+    pipeline = beam.Pipeline(options=options)
+    pipeline | "BuildCorpus" >> BuildCorpus(plan)
+    num_transforms = len(pipeline.to_runner_api().components.transforms)
+    if "DataflowRunner" in options.get_all_options()["runner"]:
+        pipeline.run()  # stops before it would submit
+    num_bytes = sum(file.num_bytes for file in inputs)
+    print(
+        f"data: dry run: {len(inputs)} files of {num_bytes:,} bytes, {len(plan.units)} units of work,"
+        f" {plan.num_tasks} tasks, {num_transforms} transforms; nothing was run"
+    )
 
 
 def _begin_or_resume(output_dir: str, *, config: BuildConfig, vocab: Vocab, inputs: list) -> None:
@@ -200,13 +253,17 @@ def main(argv: Sequence[str]) -> None:
 
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig)
     inputs = [file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)]
-    manifest = build(
+    arguments = dict(
         config=config,
         vocab=Vocab.load(args.vocab_file),
         inputs=inputs,
         output_dir=args.output_dir,
         beam_args=beam_args,
     )
+    if args.dry_run:
+        dry_run(**arguments)
+        return
+    manifest = build(**arguments)
     print(f"data: {summary(manifest)}")
     if manifest.rejected:
         print(f"data: {args.output_dir}/{schema.REJECTS_FILE} says which and why")
@@ -231,10 +288,16 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         help="evaluation files; paragraphs that share 13 words in a row with them are left out",
         **several,
     )
-    parser.add_argument("--vocab_file")
+    parser.add_argument(
+        "--vocab_file", help="one piece a line; learn one with `python -m data.vocab`"
+    )
     parser.add_argument("--output_dir", help="run again after an interruption: it goes on")
     parser.add_argument("--verify", metavar="D", help="compare every file of a build with its sums")
-    return parser.parse_known_args(argv)
+    parser.add_argument("--dry_run", action="store_true", help="make the job, but do not run it")
+    args, beam_args = parser.parse_known_args(argv)
+    if args.dry_run:
+        beam_args.append("--dry_run=True")  # an option of Beam's Dataflow runner too
+    return args, beam_args
 
 
 if __name__ == "__main__":
