@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format lock clean
+.PHONY: help setup demo test test-all test-gcp lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,11 @@ test: setup  ## the test suite
 
 test-all: setup  ## the test suite with the slow tests
 	$(BIN)/python -m pytest -n 2
+
+test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv-gcp)
+	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp
+	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
+	.venv-gcp/bin/python -m pytest -m gcp
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from data.documents import InputFile, find_inputs
 from data.errors import UserError, run_main
 from data.journal import PLAN_FILE, WORK_DIRECTORY
 from data.manifest import Manifest
-from data.runner import ProgressBar, errors_for_people, pipeline_options
+from data.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
 from data.sources import KINDS, plan_units
 from data.vocab import Vocab
 
@@ -109,10 +109,13 @@ def _run(plan: BuildPlan, options: PipelineOptions) -> None:
 
     vocab_path = files.join(plan.output_dir, schema.VOCAB_FILE)
     files.write_atomically(vocab_path, plan.vocab.text.encode())
-    is_local = not files.is_remote(plan.output_dir)
-    progress = ProgressBar(plan.journal, plan.num_tasks) if is_local else contextlib.nullcontext()
-    with errors_for_people(), progress, beam.Pipeline(options=options) as pipeline:
-        pipeline | "BuildCorpus" >> BuildCorpus(plan)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(errors_for_people())
+        if not files.is_remote(plan.output_dir):
+            log_path = files.join(plan.output_dir, WORK_DIRECTORY, "workers.log")
+            terminal = stack.enter_context(quiet_workers(log_path))
+            stack.enter_context(ProgressBar(plan.journal, plan.num_tasks, terminal))
+        stack.enter_context(beam.Pipeline(options=options)) | "BuildCorpus" >> BuildCorpus(plan)
 
 
 def dry_run(

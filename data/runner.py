@@ -6,10 +6,13 @@ import argparse
 import contextlib
 import difflib
 import itertools
+import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from data.errors import UserError
 from data.files import is_remote
@@ -108,11 +111,31 @@ def errors_for_people() -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def quiet_workers(log_path: str) -> Iterator[TextIO]:
+    """Sends what worker processes print to a file; yields the terminal for our own output.
+
+    Beam's workers greet and take leave with a dozen lines each, whatever their log level.
+    """
+    os.makedirs(os.path.dirname(log_path), exist_ok=True)
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(log_path, "ab") as log:
+        os.dup2(log.fileno(), 2)
+    try:
+        with open(terminal, "w", closefd=False) as stream:
+            yield stream
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
 class ProgressBar:
     """Counts the finished tasks of a build on a local disk."""
 
-    def __init__(self, journal: Journal, num_tasks: int):
-        self._journal, self._total = journal, num_tasks
+    def __init__(self, journal: Journal, num_tasks: int, stream: TextIO):
+        self._journal, self._total, self._stream = journal, num_tasks, stream
         self._done = threading.Event()
 
     def __enter__(self):
@@ -127,7 +150,9 @@ class ProgressBar:
     def _watch(self):
         from tqdm import tqdm
 
-        with tqdm(total=self._total, desc="reading text", unit="task", disable=None) as bar:
+        with tqdm(
+            total=self._total, desc="reading text", unit="task", disable=None, file=self._stream
+        ) as bar:
             pause = 0.5
             while not self._done.wait(pause):
                 started = time.monotonic()
