@@ -43,12 +43,13 @@ _STYLES = {
     PADDING: "dim",
     PLAIN: "",
 }
+_UNLIMITED = 10_000  # columns
 _ROW_STYLES = {"whole": "bold", "sum": "green", "part": "", "note": "dim"}
 
 
 def print_tables(console: Console, tables: Sequence[Table]) -> None:
     """Prints accounts; numbers that are 0 are dim, and none is cut where the terminal is narrow."""
-    wide = console.options.update(width=10_000)
+    width, console.width = console.width, _UNLIMITED
     for table in tables:
         grid = Grid(box=None, pad_edge=False, padding=(0, 0, 0, 2))
         grid.add_column(table.title.upper(), header_style="bold", min_width=26, no_wrap=True)
@@ -56,8 +57,9 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
             grid.add_column(column, justify="right", header_style="dim", no_wrap=True)
         for row in table.rows:
             grid.add_row(_label(row), *(Text(v, _cell_style(row, v)) for v in row.values))
-        console.print(grid, width=console.measure(grid, options=wide).maximum, crop=False)
+        console.print(grid)
         console.print()
+    console.width = width
 
 
 def _label(row: Row) -> Text:

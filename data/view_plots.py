@@ -71,7 +71,7 @@ def bytes_by_source(outcomes: Mapping[str, Mapping[str, int]]) -> str:
         axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4)
         axes.grid(axis="x")
 
-    return _svg(draw, width=_WIDE, height=1.25 + 0.55 * len(sources))
+    return _svg("bytes", draw, width=_WIDE, height=1.25 + 0.55 * len(sources))
 
 
 def lengths(counts: Mapping[str, Sequence[int]], *, unit: str, whole: bool = True) -> str:
@@ -109,7 +109,7 @@ def lengths(counts: Mapping[str, Sequence[int]], *, unit: str, whole: bool = Tru
         axes.legend(loc="upper left" if bottom.argmax() > num_bins / 2 else "upper right")
         axes.grid(axis="y")
 
-    return _svg(draw, width=_HALF, height=3.1)
+    return _svg(f"lengths of {unit}", draw, width=_HALF, height=3.1)
 
 
 def shards(
@@ -144,7 +144,7 @@ def shards(
         axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4)
         axes.grid(axis="y")
 
-    return _svg(draw, width=_WIDE, height=3.0)
+    return _svg("shards", draw, width=_WIDE, height=3.0)
 
 
 def by_source(amounts: Mapping[str, int], *, unit: str) -> str:
@@ -160,7 +160,7 @@ def by_source(amounts: Mapping[str, int], *, unit: str) -> str:
         _thousands(axes.xaxis)
         axes.grid(axis="x")
 
-    return _svg(draw, width=_HALF, height=1.0 + 0.36 * len(amounts))
+    return _svg(f"sources, {unit}", draw, width=_HALF, height=1.0 + 0.36 * len(amounts))
 
 
 def frequencies(counts: np.ndarray) -> str:
@@ -178,7 +178,7 @@ def frequencies(counts: np.ndarray) -> str:
             _thousands(axis)
         axes.grid(which="major")
 
-    return _svg(draw, width=_HALF, height=3.4)
+    return _svg("frequencies", draw, width=_HALF, height=3.4)
 
 
 def _short_bytes(amount: int) -> str:
@@ -201,12 +201,12 @@ def _thousands(axis) -> None:
     axis.set_major_formatter(FuncFormatter(_short))
 
 
-def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
+def _svg(name: str, draw: Callable[[Axes], None], *, width: float, height: float) -> str:
     """Draws on new axes; returns an <svg> element that needs nothing from outside."""
     ink, grid = _COLOURS["ink"], _COLOURS["grid"]
     settings = {
         "svg.fonttype": "none",
-        "svg.hashsalt": "lambert",  # ids that do not change from run to run
+        "svg.hashsalt": name,  # so that ids repeat from run to run, not from picture to picture
         "font.family": "sans-serif",
         "font.size": 10,
         "axes.spines.top": False,
@@ -231,7 +231,7 @@ def _svg(draw: Callable[[Axes], None], *, width: float, height: float) -> str:
         figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r' id="[A-Za-z0-9]+_\d+"', "", svg)  # nobody refers to these, and they repeat
+    svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)  # nobody refers to these, and they repeat
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", svg, count=1)
     return re.sub("#0a0b([0-9a-f]{2})", lambda m: f"var(--{_NAMES[int(m[1], 16)]})", svg)

@@ -21,7 +21,7 @@ from data.vocab import Vocab
 # How a position is shown to the model; the first three are predicted.
 MASK, RANDOM, SAME = "mask", "random", "same"
 PLAIN, SEPARATOR, PADDING = "plain", "separator", "padding"
-PREDICTED = {MASK: "masked", RANDOM: "a random piece", SAME: "left as it is"}
+PREDICTED = {MASK: "masked", RANDOM: "a random piece", SAME: "unchanged"}
 
 # Pieces are counted in at most so many shards and positions in all: less than a second. Documents lie
 # in the order of a hash, so the first rows of a shard are a fair sample of it.
@@ -103,7 +103,7 @@ class SequenceViewer:
         record = None
         if shard.masked:
             record = self._compare_with_disk(shard, row, copy, features)
-        spans = _spans(tokens_1S[0], features, self._vocab)
+        spans = spans_of(tokens_1S[0], features, self._vocab)
         return MaskedSequence(split=split, index=index, copy=copy, record=record, spans=spans)
 
     def count_pieces(self, split: str) -> PieceCounts:
@@ -216,7 +216,7 @@ def gaps(spans: Sequence[Span]) -> list[str]:
     return found
 
 
-def _spans(tokens_S: np.ndarray, features: dict, vocab: Vocab) -> tuple[Span, ...]:
+def spans_of(tokens_S: np.ndarray, features: dict, vocab: Vocab) -> tuple[Span, ...]:
     """The spans of one sequence; neighbouring plain pieces are one span."""
     shown_S = features["input_word_ids"][0]
     is_predicted_P = features["masked_lm_weights"][0] > 0

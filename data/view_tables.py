@@ -79,6 +79,7 @@ def check_manifest(manifest: Manifest, path: str) -> None:
             (f"sequences in {name}", records, sum(shard.sequence_lengths)),
             (f"sentences in {name}", shard.sentences, sum(shard.sentence_lengths)),
             (f"filled positions in {name}", filled, min(max(filled, least), most)),
+            *((f"records in {file.path}", records, file.records) for file in shard.masked),
         ]
     for source, counts in manifest.accounts.items():
         read = counts.get(accounting.READ, 0)
