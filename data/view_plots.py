@@ -191,7 +191,7 @@ def _short_bytes(amount: int) -> str:
 def _short(value: float, position: int | None = None) -> str:
     """Numbers on an axis: 1,500 or 2M, never 1e6."""
     del position
-    for letter, size in (("G", 1e9), ("M", 1e6)):
+    for letter, size in (("B", 1e9), ("M", 1e6)):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"
     return f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}"

@@ -104,39 +104,48 @@ def account_tables(manifest: Manifest) -> list[Table]:
 
 
 def packed_table(manifest: Manifest) -> Table:
-    """What the sequences of each split hold."""
-    groups = [manifest.split(split) for split in schema.SPLITS] + [manifest.shards]
+    """What the sequences of each split hold: tokens, separators and padding fill their positions."""
     length = manifest.config.max_seq_length
+    groups = [manifest.split(split) for split in schema.SPLITS] + [manifest.shards]
+    found = [_contents(group, length) for group in groups]
+    shares = {"padding": f"positions ({length} each)", "[UNK]": "tokens"}
+    kinds = {shares["padding"]: "whole", "sum": "sum"}
+    kinds |= dict.fromkeys(("tokens", "[CLS] and [SEP]", "padding"), "part")
+    rows = [
+        Row(
+            label=label,
+            values=tuple(f"{contents[label]:,}" for contents in found),
+            kind=kinds.get(label, "note"),
+        )
+        for label in found[0]
+    ] + [
+        Row(
+            label=f"{part}, of the {whole.partition(' ')[0]}",
+            values=tuple(percent(contents[part], contents[whole]) for contents in found),
+            kind="note",
+        )
+        for part, whole in shares.items()
+    ]
+    return Table(title="sequences", columns=(*schema.SPLITS, "total"), rows=tuple(rows))
 
-    def row(label: str, value: Callable[[Sequence[Shard]], int | str], kind: str = "note") -> Row:
-        shown = [value(group) for group in groups]
-        cells = tuple(v if isinstance(v, str) else f"{v:,}" for v in shown)
-        return Row(label=label, values=cells, kind=kind)
 
-    def total(field: str) -> Callable[[Sequence[Shard]], int]:
-        return lambda group: sum(getattr(shard, field) for shard in group)
-
-    def copies(group: Sequence[Shard]) -> int:
-        return sum(file.records for shard in group for file in shard.masked)
-
-    tokens, separators = total("tokens"), total("separators")
-    return Table(
-        title="sequences",
-        columns=(*schema.SPLITS, "total"),
-        rows=(
-            row("documents", total("documents")),
-            row("sentences", total("sentences")),
-            row("sequences", sequences_of),
-            row(f"positions ({length} each)", lambda g: sequences_of(g) * length, "whole"),
-            row("tokens", tokens, "part"),
-            row("[CLS] and [SEP]", separators, "part"),
-            row("padding", lambda g: padding_of(g, length), "part"),
-            row("sum", lambda g: tokens(g) + separators(g) + padding_of(g, length), "sum"),
-            row("padding", lambda g: percent(padding_of(g, length), sequences_of(g) * length)),
-            row("[UNK] among the tokens", lambda g: percent(total("unknown_tokens")(g), tokens(g))),
-            row("masked examples on disk", copies),
-        ),
-    )
+def _contents(shards: Sequence[Shard], length: int) -> dict[str, int]:
+    """The counts of shards, by what people call them."""
+    tokens = sum(shard.tokens for shard in shards)
+    separators = sum(shard.separators for shard in shards)
+    padding = padding_of(shards, length)
+    return {
+        "documents": sum(shard.documents for shard in shards),
+        "sentences": sum(shard.sentences for shard in shards),
+        "sequences": sequences_of(shards),
+        "masked copies of them on disk": sum(f.records for shard in shards for f in shard.masked),
+        f"positions ({length} each)": sequences_of(shards) * length,
+        "tokens": tokens,
+        "[CLS] and [SEP]": separators,
+        "padding": padding,
+        "sum": tokens + separators + padding,
+        "[UNK]": sum(shard.unknown_tokens for shard in shards),
+    }
 
 
 def sequences_of(shards: Sequence[Shard]) -> int:
