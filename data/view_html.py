@@ -71,17 +71,14 @@ def write_page(
         "<h2>Configuration and inputs</h2>",
         *_configuration(manifest),
     ]
-    lines = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>{_escape(name)}: what the build holds</title>",
-        f"<style>\n{_STYLE_FILE.read_text()}</style></head>",
-        "<body>",
-        *body,
-        "</body></html>\n",
-    ]
-    files.write_atomically(path, "\n".join(lines).encode())
+    files.write_atomically(path, "\n".join([*_head(name), *body, "</body></html>\n"]).encode())
+
+
+def _head(name: str) -> Iterator[str]:
+    yield '<!DOCTYPE html>\n<html lang="en">'
+    yield '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    yield f"<title>{_escape(name)}: what the build holds</title>"
+    yield f"<style>\n{_STYLE_FILE.read_text()}</style></head>\n<body>"
 
 
 def _escape(text: object) -> str:

@@ -79,10 +79,12 @@ class SequenceViewer:
         return self._vocab
 
     def choose(self, split: str, number: int) -> list[int]:
-        """Indices of a few sequences of a split: always the same ones, from all over it."""
-        size = self._manifest.num_sequences(split)
-        if not size:
-            return []
+        """Indices of a few sequences of a split: always the same ones, from all over it.
+
+        Raises:
+          UserError: the split is empty.
+        """
+        size = self._size(split)
         key = derive_key(self._manifest.config.seed, 0)
         return permute(np.arange(min(number, size)), size=size, key=key).tolist()
 
@@ -96,9 +98,7 @@ class SequenceViewer:
         self._check_copy(split, copy)
         shard, row = self._locate(split, index)
         tokens_1S = np.array(self._packed(shard)[row : row + 1])
-        if tokens_1S.max() >= len(self._vocab):
-            path = files.join(self._directory, shard.packed.path)
-            raise UserError(f"{path}: row {row} has a token outside the vocabulary; copy it again")
+        self._check_ids(shard, tokens_1S)
         features = mask_sequences(tokens_1S, np.array([copy]), self._rule)
         record = None
         if shard.masked:
@@ -120,13 +120,20 @@ class SequenceViewer:
         num_sequences = 0
         for shard in shards:
             rows_NS = self._packed(shard)[:max_rows]
+            self._check_ids(shard, rows_NS)
             found_V = np.bincount(rows_NS.ravel(), minlength=len(self._vocab))
             if len(rows_NS) == shard.packed.records:
                 self._check_counts(shard, found_V)
-            counts_V += found_V[: len(self._vocab)]
+            counts_V += found_V
             num_sequences += len(rows_NS)
         is_sample = num_sequences < self._manifest.num_sequences(split)
         return PieceCounts(counts=counts_V, num_sequences=num_sequences, is_sample=is_sample)
+
+    def _size(self, split: str) -> int:
+        size = self._manifest.num_sequences(split)
+        if not size:
+            raise UserError(f"--split {split}: this build has no {split} sequences")
+        return size
 
     def _check_copy(self, split: str, copy: int) -> None:
         # Evaluation always shows copy 0. Without copies on disk training shows a new one each epoch.
@@ -136,12 +143,10 @@ class SequenceViewer:
             raise UserError(f"--copy {copy}: the {split} split has {last if copies else 'none'}")
 
     def _locate(self, split: str, index: int) -> tuple[Shard, int]:
-        size = self._manifest.num_sequences(split)
+        size = self._size(split)
         if not 0 <= index < size:
             raise UserError(
                 f"--sequence {index}: the {split} split has {size:,} sequences, 0 to {size - 1}"
-                if size
-                else f"--split {split}: this build has no {split} sequences"
             )
         row = index
         for shard in self._manifest.split(split):
@@ -190,6 +195,14 @@ class SequenceViewer:
             vocab_size=len(self._vocab),
         )
 
+    def _check_ids(self, shard: Shard, tokens_NS: np.ndarray) -> None:
+        if (largest := int(tokens_NS.max())) >= len(self._vocab):
+            path = files.join(self._directory, shard.packed.path)
+            raise UserError(
+                f"{path} is damaged: it holds id {largest}, the vocabulary has {len(self._vocab)}"
+                " pieces; copy it again or build it anew"
+            )
+
     def _check_counts(self, shard: Shard, found_V: np.ndarray) -> None:
         ids = self._vocab.ids
         separators = int(found_V[[ids[schema.CLS], ids[schema.SEP]]].sum())
@@ -199,7 +212,7 @@ class SequenceViewer:
             "unknown_tokens": int(found_V[ids[schema.UNK]]),
         }
         said = {name: getattr(shard, name) for name in found}
-        if found != said or len(found_V) > len(self._vocab):
+        if found != said:
             path = files.join(self._directory, shard.packed.path)
             raise UserError(
                 f"{path} is damaged: it holds {found}, the manifest says {said}; copy it again or"

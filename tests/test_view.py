@@ -208,7 +208,9 @@ def test_a_damaged_shard_is_noticed(damaged, capsys):
     assert f"{path} holds int16 [" in error_of(capsys, damaged, "--sequence", 0)
     whole[0, 1] = 60_000
     np.save(path, whole)
-    assert f"{path}: row 0 has a token outside" in error_of(capsys, damaged, "--sequence", 0)
+    for number in (0, 1):
+        error = error_of(capsys, damaged, "--sequence", 0, "--number", number)
+        assert f"{path} is damaged: it holds id 60000, the vocabulary has" in error
 
 
 def test_no_build(tmp_path, damaged, capsys):
@@ -235,6 +237,16 @@ def test_no_build(tmp_path, damaged, capsys):
 )
 def test_what_is_not_there(built, capsys, arguments, message):
     assert error_of(capsys, built, *arguments.split()) == f"error: {message}\n"
+
+
+def test_a_split_that_is_empty(damaged, capsys):
+    def without_eval(content):
+        for shard in content["shards"]:
+            shard["split"] = "train"
+
+    edit(damaged, without_eval)
+    error = error_of(capsys, damaged, "--split", "eval")
+    assert error == "error: --split eval: this build has no eval sequences\n"
 
 
 def test_without_copies_every_copy_can_be_shown(damaged, capsys):
