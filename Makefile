@@ -29,6 +29,7 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	@echo "[3/6] data"
 	@$(RUN) data.build --gin_file gin/data_demo.gin --wiki '$(DEMO)/samples/wiki/*' \
 		--books '$(DEMO)/samples/books/*' --vocab_file $(DEMO)/vocab.txt --output_dir $(DEMO)/data
+	@$(RUN) data.view $(DEMO)/data --number 1
 	@echo "[4/6] pretraining"
 	@$(RUN) pretrain.run --gin_file gin/lambert_tiny.gin --data_dir $(DEMO)/data --model_dir $(DEMO)/model
 	@echo "[5/6] export"
@@ -38,8 +39,8 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 		"the city is the capital of the [MASK] states." \
 		"he was [MASK] in london in the 19th [MASK]." \
 		"my [MASK], i will go to the king."
-	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build), model/ (checkpoints, metrics.jsonl,"
-	@echo "TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
+	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
+	@echo "model/ (checkpoints, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(DEMO)/export \"to be or not to [MASK].\""
 
 test: setup  ## the test suite

@@ -29,6 +29,8 @@ EXACT, NEAR, PARAGRAPH, PACKED = FATES = (
     "packed",
 )
 
+READ = "documents_read"
+
 Tally = dict[str, collections.Counter]
 
 
@@ -44,6 +46,31 @@ def add(tallies: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int
         for source, counts in tally.items():
             total[source].update(counts)
     return {source: dict(sorted(total[source].items())) for source in sorted(total)}
+
+
+def outcomes(counts: dict[str, int], unit: str) -> dict[str, int]:
+    """What became of the "bytes" that were read or the "tokens" that were made: what is kept first.
+
+    Their sum is what went in, if `check` has nothing to say.
+    """
+    dropped = []
+    if unit == "bytes":
+        skipped = sorted(name for name in counts if name.startswith(SKIPPED))
+        dropped = [MARKUP, SECTIONS, *skipped, REJECTED, CONTAMINATED]
+    names = [f"{unit}_{PACKED}", *dropped, *(f"{unit}_{fate}" for fate in FATES if fate != PACKED)]
+    return {name: counts.get(name, 0) for name in names}
+
+
+def document_outcomes(counts: dict[str, int]) -> dict[str, int]:
+    """What became of the documents that were read.
+
+    "documents_emptied" are those of which neither is true: every paragraph of theirs went, as
+    contaminated or as a duplicate.
+    """
+    found = {
+        f"documents_{fate}": counts.get(f"documents_{fate}", 0) for fate in (PACKED, EXACT, NEAR)
+    }
+    return found | {"documents_emptied": counts.get(READ, 0) - sum(found.values())}
 
 
 def check(tally: dict[str, dict[str, int]]) -> None:
