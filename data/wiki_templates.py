@@ -18,9 +18,10 @@ from data.wiki_units import convert, group_digits
 Arguments = dict[str, str]
 Expander = Callable[[Arguments], str]
 
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = re.findall(
+    r"\w+",
+    "January February March April May June July August September October November December",
+)
 
 # What has a fixed text.
 _SYMBOLS = {
@@ -125,9 +126,9 @@ def find(name: str) -> Expander | None:
     name = " ".join(name.replace("_", " ").split()).lower()
     if expander := _EXPANDERS.get(name):
         return expander
-    if name.startswith("formatnum:"):
-        return lambda _: group_digits(name.partition(":")[2].strip())
-    if name.startswith("lang-") or name.startswith("script/"):
+    if match := re.fullmatch(r"formatnum:\s*([\d.-]+)(\|.*)?", name):
+        return _symbol(group_digits(match[1]))
+    if name.startswith(("lang-", "script/")):
         return lambda args: args.get("1", "")
     return None
 

@@ -212,7 +212,7 @@ def _unit_text(unit: str, number: str, args: dict[str, str]) -> str:
 
 def _name(unit: str, number: str, args: dict[str, str], *, is_plural: bool = False) -> str:
     singular, _, plural = _UNITS.get(unit, unit).partition("/")
-    is_one = number in ("1", "-1", "−1") or "/" in number and "+" not in number
+    is_one = number in ("1", "-1", "−1") or ("/" in number and "+" not in number)
     if unit in _UNITS and not plural:
         first, per, rest = singular.partition(" per ")
         plural = f"{first}s{per}{rest}"

@@ -49,7 +49,7 @@ _TABLE_EDGE = re.compile(
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center", "poem", "ul", "ol", "dl"))
 _DROPPED_IN_PARSING = frozenset(("table", *_DROPPED_TAGS.split("|")))
 # Links to other languages, which a page shows beside its text, have no text; links elsewhere do.
-_PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*):(?!\s)")
+_PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*?)\s*:")
 _PROJECTS = frozenset(
     {
         *("b", "c", "commons", "d", "m", "meta", "n", "q", "s", "species", "v", "voy", "w", "wikt"),
@@ -60,19 +60,25 @@ _PROJECTS = frozenset(
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _HIDDEN_NAMESPACES = frozenset(("file", "image", "category", "media"))
 _QUOTES = re.compile("'{2,}")
+# A line that begins with a blank is shown as code is: every line for itself.
+_INDENTED = re.compile(r"\n[ \t]+(?=\S)")
+_MAGIC_WORD = re.compile(r"__[A-Z]+__")
 _STRAY_TAG = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>")
 _TABLE_DEBRIS = ("|", "!", "{|")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
+_CLAUSE_END = re.compile(r"[.!?…:;,][\"'”’)\]]*$")
+_MIN_OPEN_WORDS = 10  # of a paragraph that does not end as a clause does
 _REPAIRS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\{\{|\}\}|\[\[|\]\]", ""),  # of unclosed nodes
         (r"[$£€¥](?=\s|\)|$)", ""),  # of amounts that a template would have computed
         (r"\(\s*[;,:.\s]*\)|\[\s*\]", ""),
-        (r"\(\s*(?:[;,:]\s*)+", "("),
+        (r"\((?:\s|[;,:](?=[\s)]))+", "("),
         (r"\s*(?:[;,:]\s*)+\)", ")"),
-        (r"([;,])(?:\s*[;,])+", r"\1"),
-        (r"\s+([,.;:!?)])", r"\1"),
+        (r"([;,])(?:\s*[;,])+(?=\s)", r"\1"),
+        (r"\s+([,;:!?](?=[\s\"'”’)]|$)|\)|\.(?!\w|\.))", r"\1"),
+        (r"[,;:]\.(?=\s|$)", "."),
     )
 ]
 # Marks of our own, which XML 1.0 does not allow in text.
@@ -93,7 +99,7 @@ def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
         paragraph
         for section in sections
         for paragraph in _to_lines(
-            _render(mwparserfromhell.parse(section.strip("\n"), skip_style_tags=True))
+            _render(mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True))
         )
     ]
     return paragraphs, section_bytes
@@ -184,7 +190,8 @@ def _render(code: Wikicode | None) -> str:
 def _render_node(node: nodes.Node) -> str:
     match node:
         case nodes.Text():
-            return _STRAY_TAG.sub("", _QUOTES.sub(_drop_style, node.value))
+            text = _STRAY_TAG.sub("", _QUOTES.sub(_drop_style, node.value))
+            return _INDENTED.sub(f"\n{_LIST_ITEM}", text)
         case nodes.Wikilink():
             return _render_link(node)
         case nodes.ExternalLink():
@@ -206,20 +213,20 @@ def _drop_style(quotes: re.Match[str]) -> str:
 
 
 def _render_link(link: nodes.Wikilink) -> str:
-    target = str(link.title)
-    shown = _render(link.text) if link.text is not None else None
+    """The label of a link, or the page it leads to; nothing for files, categories, languages."""
+    target = _render(link.title)
     if match := _PREFIX.match(target):
-        prefix = match[2].strip().lower()
-        if not match[1]:
-            if prefix in _HIDDEN_NAMESPACES:
-                return ""
-            if _LANGUAGE.fullmatch(prefix) and prefix not in _PROJECTS:
-                return ""
-        if prefix in _PROJECTS or prefix in _HIDDEN_NAMESPACES or _LANGUAGE.fullmatch(prefix):
+        prefix = match[2].lower()
+        # "[[Category:Cats]]" is a mark on the page, "[[:Category:Cats]]" a link in its text.
+        is_language = _LANGUAGE.fullmatch(prefix) and not target[match.end() :].startswith(" ")
+        is_hidden = prefix in _HIDDEN_NAMESPACES or (is_language and prefix not in _PROJECTS)
+        if is_hidden and not match[1]:
+            return ""
+        if is_hidden or prefix in _PROJECTS:
             target = target[match.end() :]
-    if shown is not None:
-        return shown
-    page, _, section = target.lstrip(": ").partition("#")
+    if link.text is not None:
+        return _render(link.text)
+    page, _, section = target.strip(": ").partition("#")
     return (page or section).replace("_", " ")
 
 
@@ -267,12 +274,15 @@ def _is_sentence(text: str) -> bool:
 
 
 def _is_prose(text: str) -> bool:
-    return re.search(r"\w", text) is not None
+    """Whether a paragraph is more than a heading in disguise, a caption, or a place of a template."""
+    return re.search(r"\w", text) is not None and (
+        _CLAUSE_END.search(text) is not None or len(text.split()) >= _MIN_OPEN_WORDS
+    )
 
 
 def _tidy(text: str) -> str:
     """Mends what removed nodes leave behind: empty brackets, blanks before punctuation."""
-    text = normalise(text.translate(_MARKS))
+    text = normalise(_MAGIC_WORD.sub("", text.translate(_MARKS)))
     for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)
     return normalise(text)
