@@ -43,6 +43,12 @@ _OPENING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_HEADING = 1000
+_NESTING = re.compile(
+    r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//)|<(?=[A-Za-z])(?!(?:br|hr|li|td|tr|th|dd|dt|p)\b))"
+    r"|\}\}|\]\]|\]|</|/>"
+)
+_OPENING_OF = {"}}": "{{", "]]": "[[", "]": "[", "</": "<", "/>": "<"}
+_MAX_PARSING_COST = 5_000_000  # unclosed marks times characters: seconds
 _TABLE_EDGE = re.compile(
     r"^[ \t:*#]*(?P<start>\{\|)|^[ \t:]*\|\}(?!\}(?!\}))|(?P<heading>\x02)", re.MULTILINE
 )
@@ -75,8 +81,8 @@ _REPAIRS = [
         (r"[$£€¥](?=\s|\)|$)", ""),  # of amounts that a template would have computed
         (r"\(\s*[;,:.\s]*\)|\[\s*\]", ""),
         (r"\((?:\s|[;,:](?=[\s)]))+", "("),
-        (r"\s*(?:[;,:]\s*)+\)", ")"),
-        (r"([;,])(?:\s*[;,])+(?=\s)", r"\1"),
+        (r"(?<![;,:\s])\s*+(?:[;,:]\s*+)++\)", ")"),
+        (r"([;,])(?:\s*[;,])+", r"\1"),
         (r"\s+([,;:!?](?=[\s\"'”’)]|$)|\)|\.(?!\w|\.))", r"\1"),
         (r"[,;:]\.(?=\s|$)", "."),
     )
@@ -92,17 +98,35 @@ def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
 
     Returns:
       Its paragraphs, and how many UTF-8 bytes of the wikitext were in sections dropped whole.
+
+    Raises:
+      ValueError: so much markup is not closed that parsing would take minutes.
     """
     text, section_bytes = _drop_sections(wikitext.translate(_MARKS))
     sections = _drop_tables(text).split(_HEADING)
     paragraphs = [
-        paragraph
-        for section in sections
-        for paragraph in _to_lines(
-            _render(mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True))
-        )
+        paragraph for section in sections for paragraph in _to_lines(_render(_parse(section)))
     ]
     return paragraphs, section_bytes
+
+
+def _parse(section: str) -> Wikicode:
+    """Parses a section, unless that takes quadratic time.
+
+    For each mark without an end the parser reads the rest of the section again: a few are usual, and
+    in a short section even many cost little.
+    """
+    unclosed = dict.fromkeys(("{{", "[[", "[", "<"), 0)
+    for match in _NESTING.finditer(section):
+        if mark := match["opening"]:
+            unclosed[mark] += 1
+        else:
+            mark = _OPENING_OF[match[0]]
+            unclosed[mark] -= unclosed[mark] > 0
+    if sum(unclosed.values()) * len(section) > _MAX_PARSING_COST:
+        marks = ", ".join(f"{number} {mark!r}" for mark, number in unclosed.items() if number)
+        raise ValueError(f"too much markup in one section is not closed: {marks}")
+    return mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True)
 
 
 def _drop_sections(wikitext: str) -> tuple[str, int]:
