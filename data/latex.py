@@ -41,7 +41,7 @@ _LONGEST = 80
 
 def superscript(text: str) -> str:
     """Raised text that cannot be misread: 10⁶ (not 106), x^T; but 4th, Mlle and N° as they are."""
-    if re.fullmatch(r"[a-z]{2,}|[eo]|\W*", text):
+    if re.fullmatch(r"[a-z]{2,}|[eo]|[^\w+−-]*", text):
         return text
     raised = text.translate(_RAISED)
     if re.fullmatch(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+", raised):

@@ -330,7 +330,7 @@ _FUNCTIONS: dict[Expander, str] = {
     (lambda args: "r. " + "–".join(positional(args)[:2])): "reign | r.",
     (lambda args: group_digits(args.get("1", ""))): "nts | num | formatnum | number",
     (lambda args: superscript(args.get("1", ""))): "sup",
-    (lambda args: f"⟨{args.get('1', '')}⟩"): "angbr",
+    (lambda args: f"⟨{args.get('1', '')}⟩"): "angbr | vr | grapheme | grapheme link",
     (lambda args: f"√{args.get('1', '')}"): "sqrt | radic",
     (lambda args: _ACCIDENTALS.get(args.get("1", ""), "")): "music",
     # With one argument it is a sound that the sentence is about; with two, an aside on a language.

@@ -72,6 +72,9 @@ _MAGIC_WORD = re.compile(r"__[A-Z]+__")
 _STRAY_TAG = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>")
 _TABLE_DEBRIS = ("|", "!", "{|")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
+# Of a list that is one sentence; lists of names end so as well, but are shorter.
+_ITEM_END = re.compile(r";( and| or)?$")
+_MIN_CLAUSE_WORDS = 8
 _CLAUSE_END = re.compile(r"[.!?…:;,][\"'”’)\]]*$")
 _MIN_OPEN_WORDS = 10  # of a paragraph that does not end as a clause does
 _REPAIRS = [
@@ -294,7 +297,8 @@ def _to_lines(text: str) -> Iterator[str]:
 
 def _is_sentence(text: str) -> bool:
     """Whether an item is more than a name, a title or a number among others."""
-    return _SENTENCE_END.search(text) is not None and len(text.split()) > 2
+    is_clause = _ITEM_END.search(text) is not None and len(text.split()) >= _MIN_CLAUSE_WORDS
+    return is_clause or _SENTENCE_END.search(text) is not None
 
 
 def _is_prose(text: str) -> bool:
