@@ -23,13 +23,11 @@ from data.documents import normalise
 # Sections of references and link lists; everything up to the next heading of the same level goes.
 _DROPPED_SECTIONS = frozenset(
     {
-        *("bibliography", "citations", "cited works", "discography", "explanatory notes"),
-        *("external links", "external sources", "filmography", "footnotes", "further reading"),
-        *("gallery", "general references", "image gallery", "literature", "links", "notes"),
-        *("notes and citations", "notes and references", "primary sources", "publications"),
-        *("reference", "references", "references and notes", "secondary sources", "see also"),
-        *("selected bibliography", "selected works", "sources", "sources and references"),
-        *("works cited",),
+        *("bibliography", "citations", "cited works", "explanatory notes", "external links"),
+        *("external sources", "footnotes", "further reading", "gallery", "general references"),
+        *("image gallery", "notes", "notes and citations", "notes and references"),
+        *("primary sources", "references", "references and notes", "secondary sources", "see also"),
+        *("selected bibliography", "sources", "sources and references", "works cited"),
     }
 )
 # Elements whose content is not prose. They are cut out before parsing, up to the first closing tag.
