@@ -41,12 +41,15 @@ _OPENING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_HEADING = 1000
+# The scan has found the headings; the parser would take other lines for some, and overlong ones
+# would take it quadratic time. (The mark in front is invisible and goes with all such characters.)
+_NO_HEADING = re.compile(r"^(?==)", re.MULTILINE)
 _NESTING = re.compile(
     r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//)|<(?=[A-Za-z])(?!(?:br|hr|li|td|tr|th|dd|dt|p)\b))"
     r"|\}\}|\]\]|\]|</|/>"
 )
 _OPENING_OF = {"}}": "{{", "]]": "[[", "]": "[", "</": "<", "/>": "<"}
-_MAX_PARSING_COST = 5_000_000  # unclosed marks times characters: seconds
+_MAX_PARSING_COST = 20_000_000  # unclosed marks times characters: seconds
 _TABLE_EDGE = re.compile(
     r"^[ \t:*#]*(?P<start>\{\|)|^[ \t:]*\|\}(?!\}(?!\}))|(?P<heading>\x02)", re.MULTILINE
 )
@@ -104,7 +107,7 @@ def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
       ValueError: so much markup is not closed that parsing would take minutes.
     """
     text, section_bytes = _drop_sections(wikitext.translate(_MARKS))
-    sections = _drop_tables(text).split(_HEADING)
+    sections = _NO_HEADING.sub("\x03", _drop_tables(text)).split(_HEADING)
     paragraphs = [
         paragraph for section in sections for paragraph in _to_lines(_render(_parse(section)))
     ]
@@ -139,8 +142,6 @@ def _drop_sections(wikitext: str) -> tuple[str, int]:
     for match, stop in _openings(wikitext):
         if match["heading"]:
             level, title = _parse_heading(match["heading"])
-            if not level:
-                continue
             if dropped_level and level > dropped_level:
                 continue
             if dropped_level:
@@ -165,6 +166,9 @@ def _openings(wikitext: str) -> Iterator[tuple[re.Match[str], int]]:
     position = 0
     without_end: set[str] = set()  # searching for them again and again would take quadratic time
     while match := _OPENING.search(wikitext, position):
+        if match["heading"] and not _parse_heading(match["heading"])[0]:
+            position = match.start() + 1  # a line like any other
+            continue
         position = match.end()
         name = (match["dropped"] or match["kept"] or match["comment"] or "").lower()
         if name and not match[0].endswith("/>") and name not in without_end:

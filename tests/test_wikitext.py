@@ -84,6 +84,7 @@ def test_a_list_of_names_is_no_prose(articles):
         ("One.\n=== Notes ===\nx.\n== Next ==\nTwo.", ["One.", "Two."]),
         ("One.\n== ''References'' == <!-- x -->\nx.", ["One."]),
         ("One.\n<!--\n== Notes ==\n-->Two.", ["One. Two."]),
+        ("=1 <!-- == --> is no heading, nor =2= this.", ["=1 is no heading, nor =2= this."]),
         ("A&nbsp;b &mdash; c &lt;d&gt;.", ["A b — c <d>."]),
         ("Broken &#xD83D;&#xDE00; emoji.", ["Broken emoji."]),
         ("__NOTOC__Text.", ["Text."]),
@@ -199,7 +200,21 @@ def test_markup_that_would_take_minutes_is_an_error(mark):
 
 
 @pytest.mark.parametrize(
-    "text", ["<ref>", "<!--", "{|\n", "== x ==\n", ", ", "(;", "'", "}}", "{{a}}", "[[a]]", "\n* a"]
+    "text",
+    [
+        "<ref>",
+        "<!--",
+        "{|\n",
+        "== x ==\n",
+        ", ",
+        "(;",
+        "'",
+        "}}",
+        "{{a}}",
+        "[[a]]",
+        "\n* a",
+        "== a <!--",
+    ],
 )
 def test_repeated_markup_takes_linear_time(text):
     to_paragraphs(text * 20_000)  # a quadratic search would take minutes
