@@ -56,6 +56,7 @@ def split_file(file: InputFile, *, part_bytes: int | None = None) -> list[InputP
     a page, as pbzip2 writes them) is one part.
 
     Args:
+      file: the dump.
       part_bytes: stored bytes of a part, instead of 64 MiB (plain) or 16 MiB (.bz2).
     """
     size = file.num_bytes
@@ -79,6 +80,7 @@ def read_part(part: InputPart, *, max_document_bytes: int) -> Iterator[Document 
     file in one part does. Skipped are "redirect", "other namespace", "no prose" and "around pages".
 
     Args:
+      part: of what `split_file` gave.
       max_document_bytes: a page with more bytes is rejected without being held in memory.
 
     Raises:
@@ -320,10 +322,10 @@ def _read_page(
     start = text.position
     pieces = [text.take(b"<page>")]
     for piece in text.until(_PAGE_EDGE):
+        if piece:
+            pieces.append(piece)
         if text.position - start > max_document_bytes:
             del pieces[2:]  # read on, but hold no more than its beginning
-        elif piece:
-            pieces.append(piece)
     end = text.take(b"</page>")
     is_unfinished = not end and not text.starts_with(b"<page>")
     if text.is_cut(start) or (is_unfinished and not text.ends_the_file()):

@@ -11,113 +11,68 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from data.latex import superscript
-from data.wiki_units import convert, group_digits
+from data.wiki_units import Arguments, convert, group_digits, positional
 
-Arguments = dict[str, str]
 Expander = Callable[[Arguments], str]
+T = TypeVar("T")
 
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_ACCIDENTALS = {"flat": "♭", "sharp": "♯", "natural": "♮"}
+# Few enough digits to compute with.
+_PLAIN_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_MONTHS = re.findall(
+    r"\w+",
+    "January February March April May June July August September October November December",
+)
 
-# What has a fixed text.
+# What has a fixed text: the text, and the names of its templates.
 _SYMBOLS = {
     **{
-        "'": "'",
+        "'": "' | -'",
         "'s": "'s",
-        "-'": "'",
-        '-"': '"',
+        '"': '-"',
         "' \"": "' \"",
         "\" '": "\" '",
         "'\"": "'\"",
         "=": "=",
     },
-    **{"ndash": "–", "mdash": "—", "mdashb": "—", "emdash": "—", "em dash": "—", "en dash": "–"},
-    **dict.fromkeys(("snd", "snds", "spaced ndash", "spnd", "spaced en dash", "dash"), " – "),
-    **dict.fromkeys(("spaced mdash", "spaced em dash", "smdash"), " — "),
-    **dict.fromkeys(("nbsp", "spaces", "space", "thinsp", "thin space", "hair space", "pad"), " "),
-    **{
-        "·": " · ",
-        "dot": " · ",
-        "middot": " · ",
-        "bull": " • ",
-        "eqm": " = ",
-        "pi": "π",
-        "minus": "−",
-    },
-    **{"plusminus": "±", "+-": "±", "times": "×", "infin": "∞", "carbon": "C", "hydrogen": "H"},
-    **{"oxygen": "O", "nitrogen": "N", "euro": "€", "pound sign": "£", "ellipsis": "…", "...": "…"},
+    **{"–": "ndash | en dash", "—": "mdash | mdashb | emdash | em dash", "…": "ellipsis | ..."},
+    " – ": "snd | snds | spnd | spaced ndash | spaced en dash | dash",
+    " — ": "smdash | spaced mdash | spaced em dash",
+    " ": "nbsp | space | spaces | thinsp | thin space | hair space | pad",
+    **{" · ": "· | dot | middot", " • ": "bull | •", " = ": "eqm", "−": "minus", "×": "times"},
+    **{"±": "plusminus | +-", "∞": "infin", "π": "pi", "€": "euro", "£": "pound sign"},
+    **{"C": "carbon", "H": "hydrogen", "N": "nitrogen", "O": "oxygen"},
 }
-# What shows one of its arguments, which is the first that is given of these.
-_ARGUMENT = {
-    **dict.fromkeys(
-        ("lang", "langx", "rtl-lang", "script", "wikt-lang", "sclang", "langr"), ("2",)
-    ),
-    **dict.fromkeys(("transl", "transliteration", "tlit", "tcl"), ("3", "2")),
-    **dict.fromkeys(
-        ("nowrap", "nobr", "nobreak", "nowraplinks", "nq", "noitalic", "normal"), ("1",)
-    ),
-    **dict.fromkeys(
-        ("small", "smaller", "big", "large", "larger", "midsize", "resize"), ("2", "1")
-    ),
-    **dict.fromkeys(
-        ("sc", "smallcaps", "sc2", "aut", "em", "strong", "strongbad", "varserif"), ("1",)
-    ),
-    **dict.fromkeys(("abbr", "abbrv", "abbrlink", "tooltip", "h:title", "define"), ("1",)),
-    **dict.fromkeys(("math", "mvar", "var", "serif", "mono", "keypress", "key", "kbd"), ("1",)),
-    **dict.fromkeys(
-        ("vanchor", "visible anchor", "as written", "proper name", "sub", "nocaps"), ("1",)
-    ),
-    **dict.fromkeys(
-        ("flag", "flagcountry", "flagu", "flaglink", "lang-rus", "nihongo core"), ("1",)
-    ),
-    **dict.fromkeys(
-        ("chem2", "ce", "mono", "coloured text", "text", "interp", "no italic"), ("1",)
-    ),
-    **{"color": ("2",), "font color": ("3", "2"), "font": ("text", "1"), "ipaslink": ("1",)},
+# What shows one of its arguments: the first that is given of these, and the names.
+_ARGUMENTS = {
+    "1": "nowrap | nobr | nobreak | nowraplinks | nq | noitalic | no italic | normal | sc | sc2"
+    " | smallcaps | aut | em | strong | abbr | abbrv | abbrlink | tooltip | h:title | define | math"
+    " | mvar | var | serif | mono | keypress | key | kbd | vanchor | visible anchor | as written"
+    " | proper name | sub | flag | flagcountry | flagu | flaglink | lang-rus | chem2 | text | ipaslink"
+    " | interp | bracket | highlight round",
+    "2": "lang | langx | rtl-lang | script | wikt-lang | color",
+    "2 1": "small | smaller | big | large | larger | midsize | resize",
+    "3 2": "transl | transliteration | tlit | font color",
 }
-_BLOCKS = frozenset(
-    (
-        "quote",
-        "blockquote",
-        "block quote",
-        "bquote",
-        "cquote",
-        "quotation",
-        "quote frame",
-        "poemquote",
-    )
-)
-# What runs its arguments together.
-_JOINED = frozenset(("linktext", "not a typo", "notatypo", "typo", "chem name", "proper noun"))
 _CURRENCIES = {
-    **dict.fromkeys(("us$", "usd", "us dollar"), "US$"),
-    **{"$": "$", "£": "£", "gbp": "£", "pound": "£", "€": "€", "eur": "€", "inr": "₹", "₹": "₹"},
-    **{"a$": "A$", "aud": "A$", "c$": "C$", "cad": "C$", "nz$": "NZ$", "nzd": "NZ$", "hk$": "HK$"},
-    **{"¥": "¥", "jpy": "¥", "yen": "¥", "cny": "CN¥", "rmb": "CN¥", "indian rupee": "₹"},
-    **{"russian rouble": "₽", "philippine peso": "₱", "php": "₱", "krw": "₩"},
+    **{"US$": "us$ | usd | us dollar", "$": "$", "£": "£ | gbp | pound", "€": "€ | eur"},
+    **{"₹": "₹ | inr | indian rupee", "A$": "a$ | aud", "C$": "c$ | cad", "NZ$": "nz$ | nzd"},
+    **{"HK$": "hk$ | hkd", "¥": "¥ | jpy | yen", "CN¥": "cny | rmb", "₽": "russian rouble | rub"},
+    **{"₱": "php | philippine peso", "₩": "krw | south korean won"},
 }
-# Ships: prefix of the name.
-_SHIPS = frozenset(
-    (
-        "uss",
-        "hms",
-        "hmas",
-        "hmcs",
-        "hmnzs",
-        "hmcs",
-        "ins",
-        "jds",
-        "mv",
-        "ms",
-        "rms",
-        "ss",
-        "usat",
-        "usns",
-    )
-)
+_BLOCKS = "quote | blockquote | block quote | bquote | cquote | quotation | poemquote"
+# What runs its arguments together.
+_JOINED = "linktext | not a typo | notatypo | typo"
+# Ships: prefixes of their names.
+_SHIPS = "hmas | hmcs | hmnzs | hms | ins | ms | mv | rms | ss | uss | usns"
+
+
+def _by_name(table: dict[T, str]) -> dict[str, T]:
+    """Turns {"text": "name | name"} into {"name": "text", ...}."""
+    return {name: text for text, names in table.items() for name in names.split(" | ")}
 
 
 def find(name: str) -> Expander | None:
@@ -125,9 +80,9 @@ def find(name: str) -> Expander | None:
     name = " ".join(name.replace("_", " ").split()).lower()
     if expander := _EXPANDERS.get(name):
         return expander
-    if name.startswith("formatnum:"):
-        return lambda _: group_digits(name.partition(":")[2].strip())
-    if name.startswith("lang-") or name.startswith("script/"):
+    if match := re.fullmatch(r"formatnum:\s*([\d.-]+)(\|.*)?", name):
+        return _symbol(group_digits(match[1]))
+    if name.startswith(("lang-", "script/")):
         return lambda args: args.get("1", "")
     return None
 
@@ -136,16 +91,12 @@ def _symbol(text: str) -> Expander:
     return lambda _: text
 
 
-def _argument(keys: tuple[str, ...]) -> Expander:
-    return lambda args: next((args[key] for key in keys if args.get(key)), "")
-
-
-def _positional(args: Arguments) -> list[str]:
-    return [args[key] for key in sorted((k for k in args if k.isdecimal()), key=int)]
+def _argument(keys: str) -> Expander:
+    return lambda args: next((args[key] for key in keys.split() if args.get(key)), "")
 
 
 def _join(args: Arguments) -> str:
-    return "".join(_positional(args))
+    return "".join(positional(args))
 
 
 def _block(args: Arguments) -> str:
@@ -160,7 +111,7 @@ def _currency(sign: str) -> Expander:
 def _any_currency(args: Arguments) -> str:
     """{{currency|5|EUR}} is "€5"."""
     code = args.get("2") or args.get("type") or "USD"
-    sign = _CURRENCIES.get(code.lower(), f"{code} ")
+    sign = _by_name(_CURRENCIES).get(code.lower(), f"{code} ")
     return f"{sign}{group_digits(args.get('1', ''))}"
 
 
@@ -213,7 +164,8 @@ def _interlanguage(args: Arguments) -> str:
 
 def _fraction(args: Arguments) -> str:
     """{{frac|3}} is "1/3", {{frac|3|2}} "3/2", {{frac|1|3|2}} "1 3/2"."""
-    match _positional(args):
+    numbers = [f"({part})" if " " in part else part for part in positional(args)]
+    match numbers:
         case [below]:
             return f"1/{below}"
         case [above, below]:
@@ -229,17 +181,13 @@ def _power_of_ten(args: Arguments) -> str:
 
 def _value(args: Arguments) -> str:
     """{{val|1.5|0.2|e=6|u=kg}} is "1.5 ± 0.2 × 10⁶ kg"."""
-    positional = _positional(args)
-    if not positional:
-        return ""
-    text = args.get("p", "") + group_digits(positional[0])
-    for deviation in positional[1:2]:
+    number, *deviations = positional(args) or [""]
+    text = args.get("p", "") + group_digits(number)
+    for deviation in deviations[:1]:
         text += deviation if deviation.startswith("(") else f" ± {deviation}"
-    text += f"({args['(']})" if args.get("(") else ""
     if args.get("e"):
         text += f" × 10{superscript(args['e'])}"
-    unit = args.get("u") or args.get("ul") or ""
-    below = args.get("up") or args.get("upl")
+    unit, below = args.get("u") or args.get("ul"), args.get("up") or args.get("upl")
     text += f" {unit}" if unit else ""
     text += f"/{below}" if below else ""
     return text + args.get("s", "")
@@ -253,12 +201,12 @@ def _gaps(args: Arguments) -> str:
 def _chemical(args: Arguments) -> str:
     """{{chem|S|O|4|2-}} is "SO4²⁻": elements, numbers and charges in a row."""
     return "".join(
-        superscript(part) if re.fullmatch(r"\d*[-+−]", part) else part for part in _positional(args)
+        superscript(part) if re.fullmatch(r"\d*[-+−]", part) else part for part in positional(args)
     )
 
 
 def _nuclide(args: Arguments) -> str:
-    return "-".join(_positional(args)[:2])
+    return "-".join(positional(args)[:2])
 
 
 def _above_below(args: Arguments) -> str:
@@ -280,7 +228,7 @@ def _as_of(args: Arguments) -> str:
 def _date(args: Arguments) -> str:
     """{{start date|1969|7|16}} is "16 July 1969"."""
     year, month, day = (args.get(key, "") for key in "123")
-    if month.isdecimal() and 1 <= int(month) <= 12:
+    if re.fullmatch(r"\d{1,2}", month) and 1 <= int(month) <= 12:
         month = _MONTHS[int(month) - 1]
     return " ".join(part.lstrip("0") for part in (day, month, year) if part)
 
@@ -293,7 +241,7 @@ def _old_style(args: Arguments) -> str:
 def _prefixed(prefix: str, separator: str = " – ") -> Expander:
     """Years after "c." and the like: "c. 1800 – c. 1850"."""
     return lambda args: (
-        separator.join(f"{prefix} {year}" for year in _positional(args)[:2]) or prefix
+        separator.join(f"{prefix} {year}" for year in positional(args)[:2]) or prefix
     )
 
 
@@ -311,7 +259,7 @@ def _coordinates(args: Arguments) -> str:
     if args.get("display") in ("title", "t"):
         return ""
     text, units = "", iter("°′″")
-    for value in _positional(args):
+    for value in positional(args):
         if re.fullmatch(r"[NESW]", value):
             text, units = f"{text}{value} ", iter("°′″")
         elif re.fullmatch(r"-?[\d.]+", value):
@@ -319,53 +267,79 @@ def _coordinates(args: Arguments) -> str:
         else:
             break
     if not re.search(r"[NESW]", text):  # decimal degrees
-        text = ", ".join(f"{value}°" for value in _positional(args)[:2])
+        text = ", ".join(f"{value}°" for value in positional(args)[:2])
     return text.strip()
 
 
-def _bible(args: Arguments) -> str:
-    return " ".join(_positional(args)[:2])
+def _density(args: Arguments) -> str:
+    """{{pop density|500|200|km2|prec=1}} is "2.5 inhabitants per square kilometre"."""
+    people, area, unit = (args.get(key, "").replace(",", "") for key in "123")
+    digits = args.get("prec", "0")
+    if not (_PLAIN_NUMBER.fullmatch(people) and _PLAIN_NUMBER.fullmatch(area) and float(area)):
+        return ""
+    density = f"{float(people) / float(area):.{int(digits) if digits in '0123' else 0}f}"
+    return convert({"1": density, "2": f"PD/{unit}"})
 
 
-_EXPANDERS: dict[str, Expander] = {
-    **{name: _symbol(text) for name, text in _SYMBOLS.items()},
-    **{name: _argument(keys) for name, keys in _ARGUMENT.items()},
-    **dict.fromkeys(_BLOCKS, _block),
-    **dict.fromkeys(_JOINED, _join),
-    **{name: _currency(sign) for name, sign in _CURRENCIES.items()},
-    **{name: _ship(name.upper()) for name in _SHIPS},
-    **{"ship": _any_ship, "sclass": _bible, "currency": _any_currency},
-    **dict.fromkeys(("convert", "cvt"), convert),
-    **dict.fromkeys(("frac", "fraction", "sfrac"), _fraction),
-    **dict.fromkeys(("e", "x10^", "esp"), _power_of_ten),
-    **dict.fromkeys(("nihongo", "nihongo2", "nihongo3"), _nihongo),
-    **dict.fromkeys(("zh", "lang-zh", "korean"), _chinese),
-    **dict.fromkeys(
-        ("ill", "interlanguage link", "illm", "interlanguage link multi"), _interlanguage
-    ),
-    **dict.fromkeys(("start date", "film date", "dts", "date", "start-date", "end-date"), _date),
-    **dict.fromkeys(("circa", "c.", "ca", "c"), _prefixed("c.")),
-    **dict.fromkeys(("floruit", "fl", "fl."), _prefixed("fl.")),
-    **dict.fromkeys(("nuclide2", "simplenuclide", "simplenuclide2"), _nuclide),
-    **dict.fromkeys(("su", "subsup"), _above_below),
-    **dict.fromkeys(
-        ("nts", "num", "formatnum", "number"), lambda args: group_digits(args.get("1", ""))
-    ),
-    **{"val": _value, "gaps": _gaps, "chem": _chemical, "as of": _as_of, "asof": _as_of},
-    **{"oldstyledate": _old_style, "sic": _sic, "coord": _coordinates, "bibleref": _bible},
-    **{
-        "reign": lambda args: "r. " + "–".join(_positional(args)[:2]),
-        "railgauge": _argument(("1",)),
-    },
-    **{
-        "music": lambda args: {"flat": "♭", "sharp": "♯", "natural": "♮"}.get(args.get("1", ""), "")
-    },
-    **{"sup": lambda args: superscript(args.get("1", "")), "isbn": _identifier("ISBN")},
-    **{"oclc": _identifier("OCLC"), "us patent": _identifier("US patent")},
-    **{
-        "angbr": lambda args: f"⟨{args.get('1', '')}⟩",
-        "sqrt": lambda args: f"√{args.get('1', '')}",
-    },
+def _gauge(args: Arguments) -> str:
+    """{{RailGauge|1435mm}} is "1,435 mm"; names of gauges have no text."""
+    match = re.fullmatch(r"(\d+) ?(mm|in)", args.get("1", ""))
+    return f"{group_digits(match[1])} {match[2]}" if match else ""
+
+
+def _author_and_year(args: Arguments) -> str:
+    """{{harvtxt|Smith|Jones|2008}} is "Smith & Jones (2008)"."""
+    *names, year = positional(args) or [""]
+    return f"{' & '.join(names)} ({year})"
+
+
+def _two_words(args: Arguments) -> str:
+    return " ".join(positional(args)[:2])
+
+
+_FUNCTIONS: dict[Expander, str] = {
+    _block: _BLOCKS,
+    _join: _JOINED,
+    convert: "convert | cvt",
+    _any_ship: "ship",
+    _any_currency: "currency",
+    _fraction: "frac | fraction | sfrac",
+    _power_of_ten: "e | x10^ | esp",
+    _value: "val",
+    _gaps: "gaps",
+    _chemical: "chem",
+    _nuclide: "nuclide2 | simplenuclide | simplenuclide2",
+    _above_below: "su | subsup",
+    _nihongo: "nihongo | nihongo2 | nihongo3",
+    _chinese: "zh | lang-zh | korean",
+    _interlanguage: "ill | illm | interlanguage link | interlanguage link multi",
+    _as_of: "as of | asof",
+    _date: "start date | film date | dts | date | start-date | end-date",
+    _old_style: "oldstyledate",
+    _sic: "sic",
+    _coordinates: "coord",
+    _two_words: "bibleref | sclass",
+    _density: "pop density",
+    _gauge: "railgauge | track gauge",
+    _author_and_year: "harvtxt",
+    _prefixed("c."): "circa | c. | ca | c",
+    _prefixed("fl."): "floruit | fl | fl.",
+    _identifier("ISBN"): "isbn",
+    _identifier("OCLC"): "oclc",
+    _identifier("US patent"): "us patent",
+    (lambda args: "r. " + "–".join(positional(args)[:2])): "reign | r.",
+    (lambda args: group_digits(args.get("1", ""))): "nts | num | formatnum | number",
+    (lambda args: superscript(args.get("1", ""))): "sup",
+    (lambda args: f"⟨{args.get('1', '')}⟩"): "angbr | vr | grapheme | grapheme link",
+    (lambda args: f"√{args.get('1', '')}"): "sqrt | radic",
+    (lambda args: _ACCIDENTALS.get(args.get("1", ""), "")): "music",
     # With one argument it is a sound that the sentence is about; with two, an aside on a language.
-    "ipa": lambda args: "" if args.get("2") else args.get("1", ""),
+    (lambda args: "" if args.get("2") else args.get("1", "")): "ipa",
+}
+_EXPANDERS: dict[str, Expander] = {
+    **{name: _symbol(text) for name, text in _by_name(_SYMBOLS).items()},
+    **{name: _argument(keys) for name, keys in _by_name(_ARGUMENTS).items()},
+    **{name: _currency(sign) for name, sign in _by_name(_CURRENCIES).items()},
+    **{name: _ship(name.upper()) for name in _SHIPS.split(" | ")},
+    **_by_name(_FUNCTIONS),
 }

@@ -4,146 +4,62 @@ from __future__ import annotations
 
 import re
 
-# Code: name of one (where it is not the last one, its plural follows after "/").
-_UNITS = {
-    **{"mm": "millimetre", "cm": "centimetre", "dm": "decimetre", "m": "metre", "km": "kilometre"},
-    **{"um": "micrometre", "μm": "micrometre", "µm": "micrometre", "nm": "nanometre"},
-    **{"in": "inch/inches", "inch": "inch/inches", "ft": "foot/feet", "foot": "foot/feet"},
-    **{"feet": "foot/feet", "yd": "yard", "mi": "mile", "mile": "mile", "miles": "mile"},
-    **{"nmi": "nautical mile", "fathom": "fathom", "ly": "light-year", "pc": "parsec"},
-    **{"AU": "astronomical unit", "chain": "chain", "furlong": "furlong", "hand": "hand"},
-    **{"m2": "square metre", "cm2": "square centimetre", "mm2": "square millimetre"},
-    **{"km2": "square kilometre", "ha": "hectare", "acre": "acre", "sqmi": "square mile"},
-    **{
-        "sqft": "square foot/square feet",
-        "sqin": "square inch/square inches",
-        "sqyd": "square yard",
-    },
-    **{"sqkm": "square kilometre", "sqm": "square metre", "acres": "acre", "dunam": "dunam"},
-    **{
-        "m3": "cubic metre",
-        "cm3": "cubic centimetre",
-        "km3": "cubic kilometre",
-        "cc": "cubic centimetre",
-    },
-    **{"cuft": "cubic foot/cubic feet", "cuin": "cubic inch/cubic inches", "cuyd": "cubic yard"},
-    **{"cumi": "cubic mile", "acre.ft": "acre-foot/acre-feet", "acre.foot": "acre-foot/acre-feet"},
-    **{"l": "litre", "L": "litre", "ml": "millilitre", "mL": "millilitre", "hl": "hectolitre"},
-    **{"gal": "gallon", "USgal": "US gallon", "impgal": "imperial gallon", "oilbbl": "barrel"},
-    **{"oz": "ounce", "ozt": "troy ounce", "lb": "pound", "lbs": "pound", "st": "stone/stone"},
-    **{"g": "gram", "mg": "milligram", "kg": "kilogram", "t": "tonne", "MT": "metric ton"},
-    **{"tonne": "tonne", "LT": "long ton", "ST": "short ton", "carat": "carat", "ton": "ton"},
-    **{"s": "second", "min": "minute", "h": "hour", "C-change": "degree Celsius/degrees Celsius"},
-    **{"F-change": "degree Fahrenheit/degrees Fahrenheit", "kn": "knot", "knot": "knot"},
-    **{
-        "hp": "horsepower/horsepower",
-        "bhp": "brake horsepower/brake horsepower",
-        "PS": "metric horsepower",
-    },
-    **{
-        "W": "watt",
-        "kW": "kilowatt",
-        "MW": "megawatt",
-        "GW": "gigawatt",
-        "J": "joule",
-        "kJ": "kilojoule",
-    },
-    **{
-        "MJ": "megajoule",
-        "cal": "calorie",
-        "kcal": "kilocalorie",
-        "kWh": "kilowatt-hour",
-        "N": "newton",
-    },
-    **{"kN": "kilonewton", "lbf": "pound-force/pounds-force", "Nm": "newton-metre", "Pa": "pascal"},
-    **{
-        "kPa": "kilopascal",
-        "MPa": "megapascal",
-        "hPa": "hectopascal",
-        "bar": "bar",
-        "atm": "atmosphere",
-    },
-    **{
-        "psi": "pound per square inch/pounds per square inch",
-        "mbar": "millibar",
-        "Hz": "hertz/hertz",
-    },
-    **{"Tcuft": "trillion cubic feet/trillion cubic feet", "e6acre": "million acres/million acres"},
-    **{"Goilbbl": "billion barrels/billion barrels", "Moilbbl": "million barrels/million barrels"},
-    **{"koilbbl": "thousand barrels/thousand barrels", "mph": "mile per hour", "pint": "pint"},
-}
-_SYMBOLS = {
-    **{
-        "C": "°C",
-        "F": "°F",
-        "°C": "°C",
-        "°F": "°F",
-        "K": "K",
-        "kph": "km/h",
-        "km/h": "km/h",
-        "mph": "mph",
-    },
-    **{
-        "sqmi": "sq mi",
-        "sqft": "sq ft",
-        "sqin": "sq in",
-        "sqyd": "sq yd",
-        "cuft": "cu ft",
-        "cuin": "cu in",
-    },
-    **{
-        "km2": "km²",
-        "m2": "m²",
-        "cm2": "cm²",
-        "mm2": "mm²",
-        "m3": "m³",
-        "cm3": "cm³",
-        "km3": "km³",
-    },
-    **{
-        "oilbbl": "bbl",
-        "Moilbbl": "million bbl",
-        "koilbbl": "thousand bbl",
-        "Goilbbl": "billion bbl",
-    },
-    **{"USgal": "US gal", "impgal": "imp gal", "cuyd": "cu yd", "cumi": "cu mi", "C-change": "°C"},
-    **{
-        "F-change": "°F",
-        "d": "day",
-        "um": "μm",
-        "LT": "long tons",
-        "ST": "short tons",
-        "sqkm": "km²",
-    },
-}
+Arguments = dict[str, str]
+
+
+def _table(text: str) -> dict[str, str]:
+    """Reads "code text | code text | ..."."""
+    entries = (entry.split(maxsplit=1) for entry in re.split(r"[|\n]", text) if entry.strip())
+    return {code: name.rstrip() for code, name in entries}
+
+
+# Names, with their plural where it is not the name and an "s".
+_UNITS = _table("""
+    nm nanometre | um micrometre | μm micrometre | µm micrometre | mm millimetre | cm centimetre
+    dm decimetre | m metre | km kilometre | in inch/inches | inch inch/inches | ft foot/feet
+    foot foot/feet | feet foot/feet | yd yard | mi mile | mile mile | miles mile | nmi nautical mile
+    fathom fathom | chain chain | furlong furlong | hand hand | AU astronomical unit | ly light-year
+    pc parsec
+    mm2 square millimetre | cm2 square centimetre | m2 square metre | km2 square kilometre
+    sqm square metre | sqkm square kilometre | ha hectare | acre acre | acres acre | dunam dunam
+    sqin square inch/square inches | sqft square foot/square feet | sqyd square yard
+    sqmi square mile | in2 square inch/square inches | ft2 square foot/square feet | mi2 square mile
+    cc cubic centimetre | cm3 cubic centimetre | m3 cubic metre | km3 cubic kilometre
+    cuin cubic inch/cubic inches | cuft cubic foot/cubic feet | cuyd cubic yard | cumi cubic mile
+    in3 cubic inch/cubic inches | ft3 cubic foot/cubic feet | yd3 cubic yard | mi3 cubic mile
+    acre.ft acre-foot/acre-feet | acre.foot acre-foot/acre-feet
+    ml millilitre | mL millilitre | l litre | L litre | hl hectolitre | gal gallon | pint pint
+    USgal US gallon | impgal imperial gallon | MUSgal million US gallons/million US gallons
+    oilbbl barrel | koilbbl thousand barrels/thousand barrels
+    Moilbbl million barrels/million barrels | Goilbbl billion barrels/billion barrels
+    Tcuft trillion cubic feet/trillion cubic feet | Gcuft billion cubic feet/billion cubic feet
+    mg milligram | g gram | kg kilogram | t tonne | tonne tonne | MT metric ton | LT long ton
+    ST short ton | ton ton | oz ounce | ozt troy ounce | lb pound | lbs pound | st stone/stone
+    carat carat | s second | min minute | h hour | kn knot | knot knot | mph mile per hour
+    C-change degree Celsius/degrees Celsius | F-change degree Fahrenheit/degrees Fahrenheit
+    hp horsepower/horsepower | bhp brake horsepower/brake horsepower
+    PS metric horsepower/metric horsepower | W watt | kW kilowatt | MW megawatt | GW gigawatt
+    J joule | kJ kilojoule | MJ megajoule | cal calorie | kcal kilocalorie | kWh kilowatt-hour
+    N newton | kN kilonewton | lbf pound-force/pounds-force | Nm newton-metre | Hz hertz/hertz
+    Pa pascal | hPa hectopascal | kPa kilopascal | MPa megapascal | mbar millibar | bar bar
+    atm atmosphere | psi pound per square inch | PD inhabitant
+""")
+_SYMBOLS = _table("""
+    C °C | F °F | °C °C | °F °F | C-change °C | F-change °F | um μm | sqkm km² | mm2 mm² | cm2 cm²
+    m2 m² | km2 km² | cm3 cm³ | m3 m³ | km3 km³ | sqin sq in | sqft sq ft | sqyd sq yd | sqmi sq mi
+    cuin cu in | cuft cu ft | cuyd cu yd | cumi cu mi | USgal US gal | impgal imp gal | oilbbl bbl
+    koilbbl thousand bbl | Moilbbl million bbl | Goilbbl billion bbl | kph km/h | LT long tons
+    ST short tons | d day
+""")
 _POWERS = {"e3": "thousand", "e6": "million", "e9": "billion", "e12": "trillion"}
-_TIMES = {
-    "d": "day",
-    "h": "hour",
-    "s": "second",
-    "min": "minute",
-    "year": "year",
-    "yr": "year",
-    "a": "year",
-}
+_TIMES = _table("d day | h hour | s second | min minute | year year | yr year | a year")
 _RANGE_WORDS = {
-    **{"-": "–", "–": "–", "and(-)": " and ", "x": " × ", "×": " × ", "*": " × ", "xx": " × "},
     **{
-        "by": " by ",
-        "+/-": " ± ",
-        "±": " ± ",
-        "+": " + ",
-        "to": " to ",
-        "and": " and ",
-        "or": " or ",
+        word: f" {word} "
+        for word in ("to", "and", "or", "by", "to about", "through", "±", "+", "×")
     },
-    **{
-        "to(-)": " to ",
-        "to about": " to about ",
-        "or(-)": " or ",
-        "/": "/",
-        "through": " through ",
-    },
+    **{"-": "–", "–": "–", "/": "/", "x": " × ", "xx": " × ", "*": " × ", "+/-": " ± "},
+    **{"and(-)": " and ", "to(-)": " to ", "or(-)": " or "},
 }
 _NUMBER = re.compile(
     r"[-+−]?\d[\d,.\s]*(?:e[-+]?\d+)?|[-+−]?(?:\d+\+)?\d+(?:/|//|⁄)\d+|[-+−]?\.\d+"
@@ -152,54 +68,60 @@ _NUMBER = re.compile(
 _PAIRS = {("ft", "in"), ("mi", "yd"), ("yd", "ft"), ("lb", "oz"), ("st", "lb"), ("mi", "ch")}
 
 
-def convert(args: dict[str, str]) -> str:
+def positional(args: Arguments) -> list[str]:
+    """The values of arguments without a name, in order."""
+    return [args[key] for key in sorted((k for k in args if re.fullmatch(r"\d{1,3}", k)), key=int)]
+
+
+def convert(args: Arguments) -> str:
     """{{convert|5|km|mi}} is "5 kilometres", {{convert|5|to|10|km|abbr=on}} "5 to 10 km"."""
-    values = [args[key] for key in sorted((k for k in args if k.isdecimal()), key=int)]
+    values = positional(args)
     text, number = "", ""
     while values and _NUMBER.fullmatch(values[0]):
         number = values.pop(0)
         text += group_digits(number)
         if values and values[0] in _RANGE_WORDS:
             text += _RANGE_WORDS[values.pop(0)]
-        elif values:
-            unit = values.pop(0)
-            if len(values) > 1 and (unit, values[1]) in _PAIRS and _NUMBER.fullmatch(values[0]):
-                text += " " + _unit_text(unit, number, args) + " "
-                number, unit = values[0], values[1]
-                text += group_digits(number)
-            return _join(text, _unit_text(unit, number, args), args)
-        else:
-            return text
+            continue
+        unit = values.pop(0) if values else ""
+        if len(values) > 1 and (unit, values[1]) in _PAIRS and _NUMBER.fullmatch(values[0]):
+            text += f" {_unit_text(unit, number, args)} {group_digits(values[0])}"
+            number, unit = values[:2]
+        return _join(text, _unit_text(unit, number, args), args)
     return text.strip()
 
 
 def group_digits(number: str) -> str:
-    """52419 is "52,419", 0.00123 stays, 1+1/2 is "1 1/2"."""
-    number = (
-        number.replace("//", "/").replace("⁄", "/").replace("+", " ") if "/" in number else number
-    )
-    match = re.fullmatch(r"([-+−]?)(\d{4,})(\.\d+)?", number)
-    if match is None:
-        return number.replace("-", "−", 1) if number.startswith("-") else number
-    sign, digits, decimals = match.groups()
-    return f"{sign.replace('-', '−')}{int(digits):,}{decimals or ''}"
+    """52419 is "52,419", -5 "−5", 1+1/2 "1 1/2"."""
+    if "/" in number or "⁄" in number:
+        number = re.sub("//|⁄", "/", number).replace("+", " ")
+    if match := re.fullmatch(r"([-+−]?)(\d{4,30})(\.\d+)?", number):
+        number = f"{match[1]}{int(match[2]):,}{match[3] or ''}"
+    return re.sub("^-", "−", number)
 
 
-def _join(text: str, unit: str, args: dict[str, str]) -> str:
-    is_adjective = args.get("adj") in ("on", "mid") and " " not in unit and unit.isalpha()
-    if args.get("adj") in ("on", "mid") and args.get("abbr") not in ("on", "in"):
-        is_adjective = not unit.startswith("°")
-        unit = unit.replace(" ", "-") if is_adjective else unit
-    return f"{text}-{unit}" if is_adjective else f"{text} {unit}"
+def _join(text: str, unit: str, args: Arguments) -> str:
+    if not _is_adjective(args) or unit.startswith("°"):
+        return f"{text} {unit}".strip()
+    return f"{text}-{unit}".replace(" × ", "×").replace(" ", "-")
 
 
-def _unit_text(unit: str, number: str, args: dict[str, str]) -> str:
+def _is_adjective(args: Arguments) -> bool:
+    """Whether it reads "a 5-mile walk"; symbols stay apart from their number: "a 5 mi walk"."""
+    is_wanted = args.get("adj") in ("on", "mid") or args.get("sing") == "on"
+    return is_wanted and not _is_short(args)
+
+
+def _is_short(args: Arguments) -> bool:
+    return args.get("abbr") in ("on", "in", "values") or args.get("abbre") == "on"
+
+
+def _unit_text(unit: str, number: str, args: Arguments) -> str:
     """Name or symbol of a unit; an unknown one stays as it is."""
-    is_short = args.get("abbr") in ("on", "in", "values") or args.get("abbre") == "on"
     power = next((word for code, word in _POWERS.items() if unit.startswith(code)), "")
     base = unit[len(re.match(r"(?:e\d+)?", unit)[0]) :] if power and unit not in _UNITS else unit
     head, slash, per = base.partition("/")
-    if is_short or (head not in _UNITS and head in _SYMBOLS):
+    if _is_short(args) or (head not in _UNITS and head in _SYMBOLS):
         name = _SYMBOLS.get(base) or _SYMBOLS.get(head, head) + slash + _SYMBOLS.get(per, per)
     elif head in _UNITS:
         name = _name(head, number, args, is_plural=power != "")
@@ -210,13 +132,13 @@ def _unit_text(unit: str, number: str, args: dict[str, str]) -> str:
     return f"{power} {name}" if power and base != unit else name
 
 
-def _name(unit: str, number: str, args: dict[str, str], *, is_plural: bool = False) -> str:
+def _name(unit: str, number: str, args: Arguments, *, is_plural: bool = False) -> str:
     singular, _, plural = _UNITS.get(unit, unit).partition("/")
-    is_one = number in ("1", "-1", "−1") or "/" in number and "+" not in number
+    is_one = number in ("1", "-1", "−1") or ("/" in number and "+" not in number)
     if unit in _UNITS and not plural:
         first, per, rest = singular.partition(" per ")
         plural = f"{first}s{per}{rest}"
-    is_singular = (is_one and not is_plural) or args.get("adj") in ("on", "mid")
+    is_singular = (is_one and not is_plural) or _is_adjective(args)
     name = singular if is_singular or not plural else plural
     if args.get("sp") == "us":
         name = name.replace("metre", "meter").replace("litre", "liter")

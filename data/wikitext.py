@@ -23,13 +23,11 @@ from data.documents import normalise
 # Sections of references and link lists; everything up to the next heading of the same level goes.
 _DROPPED_SECTIONS = frozenset(
     {
-        *("bibliography", "citations", "cited works", "discography", "explanatory notes"),
-        *("external links", "external sources", "filmography", "footnotes", "further reading"),
-        *("gallery", "general references", "image gallery", "literature", "links", "notes"),
-        *("notes and citations", "notes and references", "primary sources", "publications"),
-        *("reference", "references", "references and notes", "secondary sources", "see also"),
-        *("selected bibliography", "selected works", "sources", "sources and references"),
-        *("works cited",),
+        *("bibliography", "citations", "cited works", "explanatory notes", "external links"),
+        *("external sources", "footnotes", "further reading", "gallery", "general references"),
+        *("image gallery", "notes", "notes and citations", "notes and references"),
+        *("primary sources", "references", "references and notes", "secondary sources", "see also"),
+        *("selected bibliography", "sources", "sources and references", "works cited"),
     }
 )
 # Elements whose content is not prose. They are cut out before parsing, up to the first closing tag.
@@ -43,13 +41,22 @@ _OPENING = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_HEADING = 1000
+# The scan has found the headings; the parser would take other lines for some, and overlong ones
+# would take it quadratic time. (The mark in front is invisible and goes with all such characters.)
+_NO_HEADING = re.compile(r"^(?==)", re.MULTILINE)
+_NESTING = re.compile(
+    r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//)|<(?=[A-Za-z])(?!(?:br|hr|li|td|tr|th|dd|dt|p)\b))"
+    r"|\}\}|\]\]|\]|</|/>"
+)
+_OPENING_OF = {"}}": "{{", "]]": "[[", "]": "[", "</": "<", "/>": "<"}
+_MAX_PARSING_COST = 20_000_000  # unclosed marks times characters: seconds
 _TABLE_EDGE = re.compile(
     r"^[ \t:*#]*(?P<start>\{\|)|^[ \t:]*\|\}(?!\}(?!\}))|(?P<heading>\x02)", re.MULTILINE
 )
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center", "poem", "ul", "ol", "dl"))
 _DROPPED_IN_PARSING = frozenset(("table", *_DROPPED_TAGS.split("|")))
 # Links to other languages, which a page shows beside its text, have no text; links elsewhere do.
-_PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*):(?!\s)")
+_PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*?)\s*:")
 _PROJECTS = frozenset(
     {
         *("b", "c", "commons", "d", "m", "meta", "n", "q", "s", "species", "v", "voy", "w", "wikt"),
@@ -60,19 +67,28 @@ _PROJECTS = frozenset(
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
 _HIDDEN_NAMESPACES = frozenset(("file", "image", "category", "media"))
 _QUOTES = re.compile("'{2,}")
+# A line that begins with a blank is shown as code is: every line for itself.
+_INDENTED = re.compile(r"\n[ \t]+(?=\S)")
+_MAGIC_WORD = re.compile(r"__[A-Z]+__")
 _STRAY_TAG = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>")
 _TABLE_DEBRIS = ("|", "!", "{|")
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
+# Of a list that is one sentence; lists of names end so as well, but are shorter.
+_ITEM_END = re.compile(r";( and| or)?$")
+_MIN_CLAUSE_WORDS = 8
+_CLAUSE_END = re.compile(r"[.!?…:;,][\"'”’)\]]*$")
+_MIN_OPEN_WORDS = 10  # of a paragraph that does not end as a clause does
 _REPAIRS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\{\{|\}\}|\[\[|\]\]", ""),  # of unclosed nodes
         (r"[$£€¥](?=\s|\)|$)", ""),  # of amounts that a template would have computed
         (r"\(\s*[;,:.\s]*\)|\[\s*\]", ""),
-        (r"\(\s*(?:[;,:]\s*)+", "("),
-        (r"\s*(?:[;,:]\s*)+\)", ")"),
+        (r"\((?:\s|[;,:](?=[\s)]))+", "("),
+        (r"(?<![;,:\s])\s*+(?:[;,:]\s*+)++\)", ")"),
         (r"([;,])(?:\s*[;,])+", r"\1"),
-        (r"\s+([,.;:!?)])", r"\1"),
+        (r"\s+([,;:!?](?=[\s\"'”’)]|$)|\)|\.(?!\w|\.))", r"\1"),
+        (r"[,;:]\.(?=\s|$)", "."),
     )
 ]
 # Marks of our own, which XML 1.0 does not allow in text.
@@ -86,17 +102,35 @@ def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
 
     Returns:
       Its paragraphs, and how many UTF-8 bytes of the wikitext were in sections dropped whole.
+
+    Raises:
+      ValueError: so much markup is not closed that parsing would take minutes.
     """
     text, section_bytes = _drop_sections(wikitext.translate(_MARKS))
-    sections = _drop_tables(text).split(_HEADING)
+    sections = _NO_HEADING.sub("\x03", _drop_tables(text)).split(_HEADING)
     paragraphs = [
-        paragraph
-        for section in sections
-        for paragraph in _to_lines(
-            _render(mwparserfromhell.parse(section.strip("\n"), skip_style_tags=True))
-        )
+        paragraph for section in sections for paragraph in _to_lines(_render(_parse(section)))
     ]
     return paragraphs, section_bytes
+
+
+def _parse(section: str) -> Wikicode:
+    """Parses a section, unless that takes quadratic time.
+
+    For each mark without an end the parser reads the rest of the section again: a few are usual, and
+    in a short section even many cost little.
+    """
+    unclosed = dict.fromkeys(("{{", "[[", "[", "<"), 0)
+    for match in _NESTING.finditer(section):
+        if mark := match["opening"]:
+            unclosed[mark] += 1
+        else:
+            mark = _OPENING_OF[match[0]]
+            unclosed[mark] -= unclosed[mark] > 0
+    if sum(unclosed.values()) * len(section) > _MAX_PARSING_COST:
+        marks = ", ".join(f"{number} {mark!r}" for mark, number in unclosed.items() if number)
+        raise ValueError(f"too much markup in one section is not closed: {marks}")
+    return mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True)
 
 
 def _drop_sections(wikitext: str) -> tuple[str, int]:
@@ -108,8 +142,6 @@ def _drop_sections(wikitext: str) -> tuple[str, int]:
     for match, stop in _openings(wikitext):
         if match["heading"]:
             level, title = _parse_heading(match["heading"])
-            if not level:
-                continue
             if dropped_level and level > dropped_level:
                 continue
             if dropped_level:
@@ -134,6 +166,9 @@ def _openings(wikitext: str) -> Iterator[tuple[re.Match[str], int]]:
     position = 0
     without_end: set[str] = set()  # searching for them again and again would take quadratic time
     while match := _OPENING.search(wikitext, position):
+        if match["heading"] and not _parse_heading(match["heading"])[0]:
+            position = match.start() + 1  # a line like any other
+            continue
         position = match.end()
         name = (match["dropped"] or match["kept"] or match["comment"] or "").lower()
         if name and not match[0].endswith("/>") and name not in without_end:
@@ -184,7 +219,8 @@ def _render(code: Wikicode | None) -> str:
 def _render_node(node: nodes.Node) -> str:
     match node:
         case nodes.Text():
-            return _STRAY_TAG.sub("", _QUOTES.sub(_drop_style, node.value))
+            text = _STRAY_TAG.sub("", _QUOTES.sub(_drop_style, node.value))
+            return _INDENTED.sub(f"\n{_LIST_ITEM}", text)
         case nodes.Wikilink():
             return _render_link(node)
         case nodes.ExternalLink():
@@ -206,20 +242,20 @@ def _drop_style(quotes: re.Match[str]) -> str:
 
 
 def _render_link(link: nodes.Wikilink) -> str:
-    target = str(link.title)
-    shown = _render(link.text) if link.text is not None else None
+    """The label of a link, or the page it leads to; nothing for files, categories, languages."""
+    target = _render(link.title)
     if match := _PREFIX.match(target):
-        prefix = match[2].strip().lower()
-        if not match[1]:
-            if prefix in _HIDDEN_NAMESPACES:
-                return ""
-            if _LANGUAGE.fullmatch(prefix) and prefix not in _PROJECTS:
-                return ""
-        if prefix in _PROJECTS or prefix in _HIDDEN_NAMESPACES or _LANGUAGE.fullmatch(prefix):
+        prefix = match[2].lower()
+        # "[[Category:Cats]]" is a mark on the page, "[[:Category:Cats]]" a link in its text.
+        is_language = _LANGUAGE.fullmatch(prefix) and not target[match.end() :].startswith(" ")
+        is_hidden = prefix in _HIDDEN_NAMESPACES or (is_language and prefix not in _PROJECTS)
+        if is_hidden and not match[1]:
+            return ""
+        if is_hidden or prefix in _PROJECTS:
             target = target[match.end() :]
-    if shown is not None:
-        return shown
-    page, _, section = target.lstrip(": ").partition("#")
+    if link.text is not None:
+        return _render(link.text)
+    page, _, section = target.strip(": ").partition("#")
     return (page or section).replace("_", " ")
 
 
@@ -263,16 +299,20 @@ def _to_lines(text: str) -> Iterator[str]:
 
 def _is_sentence(text: str) -> bool:
     """Whether an item is more than a name, a title or a number among others."""
-    return _SENTENCE_END.search(text) is not None and len(text.split()) > 2
+    is_clause = _ITEM_END.search(text) is not None and len(text.split()) >= _MIN_CLAUSE_WORDS
+    return is_clause or _SENTENCE_END.search(text) is not None
 
 
 def _is_prose(text: str) -> bool:
-    return re.search(r"\w", text) is not None
+    """Whether a paragraph is more than a heading in disguise, a caption, or a place of a template."""
+    return re.search(r"\w", text) is not None and (
+        _CLAUSE_END.search(text) is not None or len(text.split()) >= _MIN_OPEN_WORDS
+    )
 
 
 def _tidy(text: str) -> str:
     """Mends what removed nodes leave behind: empty brackets, blanks before punctuation."""
-    text = normalise(text.translate(_MARKS))
+    text = normalise(_MAGIC_WORD.sub("", text.translate(_MARKS)))
     for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)
     return normalise(text)
