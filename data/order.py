@@ -11,7 +11,7 @@ import numpy as np
 
 from data.hashing import derive_key, mix64
 
-_ROUNDS = 6
+ROUNDS = 6
 
 
 def sequence_at(
@@ -59,7 +59,7 @@ def permute(values: np.ndarray, *, size: int, key: np.ndarray) -> np.ndarray:
 def _feistel(values: np.ndarray, keys: np.ndarray, half_bits: np.uint64) -> np.ndarray:
     mask = (np.uint64(1) << half_bits) - np.uint64(1)
     left, right = values >> half_bits, values & mask
-    for round_number in range(_ROUNDS):
+    for round_number in range(ROUNDS):
         round_key = derive_key(keys, round_number)
         left, right = right, left ^ (mix64(round_key ^ right) & mask)
     return (left << half_bits) | right
