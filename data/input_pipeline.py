@@ -203,10 +203,12 @@ def _load(
 
 
 def _reads_in_graph(config: InputConfig, context: tf.distribute.InputContext) -> bool:
-    """Python functions run in this process only; a TPU strategy also feeds other hosts from here."""
-    feeds_others = context.num_input_pipelines > 1 and isinstance(
-        tf.distribute.get_strategy(), tf.distribute.TPUStrategy
-    )
+    """Whether the batches have to be, or shall be, read without Python functions.
+
+    Python functions run in this process only. In a cluster of TF_CONFIG every process feeds its own
+    host; otherwise several input pipelines are the hosts of a TPU slice, all fed from here.
+    """
+    feeds_others = context.num_input_pipelines > 1 and "TF_CONFIG" not in os.environ
     return config.reader == "graph" or (config.reader == "auto" and feeds_others)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import tokenize
 from collections.abc import Sequence
 
 import numpy as np
 
 from data.errors import UserError
+
+_MAX_HEADER = 256  # ours has 118 bytes; Python's parser can be made to crash by a long one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +72,13 @@ def open_npy(path: str | os.PathLike, *, shape: tuple[int, int], dtype: np.dtype
         with open(path, "rb") as file:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("not version 1.0 of the format")
-            found = np.lib.format.read_array_header_1_0(file)
+            found = np.lib.format.read_array_header_1_0(file, _MAX_HEADER)
             row_file = RowFile(os.fspath(path), file.tell())
             num_bytes = os.fstat(file.fileno()).st_size - file.tell()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     # The header is a Python literal: what is no such thing raises whatever the parser does.
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+    except (ValueError, SyntaxError, TypeError, tokenize.TokenError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"{path} is not an array of numpy: {reason}; copy it again or build it anew"
