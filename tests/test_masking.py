@@ -393,12 +393,10 @@ def test_the_lengths_of_spans_follow_the_harmonic_law():
 
 
 def test_the_blocks_of_a_large_batch_make_no_difference():
-    tokens = random_sequences(300, 64)
+    tokens = random_sequences(300)
     whole = mask(tokens)
     for i in (0, 127, 128, 299):
         one = mask(tokens[i : i + 1])
         for name, values in whole.items():
             np.testing.assert_array_equal(values[i : i + 1], one[name])
-    assert {name: values.shape[0] for name, values in mask(tokens[:0]).items()} == dict.fromkeys(
-        whole, 0
-    )
+    assert {len(values) for values in mask(tokens[:0]).values()} == {0}
