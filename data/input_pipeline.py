@@ -61,7 +61,7 @@ class SplitReader:
         self.first_row = np.cumsum([0] + [shard.packed.records for shard in shards])
         self.copies = len(shards[0].masked)
         self.max_seq_length = config.max_seq_length
-        self.vocab_size, self.token_dtype = len(vocab), vocab.token_dtype
+        self.token_dtype = vocab.token_dtype
         self.rule = MaskingRule.create(config, vocab)
         self.codec = ExampleCodec(
             max_seq_length=config.max_seq_length,
@@ -105,12 +105,12 @@ class SplitReader:
             row_bytes = self.max_seq_length * self.token_dtype.itemsize
             rows = read_rows(self.files, shard, row, row_bytes=row_bytes)
             tokens_BS = rows.view(self.token_dtype)
-            self._check_below(len(self.rule.is_special), "input_word_ids", tokens_BS, shard, row)
+            self._check_below("input_word_ids", tokens_BS, shard, row)
             return mask_sequences(tokens_BS, copy, self.rule)
         file = copy * (len(self.first_row) - 1) + shard
         features = self.codec.decode(read_examples(self.files, file, row, codec=self.codec))
-        for name, bound in self.bounds.items():
-            self._check_below(bound, name, features[name], file, row)
+        for name in self.bounds:
+            self._check_below(name, features[name], file, row)
         return features
 
     def _packed_file(self, directory: str | os.PathLike, packed: DataFile) -> RowFile:
@@ -119,11 +119,14 @@ class SplitReader:
         return open_npy(Path(directory, packed.path), shape=shape, dtype=self.token_dtype)
 
     def _check_below(
-        self, bound: int, name: str, values: np.ndarray, file: np.ndarray, row: np.ndarray
+        self, name: str, values: np.ndarray, file: np.ndarray, row: np.ndarray
     ) -> None:
         """On an accelerator an index out of range would be clamped silently."""
-        if (values.max(initial=0) >= bound) or (values.min(initial=0) < 0):
-            n = int(np.flatnonzero(((values >= bound) | (values < 0)).any(axis=1))[0])
+        bound = self.bounds[name]
+        # Negative numbers are large ones in an unsigned type.
+        values = values.view(f"u{values.itemsize}")
+        if values.max(initial=0) >= bound:
+            n = int(np.flatnonzero((values >= bound).any(axis=1))[0])
             raise UserError(
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
                 f" {name}; copy it again or build it anew"

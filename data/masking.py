@@ -226,15 +226,18 @@ def choose_spans(
     end_NS = np.take_along_axis(end_NS, start_NS, axis=1)
     units_N = np.count_nonzero(begins_NS, axis=1)
 
+    size_NS = end_NS - start_NS
+    # In 16 bits, where a position before the start wraps to a large distance from it.
+    place_S, start_NS, short_NS = (x.astype(np.uint16) for x in (position_S, start_NS, size_NS))
     taken_NS = np.zeros_like(candidate_NS)
     left_N = count_N.copy()
     for step in range(units_N.max(initial=0)):
-        start_N1, end_N1 = start_NS[:, step, None], end_NS[:, step, None]
-        span_NS = (position_S >= start_N1) & (position_S < end_N1)
-        size_N = (end_N1 - start_N1)[:, 0]
-        fits_N = (step < units_N) & (size_N <= left_N) & ~(span_NS & taken_NS).any(axis=1)
-        taken_NS |= span_NS & fits_N[:, None]
-        left_N -= size_N * fits_N
+        span_NS = place_S - start_NS[:, step, None] < short_NS[:, step, None]
+        fits_N = (step < units_N) & (size_NS[:, step] <= left_N)
+        fits_N &= ~(span_NS & taken_NS).any(axis=1)
+        span_NS &= fits_N[:, None]
+        taken_NS |= span_NS
+        left_N -= size_NS[:, step] * fits_N
         if not left_N.any():
             break
     return taken_NS
