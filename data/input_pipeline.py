@@ -198,14 +198,14 @@ def _load(
     order_seed: int | None,
 ) -> tf.data.Dataset:
     """Features for positions of the stream, in the order of a seed, or once in order of storage."""
-    if _reads_in_graph(config, context):
+    if reads_in_graph(config, context):
         batches = graph_batches(positions, reader, order_seed=order_seed)
     else:
         batches = _python_batches(positions, reader, order_seed=order_seed)
     return batches.prefetch(config.prefetch)
 
 
-def _reads_in_graph(config: InputConfig, context: tf.distribute.InputContext) -> bool:
+def reads_in_graph(config: InputConfig, context: tf.distribute.InputContext) -> bool:
     """Whether the batches have to be, or shall be, read without Python functions.
 
     Python functions run in this process only. In a cluster of TF_CONFIG every process feeds its own

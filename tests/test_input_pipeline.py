@@ -11,7 +11,12 @@ from data.build import build
 from data.config import BuildConfig, InputConfig
 from data.documents import find_inputs
 from data.errors import UserError
-from data.input_pipeline import SplitReader, evaluation_batches, training_batches
+from data.input_pipeline import (
+    SplitReader,
+    evaluation_batches,
+    reads_in_graph,
+    training_batches,
+)
 from data.manifest import DataFile, Manifest
 from data.masking import MaskingRule, mask_sequences
 from data.order import sequence_at
@@ -98,6 +103,27 @@ def test_both_readers_give_the_same_batches(small_build, manifest, masks):
     )
     for left, right in zip(python, graph, strict=True):
         assert_equal(left, right)
+
+
+@pytest.mark.parametrize("masks", ["materialised", "online"])
+def test_the_graph_reader_calls_no_python_function(small_build, manifest, masks, monkeypatch):
+    monkeypatch.setattr(tf, "numpy_function", None)
+    with pytest.raises(TypeError):
+        training_elements(small_build, manifest, masks, start=0, count=1, how="python")
+    training_elements(small_build, manifest, masks, start=0, count=1, how="graph")
+
+
+@pytest.mark.parametrize(
+    ("pipelines", "cluster", "graph"), [(1, None, 0), (2, None, 1), (2, "{}", 0)]
+)
+def test_auto_is_the_graph_reader_for_other_hosts(monkeypatch, pipelines, cluster, graph):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if cluster:
+        monkeypatch.setenv("TF_CONFIG", cluster)
+    where = context(pipelines=pipelines, replicas=2)
+    assert reads_in_graph(InputConfig(), where) == graph
+    assert reads_in_graph(InputConfig(reader="graph"), where)
+    assert not reads_in_graph(InputConfig(reader="python"), where)
 
 
 @pytest.mark.parametrize(("pipelines", "replicas"), [(1, 2), (1, 4), (2, 2), (2, 4), (4, 4)])
