@@ -27,6 +27,10 @@ class BuildConfig:
       masked_lm_rate: share of a sequence's tokens that is predicted.
       mask_token_rate: share of the predicted positions that show [MASK].
       random_token_rate: share that shows a random piece; the rest shows the piece itself.
+      mask_unit: what is predicted together: "token", or "whole_word", a piece with the "##" pieces
+        that follow it.
+      max_ngram: most consecutive units predicted together; n of them with probability
+        proportional to 1/n.
       eval_fraction: share of the documents held out, chosen by a hash of their id.
       max_reject_fraction: the build stops if more than this share of the documents is refused.
       max_unknown_fraction: likewise for the share of tokens that have no piece ([UNK]).
@@ -50,6 +54,8 @@ class BuildConfig:
     masked_lm_rate: float = 0.15
     mask_token_rate: float = 0.8
     random_token_rate: float = 0.1
+    mask_unit: str = "token"
+    max_ngram: int = 1
     eval_fraction: float = 0.01
     max_reject_fraction: float = 0.01
     max_unknown_fraction: float = 0.05
@@ -109,6 +115,14 @@ class BuildConfig:
             re.fullmatch(r"[a-z]{2,3}", self.language) is not None,
             f"{name}.language={self.language!r}: must be an ISO 639 code such as 'en'",
         )
+        _require(
+            self.mask_unit in ("token", "whole_word"),
+            f"{name}.mask_unit={self.mask_unit!r}: must be 'token' or 'whole_word'",
+        )
+        _require(
+            isinstance(self.max_ngram, int) and 1 <= self.max_ngram <= 16,
+            f"{name}.max_ngram={self.max_ngram!r}: must be a whole number between 1 and 16",
+        )
         _require(0 <= self.seed < 2**63, f"{name}.seed={self.seed}: must lie in [0, 2**63)")
 
 
@@ -119,15 +133,23 @@ class InputConfig:
     Attributes:
       masks: "materialised" reads the masked TFRecords, "online" masks the packed sequences while
         reading. Both give the same examples.
+      reader: "python" reads with numpy in this process, "graph" with TensorFlow operations only,
+        which run on whichever host a batch is for, at less speed. "auto" is "graph" if this
+        process feeds hosts other than its own, else "python". Both give the same batches.
       prefetch: batches made ahead of the device; -1 lets tf.data choose.
     """
 
     masks: str = "materialised"
+    reader: str = "auto"
     prefetch: int = -1
 
     def __post_init__(self):
         _require(
             self.masks in ("materialised", "online"),
             f"InputConfig.masks={self.masks!r}: must be 'materialised' or 'online'",
+        )
+        _require(
+            self.reader in ("auto", "python", "graph"),
+            f"InputConfig.reader={self.reader!r}: must be 'auto', 'python' or 'graph'",
         )
         _require(self.prefetch >= -1, f"InputConfig.prefetch={self.prefetch}: must be -1 or more")

@@ -22,10 +22,13 @@ def mix64(x: np.ndarray | np.uint64) -> np.ndarray:
       uint64, same shape. All arithmetic is modulo 2**64.
     """
     with np.errstate(over="ignore"):  # numpy warns of wrap-around on scalars only
-        x = x + _GOLDEN_GAMMA
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+        x = x + _GOLDEN_GAMMA  # a new array: from here on in place
+        x ^= x >> np.uint64(30)
+        x *= np.uint64(0xBF58476D1CE4E5B9)
+        x ^= x >> np.uint64(27)
+        x *= np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+    return x
 
 
 def derive_key(*parts: int | np.ndarray) -> np.ndarray:

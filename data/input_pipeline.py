@@ -15,11 +15,12 @@ import tensorflow as tf
 from data import schema
 from data.config import InputConfig
 from data.errors import UserError
-from data.manifest import Manifest
+from data.graph_reader import device_dtype, graph_batches
+from data.manifest import DataFile, Manifest
 from data.masking import MaskingRule, mask_sequences
 from data.order import sequence_at
-from data.records import parse_specs, read_examples, read_rows
-from data.vocab import Vocab
+from data.records import ExampleCodec, read_examples
+from data.rows import RowFile, open_npy, read_rows
 
 
 class SplitReader:
@@ -49,26 +50,36 @@ class SplitReader:
                 f"{directory} has no {split} sequences; build it with a larger"
                 " BuildConfig.eval_fraction, or with more text"
             )
-        self._directory = Path(directory)
-        self._shards = manifest.split(split)
-        self._first_row = np.cumsum([0] + [shard.packed.records for shard in self._shards])
-        self._config = manifest.config
-        self._copies = len(self._shards[0].masked)
-        self._vocab = Vocab.load(self._directory / schema.VOCAB_FILE)
-        if self._vocab.sha256 != manifest.vocab_sha256:
-            raise UserError(
-                f"{self._directory / schema.VOCAB_FILE} is not the vocabulary of this build: its"
-                f" sha256 is {self._vocab.sha256[:8]}, the manifest says"
-                f" {manifest.vocab_sha256[:8]}"
-            )
-        self._rule = MaskingRule.create(manifest.config, self._vocab)
-        self._online = masks == "online"
-        if self._online:
-            for shard in self._shards:
-                shard.packed.check_content(directory)
+        vocab = manifest.load_vocab(directory)
+        config, shards = manifest.config, manifest.split(split)
+        self.first_row = np.cumsum([0] + [shard.packed.records for shard in shards])
+        self.copies = len(shards[0].masked)
+        self.max_seq_length = config.max_seq_length
+        self.token_dtype = vocab.token_dtype
+        self.rule = MaskingRule.create(config, vocab)
+        self.codec = ExampleCodec(
+            max_seq_length=config.max_seq_length,
+            max_predictions=config.max_predictions,
+            vocab_size=len(vocab),
+        )
+        # Values that index a table on the device.
+        self.bounds = {
+            "input_word_ids": len(vocab),
+            "masked_lm_ids": len(vocab),
+            "masked_lm_positions": config.max_seq_length,
+        }
+        self.is_online = masks == "online"
+        if self.is_online:
+            self.files = [self._packed_file(directory, shard.packed) for shard in shards]
+        else:
+            self.files = [
+                RowFile(os.path.join(directory, shard.masked[copy].path))
+                for copy in range(self.copies)
+                for shard in shards
+            ]
 
-    def read(self, index: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Reads examples inside a tf.data function.
+    def read(self, index: np.ndarray, epoch: np.ndarray) -> dict[str, np.ndarray]:
+        """Reads examples.
 
         Args:
           index: int64 [B], sequences of the split.
@@ -76,68 +87,44 @@ class SplitReader:
 
         Returns:
           The features of schema.FEATURES, [B, S] or [B, P], int32 and float32.
+
+        Raises:
+          UserError: a file is missing, too short or damaged, or holds an id that the vocabulary
+            does not have.
         """
-        if self._online:
-            types = [_feature_dtype(feature) for feature in schema.FEATURES]
-            values = tf.numpy_function(self._read_online, [index, epoch], types)
-            features = dict(zip([f.name for f in schema.FEATURES], values, strict=True))
-        else:
-            examples = tf.numpy_function(self._read_examples, [index, epoch], tf.string)
-            sizes = (self._config.max_seq_length, self._config.max_predictions)
-            features = tf.io.parse_example(tf.ensure_shape(examples, [None]), parse_specs(*sizes))
-        return {f.name: self._checked(features[f.name], f, index.shape) for f in schema.FEATURES}
+        shard = np.searchsorted(self.first_row, index, side="right") - 1
+        row = index - self.first_row[shard]
+        copy = epoch % self.copies if self.copies else epoch
+        if self.is_online:
+            row_bytes = self.max_seq_length * self.token_dtype.itemsize
+            rows = read_rows(self.files, shard, row, row_bytes=row_bytes)
+            tokens_BS = rows.view(self.token_dtype)
+            self._check_below("input_word_ids", tokens_BS, shard, row)
+            return mask_sequences(tokens_BS, copy, self.rule)
+        file = copy * (len(self.first_row) - 1) + shard
+        features = self.codec.decode(read_examples(self.files, file, row, codec=self.codec))
+        for name in self.bounds:
+            self._check_below(name, features[name], file, row)
+        return features
 
-    def _checked(self, values: tf.Tensor, feature: schema.Feature, batch: tf.TensorShape):
-        size = feature.size(
-            max_seq_length=self._config.max_seq_length,
-            max_predictions=self._config.max_predictions,
-        )
-        values = tf.ensure_shape(tf.cast(values, _feature_dtype(feature)), [*batch, size])
-        if feature.name in ("input_word_ids", "masked_lm_ids"):
-            # On an accelerator an id out of range would be clamped silently.
-            check = tf.debugging.assert_less(
-                values, len(self._vocab), f"{feature.name} outside the vocabulary"
+    def _packed_file(self, directory: str | os.PathLike, packed: DataFile) -> RowFile:
+        packed.check_content(directory)
+        shape = (packed.records, self.max_seq_length)
+        return open_npy(Path(directory, packed.path), shape=shape, dtype=self.token_dtype)
+
+    def _check_below(
+        self, name: str, values: np.ndarray, file: np.ndarray, row: np.ndarray
+    ) -> None:
+        """On an accelerator an index out of range would be clamped silently."""
+        bound = self.bounds[name]
+        # Negative numbers are large ones in an unsigned type.
+        values = values.view(f"u{values.itemsize}")
+        if values.max(initial=0) >= bound:
+            n = int(np.flatnonzero((values >= bound).any(axis=1))[0])
+            raise UserError(
+                f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
+                f" {name}; copy it again or build it anew"
             )
-            with tf.control_dependencies([check]):
-                values = tf.identity(values)
-        return values
-
-    def _locate(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Shard and row in the shard of each sequence."""
-        shard = np.searchsorted(self._first_row, index, side="right") - 1
-        return shard, index - self._first_row[shard]
-
-    def _copy_of(self, epoch: np.ndarray) -> np.ndarray:
-        return epoch % self._copies if self._copies else epoch
-
-    def _read_online(self, index: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
-        shard, row = self._locate(index)
-        row_bytes = self._config.max_seq_length * self._vocab.token_dtype.itemsize
-        rows = np.empty((len(index), row_bytes), np.uint8)
-        for number in np.unique(shard):
-            here = np.flatnonzero(shard == number)
-            file = self._shards[number].packed
-            rows[here] = read_rows(
-                self._directory / file.path,
-                row[here],
-                row_bytes=row_bytes,
-                first_byte=file.bytes - file.records * row_bytes,  # after the header of .npy
-            )
-        tokens_BS = rows.view(self._vocab.token_dtype)
-        features = mask_sequences(tokens_BS, self._copy_of(epoch), self._rule)
-        return [features[feature.name] for feature in schema.FEATURES]
-
-    def _read_examples(self, index: np.ndarray, epoch: np.ndarray) -> np.ndarray:
-        shard, row = self._locate(index)
-        copy = self._copy_of(epoch)
-        examples = np.empty(len(index), object)
-        for number, copy_number in {*zip(shard.tolist(), copy.tolist(), strict=True)}:
-            here = np.flatnonzero((shard == number) & (copy == copy_number))
-            file = self._shards[number].masked[copy_number]
-            record_bytes = file.bytes // file.records
-            path = self._directory / file.path
-            examples[here] = read_examples(path, row[here], record_bytes=record_bytes)
-        return examples
 
 
 def training_batches(
@@ -155,17 +142,8 @@ def training_batches(
     """
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        def locate(positions):
-            return sequence_at(positions, num_sequences=reader.num_sequences, seed=seed)
-
-        def load(positions):
-            index, epoch = tf.numpy_function(locate, [positions], [tf.int64, tf.int64])
-            return reader.read(
-                tf.ensure_shape(index, positions.shape), tf.ensure_shape(epoch, positions.shape)
-            )
-
         positions = _replica_positions(context, global_batch_size, start_step, steps=None)
-        return _load_ahead(positions, load, config)
+        return _load(positions, reader, config, context, order_seed=seed)
 
     return dataset
 
@@ -182,15 +160,8 @@ def evaluation_batches(
     num_steps = -(-reader.num_sequences // global_batch_size)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        def load(positions):
-            is_real = positions < reader.num_sequences
-            index = tf.minimum(positions, reader.num_sequences - 1)
-            features = reader.read(index, tf.zeros_like(index))
-            features["masked_lm_weights"] *= tf.cast(is_real, tf.float32)[:, None]
-            return features
-
         positions = _replica_positions(context, global_batch_size, 0, steps=num_steps)
-        return _load_ahead(positions, load, config)
+        return _load(positions, reader, config, context, order_seed=None)
 
     return dataset, num_steps
 
@@ -212,11 +183,53 @@ def _replica_positions(
     return tf.data.Dataset.range(start_step * local_replicas, stop).map(positions)
 
 
-def _load_ahead(elements: tf.data.Dataset, load: Callable, config: InputConfig) -> tf.data.Dataset:
-    batches = elements.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+def _load(
+    positions: tf.data.Dataset,
+    reader: SplitReader,
+    config: InputConfig,
+    context: tf.distribute.InputContext,
+    *,
+    order_seed: int | None,
+) -> tf.data.Dataset:
+    """Features for positions of the stream, in the order of a seed, or once in order of storage."""
+    if reads_in_graph(config, context):
+        batches = graph_batches(positions, reader, order_seed=order_seed)
+    else:
+        batches = _python_batches(positions, reader, order_seed=order_seed)
     return batches.prefetch(config.prefetch)
 
 
-def _feature_dtype(feature: schema.Feature) -> tf.DType:
-    """Type on the device, where there is no int64."""
-    return tf.float32 if feature.dtype == "float32" else tf.int32
+def reads_in_graph(config: InputConfig, context: tf.distribute.InputContext) -> bool:
+    """Whether the batches have to be, or shall be, read without Python functions.
+
+    Python functions run in this process only. In a cluster of TF_CONFIG every process feeds its own
+    host; otherwise several input pipelines are the hosts of a TPU slice, all fed from here.
+    """
+    feeds_others = context.num_input_pipelines > 1 and "TF_CONFIG" not in os.environ
+    return config.reader == "graph" or (config.reader == "auto" and feeds_others)
+
+
+def _python_batches(
+    positions: tf.data.Dataset, reader: SplitReader, *, order_seed: int | None
+) -> tf.data.Dataset:
+    size = reader.num_sequences
+
+    def read(positions: np.ndarray) -> list[np.ndarray]:
+        if order_seed is None:
+            index, epoch = np.minimum(positions, size - 1), np.zeros_like(positions)
+        else:
+            index, epoch = sequence_at(positions, num_sequences=size, seed=order_seed)
+        features = reader.read(index, epoch)
+        if order_seed is None:  # rows past the end of the split
+            features["masked_lm_weights"][positions >= size] = 0
+        return [features[feature.name] for feature in schema.FEATURES]
+
+    def load(positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        types = [device_dtype(feature) for feature in schema.FEATURES]
+        values = tf.numpy_function(read, [positions], types)
+        return {
+            feature.name: tf.ensure_shape(value, [*positions.shape, reader.codec.size(feature)])
+            for feature, value in zip(schema.FEATURES, values, strict=True)
+        }
+
+    return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

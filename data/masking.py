@@ -5,7 +5,8 @@ same bytes on any machine, in any order, on any number of workers. No floats, no
 
 For every sequence: `count` positions that hold no special token are chosen by the smallest of
 64-bit ranks; of these 80% show [MASK], 10% a random piece, 10% themselves (BERT, section 3.1 of
-https://arxiv.org/abs/1810.04805).
+https://arxiv.org/abs/1810.04805). What is chosen may also be whole words, or spans of several
+tokens or words (ALBERT, section 4.1 of https://arxiv.org/abs/1909.11942): see `choose_spans`.
 
 Legend: N sequences, S tokens in a sequence, P predictions in a sequence.
 """
@@ -23,7 +24,8 @@ from data.hashing import derive_key, mix64
 from data.vocab import Vocab
 
 _POSITION_MASK = np.uint64(2**16 - 1)
-_RANKS, _CHOICES, _PIECES = 1, 2, 3  # names of the three independent streams of hashes
+RANKS, CHOICES, PIECES, LENGTHS = 1, 2, 3, 4  # names of the independent streams of hashes
+_BLOCK = 128  # sequences masked at once: their hashes stay in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,10 @@ class MaskingRule:
       mask_id: id of [MASK].
       is_special: bool [vocab], pieces never masked.
       replacement_ids: int32 [n], pieces a random one is drawn from: all but the special ones.
+      is_continuation: bool [vocab], pieces that belong to the unit of the piece before; none if
+        every token is a unit.
+      length_from: element i is the hash (of 2**32) from which on a span has more than i + 1 units;
+        empty if spans are single units.
     """
 
     seed: int
@@ -51,6 +57,13 @@ class MaskingRule:
     mask_id: int
     is_special: np.ndarray
     replacement_ids: np.ndarray
+    is_continuation: np.ndarray
+    length_from: tuple[int, ...]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether single tokens are chosen, each for itself."""
+        return not self.length_from and not self.is_continuation.any()
 
     @classmethod
     def create(cls, config: BuildConfig, vocab: Vocab) -> MaskingRule:
@@ -61,6 +74,8 @@ class MaskingRule:
         random = Fraction(str(config.random_token_rate))
         is_special = np.zeros(len(vocab), bool)
         is_special[vocab.special_ids] = True
+        whole_words = config.mask_unit == "whole_word"
+        weights = [Fraction(1, n) for n in range(1, config.max_ngram + 1)]
         return cls(
             seed=config.seed,
             max_predictions=config.max_predictions,
@@ -71,6 +86,12 @@ class MaskingRule:
             mask_id=vocab.ids[schema.MASK],
             is_special=is_special,
             replacement_ids=np.flatnonzero(~is_special).astype(np.int32),
+            is_continuation=np.array(
+                [whole_words and piece.startswith("##") for piece in vocab.pieces], bool
+            ),
+            length_from=tuple(
+                int(sum(weights[:n]) / sum(weights) * 2**32) for n in range(1, config.max_ngram)
+            ),
         )
 
 
@@ -91,22 +112,38 @@ def mask_sequences(
       The features of schema.FEATURES: int32 [N, S] or [N, P], weights float32 [N, P]. Positions are
       ascending; unused ones are 0 with id 0 and weight 0.
     """
+    starts = range(0, max(1, len(tokens_NS)), _BLOCK)
+    blocks = [
+        _mask_block(tokens_NS[i : i + _BLOCK], copies_N[i : i + _BLOCK], rule) for i in starts
+    ]
+    if len(blocks) == 1:
+        return blocks[0]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _mask_block(
+    tokens_NS: np.ndarray, copies_N: np.ndarray, rule: MaskingRule
+) -> dict[str, np.ndarray]:
     key_N1 = derive_key(rule.seed, fingerprints(tokens_NS), copies_N)[:, None]
-    ids_NS = tokens_NS.astype(np.int32)
     is_token_NS = tokens_NS != rule.pad_id
-    candidate_NS = ~rule.is_special[ids_NS]
+    candidate_NS = ~np.take(rule.is_special, tokens_NS)
 
-    numerator, denominator = rule.rate
-    count_N = (2 * numerator * is_token_NS.sum(axis=1) + denominator) // (2 * denominator)
-    count_N = np.minimum(np.clip(count_N, 1, rule.max_predictions), candidate_NS.sum(axis=1))
-    chosen_NP = np.arange(rule.max_predictions) < count_N[:, None]
-
-    position_NP = _choose_positions(key_N1, candidate_NS, chosen_NP)
-    label_NP = np.where(chosen_NP, np.take_along_axis(ids_NS, position_NP, axis=1), 0)
+    count_N = _num_predictions(np.count_nonzero(is_token_NS, axis=1), rule)
+    if rule.is_default:
+        count_N = np.minimum(count_N, np.count_nonzero(candidate_NS, axis=1))
+        chosen_NP = np.arange(rule.max_predictions) < count_N[:, None]
+        position_NP = _choose_positions(key_N1, candidate_NS, chosen_NP)
+    else:
+        continuation_NS = np.take(rule.is_continuation, tokens_NS)
+        taken_NS = choose_spans(key_N1, candidate_NS, continuation_NS, count_N, rule.length_from)
+        chosen_NP = np.arange(rule.max_predictions) < np.count_nonzero(taken_NS, axis=1)[:, None]
+        position_NP = np.zeros(chosen_NP.shape, np.int64)
+        position_NP[chosen_NP] = np.nonzero(taken_NS)[1]
+    masked_NS = tokens_NS.astype(np.int32)
+    label_NP = np.where(chosen_NP, np.take_along_axis(masked_NS, position_NP, axis=1), 0)
     shown_NP = _shown_pieces(key_N1, position_NP, label_NP, rule)
-    masked_NS = ids_NS.copy()
-    row, column = np.nonzero(chosen_NP)
-    masked_NS[row, position_NP[row, column]] = shown_NP[row, column]
+    row = np.nonzero(chosen_NP)[0]
+    masked_NS[row, position_NP[chosen_NP]] = shown_NP[chosen_NP]
     return {
         "input_word_ids": masked_NS,
         "input_mask": is_token_NS.astype(np.int32),
@@ -115,6 +152,13 @@ def mask_sequences(
         "masked_lm_ids": label_NP,
         "masked_lm_weights": chosen_NP.astype(np.float32),
     }
+
+
+def _num_predictions(length_N: np.ndarray, rule: MaskingRule) -> np.ndarray:
+    """The share of each sequence's tokens, rounded, at least 1 and at most P; int64 [N]."""
+    numerator, denominator = rule.rate
+    count_N = (2 * numerator * length_N + denominator) // (2 * denominator)
+    return np.clip(count_N, 1, rule.max_predictions)
 
 
 def fingerprints(tokens_NS: np.ndarray) -> np.ndarray:
@@ -128,15 +172,102 @@ def _choose_positions(
 ) -> np.ndarray:
     """The candidates of the smallest ranks, ascending, int64 [N, P]; 0 where not `chosen_NP`."""
     num_predictions = chosen_NP.shape[1]
-    position_S = np.arange(candidate_NS.shape[1], dtype=np.uint64)
-    # The position stands in the low bits of its rank: ranks are distinct, and sorting them yields
-    # the positions themselves. What may not be masked ranks last.
-    rank_NS = mix64(derive_key(key_N1, _RANKS) ^ mix64(position_S))
-    rank_NS = np.where(candidate_NS, rank_NS >> np.uint64(1), ~np.uint64(0))
-    rank_NS = (rank_NS & ~_POSITION_MASK) | position_S
-    smallest_NP = np.sort(np.partition(rank_NS, num_predictions - 1)[:, :num_predictions])
+    ranks_NS = _ranks(key_N1, candidate_NS)
+    ranks_NS.partition(num_predictions - 1)
+    smallest_NP = np.sort(ranks_NS[:, :num_predictions])
     position_NP = np.where(chosen_NP, smallest_NP & _POSITION_MASK, _POSITION_MASK)
     return np.where(chosen_NP, np.sort(position_NP), 0).astype(np.int64)
+
+
+def _ranks(key_N1: np.ndarray, candidate_NS: np.ndarray) -> np.ndarray:
+    """Distinct uint64 [N, S] with the position in the low 16 bits; the candidates come first."""
+    position_S = np.arange(candidate_NS.shape[1], dtype=np.uint64)
+    rank_NS = mix64(derive_key(key_N1, RANKS) ^ mix64(position_S))
+    rank_NS >>= np.uint64(1)
+    rank_NS |= ~_POSITION_MASK * ~candidate_NS
+    rank_NS &= ~_POSITION_MASK
+    rank_NS |= position_S
+    return rank_NS
+
+
+def choose_spans(
+    key_N1: np.ndarray,
+    candidate_NS: np.ndarray,
+    continuation_NS: np.ndarray,
+    count_N: np.ndarray,
+    length_from: tuple[int, ...],
+) -> np.ndarray:
+    """Chooses units and spans of units for prediction.
+
+    A candidate begins a unit unless it continues the candidate just before it. A unit's rank is
+    the rank of its first position, as for single tokens. Every unit also begins a span, of n units
+    with probability proportional to 1/n, cut short where the candidates end (a special token or
+    the end of the sequence). In ascending order of rank, a span is taken whole if no token of it
+    is taken already and it does not exceed what is left of the count; else it is skipped, so that
+    fewer tokens than the count may be taken.
+
+    Args:
+      key_N1: uint64 keys of the sequences.
+      candidate_NS: bool, positions that may be predicted.
+      continuation_NS: bool, pieces that belong to the unit of the piece before.
+      count_N: most tokens to take.
+      length_from: as in MaskingRule.
+
+    Returns:
+      bool [N, S], the positions taken.
+    """
+    position_S = np.arange(candidate_NS.shape[1])
+    joined_NS = candidate_NS & continuation_NS
+    joined_NS[:, 1:] &= candidate_NS[:, :-1]
+    joined_NS[:, :1] = False
+    begins_NS = candidate_NS & ~joined_NS
+    end_NS = _span_ends(begins_NS, joined_NS, span_lengths(key_N1, position_S, length_from))
+    start_NS = (np.sort(_ranks(key_N1, begins_NS)) & _POSITION_MASK).astype(np.int64)
+    end_NS = np.take_along_axis(end_NS, start_NS, axis=1)
+    units_N = np.count_nonzero(begins_NS, axis=1)
+
+    size_NS = end_NS - start_NS
+    # In 16 bits, where a position before the start wraps to a large distance from it.
+    place_S, start_NS, short_NS = (x.astype(np.uint16) for x in (position_S, start_NS, size_NS))
+    taken_NS = np.zeros_like(candidate_NS)
+    left_N = count_N.copy()
+    for step in range(units_N.max(initial=0)):
+        span_NS = place_S - start_NS[:, step, None] < short_NS[:, step, None]
+        fits_N = (step < units_N) & (size_NS[:, step] <= left_N)
+        fits_N &= ~(span_NS & taken_NS).any(axis=1)
+        span_NS &= fits_N[:, None]
+        taken_NS |= span_NS
+        left_N -= size_NS[:, step] * fits_N
+        if not left_N.any():
+            break
+    return taken_NS
+
+
+def span_lengths(
+    key_N1: np.ndarray, position_S: np.ndarray, length_from: tuple[int, ...]
+) -> np.ndarray:
+    """Units in the span that begins at each position: 1 to len(length_from) + 1, int64 [N, S]."""
+    place_S = mix64(position_S.astype(np.uint64))
+    hash_NS = mix64(derive_key(key_N1, LENGTHS) ^ place_S) >> np.uint64(32)
+    return 1 + np.searchsorted(np.array(length_from, np.uint64), hash_NS, side="right")
+
+
+def _span_ends(begins_NS: np.ndarray, joined_NS: np.ndarray, length_NS: np.ndarray) -> np.ndarray:
+    """The position after each span, for the positions where units begin; int64 [N, S]."""
+    num_tokens = begins_NS.shape[1]
+    position_NT = np.broadcast_to(np.arange(num_tokens + 1), (len(begins_NS), num_tokens + 1))
+    # Going back from the end: the nearest position that does not continue a unit.
+    stop_NS = np.where(joined_NS, num_tokens, position_NT[:, :-1])
+    stop_NS = np.minimum.accumulate(stop_NS[:, ::-1], axis=1)[:, ::-1]
+    # From one unit to the next; where no unit begins, a span stays.
+    next_NT = position_NT.copy()
+    next_NT[:, :-2][begins_NS[:, :-1]] = stop_NS[:, 1:][begins_NS[:, :-1]]
+    next_NT[:, -2] += begins_NS[:, -1]
+    end_NS = next_NT[:, :-1]
+    for units in range(2, length_NS.max(initial=1) + 1):
+        further_NS = np.take_along_axis(next_NT, end_NS, axis=1)
+        end_NS = np.where(length_NS >= units, further_NS, end_NS)
+    return end_NS
 
 
 def _shown_pieces(
@@ -144,9 +275,9 @@ def _shown_pieces(
 ) -> np.ndarray:
     """What stands in the place of each predicted piece: [MASK], a random piece, or itself."""
     place_NP = mix64(position_NP.astype(np.uint64))
-    choice_NP = mix64(derive_key(key_N1, _CHOICES) ^ place_NP) >> np.uint64(32)
+    choice_NP = mix64(derive_key(key_N1, CHOICES) ^ place_NP) >> np.uint64(32)
     # A 32-bit fraction of the number of pieces: uniform to 1 part in 2**17.
-    fraction_NP = mix64(derive_key(key_N1, _PIECES) ^ place_NP) >> np.uint64(32)
+    fraction_NP = mix64(derive_key(key_N1, PIECES) ^ place_NP) >> np.uint64(32)
     num_pieces = np.uint64(len(rule.replacement_ids))
     random_NP = rule.replacement_ids[(fraction_NP * num_pieces) >> np.uint64(32)]
     return np.where(

@@ -11,7 +11,7 @@ import numpy as np
 
 from data.hashing import derive_key, mix64
 
-_ROUNDS = 6
+ROUNDS = 6
 
 
 def sequence_at(
@@ -46,20 +46,21 @@ def permute(values: np.ndarray, *, size: int, key: np.ndarray) -> np.ndarray:
     Returns:
       int64 [B].
     """
-    half_bits = max(1, (int(size - 1).bit_length() + 1) // 2)
+    half_bits = np.uint64(max(1, (int(size - 1).bit_length() + 1) // 2))
     result = values.astype(np.uint64)
-    keys = np.broadcast_to(key, result.shape)
-    outside = np.ones(len(result), bool)
-    while outside.any():
-        result[outside] = _feistel(result[outside], keys[outside], np.uint64(half_bits))
-        outside = result >= size
+    round_number = np.arange(ROUNDS, dtype=np.uint64)[:, None]
+    keys = np.broadcast_to(derive_key(key, round_number), (ROUNDS, len(result)))
+    outside = np.arange(len(result))
+    while len(outside):
+        moved = _feistel(result[outside], keys[:, outside], half_bits)
+        result[outside] = moved
+        outside = outside[moved >= size]
     return result.astype(np.int64)
 
 
-def _feistel(values: np.ndarray, keys: np.ndarray, half_bits: np.uint64) -> np.ndarray:
+def _feistel(values: np.ndarray, round_keys: np.ndarray, half_bits: np.uint64) -> np.ndarray:
     mask = (np.uint64(1) << half_bits) - np.uint64(1)
     left, right = values >> half_bits, values & mask
-    for round_number in range(_ROUNDS):
-        round_key = derive_key(keys, round_number)
+    for round_key in round_keys:
         left, right = right, left ^ (mix64(round_key ^ right) & mask)
     return (left << half_bits) | right

@@ -34,7 +34,7 @@ from data.records import ExampleCodec, write_records
 from data.vocab import Vocab
 
 DUPLICATE_DOCUMENTS = "work/duplicates/documents"
-_CHUNK = 1024  # sequences masked and encoded at once
+_CHUNK = 256  # sequences masked and encoded at once: more would leave the processor's cache
 
 
 def bucket_path(bucket: int) -> str:
@@ -147,8 +147,8 @@ def write_masked_copy(
             yield codec.encode(mask_sequences(tokens, np.full(len(tokens), copy), rule))
 
     path = files.join(output_dir, schema.masked_path(split, shard, copy))
-    with files.atomic_path(path) as temporary:
-        write_records(temporary, chunks())
+    with files.atomic_write(path) as file:
+        write_records(file, chunks())
     return {"records": len(packed_NS)}
 
 

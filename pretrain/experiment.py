@@ -29,13 +29,11 @@ class Baseline:
 
 def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
     """The best constant guess: the most frequent label among the held-out predictions."""
-    import tensorflow as tf
-
     counts = np.zeros(len(vocab), np.int64)
     for start in range(0, reader.num_sequences, 256):
-        index = tf.range(start, min(start + 256, reader.num_sequences), dtype=tf.int64)
-        features = reader.read(index, tf.zeros_like(index))
-        labels = features["masked_lm_ids"].numpy()[features["masked_lm_weights"].numpy() > 0]
+        index = np.arange(start, min(start + 256, reader.num_sequences))
+        features = reader.read(index, np.zeros_like(index))
+        labels = features["masked_lm_ids"][features["masked_lm_weights"] > 0]
         counts += np.bincount(labels, minlength=len(vocab))
     best = int(counts.argmax())
     return Baseline(piece=vocab.pieces[best], accuracy=counts[best] / counts.sum())

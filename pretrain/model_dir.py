@@ -31,7 +31,7 @@ _FREE = {
         "checkpoint_interval",
         "keep_checkpoints",
     },
-    "input": {"masks", "prefetch"},
+    "input": {"masks", "prefetch", "reader"},
     "cluster": {"strategy", "tpu"},
 }
 

@@ -98,6 +98,7 @@ def test_recorded_settings_read_back():
         ("TrainConfig.precision = float32", "expected NAME = VALUE, with text in quotes"),
         ("TrainConfig.precision='fp16'", "must be 'float32' or 'mixed_bfloat16'"),
         ("InputConfig.masks='onlin'", "must be 'materialised' or 'online'"),
+        ("InputConfig.reader='tf'", "must be 'auto', 'python' or 'graph'"),
         ("train_steps=5", "'train_steps' is set, but nothing refers to it; did you mean Train"),
         ("nothing=5", "'nothing' is set, but nothing refers to it"),
         ("BuildConfig.copies=3", "BuildConfig is set, but this command has no use for it"),
@@ -119,6 +120,9 @@ def test_wrong_settings_are_one_line(param, message):
     [
         ("BuildConfig.max_predictions=511", "does not fit into BuildConfig.max_seq_length=512"),
         ("BuildConfig.random_token_rate=0.3", "together exceed 1"),
+        ("BuildConfig.mask_unit='word'", "must be 'token' or 'whole_word'"),
+        ("BuildConfig.max_ngram=0", "must be a whole number between 1 and 16"),
+        ("BuildConfig.max_ngram=17", "must be a whole number between 1 and 16"),
         ("BuildConfig.eval_fraction=2", "must lie between 0 and 1"),
         ("BuildConfig.copies=-1", "must lie between 0 and 1000"),
     ],

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,8 @@ from hypothesis import strategies as st
 
 from data import schema
 from data.config import BuildConfig
-from data.masking import MaskingRule, fingerprints, mask_sequences
+from data.hashing import derive_key, mix64
+from data.masking import MaskingRule, choose_spans, fingerprints, mask_sequences, span_lengths
 from data.vocab import Vocab
 
 M64 = 2**64 - 1
@@ -250,3 +253,150 @@ def test_fingerprints_see_every_token_and_its_place():
     changed[0, 200] ^= 1
     distinct = {int(fingerprints(t)[0]) for t in (tokens, swapped, changed)}
     assert len(distinct) == 3
+
+
+# --- Words and spans. ---
+
+PIECES = Vocab(
+    (*schema.SPECIAL_TOKENS, *(f"w{i}" for i in range(20)), *(f"##s{i}" for i in range(20)))
+)
+
+
+def mask_pieces(tokens, copy=0, **changes):
+    config = BuildConfig(**{"max_seq_length": 512, "max_predictions": 76, "seed": 3, **changes})
+    tokens = np.asarray(tokens, np.uint16)
+    copies = np.full(len(tokens), copy)
+    return mask_sequences(tokens, copies, MaskingRule.create(config, PIECES))
+
+
+def reference_choice(tokens, copy, *, seed, max_predictions, mask_unit, max_ngram):
+    """Predicted positions, from the description: units, spans of units, one after another."""
+    fingerprint = mix(sum((t + 1) * (mix(i) | 1) for i, t in enumerate(tokens)) & M64)
+    key = key_of(seed, fingerprint, copy)
+    runs, units = [], []  # units of a run follow each other without a special token between
+    for i, token in enumerate(tokens):
+        if PIECES.pieces[token].startswith("["):
+            units = []
+        elif mask_unit == "whole_word" and PIECES.pieces[token].startswith("##") and units:
+            units[-1].append(i)
+        else:
+            if not units:
+                runs.append(units)
+            units.append([i])
+    weights = [Fraction(1, n) for n in range(1, max_ngram + 1)]
+    spans = []
+    for units in runs:
+        for number, unit in enumerate(units):
+            first = unit[0]
+            drawn = Fraction(mix(key_of(key, 4) ^ mix(first)) >> 32, 2**32)
+            length = 1
+            while length < max_ngram and drawn >= Fraction(
+                int(sum(weights[:length]) / sum(weights) * 2**32), 2**32
+            ):
+                length += 1
+            rank = (mix(key_of(key, 1) ^ mix(first)) >> 1) >> 16, first
+            spans.append((rank, [i for unit in units[number : number + length] for i in unit]))
+    count = min(max_predictions, max(1, (sum(t != PAD for t in tokens) * 15 + 50) // 100))
+    taken = set()
+    for _, span in sorted(spans):
+        if not taken & set(span) and len(taken) + len(span) <= count:
+            taken |= set(span)
+    return sorted(taken)
+
+
+OPTIONS = st.fixed_dictionaries(
+    {"mask_unit": st.sampled_from(["token", "whole_word"]), "max_ngram": st.integers(1, 5)}
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.integers(1, len(PIECES) - 1), min_size=0, max_size=60),
+    OPTIONS,
+    st.integers(0, 99),
+    st.integers(0, 2**63 - 1),
+)
+def test_words_and_spans_equal_the_reference(ids, options, copy, seed):
+    tokens = ids + [PAD] * (60 - len(ids))
+    found = mask_pieces([tokens], copy, seed=seed, max_seq_length=60, max_predictions=8, **options)
+    positions = reference_choice(tokens, copy, seed=seed, max_predictions=8, **options)
+    n = len(positions)
+    assert found["masked_lm_positions"][0].tolist() == positions + [0] * (8 - n)
+    assert found["masked_lm_weights"][0].tolist() == [1.0] * n + [0.0] * (8 - n)
+    assert found["masked_lm_ids"][0].tolist() == [tokens[i] for i in positions] + [0] * (8 - n)
+    shown = found["input_word_ids"][0].tolist()
+    assert [i for i in range(60) if shown[i] != tokens[i] and i not in positions] == []
+
+
+def test_spans_of_single_tokens_are_the_default_rule():
+    """The general rule and the quick way for the default choose the same."""
+    tokens = random_sequences(50)
+    keys = derive_key(3, fingerprints(tokens), 0)[:, None]
+    candidates = tokens >= FIRST_WORD
+    nothing = np.zeros_like(candidates)
+    taken = choose_spans(keys, candidates, nothing, np.full(50, 76), ())
+    expected = mask(tokens)["masked_lm_positions"]
+    np.testing.assert_array_equal(np.nonzero(taken)[1].reshape(50, 76), expected)
+
+
+def test_a_word_is_predicted_whole_or_skipped():
+    w, s = PIECES.ids["w0"], PIECES.ids["##s0"]
+    # Count 3 of 20: the word of four pieces never fits, the words of one and two do.
+    tokens = [CLS, w, s, s, s, w, s, SEP, s, s, w, SEP, *([UNK] * 8)]
+    seen = set()
+    for copy in range(200):
+        found = mask_pieces(
+            [tokens], copy, max_seq_length=20, max_predictions=5, mask_unit="whole_word"
+        )
+        n = int(found["masked_lm_weights"].sum())
+        seen.add(tuple(found["masked_lm_positions"][0, :n].tolist()))
+    assert seen == {(5, 6, 10), (8, 9, 10)}
+
+
+def test_a_sequence_of_one_long_word_has_no_prediction():
+    w, s = PIECES.ids["w0"], PIECES.ids["##s0"]
+    found = mask_pieces(
+        [[CLS, w, s, s, s, s, s, SEP]], max_seq_length=8, max_predictions=2, mask_unit="whole_word"
+    )
+    assert found["masked_lm_weights"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("mask_unit", "max_ngram"), [("whole_word", 1), ("token", 3), ("whole_word", 3)]
+)
+def test_statistics_of_words_and_spans_over_a_million_tokens(mask_unit, max_ngram):
+    """The rate is reached but for what does not fit, and the split is 80/10/10 for each piece."""
+    rng = np.random.default_rng(1)
+    tokens = rng.integers(5, len(PIECES), (2000, 512)).astype(np.uint16)
+    tokens[:, 0], tokens[:, -1] = CLS, SEP
+    found = mask_pieces(tokens, mask_unit=mask_unit, max_ngram=max_ngram)
+    used = found["masked_lm_weights"] > 0
+    n = used.sum()
+    assert used.sum(axis=1).max() == 76
+    assert n > 0.999 * 2000 * 76
+    shown = np.take_along_axis(found["input_word_ids"], found["masked_lm_positions"], axis=1)[used]
+    for count, share in (
+        ((shown == MASK).sum(), 0.8),
+        ((shown == found["masked_lm_ids"][used]).sum(), 0.1 + 0.1 / 40),
+    ):
+        assert abs(count - n * share) < 5 * np.sqrt(n * share * (1 - share))
+
+
+def test_the_lengths_of_spans_follow_the_harmonic_law():
+    keys = mix64(np.arange(2000, dtype=np.uint64))[:, None]
+    rule = MaskingRule.create(BuildConfig(max_ngram=4), PIECES)
+    lengths = span_lengths(keys, np.arange(512), rule.length_from)
+    n = lengths.size
+    for length, share in zip((1, 2, 3, 4), (12 / 25, 6 / 25, 4 / 25, 3 / 25), strict=True):
+        count = (lengths == length).sum()
+        assert abs(count - n * share) < 5 * np.sqrt(n * share * (1 - share))
+
+
+def test_the_blocks_of_a_large_batch_make_no_difference():
+    tokens = random_sequences(300)
+    whole = mask(tokens)
+    for i in (0, 127, 128, 299):
+        one = mask(tokens[i : i + 1])
+        for name, values in whole.items():
+            np.testing.assert_array_equal(values[i : i + 1], one[name])
+    assert {len(values) for values in mask(tokens[:0]).values()} == {0}

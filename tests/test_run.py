@@ -298,7 +298,7 @@ class TestErrors:
         self.fails([*argv, "--dry_run"], message)
 
     def test_remote_paths(self, small_build):
-        self.fails(arguments("gs://b/d", "m"), "--data_dir gs://b/d: only local paths")
+        self.fails(arguments("gs://b/d", "m"), "--data_dir gs://b/d: must be a local path")
 
     def test_a_loss_that_is_no_number(self, small_build, model_dir, tmp_path):
         """It stops the run before a checkpoint of it is written."""
