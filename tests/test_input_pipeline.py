@@ -22,7 +22,7 @@ from data.masking import MaskingRule, mask_sequences
 from data.order import sequence_at
 from data.records import ExampleCodec, write_records
 
-BATCH = 8
+BATCH = 12
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,8 @@ def test_packed_shards_of_another_shape_are_an_error(small_build, manifest, tmp_
     copy = shutil.copytree(small_build, tmp_path / "copy")
     first, *others = manifest.shards
     np.save(copy / first.packed.path, np.zeros((first.packed.records, 32), np.uint32))
-    described = DataFile.describe(copy, first.packed.path, records=first.packed.records)
+    described = DataFile.describe(copy, first.packed.path)
+    described = dataclasses.replace(described, records=first.packed.records)
     shards = (dataclasses.replace(first, packed=described), *others)
     with pytest.raises(UserError, match=r"\.npy holds uint32 \[\d+, 32\], not uint16 \[\d+, 64\]"):
         SplitReader(copy, dataclasses.replace(manifest, shards=shards), first.split, "online")
