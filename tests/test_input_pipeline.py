@@ -173,7 +173,7 @@ def test_evaluation_shows_every_held_out_sequence_once(small_build, manifest, re
 def test_static_shapes(small_build, manifest, masks, how):
     reader = SplitReader(small_build, manifest, "train", masks)
     config = InputConfig(masks=masks, reader=how)
-    dataset = training_batches(reader, config, seed=5, global_batch_size=BATCH, start_step=0)(
+    dataset = training_batches(reader, config, seed=5, global_batch_size=8, start_step=0)(
         context(replicas=2)
     )
     assert {
