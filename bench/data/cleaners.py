@@ -19,7 +19,7 @@ def gensim(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     def clean() -> Iterator[tuple[str, str]]:
         with bz2.open(workspace.dump) as stream:
             for _, text, page_id in wikicorpus.extract_pages(stream, filter_namespaces=("0",)):
-                if not text.lstrip()[:9].upper() == "#REDIRECT":
+                if text.lstrip()[:9].upper() != "#REDIRECT":
                     yield str(page_id), wikicorpus.filter_wiki(text)
 
     return _measure("gensim", clean, "extract_pages and filter_wiki", workspace, stopwatch)

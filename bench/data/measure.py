@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import cProfile
 import contextlib
+import cProfile
 import dataclasses
 import math
 import os
