@@ -120,4 +120,5 @@ TARGETS = (
     ),
     Target(stage="reading", what="masks online", figure="sequences_per_second", bound=30_000),
     Target(stage="memory", what="growth", figure="peak_bytes_per_token", bound=4),
+    Target(stage="memory", what="growth", figure="peak_own_bytes_per_token", bound=4),
 )

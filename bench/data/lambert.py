@@ -222,7 +222,8 @@ def memory(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
             {
                 "what": f"build of {size} x the sample",
                 "setting": "copies=0, 64 shards, duplicates removed, one process",
-                "peak_bytes": peak,
+                "peak_bytes": peak.total,
+                "peak_own_bytes": peak.own,
                 "corpus_tokens": tokens,
                 **timing.rates(tokens=tokens),
             }
@@ -230,9 +231,13 @@ def memory(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
         peaks.append(peak)
         corpus_tokens.append(tokens)
         shutil.rmtree(build.build)
-    growth = (peaks[1] - peaks[0]) / (corpus_tokens[1] - corpus_tokens[0])
+    added = corpus_tokens[1] - corpus_tokens[0]
+    growth = {
+        "peak_bytes_per_token": (peaks[1].total - peaks[0].total) / added,
+        "peak_own_bytes_per_token": (peaks[1].own - peaks[0].own) / added,
+    }
     setting = f"between {_SMALL} x and {_LARGE} x the sample"
-    return [*rows, {"what": "growth", "setting": setting, "peak_bytes_per_token": growth}]
+    return [*rows, {"what": "growth", "setting": setting, **growth}]
 
 
 def _tokens_of(build: Path) -> int:

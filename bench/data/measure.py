@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import cProfile
 import dataclasses
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 _PROFILE_LINES = 25
 
@@ -67,6 +69,18 @@ class Stopwatch:
         )
 
 
+class Peak(NamedTuple):
+    """Proportional set sizes: memory that processes share counts once, in shares.
+
+    Attributes:
+      total: in bytes. A library that unrelated programs have loaded too counts less.
+      own: those of them that stand for no file, whatever other programs do.
+    """
+
+    total: int
+    own: int
+
+
 def _run(work: Callable[[], object], *, passes: int) -> Timing:
     wall, cpu = time.perf_counter(), _cpu_seconds()
     for _ in range(passes):
@@ -105,16 +119,15 @@ def machine() -> dict[str, str | int]:
     return {"cpu": model, "cores": os.cpu_count() or 1, "load": round(os.getloadavg()[0], 1)}
 
 
-def peak_memory(command: Sequence[str], **options) -> tuple[int, Timing]:
-    """Runs a command; the most memory that it and its descendants held together, in bytes.
+def peak_memory(command: Sequence[str], **options) -> tuple[Peak, Timing]:
+    """Runs a command; the most memory that it and its descendants held together.
 
-    Proportional set sizes are summed: memory that processes share counts once, which summed resident
-    sizes do not give. A sample every 50 ms can miss a short peak.
+    A sample every 50 ms can miss a short peak.
 
     Raises:
       CalledProcessError: the command failed.
     """
-    peak = 0
+    peak = Peak(0, 0)
     done = threading.Event()
     wall, cpu = time.perf_counter(), _cpu_seconds()
     with subprocess.Popen(command, **options) as process:
@@ -122,7 +135,9 @@ def peak_memory(command: Sequence[str], **options) -> tuple[int, Timing]:
         def watch():
             nonlocal peak
             while not done.wait(0.05):
-                peak = max(peak, sum(map(_proportional_bytes, _family(process.pid))))
+                held = map(_memory_of, _family(process.pid))
+                totals = [sum(column) for column in zip(*held, strict=True)]
+                peak = Peak(*map(max, peak, totals or peak))
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -150,9 +165,10 @@ def _family(root: int) -> list[int]:
     return family
 
 
-def _proportional_bytes(process: int) -> int:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+def _memory_of(process: int) -> Peak:
+    sizes = collections.Counter()
+    with contextlib.suppress(OSError):  # it has just ended
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
+            name, kilobytes = line.split()[:2]
+            sizes[name] = int(kilobytes) * 1024
+    return Peak(sizes["Pss:"], sizes["Pss_Anon:"] + sizes["Pss_Shmem:"])

@@ -37,9 +37,11 @@ def _figures(row: dict) -> Iterable[str]:
             cpu_rate = row[f"{unit}_per_cpu_second"]
             yield f"{_number(rate)} {name}/s ({_number(cpu_rate)} by CPU time)"
     if peak := row.get("peak_bytes"):
-        yield f"peak {peak / 1e6:,.0f} MB for {row['corpus_tokens']:,} tokens"
+        own = row["peak_own_bytes"] / 1e6
+        yield f"peak {peak / 1e6:,.0f} MB ({own:,.0f} own) for {row['corpus_tokens']:,} tokens"
     if "peak_bytes_per_token" in row:
-        yield f"{row['peak_bytes_per_token']:.2f} bytes a token"
+        own = row["peak_own_bytes_per_token"]
+        yield f"{row['peak_bytes_per_token']:.2f} bytes a token ({own:.2f} own)"
 
 
 def _number(value: float) -> str:
@@ -55,7 +57,7 @@ def _verdict(target: Target, rows: list[dict], stage: str) -> Iterable[str]:
     is_most = target.stage == "memory"
     reached = ours <= target.bound if is_most else ours >= target.bound
     bound = f"{'at most' if is_most else 'at least'} {target.bound:,.0f}"
-    yield f"target: {target.what} {bound}: {'reached' if reached else 'MISSED'}"
+    yield f"target: {target.what}, {target.figure} {bound}: {'reached' if reached else 'MISSED'}"
     if target.peer:
         implementation, peer_stage, factor = target.peer
         theirs = _find(rows, implementation, peer_stage, target.figure)
