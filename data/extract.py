@@ -98,11 +98,13 @@ class UnitExtractor:
           UserError: a file is damaged.
         """
         batch: list[Document] = []
+        num_paragraphs = 0
         for document in self._read(unit):
             batch.append(document)
-            if sum(len(document.paragraphs) for document in batch) >= _BATCH_PARAGRAPHS:
+            num_paragraphs += len(document.paragraphs)
+            if num_paragraphs >= _BATCH_PARAGRAPHS:
                 self._add(batch)
-                batch = []
+                batch, num_paragraphs = [], 0
         self._add(batch)
         documents_path, hashes_path = unit_paths(index)
         write_partitions(files.join(output_dir, documents_path), self._documents)
