@@ -30,7 +30,7 @@ _RESULTS = Path("bench/results/data.json")
 
 def measure(case: Case, workspace: Workspace, stopwatch: dict) -> list[dict]:
     """Runs a case in a process of its own; no rows if its implementation is missing."""
-    python = str(_PEERS_PYTHON) if case.is_peer else sys.executable
+    python = str(_PEERS_PYTHON) if case.is_peer else os.path.relpath(sys.executable)
     if not Path(python).exists():
         print(f"bench: {case.name} left out: no {python}; `make bench-data` makes it")
         return []
@@ -50,8 +50,9 @@ def measure(case: Case, workspace: Workspace, stopwatch: dict) -> list[dict]:
             print(f"bench: {case.name} left out: {missing[-1]}; `make bench-data` installs it")
             return []
         sys.exit(f"bench: {case.name} failed:\n{log}")
-    rows = json.loads(output.read_text())
-    return [{**row, "command": shlex.join(command)} for row in rows]
+    # What to run for these rows; the paths of the worker are nobody's concern.
+    asked = shlex.join([os.path.relpath(sys.executable), "-m", "bench.data", "--stage", case.stage])
+    return [{**row, "command": asked} for row in json.loads(output.read_text())]
 
 
 def run(stages: Sequence[str], workspace: Workspace, results: Path, stopwatch: dict) -> list[dict]:
