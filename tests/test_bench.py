@@ -113,7 +113,7 @@ def test_rows_of_other_stages_stay_in_the_file(workspace, tmp_path, monkeypatch)
     earlier = [{"stage": "reading", "what": "kept"}, {"stage": "masking", "what": "replaced"}]
     results.write_text(json.dumps(earlier))
     main.run(["masking"], workspace, results, {"repeats": 0, "min_seconds": 0})
-    kept, *rows = json.loads(results.read_text())
+    *rows, kept = json.loads(results.read_text())
     assert kept == earlier[0]
     assert {row["what"] for row in rows} == {"masked TFRecords on disk", "masks alone"}
     assert all({"command", "machine", "date"} <= row.keys() for row in rows)

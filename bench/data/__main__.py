@@ -13,7 +13,6 @@ import argparse
 import datetime
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ _RESULTS = Path("bench/results/data.json")
 
 def measure(case: Case, workspace: Workspace, stopwatch: dict) -> list[dict]:
     """Runs a case in a process of its own; no rows if its implementation is missing."""
-    python = str(_PEERS_PYTHON) if case.is_peer else os.path.relpath(sys.executable)
+    python = str(_PEERS_PYTHON) if case.is_peer else sys.executable
     if not Path(python).exists():
         print(f"bench: {case.name} left out: no {python}; `make bench-data` makes it")
         return []
@@ -51,29 +50,31 @@ def measure(case: Case, workspace: Workspace, stopwatch: dict) -> list[dict]:
             return []
         sys.exit(f"bench: {case.name} failed:\n{log}")
     # What to run for these rows; the paths of the worker are nobody's concern.
-    asked = shlex.join([os.path.relpath(sys.executable), "-m", "bench.data", "--stage", case.stage])
+    asked = f"python -m bench.data --stage {case.stage}"
     return [{**row, "command": asked} for row in json.loads(output.read_text())]
 
 
 def run(stages: Sequence[str], workspace: Workspace, results: Path, stopwatch: dict) -> list[dict]:
     """Measures stages and writes their rows; those of other stages in the file stay."""
-    shared = {"machine": machine(), "date": datetime.date.today().isoformat()}
-    rows = []
-    for stage in stages:
-        found = [
-            row
-            for case in CASES
-            if case.stage == stage
-            for row in measure(case, workspace, stopwatch)
-        ]
-        if stage == "extraction":
-            found += quality.compare(workspace, [row["implementation"] for row in found])
-        rows += [{**row, **shared} for row in found]
+    rows = [row for stage in stages for row in _measure_stage(stage, workspace, stopwatch)]
     earlier = json.loads(results.read_text()) if results.exists() else []
     kept = [row for row in earlier if row["stage"] not in stages]
+    merged = sorted([*kept, *rows], key=lambda row: STAGES.index(row["stage"]))
     results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps([*kept, *rows], indent=1, ensure_ascii=False) + "\n")
+    results.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
     return rows
+
+
+def _measure_stage(stage: str, workspace: Workspace, stopwatch: dict) -> list[dict]:
+    shared = {"machine": machine(), "date": datetime.date.today().isoformat()}
+    cases = [case for case in CASES if case.stage == stage]
+    rows = [row for case in cases for row in measure(case, workspace, stopwatch)]
+    if stage == "extraction":
+        speed = {row["implementation"]: row for row in rows}
+        for row in quality.compare(workspace, speed):
+            about = speed[row["implementation"]]
+            rows.append({**row, "versions": about["versions"], "command": about["command"]})
+    return [{**row, **shared} for row in rows]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
