@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp lint format lock clean
+.PHONY: help setup demo test test-all test-gcp bench-data lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,15 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	@echo "model/ (checkpoints, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(DEMO)/export \"to be or not to [MASK].\""
 
+bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
+	@$(RUN) bench.data
+
+# The peers' dependencies never mix with the product's.
+.venv-bench/.installed: bench/requirements-data.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 test: setup  ## the test suite
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
@@ -66,5 +75,5 @@ lock: setup  ## pin all dependencies anew in requirements.lock
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
 
-clean:  ## remove the demo and caches (the environment stays)
-	rm -rf $(DEMO) build .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the demo, the material of benchmarks and caches (the environments stay)
+	rm -rf $(DEMO) bench/.work build .pytest_cache .ruff_cache .hypothesis

@@ -98,11 +98,13 @@ class UnitExtractor:
           UserError: a file is damaged.
         """
         batch: list[Document] = []
+        num_paragraphs = 0
         for document in self._read(unit):
             batch.append(document)
-            if sum(len(document.paragraphs) for document in batch) >= _BATCH_PARAGRAPHS:
+            num_paragraphs += len(document.paragraphs)
+            if num_paragraphs >= _BATCH_PARAGRAPHS:
                 self._add(batch)
-                batch = []
+                batch, num_paragraphs = [], 0
         self._add(batch)
         documents_path, hashes_path = unit_paths(index)
         write_partitions(files.join(output_dir, documents_path), self._documents)
@@ -149,13 +151,18 @@ class UnitExtractor:
             yield document
 
     def _add(self, batch: list[Document]) -> None:
-        for document, tokenized in zip(
-            batch, tokenize(batch, self._vocab, self._config) if batch else [], strict=True
+        if not batch:
+            return
+        hashes_D = np.array([document_hash(document.id) for document in batch], np.uint64)
+        for document, tokenized, hashed, partition in zip(
+            batch,
+            tokenize(batch, self._vocab, self._config),
+            hashes_D.tolist(),
+            partition_of(hashes_D, self._config).tolist(),
+            strict=True,
         ):
             source = document.id.partition("/")[0]
             self._tally[source][accounting.TOKENS] += len(tokenized.tokens)
-            hashed = document_hash(document.id)
-            partition = int(partition_of(np.array([hashed], np.uint64), self._config)[0])
             self._documents[partition].append(tokenized.to_bytes())
             if self._config.drop_duplicates:
                 self._hash(document, hashed)

@@ -12,5 +12,4 @@ def split_sentences(paragraph: str, *, language: str = "en") -> list[str]:
     without rules of its own is split by those of its nearest relative, or else by punctuation,
     that of languages without blanks between words ("。", "।") included.
     """
-    stripped = (sentence.strip() for sentence in sentencex.segment(language, paragraph))
-    return [sentence for sentence in stripped if sentence]
+    return list(filter(None, map(str.strip, sentencex.segment(language, paragraph))))

@@ -21,6 +21,7 @@ class WordPieceTokenizer:
         import tensorflow_text as tf_text
 
         self._dtype = vocab.token_dtype
+        self._to_tensor = tf.constant
         tokenizer = tf_text.FastBertTokenizer(
             list(vocab.pieces),
             token_out_type=tf.int32,
@@ -47,5 +48,6 @@ class WordPieceTokenizer:
         """
         if not sentences:
             return np.zeros(0, self._dtype), np.zeros(0, np.uint32)
-        ids, lengths = self._tokenize(list(sentences))
+        # As one tensor: a list would be looked through as a structure of thousands of inputs.
+        ids, lengths = self._tokenize(self._to_tensor(sentences))
         return ids.numpy().astype(self._dtype), lengths.numpy().astype(np.uint32)

@@ -1,0 +1,1 @@
+"""Measurements of Lambert beside its peers; not part of the installed packages."""

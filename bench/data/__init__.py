@@ -1,0 +1,1 @@
+"""The data build beside its peers: `python -m bench.data`."""
