@@ -14,7 +14,6 @@ from data.documents import (
     normalise,
 )
 from data.errors import UserError
-from data.sentences import split_sentences
 
 
 def items(path, kind="books", limit=10**6) -> list[Document | Reject | Skipped]:
@@ -136,25 +135,6 @@ def test_lines_are_rejoined():
 
 def test_normalise():
     assert normalise("cafe\u0301\u200b \x07 a\u00adb\nc") == "café ab c"
-
-
-def test_sentences_know_abbreviations():
-    paragraph = (
-        "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington. He paid $3.50, i.e. too much! Was"
-        ' it? "No," said Prof. Brown.'
-    )
-    assert split_sentences(paragraph) == [
-        "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington.",
-        "He paid $3.50, i.e. too much!",
-        "Was it?",
-        '"No," said Prof. Brown.',
-    ]
-
-
-def test_no_character_of_real_text_is_lost_by_splitting(golden):
-    paragraphs = book(golden / "books/sonnets.txt").paragraphs
-    sentences = [sentence for text in paragraphs for sentence in split_sentences(text)]
-    assert "".join(sentences).replace(" ", "") == "".join(paragraphs).replace(" ", "")
 
 
 def test_inputs_are_named_below_the_fixed_part_of_the_glob(golden):

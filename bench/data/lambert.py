@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data import segmenters
 from bench.data.cases import BATCH_SIZE, COPIES, PREDICTIONS, SEQ_LENGTH
 from bench.data.material import MAX_DOCUMENT_BYTES, build_arguments, write_variations
 from bench.data.measure import Stopwatch, peak_memory
@@ -19,6 +20,7 @@ from bench.data.workspace import Workspace, write_texts
 from data import schema
 from data.config import BuildConfig
 from data.documents import Document, find_inputs
+from data.sentences import split_sentences
 from data.sources import plan_units, read_part, split_file
 from data.vocab import Vocab
 
@@ -53,6 +55,11 @@ def extraction(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     timing = stopwatch.time(lambda: sum(1 for _ in read()))
     rates = timing.rates(megabytes=workspace.dump_bytes / 1e6)
     return [{"what": "dump to text", "setting": "bz2 and XML included, sections dropped", **rates}]
+
+
+def sentences(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
+    """Paragraphs to sentences, and the errors in them."""
+    return segmenters.measure(split_sentences, workspace, stopwatch)
 
 
 def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:

@@ -36,6 +36,11 @@ def _figures(row: dict) -> Iterable[str]:
         if rate := row.get(f"{unit}_per_second"):
             cpu_rate = row[f"{unit}_per_cpu_second"]
             yield f"{_number(rate)} {name}/s ({_number(cpu_rate)} by CPU time)"
+    for group, found in row.get("boundaries", {}).items():
+        shares = (f"{name} {found[name]:.1%}" for name in ("precision", "recall", "f1"))
+        yield f"{group} text: {', '.join(shares)} of {found['expected']} boundaries"
+        if found["changed_paragraphs"]:
+            yield f"{found['changed_paragraphs']} paragraphs CHANGED"
     if peak := row.get("peak_bytes"):
         own = row["peak_own_bytes"] / 1e6
         yield f"peak {peak / 1e6:,.0f} MB ({own:,.0f} own) for {row['corpus_tokens']:,} tokens"
