@@ -17,6 +17,7 @@ from data import accounting, duplicates, files
 from data.config import BuildConfig
 from data.contamination import NgramFilter
 from data.documents import Document, Reject, Skipped, is_compressed, text_bytes
+from data.errors import UserError
 from data.exchange import TokenizedDocument, write_partitions
 from data.hashing import document_hash
 from data.sentences import split_sentences
@@ -130,9 +131,9 @@ class UnitExtractor:
             num_read = counts[accounting.INPUT] - read_before
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
             if is_whole_file and not is_compressed(part.file.path) and num_read != part.stop:
-                raise RuntimeError(
-                    f"{part.file.path}: {num_read} bytes accounted for, the file has {part.stop};"
-                    " did it change while it was read?"
+                raise UserError(
+                    f"{part.file.path} had {part.stop} bytes and {num_read} were read; it must not"
+                    " change while it is read: build again when it is complete"
                 )
 
     def _clean(self, document: Document, counts: collections.Counter) -> Iterator[Document]:
