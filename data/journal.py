@@ -15,9 +15,9 @@ from data import files
 from data.manifest import DataFile
 
 # Everything a build needs only until it is finished.
-WORK_DIRECTORY = "work"
-PLAN_FILE = "work/plan.json"
-_RECORDS = "work/done"
+WORK_DIRECTORY = "unfinished"
+PLAN_FILE = "unfinished/plan.json"
+_RECORDS = "unfinished/done"
 
 
 @dataclasses.dataclass(frozen=True)

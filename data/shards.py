@@ -33,13 +33,13 @@ from data.packing import Layout, pack
 from data.records import ExampleCodec, write_records
 from data.vocab import Vocab
 
-DUPLICATE_DOCUMENTS = "work/duplicates/documents"
+DUPLICATE_DOCUMENTS = "unfinished/duplicates/documents"
 _CHUNK = 256  # sequences masked and encoded at once: more would leave the processor's cache
 
 
 def bucket_path(bucket: int) -> str:
     """Where the duplicate paragraphs of a bucket lie, relative to the build directory."""
-    return f"work/duplicates/bucket-{bucket:05d}"
+    return f"unfinished/duplicates/bucket-{bucket:05d}"
 
 
 def write_duplicate_documents(output_dir: str, *, num_units: int, config: BuildConfig) -> None:

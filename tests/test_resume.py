@@ -199,4 +199,4 @@ def test_a_manifest_is_the_last_thing_written(small_build):
     assert manifest == json.loads(Manifest.load(small_build).to_json())
     for path in small_build.rglob("*"):
         assert path.stat().st_mtime_ns <= newest or path.is_dir()
-    assert not (small_build / "work").exists()
+    assert not (small_build / "unfinished").exists()
