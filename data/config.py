@@ -80,8 +80,13 @@ class BuildConfig:
             value = getattr(self, field)
             _require(value >= 1, f"{name}.{field}={value}: must be at least 1")
         _require(
-            self.max_seq_length >= 8,
-            f"{name}.max_seq_length={self.max_seq_length}: must be at least 8",
+            8 <= self.max_seq_length <= 2**16,
+            f"{name}.max_seq_length={self.max_seq_length}: must lie between 8 and 65,536",
+        )
+        _require(
+            self.drop_duplicates or not self.near_duplicate_threshold,
+            f"{name}.near_duplicate_threshold={self.near_duplicate_threshold} has no effect with"
+            f" {name}.drop_duplicates=False",
         )
         _require(
             0 <= self.copies <= 1000, f"{name}.copies={self.copies}: must lie between 0 and 1000"
