@@ -29,7 +29,7 @@ EXACT, NEAR, PARAGRAPH, PACKED = FATES = (
     "packed",
 )
 
-READ = "documents_read"
+READ, DOCUMENTS_REJECTED = "documents_read", "documents_rejected"
 
 Tally = dict[str, collections.Counter]
 
@@ -77,20 +77,11 @@ def check(tally: dict[str, dict[str, int]]) -> None:
     """Raises a RuntimeError if something got lost: a defect of ours, never of the input."""
     for source, counts in tally.items():
         count = collections.Counter(counts)
-        outcomes = (
-            sum(n for name, n in count.items() if name.startswith(SKIPPED))
-            + count[REJECTED]
-            + count[SECTIONS]
-            + count[MARKUP]
-            + count[TEXT]
-        )
-        fates = {
-            unit: sum(count[f"{unit}_{fate}"] for fate in FATES) for unit in ("bytes", "tokens")
-        }
+        text = count[CONTAMINATED] + sum(count[f"bytes_{fate}"] for fate in FATES)
         for left, right in (
-            (count[INPUT], outcomes),
-            (count[TEXT], count[CONTAMINATED] + fates["bytes"]),
-            (count[TOKENS], fates["tokens"]),
+            (count[INPUT], sum(outcomes(count, "bytes").values())),
+            (count[TEXT], text),
+            (count[TOKENS], sum(outcomes(count, "tokens").values())),
         ):
             if left != right:
                 raise RuntimeError(

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
+import hashlib
 import itertools
 import logging
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data import files, schema
+from data import build_dir, files, schema
 from data.config import BuildConfig
 from data.contamination import NgramFilter
 from data.documents import InputFile, find_inputs
 from data.errors import UserError, run_main
-from data.journal import PLAN_FILE, WORK_DIRECTORY
-from data.manifest import Manifest
+from data.journal import NGRAM_FILE, UNITS, WORKERS_LOG
+from data.manifest import Manifest, versions
 from data.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
-from data.sources import KINDS, plan_units
+from data.sources import KINDS, Unit, plan_units
 from data.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -36,99 +39,111 @@ if TYPE_CHECKING:
 DECONTAMINATE = "decontaminate"  # the kind of the evaluation files among the inputs
 
 
-def build(
-    *,
-    config: BuildConfig,
-    vocab: Vocab,
-    inputs: Sequence[InputFile],
-    output_dir: str,
-    beam_args: Sequence[str] = (),
-) -> Manifest:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BuildJob:
+    """A build that is asked for.
+
+    Attributes:
+      config: what to build.
+      vocab: its pieces give the token ids.
+      inputs: the files to read, those of kind DECONTAMINATE to compare with.
+      output_dir: where the build goes.
+      beam_args: options for Beam; the runner defaults to FnApiRunner.
+    """
+
+    config: BuildConfig
+    vocab: Vocab
+    inputs: Sequence[InputFile]
+    output_dir: str
+    beam_args: Sequence[str] = ()
+
+    def __post_init__(self):
+        inputs = sorted(self.inputs, key=lambda file: (file.kind, file.name))
+        _refuse_equal_names(inputs)
+        object.__setattr__(self, "inputs", tuple(inputs))
+
+    @functools.cached_property
+    def units(self) -> list[Unit]:
+        """The division of the text among tasks."""
+        return plan_units(file for file in self.inputs if file.kind != DECONTAMINATE)
+
+    @functools.cached_property
+    def options(self) -> PipelineOptions:
+        """Beam's options, checked."""
+        paths = [file.path for file in self.inputs]
+        return pipeline_options(self.beam_args, output_dir=self.output_dir, paths=paths)
+
+    def plan(self) -> BuildPlan:
+        """What the workers need to know."""
+        from data.pipeline import BuildPlan
+
+        return BuildPlan(
+            config=self.config,
+            vocab=self.vocab,
+            output_dir=self.output_dir,
+            num_units=len(self.units),
+        )
+
+    def manifest(self) -> Manifest:
+        """What can be said of the build before it is made."""
+        units_hash = hashlib.sha256(repr(self.units).encode()).hexdigest()
+        return Manifest.planned(
+            config=self.config,
+            vocab=self.vocab,
+            inputs=list(map(_describe, self.inputs)),
+            made_by={**versions(), UNITS: units_hash},
+        )
+
+
+def build(**job) -> Manifest:
     """Runs the build, or returns the manifest of the same build if it is there already.
 
     Args:
-      config: what to build.
-      vocab: its pieces give the token ids.
-      inputs: the files to read.
-      output_dir: where the build goes.
-      beam_args: options for Beam; the runner defaults to FnApiRunner.
+      **job: the fields of BuildJob.
 
     Raises:
       UserError: output_dir holds another build, an input is damaged, or the result would be unsound.
     """
-    inputs, options, plan = _plan(config, vocab, inputs, output_dir, beam_args)
-    asked = dict(config=config, vocab=vocab, inputs=list(plan.inputs_described))
-    if files.exists(files.join(output_dir, schema.MANIFEST_FILE)):
-        manifest = Manifest.load(output_dir)
-        manifest.check_same_build(output_dir, **asked)
-        print(f"data: {output_dir} is built already")
+    job = BuildJob(**job)
+    options, asked = job.options, job.manifest()
+    if files.exists(files.join(job.output_dir, schema.MANIFEST_FILE)):
+        manifest = Manifest.load(job.output_dir)
+        manifest.check_same_build(job.output_dir, asked)
+        print(f"data: {job.output_dir} is built already")
     else:
-        _begin_or_resume(output_dir, **asked)
-        _run(plan, options)
-        manifest = Manifest.load(output_dir)
-    _remove_leftovers(output_dir)
+        contaminated = NgramFilter.from_files(
+            [file for file in job.inputs if file.kind == DECONTAMINATE]
+        )
+        build_dir.begin_or_resume(job.output_dir, asked, job.vocab)
+        contaminated.save(files.join(job.output_dir, NGRAM_FILE))
+        _run(job, options)
+        manifest = Manifest.load(job.output_dir)
+    build_dir.remove_leftovers(job.output_dir)
     return manifest
 
 
-def _plan(
-    config: BuildConfig,
-    vocab: Vocab,
-    inputs: Sequence[InputFile],
-    output_dir: str,
-    beam_args: Sequence[str],
-) -> tuple[list[InputFile], PipelineOptions, BuildPlan]:
-    """The sorted inputs, Beam's options, and what the workers need to know."""
-    from data.pipeline import BuildPlan
-
-    inputs = sorted(inputs, key=lambda file: (file.kind, file.name))
-    _refuse_equal_names(inputs)
-    options = pipeline_options(
-        beam_args, output_dir=output_dir, paths=[file.path for file in inputs]
-    )
-    plan = BuildPlan(
-        config=config,
-        vocab=vocab,
-        output_dir=output_dir,
-        units=tuple(plan_units(file for file in inputs if file.kind != DECONTAMINATE)),
-        inputs_described=tuple(map(_describe, inputs)),
-        contaminated=NgramFilter.from_files([f for f in inputs if f.kind == DECONTAMINATE]),
-    )
-    return inputs, options, plan
-
-
-def _describe(file: InputFile) -> dict:
-    """How the manifest names an input. What lies in a bucket is not read twice for its hash."""
-    sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
-    return {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
-
-
-def _run(plan: BuildPlan, options: PipelineOptions) -> None:
+def _run(job: BuildJob, options: PipelineOptions) -> None:
     import apache_beam as beam
 
     from data.pipeline import BuildCorpus
 
-    vocab_path = files.join(plan.output_dir, schema.VOCAB_FILE)
-    files.write_atomically(vocab_path, plan.vocab.text.encode())
+    plan = job.plan()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(errors_for_people())
-        if not files.is_remote(plan.output_dir):
-            log_path = files.join(plan.output_dir, WORK_DIRECTORY, "workers.log")
-            terminal = stack.enter_context(quiet_workers(log_path))
+        stack.enter_context(errors_for_people(job.output_dir))
+        if not files.is_remote(job.output_dir):
+            terminal = stack.enter_context(quiet_workers(files.join(job.output_dir, WORKERS_LOG)))
             stack.enter_context(ProgressBar(plan.journal, plan.num_tasks, terminal))
-        stack.enter_context(beam.Pipeline(options=options)) | "BuildCorpus" >> BuildCorpus(plan)
+        pipeline = stack.enter_context(beam.Pipeline(options=options))
+        pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
 
 
-def dry_run(
-    *,
-    config: BuildConfig,
-    vocab: Vocab,
-    inputs: Sequence[InputFile],
-    output_dir: str,
-    beam_args: Sequence[str],
-) -> None:
+def dry_run(**job) -> None:
     """Makes the job of a build and checks it, as far as that goes without running anything.
 
     For Dataflow this includes the translation of the job; nothing is uploaded or submitted.
+
+    Args:
+      **job: the fields of BuildJob.
 
     Raises:
       UserError: as `build`, for what can be known beforehand.
@@ -137,55 +152,36 @@ def dry_run(
 
     from data.pipeline import BuildCorpus
 
-    inputs, options, plan = _plan(config, vocab, inputs, output_dir, beam_args)
-    pipeline = beam.Pipeline(options=options)
-    pipeline | "BuildCorpus" >> BuildCorpus(plan)
+    job = BuildJob(**job)
+    plan = job.plan()
+    pipeline = beam.Pipeline(options=job.options)
+    pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
     num_transforms = len(pipeline.to_runner_api().components.transforms)
-    if "DataflowRunner" in options.get_all_options()["runner"]:
+    if "DataflowRunner" in job.options.get_all_options()["runner"]:
         pipeline.run()  # stops before it would submit
-    num_bytes = sum(file.num_bytes for file in inputs)
+    num_bytes = sum(file.num_bytes for file in job.inputs)
     print(
-        f"data: dry run: {len(inputs)} files of {num_bytes:,} bytes, {len(plan.units)} units of work,"
-        f" {plan.num_tasks} tasks, {num_transforms} transforms; nothing was run"
+        f"data: dry run: {len(job.inputs)} files of {num_bytes:,} bytes, {plan.num_tasks} tasks"
+        f" ({plan.num_units} of them read), {num_transforms} transforms; nothing was run"
     )
 
 
-def _begin_or_resume(output_dir: str, *, config: BuildConfig, vocab: Vocab, inputs: list) -> None:
-    """Marks the directory as one of this build, or checks that it is.
-
-    Raises:
-      UserError: the directory holds an interrupted build of other settings, or something else.
-    """
-    plan_path = files.join(output_dir, PLAN_FILE)
-    plan = Manifest.planned(config=config, vocab=vocab, inputs=inputs)
-    if files.exists(plan_path):
-        Manifest.parse(files.read_bytes(plan_path), plan_path).check_same_build(
-            f"{output_dir} (not finished)", config=config, vocab=vocab, inputs=inputs
-        )
-        print(f"data: going on with the unfinished build in {output_dir}")
-        return
-    for name in ("packed", "masked", "rejects"):
-        if files.exists(files.join(output_dir, name)):
-            raise UserError(
-                f"{output_dir} has a folder {name}/ but no {schema.MANIFEST_FILE}, and no build was"
-                " interrupted there; choose another --output_dir"
-            )
-    files.write_atomically(plan_path, plan.to_json().encode())
-
-
-def _remove_leftovers(output_dir: str) -> None:
-    """What a finished build no longer needs, and what killed writers left."""
-    files.remove_tree(files.join(output_dir, WORK_DIRECTORY))
-    if not files.is_remote(output_dir):
-        for path in Path(output_dir).glob("**/.tmp-*"):
-            path.unlink()
+def _describe(file: InputFile) -> dict:
+    """How the manifest names an input. What lies in a bucket is not read twice for its hash."""
+    sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
+    return {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
 
 
 def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
     """A document is known by its file's name: two equal ones would be one document."""
+    seen: dict[tuple[str, str], str] = {}
+    for file in inputs:
+        path = file.path if files.is_remote(file.path) else os.path.realpath(file.path)
+        if (file.kind, path) in seen:
+            first = seen[file.kind, path]
+            raise UserError(f"{first} and {file.path} are the same file; give it once")
+        seen[file.kind, path] = file.path
     for previous, file in itertools.pairwise(inputs):
-        if previous == file:
-            raise UserError(f"{file.path} is given twice")
         if (previous.kind, previous.name) == (file.kind, file.name):
             raise UserError(
                 f"{previous.path} and {file.path} have the same name, {file.name}; rename one,"
@@ -224,13 +220,12 @@ def verify(directory: str) -> Manifest:
 
     manifest = Manifest.load(directory)
     manifest.load_vocab(directory)
-    listed = [file for shard in manifest.shards for file in (shard.packed, *shard.masked)]
-    num_bytes = sum(file.bytes for file in listed)
+    num_bytes = sum(file.bytes for file in manifest.files)
     with tqdm(total=num_bytes, unit="B", unit_scale=True, desc="verifying", disable=None) as bar:
-        for file in listed:
+        for file in manifest.files:
             file.check_content(directory)
             bar.update(file.bytes)
-    print(f"data: {directory} is whole: {len(listed)} files, {num_bytes:,} bytes")
+    print(f"data: {directory} is whole: {len(manifest.files)} files, {num_bytes:,} bytes")
     return manifest
 
 

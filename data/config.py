@@ -13,6 +13,33 @@ def _require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
+_SHARE = (0.0, 1.0)
+_LARGE = 2**31 - 1
+# Least and most of the numbers in BuildConfig; whole ones, if the most is.
+_RANGES: dict[str, tuple[float, float]] = {
+    "copies": (0, 1000),
+    "num_shards": (1, 10**5),
+    "num_eval_shards": (1, 10**5),
+    "max_seq_length": (8, 2**16),
+    "max_predictions": (1, 2**16),
+    "masked_lm_rate": _SHARE,
+    "mask_token_rate": _SHARE,
+    "random_token_rate": _SHARE,
+    "max_ngram": (1, 16),
+    "eval_fraction": _SHARE,
+    "max_reject_fraction": _SHARE,
+    "max_unknown_fraction": _SHARE,
+    "max_document_bytes": (1, _LARGE),
+    "duplicate_min_words": (1, _LARGE),
+    "near_duplicate_threshold": _SHARE,
+    "seed": (0, 2**63 - 1),
+}
+_CHOICES = {
+    "mask_unit": ("token", "whole_word"),
+    "separators": ("document", "sentence"),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildConfig:
     """What `data.build` makes of the text. Everything here is recorded in the manifest.
@@ -69,61 +96,39 @@ class BuildConfig:
     seed: int = 12345
 
     def __post_init__(self):
-        name = type(self).__name__
-        for field in (
-            "num_shards",
-            "num_eval_shards",
-            "max_predictions",
-            "max_document_bytes",
-            "duplicate_min_words",
-        ):
-            value = getattr(self, field)
-            _require(value >= 1, f"{name}.{field}={value}: must be at least 1")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            is_right = isinstance(value, int) or isinstance(most, float)
+            _require(
+                is_right and least <= value <= most,
+                f"BuildConfig.{name}={value!r}: must lie between {least:n} and"
+                f" {most:,}".removesuffix(".0"),
+            )
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            _require(
+                value in choices,
+                f"BuildConfig.{name}={value!r}: must be {' or '.join(map(repr, choices))}",
+            )
         _require(
-            self.max_seq_length >= 8,
-            f"{name}.max_seq_length={self.max_seq_length}: must be at least 8",
-        )
-        _require(
-            0 <= self.copies <= 1000, f"{name}.copies={self.copies}: must lie between 0 and 1000"
+            re.fullmatch(r"[a-z]{2,3}", self.language) is not None,
+            f"BuildConfig.language={self.language!r}: must be an ISO 639 code such as 'en'",
         )
         _require(
             self.max_predictions <= self.max_seq_length - 2,
-            f"{name}.max_predictions={self.max_predictions} does not fit into"
-            f" {name}.max_seq_length={self.max_seq_length} with [CLS] and [SEP]",
+            f"BuildConfig.max_predictions={self.max_predictions} does not fit into"
+            f" BuildConfig.max_seq_length={self.max_seq_length} with [CLS] and [SEP]",
         )
-        for field in (
-            "masked_lm_rate",
-            "mask_token_rate",
-            "random_token_rate",
-            "eval_fraction",
-            "max_reject_fraction",
-            "max_unknown_fraction",
-            "near_duplicate_threshold",
-        ):
-            value = getattr(self, field)
-            _require(0 <= value <= 1, f"{name}.{field}={value}: must lie between 0 and 1")
         _require(
             self.mask_token_rate + self.random_token_rate <= 1,
-            f"{name}.mask_token_rate={self.mask_token_rate} and"
-            f" {name}.random_token_rate={self.random_token_rate} together exceed 1",
+            f"BuildConfig.mask_token_rate={self.mask_token_rate} and"
+            f" BuildConfig.random_token_rate={self.random_token_rate} together exceed 1",
         )
         _require(
-            self.separators in ("document", "sentence"),
-            f"{name}.separators={self.separators!r}: must be 'document' or 'sentence'",
+            self.drop_duplicates or not self.near_duplicate_threshold,
+            f"BuildConfig.near_duplicate_threshold={self.near_duplicate_threshold} has no effect"
+            " with BuildConfig.drop_duplicates=False",
         )
-        _require(
-            re.fullmatch(r"[a-z]{2,3}", self.language) is not None,
-            f"{name}.language={self.language!r}: must be an ISO 639 code such as 'en'",
-        )
-        _require(
-            self.mask_unit in ("token", "whole_word"),
-            f"{name}.mask_unit={self.mask_unit!r}: must be 'token' or 'whole_word'",
-        )
-        _require(
-            isinstance(self.max_ngram, int) and 1 <= self.max_ngram <= 16,
-            f"{name}.max_ngram={self.max_ngram!r}: must be a whole number between 1 and 16",
-        )
-        _require(0 <= self.seed < 2**63, f"{name}.seed={self.seed}: must lie in [0, 2**63)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

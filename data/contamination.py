@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from data import files
 from data.documents import InputFile, open_compressed
 from data.errors import UserError
 from data.hashing import mix64
@@ -42,6 +43,17 @@ class NgramFilter:
                 f"--decontaminate: the {len(inputs)} files hold no run of {NGRAM_WORDS} words"
             )
         return cls(hashes)
+
+    def save(self, path: str) -> None:
+        """Writes the hashes as a .npy file, which `load` reads."""
+        with files.atomic_write(path) as file:
+            np.save(file, self._hashes, allow_pickle=False)
+
+    @classmethod
+    def load(cls, path: str) -> NgramFilter:
+        """Reads what `save` wrote."""
+        with files.open_read(path) as file:
+            return cls(np.load(file, allow_pickle=False))
 
     def matches(self, paragraph: str) -> bool:
         """Whether the paragraph shares an n-gram with an evaluation file."""

@@ -1,7 +1,9 @@
 """Which documents and paragraphs occurred before, anywhere in the corpus.
 
 Everything here works on hashes, in an order that depends on content alone: of equal texts the one
-whose document has the smallest hash stays, whoever was read first.
+whose document ranks first stays, whoever was read first. The rank is a hash of the document's hash:
+by the hash itself, which also decides what is held out, the held-out split would collect whatever
+occurs often.
 
 Legend: D documents, R paragraphs, H hash functions of a signature.
 """
@@ -18,6 +20,7 @@ from data.hashing import mix64
 PARAGRAPH = np.dtype([("text", "<u8", 2), ("document", "<u8"), ("paragraph", "<u4")])
 _NUM_HASHES = 64
 _SHINGLE_WORDS = 5
+_COMPARED_AT_ONCE = 2**16  # pairs of signatures
 # Of every document; the signature is there if near duplicates are looked for.
 _DOCUMENT = [("text", "<u8", 2), ("document", "<u8")]
 
@@ -60,19 +63,18 @@ def find_duplicate_documents(
         duplicates; 0 looks for exact duplicates only.
 
     Returns:
-      (exact, near): sorted hashes of the documents to drop, uint64. Of near duplicates, and near
-      duplicates of near duplicates, the one with the smallest hash stays.
+      (exact, near): sorted hashes of the documents to drop, uint64. A near duplicate is one of a
+      document that ranks before it and is kept.
     """
-    repeats = _repeats(documents_D["text"], documents_D["document"])
-    exact = np.sort(documents_D["document"][repeats])
+    rank_D = mix64(documents_D["document"])
+    repeats_D = _repeats(documents_D["text"], rank_D)
+    exact = np.sort(documents_D["document"][repeats_D])
     near = np.zeros(0, np.uint64)
     if near_threshold > 0:
-        rest = np.sort(documents_D[~repeats], order="document")
-        group = _near_groups(rest["signature"], near_threshold)
-        _, first = np.unique(group, return_index=True)  # smallest hash of each group
-        is_first = np.zeros(len(rest), bool)
-        is_first[first] = True
-        near = rest["document"][~is_first]
+        rest = np.flatnonzero(~repeats_D)
+        rest = rest[np.argsort(rank_D[rest])]
+        is_near = _near_earlier(documents_D["signature"][rest], near_threshold)
+        near = np.sort(documents_D["document"][rest[is_near]])
     return exact, near
 
 
@@ -88,9 +90,9 @@ def find_duplicate_paragraphs(paragraphs_R: np.ndarray, dropped: np.ndarray) -> 
       The records of those that occurred before, PARAGRAPH [n].
     """
     paragraphs_R = paragraphs_R[~np.isin(paragraphs_R["document"], dropped)]
-    paragraphs_R = np.sort(paragraphs_R, order=["document", "paragraph"])
-    rank = np.arange(len(paragraphs_R), dtype=np.uint64)
-    return paragraphs_R[_repeats(paragraphs_R["text"], rank)]
+    order = np.lexsort([paragraphs_R["paragraph"], mix64(paragraphs_R["document"])])
+    paragraphs_R = paragraphs_R[order]
+    return paragraphs_R[_repeats(paragraphs_R["text"], np.arange(len(paragraphs_R)))]
 
 
 def _repeats(text: np.ndarray, rank: np.ndarray) -> np.ndarray:
@@ -102,36 +104,31 @@ def _repeats(text: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return repeats
 
 
-def _near_groups(signature_DH: np.ndarray, threshold: float) -> np.ndarray:
-    """Numbers the groups of documents that are connected by near-duplicate pairs, int [D].
+def _near_earlier(signature_DH: np.ndarray, threshold: float) -> np.ndarray:
+    """Which documents are near duplicates of an earlier one that is kept, bool [D].
 
     Candidates share all values of a band of the signature (Leskovec, Rajaraman and Ullman, "Mining
-    of massive datasets", section 3.4); of each band's equals, neighbours and first are compared.
+    of massive datasets", section 3.4). Of the documents that share a band, each is compared with
+    the first and with the one before it.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    num_documents = len(signature_DH)
     rows = _band_rows(threshold)
-    pairs = [np.zeros((0, 2), np.int64)]
-    for start in range(0, _NUM_HASHES, rows):
-        key = np.zeros(num_documents, np.uint64)
-        for column in signature_DH[:, start : start + rows].T:
-            key = mix64(key ^ column)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        first = order[np.searchsorted(key, key)]  # of the documents with this key
-        same = np.concatenate([[False], key[1:] == key[:-1]])
-        previous = np.concatenate([order[:1], order[:-1]])
-        pairs += [np.stack([first, order], 1)[same], np.stack([previous, order], 1)[same]]
-    left, right = np.unique(np.concatenate(pairs), axis=0).T
-    agreement = np.array(
-        [(signature_DH[a] == signature_DH[b]).mean() for a, b in zip(left, right, strict=True)]
-    )
-    similar = agreement >= threshold if len(agreement) else np.zeros(0, bool)
-    edges = (np.ones(similar.sum(), bool), (left[similar], right[similar]))
-    graph = coo_array(edges, shape=(num_documents, num_documents))
-    return connected_components(graph, directed=False)[1]
+    earlier, later = [], []
+    for start in range(0, _NUM_HASHES - rows + 1, rows):
+        key_D = np.zeros(len(signature_DH), np.uint64)
+        for column_D in signature_DH[:, start : start + rows].T:
+            key_D = mix64(key_D ^ column_D)
+        order = np.argsort(key_D, kind="stable")
+        key_D = key_D[order]
+        same = np.flatnonzero(key_D[1:] == key_D[:-1]) + 1
+        earlier += [order[same - 1], order[np.searchsorted(key_D, key_D[same])]]
+        later += [order[same], order[same]]
+    pairs = np.unique(np.stack([np.concatenate(later), np.concatenate(earlier)], axis=1), axis=0)
+    is_near = np.zeros(len(signature_DH), bool)
+    for chunk in np.array_split(pairs, 1 + len(pairs) // _COMPARED_AT_ONCE):
+        agreement = (signature_DH[chunk[:, 0]] == signature_DH[chunk[:, 1]]).mean(axis=1)
+        for document, kept in chunk[agreement >= threshold].tolist():
+            is_near[document] |= not is_near[kept]
+    return is_near
 
 
 def _band_rows(threshold: float) -> int:

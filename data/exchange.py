@@ -4,7 +4,9 @@ A worker writes what it read as one file of partitions, one for each shard; whoe
 reads that partition of every file. So the corpus lies on disk, not in the memory of the runner,
 an interrupted build goes on from the files it finds, and no runner's shuffle can change the result.
 
-A partition file is an array of n + 1 offsets (little-endian uint64), then n partitions.
+A partition file is a row of segments, each an array of n + 1 offsets in the file (little-endian
+uint64) and n partitions; then the places of the segments, and their number. A writer that has much
+to write holds one segment in memory at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -23,25 +26,58 @@ _OFFSET = np.dtype("<u8")
 _HEAD = struct.Struct("<4I")
 
 
-def write_partitions(path: str | os.PathLike, partitions: Sequence[Iterable[bytes]]) -> None:
-    """Writes a partition file; the pieces of a partition are joined."""
-    joined = [b"".join(pieces) for pieces in partitions]
-    start = (len(joined) + 1) * _OFFSET.itemsize
-    offsets = start + np.cumsum([0, *map(len, joined)], dtype=np.int64)
+class PartitionWriter:
+    """Writes a partition file, segment by segment."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._num_bytes = 0
+        self._segments: list[int] = []
+
+    def write(self, partitions: Sequence[Sequence[bytes]]) -> None:
+        """Writes one segment; the pieces of each partition follow one another."""
+        sizes = [sum(map(len, pieces)) for pieces in partitions]
+        start = self._num_bytes + (len(sizes) + 1) * _OFFSET.itemsize
+        offsets = start + np.cumsum([0, *sizes], dtype=np.int64)
+        self._segments.append(self._num_bytes)
+        self._append(offsets.astype(_OFFSET).tobytes())
+        for pieces in partitions:
+            for piece in pieces:
+                self._append(piece)
+
+    def close(self) -> None:
+        """Ends the file."""
+        self._append(np.array([*self._segments, len(self._segments)], _OFFSET).tobytes())
+
+    def _append(self, content: bytes) -> None:
+        self._file.write(content)
+        self._num_bytes += len(content)
+
+
+def write_partitions(path: str | os.PathLike, partitions: Sequence[Sequence[bytes]]) -> None:
+    """Writes a partition file of one segment."""
     with files.atomic_write(path) as file:
-        file.write(offsets.astype(_OFFSET).tobytes())
-        for partition in joined:
-            file.write(partition)
+        writer = PartitionWriter(file)
+        writer.write(partitions)
+        writer.close()
 
 
 def read_partition(path: str | os.PathLike, index: int) -> bytes:
-    """One partition of a file; nothing else of it is read."""
-    place = index * _OFFSET.itemsize
+    """One partition of a file, from all segments; nothing else of it is read."""
     with files.open_read(path) as file:
-        file.seek(place)
-        start, stop = np.frombuffer(file.read(2 * _OFFSET.itemsize), _OFFSET).tolist()
-        file.seek(start)
-        return file.read(stop - start)
+
+        def offsets(place: int, count: int, whence: int = os.SEEK_SET) -> list[int]:
+            file.seek(place, whence)
+            return np.frombuffer(file.read(count * _OFFSET.itemsize), _OFFSET).tolist()
+
+        (num_segments,) = offsets(-_OFFSET.itemsize, 1, os.SEEK_END)
+        segments = offsets(-(num_segments + 1) * _OFFSET.itemsize, num_segments, os.SEEK_END)
+        found = []
+        for segment in segments:
+            start, stop = offsets(segment + index * _OFFSET.itemsize, 2)
+            file.seek(start)
+            found.append(file.read(stop - start))
+        return b"".join(found)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from data import accounting, duplicates, files
 from data.config import BuildConfig
 from data.contamination import NgramFilter
 from data.documents import Document, Reject, Skipped, is_compressed, text_bytes
-from data.exchange import TokenizedDocument, write_partitions
+from data.errors import UserError
+from data.exchange import PartitionWriter, TokenizedDocument
 from data.hashing import document_hash
 from data.sentences import split_sentences
 from data.sources import Unit, read_part
@@ -26,11 +27,17 @@ from data.wordpiece import WordPieceTokenizer
 
 # Paragraphs tokenized in one call: the fixed cost of a call is that of some hundred of them.
 _BATCH_PARAGRAPHS = 512
+# A unit is larger than planned if its file can only be read from the start (.gz).
+_SEGMENT_BYTES = 256 * 2**20
+_MAX_LISTED_REJECTS = 1000  # of a unit; the others are only counted
 
 
 def unit_paths(index: int) -> tuple[str, str]:
     """Where the documents and the hashes of a unit lie, relative to the build directory."""
-    return f"work/units/unit-{index:05d}.documents", f"work/units/unit-{index:05d}.hashes"
+    return (
+        f"unfinished/units/unit-{index:05d}.documents",
+        f"unfinished/units/unit-{index:05d}.hashes",
+    )
 
 
 @functools.lru_cache(maxsize=1)
@@ -84,32 +91,49 @@ class UnitExtractor:
         self._config, self._vocab, self._contaminated = config, vocab, contaminated
         self._tally = accounting.new_tally()
         self._rejects: list[dict] = []
-        self._documents = [[] for _ in range(num_partitions(config))]
-        self._paragraph_hashes: list[tuple] = []
-        self._document_hashes: list[tuple] = []
+        self._clear()
 
     def run(self, unit: Unit, *, index: int, output_dir: str) -> dict:
         """Reads the unit and writes its two files.
 
         Returns:
-          {"tally": counts by source, "rejects": what was refused}.
+          {"tally": counts by source, "rejects": what was refused, the first thousand of it}.
 
         Raises:
           UserError: a file is damaged.
         """
-        batch: list[Document] = []
-        num_paragraphs = 0
-        for document in self._read(unit):
-            batch.append(document)
-            num_paragraphs += len(document.paragraphs)
-            if num_paragraphs >= _BATCH_PARAGRAPHS:
-                self._add(batch)
-                batch, num_paragraphs = [], 0
-        self._add(batch)
-        documents_path, hashes_path = unit_paths(index)
-        write_partitions(files.join(output_dir, documents_path), self._documents)
-        write_partitions(files.join(output_dir, hashes_path), self._hash_partitions())
+        documents_path, hashes_path = (files.join(output_dir, path) for path in unit_paths(index))
+        with (
+            files.atomic_write(documents_path) as documents_file,
+            files.atomic_write(hashes_path) as hashes_file,
+        ):
+            writers = PartitionWriter(documents_file), PartitionWriter(hashes_file)
+            batch: list[Document] = []
+            num_paragraphs = 0
+            for document in self._read(unit):
+                batch.append(document)
+                num_paragraphs += len(document.paragraphs)
+                if num_paragraphs >= _BATCH_PARAGRAPHS:
+                    self._add(batch)
+                    batch, num_paragraphs = [], 0
+                if self._num_bytes >= _SEGMENT_BYTES:
+                    self._write_segment(*writers)
+            self._add(batch)
+            self._write_segment(*writers)
+            for writer in writers:
+                writer.close()
         return {"tally": accounting.add([self._tally]), "rejects": self._rejects}
+
+    def _clear(self) -> None:
+        self._num_bytes = 0
+        self._documents: list[list[bytes]] = [[] for _ in range(num_partitions(self._config))]
+        self._paragraph_hashes: list[tuple] = []
+        self._document_hashes: list[tuple] = []
+
+    def _write_segment(self, documents: PartitionWriter, hashes: PartitionWriter) -> None:
+        documents.write(self._documents)
+        hashes.write(self._hash_partitions())
+        self._clear()
 
     def _read(self, unit: Unit) -> Iterator[Document]:
         """The clean documents of a unit; everything else is counted."""
@@ -124,15 +148,17 @@ class UnitExtractor:
                         counts[accounting.SKIPPED + item.reason] += item.num_bytes
                     case Reject():
                         counts[accounting.REJECTED] += item.num_bytes
-                        self._rejects.append(dataclasses.asdict(item))
+                        counts[accounting.DOCUMENTS_REJECTED] += 1
+                        if len(self._rejects) < _MAX_LISTED_REJECTS:
+                            self._rejects.append(dataclasses.asdict(item))
                     case Document():
                         yield from self._clean(item, counts)
             num_read = counts[accounting.INPUT] - read_before
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
             if is_whole_file and not is_compressed(part.file.path) and num_read != part.stop:
-                raise RuntimeError(
-                    f"{part.file.path}: {num_read} bytes accounted for, the file has {part.stop};"
-                    " did it change while it was read?"
+                raise UserError(
+                    f"{part.file.path} had {part.stop} bytes and {num_read} were read; it must not"
+                    " change while it is read: build again when it is complete"
                 )
 
     def _clean(self, document: Document, counts: collections.Counter) -> Iterator[Document]:
@@ -146,7 +172,7 @@ class UnitExtractor:
             counts[accounting.CONTAMINATED] += sum(dropped)
             counts["paragraphs_contaminated"] += len(dropped)
             document = _without(document, keep)
-        counts["documents_read"] += 1
+        counts[accounting.READ] += 1
         if document.paragraphs:
             yield document
 
@@ -163,7 +189,9 @@ class UnitExtractor:
         ):
             source = document.id.partition("/")[0]
             self._tally[source][accounting.TOKENS] += len(tokenized.tokens)
-            self._documents[partition].append(tokenized.to_bytes())
+            content = tokenized.to_bytes()
+            self._documents[partition].append(content)
+            self._num_bytes += len(content)
             if self._config.drop_duplicates:
                 self._hash(document, hashed)
 

@@ -15,9 +15,13 @@ from data import files
 from data.manifest import DataFile
 
 # Everything a build needs only until it is finished.
-WORK_DIRECTORY = "work"
-PLAN_FILE = "work/plan.json"
-_RECORDS = "work/done"
+WORK_DIRECTORY = "unfinished"
+PLAN_FILE = "unfinished/plan.json"
+WORKERS_LOG = "unfinished/workers.log"
+NGRAM_FILE = "unfinished/ngrams.npy"  # of the evaluation files
+# What the plan calls the division of the input into units, beside the versions of programs.
+UNITS = "division of the input"
+_RECORDS = "unfinished/done"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +44,8 @@ class Journal:
           What `make` returned now or then, and the files as they lie on disk.
         """
         record_path = files.join(self.directory, _RECORDS, f"{task}.json")
-        if files.exists(record_path):
-            record = json.loads(files.read_bytes(record_path))
+        record = self._read(record_path)
+        if record is not None:
             found = [DataFile(**file) for file in record["files"]]
             if all(map(self._is_whole, found)):
                 return record["result"], found
@@ -55,6 +59,13 @@ class Journal:
         """How many tasks of each kind are done (for a local directory)."""
         root = Path(self.directory, _RECORDS)
         return {kind.name: len(list(kind.glob("*.json"))) for kind in root.glob("*")}
+
+    def _read(self, path: str) -> dict | None:
+        """A record; None if there is none, or a power cut left it empty."""
+        try:
+            return json.loads(files.read_bytes(path))
+        except (FileNotFoundError, ValueError):
+            return None
 
     def _is_whole(self, file: DataFile) -> bool:
         path = files.join(self.directory, file.path)

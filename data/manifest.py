@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import json
 import os
 
@@ -20,6 +21,27 @@ from data.vocab import Vocab
 _TOLERANCES = ("max_reject_fraction", "max_unknown_fraction")
 _HISTOGRAMS = ("sentence_lengths", "sequence_lengths")
 _FORMAT, _VERSION = "lambert-build", 2
+
+
+# What of the environment shows in the result of a build.
+_PROGRAMS = (
+    "lambert-pretrain",
+    "sentencex",
+    "mwparserfromhell",
+    "tensorflow-text",
+    "datasketch",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the programs whose work shows in the result of a build."""
+    found = {}
+    for name in _PROGRAMS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,8 +102,10 @@ class Manifest:
     """Everything a reader needs to know of a build.
 
     Attributes:
+      made_by: versions of the programs whose work shows in the result.
       inputs: kind, name, bytes and sha256 of every file that was read.
       rejected: documents that were refused.
+      rejects: the file that lists them.
       accounts: what became of every byte and token, by source; see data.accounting.
       shards: in order of split and number.
     """
@@ -89,14 +113,22 @@ class Manifest:
     config: BuildConfig
     vocab_pieces: int
     vocab_sha256: str
+    made_by: dict[str, str]
     inputs: tuple[dict, ...]
     rejected: int
+    rejects: DataFile | None
     accounts: dict[str, dict[str, int]]
     shards: tuple[Shard, ...]
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """The shards of "train" or "eval", in order."""
         return tuple(shard for shard in self.shards if shard.split == name)
+
+    @property
+    def files(self) -> list[DataFile]:
+        """Every file of the build but manifest and vocabulary."""
+        rejects = [self.rejects] if self.rejects else []
+        return rejects + [file for shard in self.shards for file in (shard.packed, *shard.masked)]
 
     def num_sequences(self, split: str) -> int:
         """Sequences in one copy of a split."""
@@ -124,21 +156,30 @@ class Manifest:
         """Declares the build finished."""
         files.write_atomically(files.join(directory, schema.MANIFEST_FILE), self.to_json().encode())
 
-    def check_same_build(
-        self, directory: str | os.PathLike, *, config: BuildConfig, vocab: Vocab, inputs: list[dict]
-    ) -> None:
-        """Raises a UserError that names what differs from the build that was asked for."""
+    def check_same_build(self, directory: str | os.PathLike, asked: Manifest) -> None:
+        """Raises a UserError that names what differs from the build that was asked for.
+
+        Another version of a program makes another build only of one that is not finished: work of
+        both would be mixed.
+        """
+        config, inputs = asked.config, list(asked.inputs)
         differences = [
             f"BuildConfig.{field.name} is {old} there and {new} now"
             for field in dataclasses.fields(BuildConfig)
             if field.name not in _TOLERANCES
             and (old := getattr(self.config, field.name)) != (new := getattr(config, field.name))
         ]
-        if self.vocab_sha256 != vocab.sha256:
+        if self.vocab_sha256 != asked.vocab_sha256:
             differences.append(
                 f"the vocabulary has {self.vocab_pieces} pieces (sha256 {self.vocab_sha256[:8]})"
-                f" there and {len(vocab)} (sha256 {vocab.sha256[:8]}) now"
+                f" there and {asked.vocab_pieces} (sha256 {asked.vocab_sha256[:8]}) now"
             )
+        if not self.shards:
+            differences += [
+                f"{name} is {self.made_by.get(name)} there and {version} now"
+                for name, version in asked.made_by.items()
+                if self.made_by.get(name) != version
+            ]
         if list(self.inputs) != inputs:
             differences.append(
                 f"the {len(self.inputs)} input files there differ from the {len(inputs)} given now:"
@@ -172,14 +213,18 @@ class Manifest:
         return manifest
 
     @classmethod
-    def planned(cls, *, config: BuildConfig, vocab: Vocab, inputs: list[dict]) -> Manifest:
+    def planned(
+        cls, *, config: BuildConfig, vocab: Vocab, inputs: list[dict], made_by: dict[str, str]
+    ) -> Manifest:
         """The manifest of a build that has not begun."""
         return cls(
             config=config,
             vocab_pieces=len(vocab),
             vocab_sha256=vocab.sha256,
+            made_by=made_by,
             inputs=tuple(inputs),
             rejected=0,
+            rejects=None,
             accounts={},
             shards=(),
         )
@@ -205,6 +250,7 @@ class Manifest:
             return cls(
                 config=BuildConfig(**content.pop("config")),
                 inputs=tuple(content.pop("inputs")),
+                rejects=DataFile(**rejects) if (rejects := content.pop("rejects")) else None,
                 shards=tuple(map(_shard_from_json, content.pop("shards"))),
                 **content,
             )
@@ -228,16 +274,15 @@ class Manifest:
 
     def check_sizes(self, directory: str | os.PathLike) -> None:
         """Raises a UserError for the first file that is missing or has another size."""
-        for shard in self.shards:
-            for file in (shard.packed, *shard.masked):
-                path = files.join(directory, file.path)
-                size = files.size(path)
-                if size != file.bytes:
-                    found = "is missing" if size is None else f"has {size} bytes"
-                    raise UserError(
-                        f"{path} {found}, the manifest says {file.bytes} bytes; copy the build again"
-                        " or delete it and build it anew"
-                    )
+        for file in self.files:
+            path = files.join(directory, file.path)
+            size = files.size(path)
+            if size != file.bytes:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise UserError(
+                    f"{path} {found}, the manifest says {file.bytes} bytes; copy the build again"
+                    " or delete it and build it anew"
+                )
 
 
 def _first_difference(old: list[dict], new: list[dict]) -> str:

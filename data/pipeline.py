@@ -5,23 +5,23 @@
 What flows through Beam is the tasks and what they report; documents and sequences travel in files
 of the build directory. So the memory of the runner does not grow with the corpus, a build that was
 interrupted goes on from the files it finds, and no runner's shuffle, bundle or retry can change a
-byte: every task is a function of its files, and runs at most once to its end.
+byte: every task is a function of its files, and any number of attempts write the same ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 
-from data import accounting, schema, shards
+from data import accounting, files, schema, shards
 from data.config import BuildConfig
 from data.contamination import NgramFilter
 from data.extract import UnitExtractor, unit_paths
-from data.journal import Journal
+from data.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
 from data.manifest import DataFile, Manifest, Shard
-from data.soundness import check_corpus
+from data.soundness import check_corpus, check_rejects
 from data.sources import Unit
 from data.vocab import Vocab
 
@@ -31,14 +31,12 @@ ShardKey = tuple[str, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """What every worker needs to know."""
+    """What every worker needs to know; the rest of the plan lies in the build directory."""
 
     config: BuildConfig
     vocab: Vocab
     output_dir: str
-    units: tuple[Unit, ...]
-    inputs_described: tuple[dict, ...]
-    contaminated: NgramFilter
+    num_units: int
 
     @property
     def journal(self) -> Journal:
@@ -51,62 +49,51 @@ class BuildPlan:
         config = self.config
         masked = config.num_shards * config.copies + config.num_eval_shards * min(1, config.copies)
         duplicates = 1 + config.num_shards if config.drop_duplicates else 0
-        return len(self.units) + duplicates + config.num_shards + config.num_eval_shards + masked
+        return self.num_units + duplicates + config.num_shards + config.num_eval_shards + masked
 
 
 class BuildCorpus(beam.PTransform):
     """The whole build. Writes the shards, the rejects, and last of all the manifest."""
 
-    def __init__(self, plan: BuildPlan):
+    def __init__(self, plan: BuildPlan, units: Sequence[Unit]):
         super().__init__()
-        self._plan = plan
+        self._plan, self._units = plan, units
 
     def expand(self, pipeline):
         """Wires the waves; each begins when the one before has ended."""
         plan, config = self._plan, self._plan.config
-        reports = _wave(pipeline, "Read", list(enumerate(plan.units)), read_unit, plan)
-        buckets = reports
+        reports = _wave(pipeline, "Read", list(enumerate(self._units)), read_unit, plan)
+        found = _step(pipeline, "Rejects", check_rejected, plan, reports=reports)
         if config.drop_duplicates:
-            documents = _wave(pipeline, "Documents", [None], find_documents, plan, after=reports)
-            buckets = _wave(
-                pipeline,
-                "Paragraphs",
-                list(range(config.num_shards)),
-                find_paragraphs,
-                plan,
-                after=documents,
-            )
+            found = _wave(pipeline, "Documents", [None], find_documents, plan, after=found)
+            buckets = list(range(config.num_shards))
+            found = _wave(pipeline, "Paragraphs", buckets, find_paragraphs, plan, after=found)
         keys = [("train", shard) for shard in range(config.num_shards)]
         keys += [("eval", shard) for shard in range(config.num_eval_shards)]
-        packed = _wave(pipeline, "Pack", keys, pack_shard, plan, after=buckets)
+        packed = _wave(pipeline, "Pack", keys, pack_shard, plan, after=found)
         # Before the copies, which are most of the work and of the storage.
-        sound = (
-            pipeline
-            | "Corpus" >> beam.Create([plan])
-            | "Check"
-            >> beam.Map(
-                check_build,
-                packed=beam.pvalue.AsList(packed),
-                reports=beam.pvalue.AsList(reports),
-            )
-        )
+        sound = _step(pipeline, "Check", check_packed, plan, packed=packed, reports=reports)
         copies = (
             packed
             | "Copies" >> beam.FlatMap(copies_of, plan=plan, after=beam.pvalue.AsList(sound))
             | "SpreadCopies" >> beam.Reshuffle()
             | "Mask" >> beam.Map(mask_copy, plan=plan)
         )
-        return (
-            pipeline
-            | "Last" >> beam.Create([plan])
-            | "Manifest"
-            >> beam.Map(
-                write_manifest,
-                packed=beam.pvalue.AsList(packed),
-                copies=beam.pvalue.AsList(copies),
-                reports=beam.pvalue.AsList(reports),
-            )
+        return _step(
+            pipeline,
+            "Manifest",
+            write_manifest,
+            plan,
+            packed=packed,
+            copies=copies,
+            reports=reports,
         )
+
+
+def _step(pipeline, name: str, run: Callable, plan: BuildPlan, **collections):
+    """One call of a function, with all elements of collections."""
+    lists = {key: beam.pvalue.AsList(collection) for key, collection in collections.items()}
+    return pipeline | f"{name}Plan" >> beam.Create([plan]) | name >> beam.Map(run, **lists)
 
 
 def _wave(pipeline, name: str, tasks: list, run: Callable, plan: BuildPlan, after=None):
@@ -130,7 +117,8 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict:
     index, unit = indexed
 
     def run():
-        extractor = UnitExtractor(plan.config, plan.vocab, plan.contaminated)
+        contaminated = NgramFilter.load(files.join(plan.output_dir, NGRAM_FILE))
+        extractor = UnitExtractor(plan.config, plan.vocab, contaminated)
         report = extractor.run(unit, index=index, output_dir=plan.output_dir)
         return report, unit_paths(index)
 
@@ -142,7 +130,7 @@ def find_documents(_: None, plan: BuildPlan) -> None:
 
     def run():
         shards.write_duplicate_documents(
-            plan.output_dir, num_units=len(plan.units), config=plan.config
+            plan.output_dir, num_units=plan.num_units, config=plan.config
         )
         return {}, [shards.DUPLICATE_DOCUMENTS]
 
@@ -154,7 +142,7 @@ def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
 
     def run():
         shards.write_duplicate_paragraphs(
-            plan.output_dir, bucket, num_units=len(plan.units), config=plan.config
+            plan.output_dir, bucket, num_units=plan.num_units, config=plan.config
         )
         return {}, [shards.bucket_path(bucket)]
 
@@ -170,7 +158,7 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
             plan.output_dir,
             split,
             shard,
-            num_units=len(plan.units),
+            num_units=plan.num_units,
             config=plan.config,
             vocab=plan.vocab,
         )
@@ -201,6 +189,7 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
     shard, copy = shard_and_copy
 
     def run():
+        shard.packed.check_content(plan.output_dir)
         counts = shards.write_masked_copy(
             plan.output_dir,
             shard.split,
@@ -216,16 +205,20 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
     return (shard.split, shard.shard), file
 
 
-def check_build(plan: BuildPlan, *, packed: list[dict], reports: list[dict]) -> None:
-    """Writes the rejects, and stops a build that would be unsound."""
-    rejects = [reject for report in reports for reject in report["rejects"]]
-    check_corpus(
+def check_rejected(plan: BuildPlan, *, reports: list[dict]) -> None:
+    """Stops a build that refuses too much, before any other work."""
+    check_rejects(
         plan.config,
-        shards=[report["shard"] for report in packed if "shard" in report],
-        rejects=rejects,
-        tally=_tally(packed, reports),
+        rejects=[reject for report in reports for reject in report["rejects"]],
+        tally=_tally(reports),
         output_dir=plan.output_dir,
     )
+
+
+def check_packed(plan: BuildPlan, *, packed: list[dict], reports: list[dict]) -> None:
+    """Stops a build that would be unsound."""
+    shards = [report["shard"] for report in packed if "shard" in report]
+    check_corpus(plan.config, shards=shards, tally=_tally([*reports, *packed]))
 
 
 def write_manifest(
@@ -251,16 +244,19 @@ def write_manifest(
             key=lambda shard: (shard.split, shard.shard),
         )
     ]
-    Manifest(
+    plan_path = files.join(plan.output_dir, PLAN_FILE)
+    planned = Manifest.parse(files.read_bytes(plan_path), plan_path)
+    tally = _tally([*reports, *packed])
+    dataclasses.replace(
+        planned,
         config=plan.config,
-        vocab_pieces=len(plan.vocab),
-        vocab_sha256=plan.vocab.sha256,
-        inputs=plan.inputs_described,
-        rejected=sum(len(report["rejects"]) for report in reports),
-        accounts=_tally(packed, reports),
+        made_by={name: version for name, version in planned.made_by.items() if name != UNITS},
+        rejected=sum(counts.get(accounting.DOCUMENTS_REJECTED, 0) for counts in tally.values()),
+        rejects=DataFile.describe(plan.output_dir, schema.REJECTS_FILE),
+        accounts=tally,
         shards=tuple(complete),
     ).write(plan.output_dir)
 
 
-def _tally(packed: list[dict], reports: list[dict]) -> dict[str, dict[str, int]]:
-    return accounting.add(report["tally"] for report in [*reports, *packed])
+def _tally(reports: list[dict]) -> dict[str, dict[str, int]]:
+    return accounting.add(report["tally"] for report in reports)

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from data.errors import UserError
 from data.files import is_remote
-from data.journal import Journal
+from data.journal import WORKERS_LOG, Journal
 
 # The class by its full name: Beam's "DirectRunner" is a switch between two engines.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -94,7 +94,7 @@ def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def errors_for_people() -> Iterator[None]:
+def errors_for_people(output_dir: str) -> Iterator[None]:
     """Unwraps what Beam makes of exceptions: text with a stack and the name of the step."""
     try:
         yield
@@ -108,6 +108,11 @@ def errors_for_people() -> Iterator[None]:
         found += re.findall(rf"\b\w*Error: \[Errno \d+\] (.+?){step}", str(error), re.M)
         if found:
             raise UserError(found[-1]) from None
+        if "Channel closed prematurely" in str(error):
+            raise UserError(
+                "a worker process died; if it was for want of memory, take fewer workers"
+                f" (--direct_num_workers); {output_dir}/{WORKERS_LOG} has what it said"
+            ) from None
         raise
 
 

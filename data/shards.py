@@ -33,13 +33,13 @@ from data.packing import Layout, pack
 from data.records import ExampleCodec, write_records
 from data.vocab import Vocab
 
-DUPLICATE_DOCUMENTS = "work/duplicates/documents"
+DUPLICATE_DOCUMENTS = "unfinished/duplicates/documents"
 _CHUNK = 256  # sequences masked and encoded at once: more would leave the processor's cache
 
 
 def bucket_path(bucket: int) -> str:
     """Where the duplicate paragraphs of a bucket lie, relative to the build directory."""
-    return f"work/duplicates/bucket-{bucket:05d}"
+    return f"unfinished/duplicates/bucket-{bucket:05d}"
 
 
 def write_duplicate_documents(output_dir: str, *, num_units: int, config: BuildConfig) -> None:
@@ -78,27 +78,11 @@ def write_packed_shard(
       UserError: a document occurs twice under one id.
     """
     partition = shard + (config.num_shards if split == "eval" else 0)
-    documents = [
-        document
-        for unit in range(num_units)
-        for document in documents_from_bytes(
-            read_partition(files.join(output_dir, unit_paths(unit)[0]), partition),
-            vocab.token_dtype,
-        )
-    ]
-    hashed = np.array([document_hash(document.id) for document in documents], np.uint64)
-    order = sorted(range(len(documents)), key=lambda i: (hashed[i], documents[i].id))
-    documents, hashed = [documents[i] for i in order], hashed[order]
-    for previous, document in itertools.pairwise(documents):
-        if previous.id == document.id:
-            raise UserError(
-                f"document {document.id} occurs twice; give every dump and every file once, and"
-                " every line of JSON an id of its own"
-            )
+    documents, hashed_D = _documents_of(output_dir, partition, num_units, vocab.token_dtype)
     if not documents:
         return {"tally": {}, "records": 0}
     corpus = _Columns(documents)
-    fate_R = _fates(corpus, hashed, output_dir, partition, config)
+    fate_R = _fates(corpus, hashed_D, output_dir, partition, config)
     tally = corpus.tally(fate_R)
     packed = accounting.FATES.index(accounting.PACKED)
     tokens_T, lengths_K, starts_part_K = corpus.kept(fate_R == packed)
@@ -163,6 +147,31 @@ def layout_of(config: BuildConfig, vocab: Vocab) -> Layout:
     )
 
 
+def _documents_of(
+    output_dir: str, partition: int, num_units: int, token_dtype: np.dtype
+) -> tuple[list[TokenizedDocument], np.ndarray]:
+    """The documents of a shard and their hashes, in the order of these."""
+    documents = [
+        document
+        for unit in range(num_units)
+        for document in documents_from_bytes(
+            read_partition(files.join(output_dir, unit_paths(unit)[0]), partition), token_dtype
+        )
+    ]
+    hashed_D = np.array([document_hash(document.id) for document in documents], np.uint64)
+    order = np.argsort(hashed_D, kind="stable")
+    documents, hashed_D = [documents[i] for i in order], hashed_D[order]
+    for index in np.flatnonzero(hashed_D[1:] == hashed_D[:-1]):
+        one, other = documents[index].id, documents[index + 1].id
+        if one == other:
+            raise UserError(
+                f"document {one} occurs twice; give every dump and every file once, and every line"
+                " of JSON an id of its own"
+            )
+        raise UserError(f"documents {one} and {other} have the same 64-bit hash; rename one")
+    return documents, hashed_D
+
+
 class _Columns:
     """All documents of a shard as arrays: T tokens, K sentences, R paragraphs, D documents."""
 
@@ -221,6 +230,7 @@ def _fates(
         content = read_partition(files.join(output_dir, bucket_path(bucket)), partition)
         repeated = np.frombuffer(content, PARAGRAPH)
         document = np.searchsorted(hashed_D, repeated["document"])
+        assert (hashed_D[document] == repeated["document"]).all()
         rows = first_paragraph_D[document] + repeated["paragraph"]
         fate_R[rows] = accounting.FATES.index(accounting.PARAGRAPH)
     exact, near = _duplicate_documents(output_dir)

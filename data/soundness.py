@@ -10,41 +10,37 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Shard
 
+Tally = dict[str, dict[str, int]]
 
-def check_corpus(
-    config: BuildConfig,
-    *,
-    shards: Sequence[Shard],
-    rejects: Sequence[dict],
-    tally: dict[str, dict[str, int]],
-    output_dir: str,
+
+def check_rejects(
+    config: BuildConfig, *, rejects: Sequence[dict], tally: Tally, output_dir: str
 ) -> None:
-    """Writes the rejects, and stops a build that would be unsound.
+    """Writes what was refused, and stops a build that refuses too much.
 
     Raises:
-      UserError: too many documents were refused, too many tokens are unknown, or a split has no
-        sequence.
+      UserError: more than BuildConfig.max_reject_fraction of the documents were refused.
     """
     lines = sorted(json.dumps(reject, sort_keys=True) for reject in rejects)
-    rejects_path = files.join(output_dir, schema.REJECTS_FILE)
-    files.write_atomically(rejects_path, "".join(f"{line}\n" for line in lines).encode())
-
-    num_documents = sum(counts.get("documents_read", 0) for counts in tally.values())
-    if len(rejects) > config.max_reject_fraction * (num_documents + len(rejects)):
+    path = files.join(output_dir, schema.REJECTS_FILE)
+    files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    num_rejects = sum(counts.get(accounting.DOCUMENTS_REJECTED, 0) for counts in tally.values())
+    num_documents = num_rejects + _num_read(tally)
+    if num_rejects > config.max_reject_fraction * num_documents:
         raise UserError(
-            f"{len(rejects)} of {num_documents + len(rejects)} documents were refused, more than"
-            f" BuildConfig.max_reject_fraction={config.max_reject_fraction}; {rejects_path} says why"
+            f"{num_rejects} of {num_documents} documents were refused, more than"
+            f" BuildConfig.max_reject_fraction={config.max_reject_fraction}; {path} says why"
         )
+
+
+def check_corpus(config: BuildConfig, *, shards: Sequence[Shard], tally: Tally) -> None:
+    """Stops a build that would be unsound.
+
+    Raises:
+      UserError: too many tokens are unknown, or a split has no sequence.
+    """
     accounting.check(tally)
-    _check_shards(config, shards, num_documents, tally)
-
-
-def _check_shards(
-    config: BuildConfig,
-    shards: Sequence[Shard],
-    num_documents: int,
-    tally: dict[str, dict[str, int]],
-) -> None:
+    num_documents = _num_read(tally)
     num_tokens = sum(shard.tokens for shard in shards)
     num_packed = sum(counts.get("tokens_packed", 0) for counts in tally.values())
     if num_tokens != num_packed:
@@ -69,3 +65,7 @@ def _check_shards(
             f"none of the {num_documents} documents fell into the held-out split with"
             f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for none"
         )
+
+
+def _num_read(tally: Tally) -> int:
+    return sum(counts.get(accounting.READ, 0) for counts in tally.values())

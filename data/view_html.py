@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from data import files, schema, view_plots, view_tables
-from data.errors import UserError
 from data.manifest import Manifest
 from data.view_sequences import (
     PLAIN,
@@ -262,7 +261,10 @@ class _Reason:
 
 def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
     reasons: dict[str, _Reason] = collections.defaultdict(_Reason)
-    for reject in _read_rejects(files.join(directory, schema.REJECTS_FILE), manifest.rejected):
+    manifest.rejects.check_content(directory)
+    for reject in map(
+        json.loads, files.read_bytes(files.join(directory, manifest.rejects.path)).splitlines()
+    ):
         # What follows the colon differs from document to document.
         reason = reasons[reject["reason"].partition(":")[0]]
         reason.documents += 1
@@ -285,25 +287,8 @@ def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
     head = ("reason", "the first of them", "documents", "bytes")
     yield f'<div class="card">{_plain_table(head, rows, numbers=2)}</div>'
     others = manifest.rejected - sum(reasons[name].documents for name in top)
-    more = f" {others:,} more documents have rarer reasons." if others else ""
-    yield f'<p class="soft small">All of them: <code>{schema.REJECTS_FILE}</code>.{more}</p>'
-
-
-def _read_rejects(path: str, expected: int) -> Iterator[dict]:
-    """The lines of the file of rejects, one at a time."""
-    number = 0
-    with files.open_read(path) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                reject = json.loads(line)
-                yield {name: reject[name] for name in ("source", "offset", "reason", "num_bytes")}
-            except (ValueError, TypeError, KeyError) as error:
-                raise UserError(f"{path}: line {number} is damaged: {error!r}") from error
-    if number != expected:
-        raise UserError(
-            f"{path} has {number} lines, the manifest says that {expected} documents were refused;"
-            " copy the build again"
-        )
+    more = f" {others:,} more documents were refused." if others else ""
+    yield f'<p class="soft small">One by one: <code>{schema.REJECTS_FILE}</code>.{more}</p>'
 
 
 def _configuration(manifest: Manifest) -> Iterator[str]:

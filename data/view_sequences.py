@@ -16,6 +16,7 @@ from data.manifest import Manifest, Shard
 from data.masking import MaskingRule, mask_sequences
 from data.order import permute
 from data.records import ExampleCodec, read_examples
+from data.rows import RowFile
 from data.vocab import Vocab
 
 # How a position is shown to the model; the first three are predicted.
@@ -175,11 +176,9 @@ class SequenceViewer:
     def _compare_with_disk(self, shard: Shard, row: int, copy: int, features: dict) -> str:
         file = shard.masked[copy]
         path = files.join(self._directory, file.path)
-        record_bytes = file.bytes // file.records
-        found = None
-        if record_bytes == self._codec.record_bytes:
-            (found,) = read_examples(path, np.array([row]), record_bytes=record_bytes)
-        if found != self._codec.encode(features)[0].tobytes():
+        where = np.array([0]), np.array([row])
+        found = read_examples([RowFile(path)], *where, codec=self._codec)
+        if (found != self._codec.encode(features)).any():
             raise UserError(
                 f"{path}: record {row} is not what masking row {row} of {shard.packed.path} as copy"
                 f" {copy} gives; one of the two is damaged: `python -m data.build --verify"

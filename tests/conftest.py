@@ -12,6 +12,7 @@ from data.books import read_book
 from data.build import build
 from data.config import BuildConfig
 from data.documents import Document, find_inputs
+from data.files import sha256_of
 from data.vocab import Vocab
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,6 +26,20 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture(scope="session")
 def golden() -> Path:
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def sums_of():
+    """The sha256 of every file below a directory."""
+
+    def sums(directory: Path) -> dict[str, str]:
+        return {
+            path.relative_to(directory).as_posix(): sha256_of(path)
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+
+    return sums
 
 
 @pytest.fixture(scope="session")

@@ -13,20 +13,11 @@ from data.config import BuildConfig
 from data.documents import Document, find_inputs
 from data.errors import UserError
 from data.extract import partition_of, tokenize
-from data.files import sha256_of
 from data.hashing import document_hash
 from data.manifest import Manifest
 from data.masking import MaskingRule, mask_sequences
 from data.sources import read_part, split_file
 from data.vocab import Vocab
-
-
-def all_files(directory) -> dict[str, str]:
-    return {
-        path.relative_to(directory).as_posix(): sha256_of(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
 
 
 def packed(directory, manifest, split) -> np.ndarray:
@@ -35,7 +26,7 @@ def packed(directory, manifest, split) -> np.ndarray:
     )
 
 
-def test_what_is_on_disk_is_what_the_manifest_says(small_build):
+def test_what_is_on_disk_is_what_the_manifest_says(small_build, sums_of):
     manifest = Manifest.load(small_build)
     listed = {
         file.path: file.sha256
@@ -43,7 +34,7 @@ def test_what_is_on_disk_is_what_the_manifest_says(small_build):
         for file in (shard.packed, *shard.masked)
     }
     others = {schema.MANIFEST_FILE, schema.VOCAB_FILE, schema.REJECTS_FILE}
-    assert {p: h for p, h in all_files(small_build).items() if p not in others} == listed
+    assert {p: h for p, h in sums_of(small_build).items() if p not in others} == listed
     assert [len(shard.masked) for shard in manifest.split("train")] == [3, 3]
     assert [len(shard.masked) for shard in manifest.split("eval")] == [1]
     assert manifest.rejected == 0
@@ -279,7 +270,7 @@ def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
     config = BuildConfig(copies=0, eval_fraction=0.0)
     with pytest.raises(UserError, match=r"have the same name, sonnets\.txt"):
         build(config=config, inputs=files, **arguments)
-    with pytest.raises(UserError, match=r"a/sonnets\.txt is given twice"):
+    with pytest.raises(UserError, match=r"a/sonnets\.txt are the same file; give it once"):
         build(config=config, inputs=files[:1] * 2, **arguments)
     # One glob over both folders tells them apart.
     manifest = build(

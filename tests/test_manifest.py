@@ -55,7 +55,7 @@ def test_a_shard_that_is_missing_or_cut(copy):
 
 def test_verify_compares_every_byte(copy, capsys):
     main(["--verify", str(copy)])
-    assert "is whole: 10 files" in capsys.readouterr().out
+    assert "is whole: 11 files" in capsys.readouterr().out
     path = copy / schema.masked_path("train", 1, 2)
     content = bytearray(path.read_bytes())
     content[100] ^= 1

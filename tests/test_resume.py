@@ -16,7 +16,6 @@ from data.build import build, verify
 from data.config import BuildConfig
 from data.documents import find_inputs
 from data.errors import UserError
-from data.files import sha256_of
 from data.journal import Journal
 from data.manifest import Manifest
 from data.records import write_records
@@ -28,14 +27,6 @@ def command(golden, output_dir, *params) -> list[str]:
     for param in ("max_seq_length = 64", "max_predictions = 10", "eval_fraction = 0.25", *params):
         flags += ["--gin_param", f"BuildConfig.{param}"]
     return [sys.executable, "-m", "data.build", *flags]
-
-
-def all_files(directory) -> dict[str, str]:
-    return {
-        path.relative_to(directory).as_posix(): sha256_of(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_a_task_that_is_done_is_not_done_again(tmp_path):
@@ -79,7 +70,7 @@ def interrupted(small_config, vocab, inputs, tmp_path, monkeypatch):
 
 
 def test_a_build_goes_on_where_it_stopped(
-    interrupted, small_config, small_build, tmp_path, monkeypatch, capsys
+    interrupted, small_config, small_build, tmp_path, monkeypatch, capsys, sums_of
 ):
     assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
     assert len(list((tmp_path / "d/masked").rglob("*.tfrecord"))) == 4
@@ -94,36 +85,96 @@ def test_a_build_goes_on_where_it_stopped(
     build(config=small_config, **interrupted)
     assert "going on with the unfinished build" in capsys.readouterr().out
     assert len(written) == 7 - 4
-    assert all_files(tmp_path / "d") == all_files(small_build)
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
-def test_a_half_written_shard_is_made_again(interrupted, small_config, small_build, tmp_path):
+def test_a_half_written_shard_is_made_again(
+    interrupted, small_config, small_build, tmp_path, sums_of
+):
     path = next((tmp_path / "d/packed").rglob("*.npy"))
     path.write_bytes(path.read_bytes()[:-64])
     path = next((tmp_path / "d/masked").rglob("*.tfrecord"))
     path.write_bytes(bytes(path.stat().st_size))
-    (tmp_path / "d/masked/train/.tmp-0-shard-00000.tfrecord").touch()
+    (tmp_path / f"d/masked/train/.tmp-{'0' * 32}-shard-00000.tfrecord").touch()
     build(config=small_config, **interrupted)
-    assert all_files(tmp_path / "d") == all_files(small_build)
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
-def test_an_unfinished_build_of_other_settings_is_left_alone(interrupted, small_config, tmp_path):
-    before = all_files(tmp_path / "d")
+def test_an_unfinished_build_of_other_settings_is_left_alone(
+    interrupted, small_config, tmp_path, sums_of
+):
+    before = sums_of(tmp_path / "d")
     other = dataclasses.replace(small_config, seed=8)
     with pytest.raises(UserError, match=r"\(not finished\) holds another build: .*seed is 7 there"):
         build(config=other, **interrupted)
-    assert all_files(tmp_path / "d") == before
+    assert sums_of(tmp_path / "d") == before
 
 
 def test_a_directory_of_something_else_is_left_alone(golden, vocab, tmp_path):
-    (tmp_path / "packed").mkdir()
-    with pytest.raises(UserError, match=r"has a folder packed/ but no manifest\.json"):
-        build(
-            config=BuildConfig(copies=0, eval_fraction=0.0),
-            vocab=vocab,
-            inputs=find_inputs("books", f"{golden}/books/*"),
-            output_dir=str(tmp_path),
-        )
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished/thesis.txt").touch()
+    (tmp_path / ".tmp-mine").touch()
+    arguments = {
+        "config": BuildConfig(copies=0, eval_fraction=0.0),
+        "vocab": vocab,
+        "inputs": find_inputs("books", f"{golden}/books/*"),
+        "output_dir": str(tmp_path),
+    }
+    with pytest.raises(
+        UserError, match=r"is not empty \(\.tmp-mine, unfinished\) and holds no build"
+    ):
+        build(**arguments)
+    assert (tmp_path / "unfinished/thesis.txt").exists()
+    (tmp_path / "unfinished/thesis.txt").unlink()
+    (tmp_path / ".tmp-mine").rename(tmp_path / f".tmp-{'0' * 32}-x")
+    (tmp_path / "vocab.txt").write_text(vocab.text)  # may be there already
+    build(**arguments)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("manifest.json", "packed", "rejects", "vocab.txt")
+    ]
+
+
+def test_work_of_another_version_is_not_mixed(interrupted, small_config, monkeypatch):
+    monkeypatch.setattr("data.build.versions", lambda: {"sentencex": "99"})
+    with pytest.raises(
+        UserError, match=r"\(not finished\) holds another build: sentencex is [\d.]+ there and 99"
+    ):
+        build(config=small_config, **interrupted)
+
+
+def test_a_record_without_content_is_no_record(tmp_path):
+    """What a power cut can leave."""
+    record = tmp_path / "unfinished/done/kind/name.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    assert Journal(str(tmp_path)).once("kind/name", lambda: ({"n": 1}, [])) == ({"n": 1}, [])
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True)
+    return list(map(int, found.stdout.split()))
+
+
+def test_a_worker_that_dies_is_one_line(golden, tmp_path):
+    """As when the system kills a process for want of memory."""
+    process = subprocess.Popen(
+        [
+            *command(golden, tmp_path / "d", "copies = 400", "num_shards = 2"),
+            *("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "d").glob("masked/**/*.tfrecord")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    shell = children(process.pid)[0]
+    os.kill((children(shell) or [shell])[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.startswith("error: a worker process died")
+    assert len(errors.strip().splitlines()) == 1
 
 
 def test_ctrl_c_stops_with_one_line(golden, tmp_path):
@@ -144,7 +195,7 @@ def test_ctrl_c_stops_with_one_line(golden, tmp_path):
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_change_nothing(golden, tmp_path):
+def test_ten_kills_at_random_moments_change_nothing(golden, tmp_path, sums_of):
     """SIGKILL of all processes of a build with two workers; what is finished is always right."""
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     params = ("copies = 40", "num_shards = 4")
@@ -167,7 +218,7 @@ def test_ten_kills_at_random_moments_change_nothing(golden, tmp_path):
         if (directory / schema.MANIFEST_FILE).exists():
             verify(str(directory))
     subprocess.run([*command(golden, directory, *params), *flags], check=True, capture_output=True)
-    assert all_files(directory) == all_files(whole)
+    assert sums_of(directory) == sums_of(whole)
 
 
 def test_disk_full_is_one_line(golden, tmp_path):
@@ -199,4 +250,4 @@ def test_a_manifest_is_the_last_thing_written(small_build):
     assert manifest == json.loads(Manifest.load(small_build).to_json())
     for path in small_build.rglob("*"):
         assert path.stat().st_mtime_ns <= newest or path.is_dir()
-    assert not (small_build / "work").exists()
+    assert not (small_build / "unfinished").exists()

@@ -1,5 +1,6 @@
 """The same bytes from every way of running the build."""
 
+import bz2
 import contextlib
 import re
 import socket
@@ -10,19 +11,12 @@ import pytest
 
 from data import files, runner
 from data.build import build
+from data.documents import find_inputs
 from data.errors import UserError
-from data.files import sha256_of
 from data.manifest import Manifest
+from data.sources import plan_units
 
 WORKERS = "--direct_running_mode=multi_processing"
-
-
-def all_files(directory) -> dict[str, str]:
-    return {
-        path.relative_to(directory).as_posix(): sha256_of(path)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(
@@ -40,7 +34,7 @@ def all_files(directory) -> dict[str, str]:
         pytest.param(["--direct_test_splits={}"], id="bundles split"),
     ],
 )
-def test_the_same_bytes(small_build, small_config, vocab, inputs, tmp_path, arguments):
+def test_the_same_bytes(small_build, small_config, vocab, inputs, tmp_path, arguments, sums_of):
     build(
         config=small_config,
         vocab=vocab,
@@ -48,24 +42,32 @@ def test_the_same_bytes(small_build, small_config, vocab, inputs, tmp_path, argu
         output_dir=str(tmp_path / "d"),
         beam_args=arguments,
     )
-    assert all_files(tmp_path / "d") == all_files(small_build)
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
 def test_the_same_bytes_whatever_the_units(
-    small_build, small_config, vocab, inputs, tmp_path, monkeypatch
+    small_build, small_config, vocab, inputs, tmp_path, monkeypatch, sums_of
 ):
-    """Every file a unit of its own, and small batches: nobody may notice."""
-    monkeypatch.setattr("data.sources._UNIT_BYTES", 1)
-    monkeypatch.setattr("data.build.plan_units", lambda inputs: [(part,) for part in parts(inputs)])
-    monkeypatch.setattr("data.extract._BATCH_PARAGRAPHS", 3)
-    build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(tmp_path / "d"))
-    assert all_files(tmp_path / "d") == all_files(small_build)
-
-
-def parts(inputs):
-    from data.sources import split_file
-
-    return [part for file in inputs for part in split_file(file)]
+    """Parts of a few kilobytes, batches of three paragraphs, segments of one: nobody may notice."""
+    plain = tmp_path / "wiki.xml"
+    with bz2.open(next(file.path for file in inputs if file.kind == "wiki")) as dump:
+        plain.write_bytes(dump.read())
+    books = [file for file in inputs if file.kind == "books"]
+    inputs = [*books, *find_inputs("wiki", str(plain))]
+    manifests = []
+    for name in ("whole", "parts"):
+        build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(tmp_path / name))
+        manifests.append(sums_of(tmp_path / name))
+        monkeypatch.setattr("data.wiki.PLAIN_PART_BYTES", 10_000)
+        monkeypatch.setattr(
+            "data.build.plan_units", lambda inputs: plan_units(inputs, unit_bytes=1)
+        )
+        monkeypatch.setattr("data.extract._BATCH_PARAGRAPHS", 3)
+        monkeypatch.setattr("data.extract._SEGMENT_BYTES", 1)
+    assert len(plan_units(inputs, unit_bytes=1)) > 5
+    assert manifests[0] == manifests[1]
+    del manifests[0]["manifest.json"]  # names the dump by its other name
+    assert manifests[0].items() <= sums_of(small_build).items()
 
 
 def test_the_same_manifest_on_another_file_system(small_build, small_config, vocab, inputs):
@@ -77,7 +79,7 @@ def test_the_same_manifest_on_another_file_system(small_build, small_config, voc
     for shard in manifest.shards:
         for file in (shard.packed, *shard.masked):
             file.check_content(directory)
-    assert not files.exists(files.join(directory, "work"))
+    assert not files.exists(files.join(directory, "unfinished"))
 
 
 @contextlib.contextmanager
@@ -101,7 +103,9 @@ def job_service():
 
 
 @pytest.mark.slow
-def test_the_same_bytes_from_a_portable_runner(small_build, small_config, vocab, inputs, tmp_path):
+def test_the_same_bytes_from_a_portable_runner(
+    small_build, small_config, vocab, inputs, tmp_path, sums_of
+):
     with job_service() as endpoint:
         build(
             config=small_config,
@@ -114,7 +118,7 @@ def test_the_same_bytes_from_a_portable_runner(small_build, small_config, vocab,
                 "--environment_type=LOOPBACK",
             ],
         )
-    assert all_files(tmp_path / "d") == all_files(small_build)
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,10 @@ def handmade() -> Manifest:
         config=BuildConfig(max_seq_length=32, max_predictions=4, copies=0),
         vocab_pieces=8,
         vocab_sha256="",
+        made_by={},
         inputs=(),
         rejected=1,
+        rejects=None,
         accounts={"books": books, "wiki": wiki},
         shards=tuple(shards),
     )
@@ -141,7 +143,7 @@ def test_no_number_is_cut_where_the_terminal_is_narrow():
     ("counter", "message"),
     [
         ("bytes_markup", "the accounts of wiki do not add up: 1000000 against 1000001"),
-        ("bytes_contaminated", "the accounts of wiki do not add up: 500000 against 500001"),
+        ("bytes_contaminated", "the accounts of wiki do not add up: 1000000 against 1000001"),
         ("tokens_duplicate_document", "the accounts of wiki do not add up: 100 against 101"),
         ("documents_packed", "6 documents packed here, 5 there"),
     ],
