@@ -64,6 +64,14 @@ def test_rows_become_a_table_with_targets():
     assert "peak_own_bytes_per_token at most 4: MISSED" in table
 
 
+def test_errors_of_segmenters_are_in_the_table():
+    found = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "expected": 8, "changed_paragraphs": 2}
+    row = {"implementation": "pysbd", "stage": "sentences", "what": "split", "setting": "as it is"}
+    table = report.table([{**row, "boundaries": {"hard": found}}])
+    assert "hard text: precision 50.0%, recall 25.0%, f1 33.3% of 8 boundaries" in table
+    assert "2 paragraphs CHANGED" in table
+
+
 def rates(unit: str, rate: float) -> dict[str, float]:
     return {f"{unit}_per_second": rate, f"{unit}_per_cpu_second": rate}
 
