@@ -1,15 +1,12 @@
-"""What a source yields: documents, or rejects. Also opening input files by their suffix."""
+"""What is read, input files and their parts, and what a source yields: documents, or rejects."""
 
 from __future__ import annotations
 
-import bz2
 import dataclasses
-import gzip
 import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 from data import files
 from data.errors import UserError
@@ -19,6 +16,7 @@ from data.errors import UserError
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
 )
+_MAX_REASON = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,8 @@ class Document:
     """Clean text of one article or book.
 
     Attributes:
-      id: unique name made of content, not of place: "wiki/12", "books/hamlet.txt".
+      id: unique name made of content, not of place: "wiki/enwiki/12", "books/hamlet.txt". What
+        precedes the first slash is the kind of its source.
       paragraphs: text without line breaks, in reading order.
       breaks: ascending indices of the paragraphs before which a part (a chapter) begins, 0 left out.
         Packing puts a separator there, as between documents.
@@ -49,6 +48,11 @@ class Reject:
     offset: str
     reason: str
     num_bytes: int
+
+    def __post_init__(self):
+        # Reasons quote what is wrong, which may be megabytes.
+        if len(self.reason) > _MAX_REASON:
+            object.__setattr__(self, "reason", self.reason[: _MAX_REASON - 1] + "…")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,25 +106,20 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
         InputFile(
             kind=kind,
             path=path,
-            name=os.path.relpath(path, root or ".").replace(os.sep, "/"),
+            name=_printable(os.path.relpath(path, root or ".").replace(os.sep, "/")),
             num_bytes=files.size(path),
         )
         for path in paths
     ]
 
 
-def open_compressed(path: str) -> BinaryIO:
-    """Opens a plain, .bz2 or .gz file for reading bytes as a stream."""
-    stored = files.open_read(path)
-    if path.endswith(".bz2"):
-        return bz2.open(stored, "rb")
-    if path.endswith(".gz"):
-        return gzip.open(stored, "rb")
-    return stored
+def _printable(name: str) -> str:
+    r"""A name that is not UTF-8 shows its bytes, as "caf\xe9.txt" does: ids have to be text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def is_compressed(path: str) -> bool:
-    """Whether `open_compressed` decompresses the file."""
+    """Whether the stored bytes are not those of the text; by the suffix alone."""
     return path.endswith((".bz2", ".gz"))
 
 

@@ -31,7 +31,10 @@ _BATCH_PARAGRAPHS = 512
 
 def unit_paths(index: int) -> tuple[str, str]:
     """Where the documents and the hashes of a unit lie, relative to the build directory."""
-    return f"unfinished/units/unit-{index:05d}.documents", f"unfinished/units/unit-{index:05d}.hashes"
+    return (
+        f"unfinished/units/unit-{index:05d}.documents",
+        f"unfinished/units/unit-{index:05d}.hashes",
+    )
 
 
 @functools.lru_cache(maxsize=1)

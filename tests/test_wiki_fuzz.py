@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from data import wiki
+from data import wiki, wiki_parts
 from data.documents import Document, InputFile, Reject, Skipped
 from data.errors import UserError
 
@@ -103,7 +103,7 @@ def check(seed: int, folder: Path, contents: dict[str, bytes]) -> str:
     file = InputFile(kind="wiki", path=str(path), name=name, num_bytes=len(content))
     num_bytes, began = 0, time.monotonic()
     try:
-        for part in wiki.split_file(file, part_bytes=rng.choice((500, 5_000, 10**6))):
+        for part in wiki_parts.split_file(file, part_bytes=rng.choice((500, 5_000, 10**6))):
             for item in wiki.read_part(part, max_document_bytes=rng.choice((2_000, 10**6))):
                 assert isinstance(item, Document | Reject | Skipped), seed
                 num_bytes += item.num_bytes
