@@ -90,7 +90,7 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     """Files that match a glob, sorted by name.
 
     Raises:
-      UserError: nothing matched, or the pattern names a directory.
+      UserError: nothing matched, the pattern names a directory, or a name is not UTF-8.
     """
     paths, folders = files.find(pattern)
     if paths and "**" not in pattern and folders:
@@ -101,21 +101,25 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
+    for path in paths:
+        _check_name(kind, path)
     root = os.path.dirname(pattern if paths == [pattern] else re.split(r"[*?\[]", pattern)[0])
     return [
         InputFile(
             kind=kind,
             path=path,
-            name=_printable(os.path.relpath(path, root or ".").replace(os.sep, "/")),
+            name=os.path.relpath(path, root or ".").replace(os.sep, "/"),
             num_bytes=files.size(path),
         )
         for path in paths
     ]
 
 
-def _printable(name: str) -> str:
-    r"""A name that is not UTF-8 shows its bytes, as "caf\xe9.txt" does: ids have to be text."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _check_name(kind: str, path: str) -> None:
+    """Raises a UserError if a path is not UTF-8: neither ids nor Beam's error messages can hold it."""
+    readable = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if readable != path:
+        raise UserError(f"--{kind} {readable}: the name of the file is not UTF-8; rename it")
 
 
 def is_compressed(path: str) -> bool:

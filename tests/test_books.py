@@ -207,14 +207,15 @@ def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
     assert [file.name for file in find_inputs("books", f"{tmp_path}/Book*.txt")] == [path.name]
 
 
-def test_a_file_whose_name_is_not_utf8(tmp_path):
-    folder = os.fsencode(tmp_path)
-    with open(folder + b"/caf\xe9.txt", "wb") as file:
+def test_a_file_whose_name_is_not_utf8_is_an_error(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb") as file:
         file.write(b"Text.")
-    (found,) = find_inputs("books", f"{tmp_path}/*")
-    assert found.name == "caf\\xe9.txt"
-    (document,) = read_book(found, max_document_bytes=99)
-    assert document.id.encode() == b"books/caf\\xe9.txt"
+    (tmp_path / "café.txt").write_text("Text.")
+    assert [file.name for file in find_inputs("books", f"{tmp_path}/café*")] == ["café.txt"]
+    with pytest.raises(
+        UserError, match=r"--books .*/caf\\xe9\.txt: the name of the file is not UTF"
+    ):
+        find_inputs("books", f"{tmp_path}/*")
 
 
 def test_folders_that_a_glob_matches_are_mentioned(tmp_path, capsys):
