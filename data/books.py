@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 
-from data.documents import Document, InputFile, Reject, Skipped, join_lines, open_compressed
+from data.documents import Document, InputFile, Reject, Skipped, is_compressed, join_lines
 from data.errors import UserError
+from data.streams import ByteCounter, DamagedError, open_chunks
 
-_GUTENBERG_START = re.compile(rb"^\*\*\* ?START OF (THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I)
-_GUTENBERG_END = re.compile(rb"^\*\*\* ?END OF (THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I)
+_GUTENBERG_MARK = re.compile(
+    rb"^\*\*\* ?(START|END) OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I
+)
 _NUMBER = (
     r"([IVXLC]+|\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
     r"(thir|four|fif|six|seven|eigh|nine)teen|(twen|thir|for|fif)ty([ -]\w+)?|"
@@ -26,14 +27,18 @@ _CHAPTER = re.compile(
 )
 
 
-def read_book(file: InputFile, *, max_document_bytes: int) -> Iterator[Document | Reject | Skipped]:
+def read_book(
+    file: InputFile, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject | Skipped]:
     """Reads one book; its chapters become parts of the document.
 
-    The header and the licence that Project Gutenberg wraps around a book are skipped.
+    The header and the licence that Project Gutenberg wraps around a book are skipped. Of several
+    such books in one file each is a document.
 
     Args:
       file: UTF-8 text, plain, .gz or .bz2.
       max_document_bytes: a larger file is refused.
+      counter: counts the bytes that were read; those of the items must add up to the same.
 
     Yields:
       The document, or a reject if the file is too large, not UTF-8, damaged or without text.
@@ -41,55 +46,72 @@ def read_book(file: InputFile, *, max_document_bytes: int) -> Iterator[Document 
     Raises:
       UserError: the file is a MediaWiki dump.
     """
-    content = _content(file, max_document_bytes)
+    content = _content(file, max_document_bytes, counter)
     if isinstance(content, Reject):
         yield content
         return
-    start, end = _book_within(content)
-    if licence := len(content) - (end - start):
+    books = _books_within(content)
+    if licence := len(content) - sum(stop - start for start, stop in books):
         yield Skipped(reason="licence", num_bytes=licence)
-    yield _document(file, content[start:end], offset=start, chapters=True)
+    for start, stop in books:
+        name = file.name if len(books) == 1 else f"{file.name}#{start}"
+        yield _document(file, content[start:stop], name=name, offset=start, chapters=True)
 
 
-def read_text(file: InputFile, *, max_document_bytes: int) -> Iterator[Document | Reject]:
+def read_text(
+    file: InputFile, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject]:
     """Reads one file of plain text as one document. Arguments and errors as for `read_book`."""
-    content = _content(file, max_document_bytes)
+    content = _content(file, max_document_bytes, counter)
     if isinstance(content, bytes):
-        content = _document(file, content, offset=0, chapters=False)
+        content = _document(file, content, name=file.name, offset=0, chapters=False)
     yield content
 
 
-def _content(file: InputFile, max_document_bytes: int) -> bytes | Reject:
-    content = b""
+def _content(file: InputFile, limit: int, counter: ByteCounter | None) -> bytes | Reject:
+    pieces: list[bytes] = []
+    num_bytes, reason = 0, ""
     try:
-        with open_compressed(file.path) as stream:
-            # Never all of it: a few kilobytes can decompress to many gigabytes.
-            content = stream.read(max_document_bytes + 1)
-    except (EOFError, OSError, zlib.error) as error:
-        return Reject(
-            source=file.name,
-            offset="byte 0",
-            reason=f"cannot be read: {error}",
-            num_bytes=file.num_bytes,
-        )
-    if len(content) > max_document_bytes:
-        return Reject(
-            source=file.name,
-            offset="byte 0",
-            reason=f"larger than BuildConfig.max_document_bytes={max_document_bytes}",
-            num_bytes=max(file.num_bytes, len(content)),
-        )
-    return content
+        with open_chunks(file.path, counter=counter) as chunks:
+            for chunk in chunks:
+                num_bytes += len(chunk)
+                if num_bytes <= limit:
+                    pieces.append(chunk)
+                    continue
+                reason = f"larger than BuildConfig.max_document_bytes={limit}"
+                # A few kilobytes can decompress to many gigabytes.
+                if is_compressed(file.path):
+                    break
+    except DamagedError as error:
+        reason = f"cannot be read: {error.__cause__}"
+    if reason:
+        return Reject(source=file.name, offset="byte 0", reason=reason, num_bytes=num_bytes)
+    return b"".join(pieces)
 
 
-def _book_within(content: bytes) -> tuple[int, int]:
-    """Where the book itself begins and ends."""
-    start = match.end() if (match := _GUTENBERG_START.search(content)) else 0
-    end = match.start() if (match := _GUTENBERG_END.search(content, start)) else len(content)
-    return start, end
+def _books_within(content: bytes) -> list[tuple[int, int]]:
+    """Where each book begins and ends; all of a file without Gutenberg's marks is one.
+
+    A book that has no END ends at the next START, and one that has no START begins with the file.
+    """
+    books: list[tuple[int, int]] = []
+    start: int | None = 0  # of the book that is open
+    has_header = False
+    for mark in _GUTENBERG_MARK.finditer(content):
+        is_start = mark[1].upper() == b"START"
+        # What precedes the first START is a header, no book.
+        if start is not None and (has_header or not is_start):
+            books.append((start, mark.start()))
+        start = mark.end() if is_start else None
+        has_header = True
+    if start is not None:
+        books.append((start, len(content)))
+    return [book for book in books if content[slice(*book)].strip()] or books[:1]
 
 
-def _document(file: InputFile, content: bytes, *, offset: int, chapters: bool) -> Document | Reject:
+def _document(
+    file: InputFile, content: bytes, *, name: str, offset: int, chapters: bool
+) -> Document | Reject:
     def reject(position: int, reason: str) -> Reject:
         return Reject(
             source=file.name,
@@ -110,7 +132,7 @@ def _document(file: InputFile, content: bytes, *, offset: int, chapters: bool) -
     if not paragraphs:
         return reject(0, "no text")
     return Document(
-        id=f"{file.kind}/{file.name}",
+        id=f"{file.kind}/{name}",
         paragraphs=paragraphs,
         breaks=chapter_starts(paragraphs) if chapters else (),
         num_bytes=len(content),

@@ -2,7 +2,8 @@
 
 A "multistream" file is a row of complete bzip2 streams, and each can be read without the others
 (https://en.wikipedia.org/wiki/Bzip2#File_format). Python's BZ2File reads such files as well, but it
-ignores whatever follows the last stream and cannot say where a stream begins.
+takes damage at the beginning of a later stream for the end of the file, ignores whatever follows the
+last stream, and cannot say where a stream begins.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from data.errors import UserError
+from data import files
 
-CHUNK_BYTES = 1 << 16
 # A stream starts with its magic and that of its first block; without blocks, with that of its end.
 _STREAM = re.compile(rb"BZh[1-9]1AY&SY")
 _STREAM_BYTES = 10
@@ -23,16 +23,7 @@ _EMPTY_STREAM = re.compile(rb"BZh[1-9]\x17rE8P\x90")
 
 def find_stream(file: BinaryIO, start: int, stop: int) -> int | None:
     """Offset of the first stream that begins in [start, stop) and is not empty, None without one."""
-    file.seek(start)
-    overlap = b""  # a magic may lie across two chunks
-    while start < stop and (chunk := file.read(CHUNK_BYTES)):
-        window = overlap + chunk
-        if match := _STREAM.search(window):
-            found = start - len(overlap) + match.start()
-            return found if found < stop else None
-        start += len(chunk)
-        overlap = window[1 - _STREAM_BYTES :]
-    return None
+    return files.search(file, _STREAM, width=_STREAM_BYTES, start=start, stop=stop)
 
 
 class StreamReader:
@@ -43,11 +34,10 @@ class StreamReader:
       at_end: whether the end of the file was reached.
     """
 
-    def __init__(self, file: BinaryIO, *, name: str, start: int, stop: int):
+    def __init__(self, file: BinaryIO, *, start: int, stop: float):
         self.streams: list[tuple[int, int]] = []
         self.at_end = False
         self._file = file
-        self._name = name
         self._start = start
         self._stop = stop
         self._text_bytes = 0
@@ -56,28 +46,27 @@ class StreamReader:
         """Yields text in chunks of bounded size, however well it was compressed.
 
         Raises:
-          UserError: something that is no stream lies between or after the streams.
           EOFError: the file ends within a stream.
-          OSError: the content of a stream is damaged.
+          OSError: a stream is damaged, or something that is none lies between or after the streams.
         """
         self._file.seek(self._start)
-        data = self._file.read(CHUNK_BYTES)
+        data = self._file.read(files.CHUNK_BYTES)
         while not self._is_done(data):
             self.streams.append((self._text_bytes, self._file.tell() - len(data)))
             decompressor = bz2.BZ2Decompressor()
             while not decompressor.eof:
                 if decompressor.needs_input and not data:
-                    data = self._file.read(CHUNK_BYTES)
+                    data = self._file.read(files.CHUNK_BYTES)
                     if not data:
                         raise EOFError("the last bzip2 stream has no end")
-                text = decompressor.decompress(data, max_length=CHUNK_BYTES)
+                text = decompressor.decompress(data, max_length=files.CHUNK_BYTES)
                 data = b""
                 self._text_bytes += len(text)
                 if text:
                     yield text
             data = decompressor.unused_data
             if len(data) < _STREAM_BYTES:
-                data += self._file.read(CHUNK_BYTES)
+                data += self._file.read(files.CHUNK_BYTES)
 
     def _is_done(self, data: bytes) -> bool:
         """Whether what follows belongs to others, or nothing follows."""
@@ -89,8 +78,5 @@ class StreamReader:
             return offset >= self._stop
         # Empty streams are read by whoever comes by: one at the end must not hide the end.
         if not _EMPTY_STREAM.match(data):
-            raise UserError(
-                f"{self._name}: what stands at byte {offset} is no bzip2 stream; download the file"
-                " again and compare its checksum"
-            )
+            raise OSError(f"what stands at byte {offset} is no bzip2 stream")
         return False

@@ -1,11 +1,12 @@
 """Text of evaluation sets that must not be trained on.
 
-A paragraph that shares a run of 13 words with an evaluation file is left out, as in GPT-3
+A paragraph with words of a run of 13 that an evaluation file holds too is left out, much as in GPT-3
 (https://arxiv.org/abs/2005.14165, appendix C). Words are compared in lower case, without punctuation.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -14,12 +15,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data import files
-from data.documents import InputFile, open_compressed
+from data.documents import InputFile, normalise
 from data.errors import UserError
 from data.hashing import mix64
+from data.streams import open_compressed
+from data.words import words
 
 NGRAM_WORDS = 13
-_WORD = re.compile(r"\w+")
 
 
 class NgramFilter:
@@ -31,12 +33,15 @@ class NgramFilter:
 
     @classmethod
     def from_files(cls, inputs: Sequence[InputFile]) -> NgramFilter:
-        """Reads evaluation files: all strings of .json and .jsonl, the fields of .tsv, else lines.
+        """Reads evaluation files.
+
+        All strings of .json and .jsonl are texts, the fields of .tsv, and of other files what blank
+        lines separate.
 
         Raises:
-          UserError: a file is not UTF-8 or not JSON, or none holds as much as 13 words in a row.
+          UserError: a file is damaged, not UTF-8 or not JSON, or none holds 13 words in a row.
         """
-        found = [_ngram_hashes(text) for file in inputs for text in _texts(file)]
+        found = [_ngram_hashes(words(normalise(text))) for file in inputs for text in _texts(file)]
         hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
         if inputs and not len(hashes):
             raise UserError(
@@ -55,50 +60,68 @@ class NgramFilter:
         with files.open_read(path) as file:
             return cls(np.load(file, allow_pickle=False))
 
-    def matches(self, paragraph: str) -> bool:
-        """Whether the paragraph shares an n-gram with an evaluation file."""
+    def matching(self, paragraphs: Sequence[str]) -> list[bool]:
+        """Which paragraphs of a document have a word in an n-gram of an evaluation file.
+
+        An n-gram may go on from one paragraph to the next: a paragraph is often a single sentence.
+        """
         if not len(self._hashes):
-            return False
-        hashes = _ngram_hashes(paragraph)
-        place = np.searchsorted(self._hashes, hashes)
-        return bool((self._hashes[np.minimum(place, len(self._hashes) - 1)] == hashes).any())
+            return [False] * len(paragraphs)
+        words_of = [words(paragraph) for paragraph in paragraphs]
+        ngrams = _ngram_hashes([word for found in words_of for word in found])
+        place = np.searchsorted(self._hashes, ngrams)
+        first_words = np.flatnonzero(
+            self._hashes[np.minimum(place, len(self._hashes) - 1)] == ngrams
+        )
+        if not len(first_words):
+            return [False] * len(paragraphs)
+        matched = np.unique(first_words[:, np.newaxis] + np.arange(NGRAM_WORDS))
+        paragraph_of_word = np.repeat(np.arange(len(paragraphs)), list(map(len, words_of)))
+        return np.isin(np.arange(len(paragraphs)), paragraph_of_word[matched]).tolist()
 
 
-def _ngram_hashes(text: str) -> np.ndarray:
-    words = _WORD.findall(text.lower())
-    count = len(words) - NGRAM_WORDS + 1
+def _ngram_hashes(found: list[str]) -> np.ndarray:
+    count = len(found) - NGRAM_WORDS + 1
     if count <= 0:
         return np.zeros(0, np.uint64)
-    digests = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words)
-    word_hashes = np.frombuffer(digests, "<u8")
+    word_hashes = np.frombuffer(b"".join(map(_word_digest, found)), "<u8")
     key = np.zeros(count, np.uint64)
     for place in range(NGRAM_WORDS):
         key = mix64(key ^ word_hashes[place : place + count])
     return key
 
 
+@functools.lru_cache(maxsize=2**16)
+def _word_digest(word: str) -> bytes:
+    return hashlib.blake2b(word.encode(), digest_size=8).digest()
+
+
 def _texts(file: InputFile) -> Iterator[str]:
+    with open_compressed(file.path) as stream:
+        content = stream.read()
+    name = re.sub(r"\.(gz|bz2)$", "", file.path)
     try:
-        with open_compressed(file.path) as stream:
-            content = stream.read().decode("utf-8-sig")
-        name = re.sub(r"\.(gz|bz2)$", "", file.path)
+        text = content.decode("utf-8-sig")
         if name.endswith(".json"):
-            yield from _strings(json.loads(content))
+            yield from _strings(json.loads(text))
         elif name.endswith(".jsonl"):
-            for line in filter(str.strip, content.splitlines()):
+            # Not splitlines: a string may hold U+2028.
+            for line in filter(str.strip, text.split("\n")):
                 yield from _strings(json.loads(line))
         else:
-            yield from re.split(r"[\t\r\n]+" if name.endswith(".tsv") else r"[\r\n]+", content)
-    except (OSError, EOFError, ValueError) as error:
+            yield from re.split(r"[\t\r\n]+" if name.endswith(".tsv") else r"\n\s*\n", text)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--decontaminate {file.path} cannot be read: {error}") from error
 
 
 def _strings(value) -> Iterator[str]:
     """All strings inside a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                yield text
+            case dict() as members:
+                rest += reversed(members.values())
+            case list() as items:
+                rest += reversed(items)

@@ -1,15 +1,12 @@
-"""What a source yields: documents, or rejects. Also opening input files by their suffix."""
+"""What is read, input files and their parts, and what a source yields: documents, or rejects."""
 
 from __future__ import annotations
 
-import bz2
 import dataclasses
-import gzip
 import os
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 from data import files
 from data.errors import UserError
@@ -19,6 +16,7 @@ from data.errors import UserError
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
 )
+_MAX_REASON = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,8 @@ class Document:
     """Clean text of one article or book.
 
     Attributes:
-      id: unique name made of content, not of place: "wiki/12", "books/hamlet.txt".
+      id: unique name made of content, not of place: "wiki/enwiki/12", "books/hamlet.txt". What
+        precedes the first slash is the kind of its source.
       paragraphs: text without line breaks, in reading order.
       breaks: ascending indices of the paragraphs before which a part (a chapter) begins, 0 left out.
         Packing puts a separator there, as between documents.
@@ -49,6 +48,11 @@ class Reject:
     offset: str
     reason: str
     num_bytes: int
+
+    def __post_init__(self):
+        # Reasons quote what is wrong, which may be megabytes.
+        if len(self.reason) > _MAX_REASON:
+            object.__setattr__(self, "reason", self.reason[: _MAX_REASON - 1] + "…")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +90,7 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     """Files that match a glob, sorted by name.
 
     Raises:
-      UserError: nothing matched, or the pattern names a directory.
+      UserError: nothing matched, the pattern names a directory, or a name is not UTF-8.
     """
     paths, folders = files.find(pattern)
     if paths and "**" not in pattern and folders:
@@ -97,6 +101,8 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
+    for path in paths:
+        _check_name(kind, path)
     root = os.path.dirname(pattern if paths == [pattern] else re.split(r"[*?\[]", pattern)[0])
     return [
         InputFile(
@@ -109,18 +115,15 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     ]
 
 
-def open_compressed(path: str) -> BinaryIO:
-    """Opens a plain, .bz2 or .gz file for reading bytes as a stream."""
-    stored = files.open_read(path)
-    if path.endswith(".bz2"):
-        return bz2.open(stored, "rb")
-    if path.endswith(".gz"):
-        return gzip.open(stored, "rb")
-    return stored
+def _check_name(kind: str, path: str) -> None:
+    """Raises a UserError if a path is not UTF-8: neither ids nor Beam's error messages can hold it."""
+    readable = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if readable != path:
+        raise UserError(f"--{kind} {readable}: the name of the file is not UTF-8; rename it")
 
 
 def is_compressed(path: str) -> bool:
-    """Whether `open_compressed` decompresses the file."""
+    """Whether the stored bytes are not those of the text; by the suffix alone."""
     return path.endswith((".bz2", ".gz"))
 
 

@@ -6,9 +6,12 @@ Paths with a scheme (gs://, ram://) go through `tf.io.gfile`; local ones never l
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import glob
 import hashlib
+import io
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from typing import BinaryIO
 
 from data.errors import UserError
 
+CHUNK_BYTES = 2**16  # of inputs that are read piece by piece
 _BLOCK_BYTES = 2**20
 
 
@@ -30,7 +34,7 @@ def join(directory: str | os.PathLike, *parts: str) -> str:
 
 
 def open_read(path: str | os.PathLike) -> BinaryIO:
-    """Opens a file for reading bytes, with seek.
+    """Opens a file for reading bytes: all that Python's own files can do, wherever it is.
 
     Raises:
       FileNotFoundError: there is no such file, wherever it is.
@@ -39,20 +43,72 @@ def open_read(path: str | os.PathLike) -> BinaryIO:
         return open(path, "rb")
     if not exists(path):
         raise FileNotFoundError(2, "No such file", os.fspath(path))
-    return _gfile().GFile(os.fspath(path), "rb")
+    return io.BufferedReader(_RemoteFile(os.fspath(path)), CHUNK_BYTES)
+
+
+class _RemoteFile(io.RawIOBase):
+    """A GFile as a file of Python, for one lacks `readinto` and cannot seek to its end."""
+
+    def __init__(self, path: str):
+        self._file = _gfile().GFile(path, "rb")
+        self._size = self._file.size()
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = origin + offset
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        if self._position >= self._size:
+            return 0
+        if self._file.tell() != self._position:
+            self._file.seek(self._position)
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def search(
+    file: BinaryIO, pattern: re.Pattern[bytes], *, width: int, start: int, stop: float
+) -> int | None:
+    """Offset of the first match that begins in [start, stop) of a file, None without one.
+
+    Args:
+      file: that can seek.
+      pattern: matches `width` bytes.
+      width: see there.
+      start: where to begin.
+      stop: infinite for the end of the file.
+    """
+    file.seek(start)
+    overlap = b""  # a match may lie across two pieces, and reach beyond `stop`
+    while start - len(overlap) < stop and (chunk := file.read(CHUNK_BYTES)):
+        window = overlap + chunk
+        if match := pattern.search(window):
+            found = start - len(overlap) + match.start()
+            return found if found < stop else None
+        start += len(chunk)
+        overlap = window[1 - width :]
+    return None
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
     """The whole content of a file."""
     with open_read(path) as file:
         return file.read()
-
-
-def read_range(path: str | os.PathLike, start: int, stop: int) -> bytes:
-    """Bytes [start, stop) of a file; fewer if it ends before."""
-    with open_read(path) as file:
-        file.seek(start)
-        return file.read(stop - start)
 
 
 @contextlib.contextmanager
@@ -109,6 +165,8 @@ def find(pattern: str) -> tuple[list[str], int]:
 
     A local name that holds what a glob would read as a pattern is itself.
     """
+    if is_remote(pattern) and "**" in pattern:
+        return sorted(_walk(pattern)), 0
     if is_remote(pattern):
         matched = _gfile().glob(pattern)
         paths = [path for path in matched if not _gfile().isdir(path)]
@@ -117,6 +175,34 @@ def find(pattern: str) -> tuple[list[str], int]:
         matched = glob.glob(literal, recursive=True)
         paths = [path for path in matched if os.path.isfile(path)]
     return sorted(paths), len(matched) - len(paths)
+
+
+def _walk(pattern: str) -> Iterator[str]:
+    """Remote files that match a glob with "**", which TensorFlow's own takes for "*"."""
+    root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
+    wanted = pattern[len(root) + 1 :].split("/")
+    for folder, _, names in _gfile().walk(root):
+        for name in names:
+            path = join(folder, name)
+            if _matches(path[len(root) + 1 :].split("/"), wanted):
+                yield path
+
+
+def _matches(names: list[str], wanted: list[str]) -> bool:
+    """Whether a path matches a glob, both cut at "/", by the rules of Python's glob."""
+    if not names or not wanted:
+        return names == wanted
+    (name, *names_after), (pattern, *wanted_after) = names, wanted
+    is_hidden = name.startswith(".") and not pattern.startswith(".")
+    if pattern == "**":
+        # Any number of folders; at the end of a pattern, files too.
+        here = bool(wanted_after) and _matches(names, wanted_after)
+        return here or (
+            not is_hidden and _matches(names_after, wanted if names_after else wanted_after)
+        )
+    return (
+        not is_hidden and fnmatch.fnmatchcase(name, pattern) and _matches(names_after, wanted_after)
+    )
 
 
 def remove_tree(directory: str | os.PathLike) -> None:

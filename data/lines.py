@@ -1,13 +1,15 @@
 """Files with a unit of text a line: JSON Lines, and paragraphs with blank lines between documents.
 
-Large files are read in parts. A part of a file owns what begins in its range of bytes.
+Large files are read in parts. A part owns the bytes from the first line in its range at which a
+document may begin to the first such line behind its range.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from data.documents import (
     Document,
@@ -17,9 +19,10 @@ from data.documents import (
     Skipped,
     is_compressed,
     normalise,
-    open_compressed,
 )
 from data.errors import UserError
+from data.recursion import with_full_stack
+from data.streams import ByteCounter, open_compressed
 
 PART_BYTES = 64 * 2**20
 
@@ -32,17 +35,25 @@ def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPa
 
 
 def read_jsonl(
-    part: InputPart, *, max_document_bytes: int
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
     r"""Reads objects like {"text": "First paragraph.\nSecond.", "id": "optional"}, one a line.
 
     Every line of `text` is a paragraph. Other keys are left alone. Without an "id" the place of the
     line in its file is the id.
+
+    Args:
+      part: of what `split_file` gave.
+      max_document_bytes: a longer line is rejected without being held in memory.
+      counter: counts the bytes that were read; those of the items must add up to the same.
+
+    Raises:
+      DamagedError: a compressed file is damaged.
     """
-    for offset, line in _lines(part, max_document_bytes):
-        if offset >= part.stop and not is_compressed(part.file.path):
-            return
-        if _is_blank(line):
+    for offset, line in _owned_lines(part, max_document_bytes, counter, begins=lambda _: True):
+        if not line:
+            yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
+        elif _is_blank(line, max_document_bytes):
             yield Skipped(reason="blank lines", num_bytes=len(line))
         else:
             yield _from_json(part, offset, line, max_document_bytes)
@@ -58,7 +69,7 @@ def _from_json(
     if isinstance(line, _TooLong):
         return reject(_too_large("a line", max_document_bytes))
     try:
-        record = json.loads(line.decode("utf-8-sig"))
+        record = with_full_stack(json.loads, line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         return reject(f"not a line of JSON: {error}")
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
@@ -77,28 +88,28 @@ def _from_json(
 
 
 def read_lines(
-    part: InputPart, *, max_document_bytes: int
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
     """Reads documents of one paragraph (or sentence) a line, separated by blank lines.
 
     This is the input format of BERT's create_pretraining_data. A part owns the documents whose
-    separating blank line begins in its range, and the first part the first document.
+    separating blank line begins in its range, and the first part the first document. Arguments and
+    errors as for `read_jsonl`.
     """
-    owned = part.start == 0
+
+    def is_blank(line: bytes | _TooLong) -> bool:
+        return _is_blank(line, max_document_bytes)
+
     document = _Paragraphs(part, max_document_bytes)
-    for offset, line in _lines(part, max_document_bytes):
-        if not _is_blank(line):
-            if owned:
-                document.add(offset, line)
-            continue
-        if owned:
+    for offset, line in _owned_lines(part, max_document_bytes, counter, begins=is_blank):
+        if not line:
+            yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
+        elif is_blank(line):
             yield from document.finish()
-        if offset >= part.stop and not is_compressed(part.file.path):
-            return
-        owned = True
-        yield Skipped(reason="blank lines", num_bytes=len(line))
-    if owned:
-        yield from document.finish()
+            yield Skipped(reason="blank lines", num_bytes=len(line))
+        else:
+            document.add(offset, line)
+    yield from document.finish()
 
 
 class _Paragraphs:
@@ -165,37 +176,76 @@ class _TooLong:
         return self._num_bytes
 
 
-def _is_blank(line: bytes | _TooLong) -> bool:
-    return isinstance(line, bytes) and not line.strip()
+def _is_blank(line: bytes | _TooLong, max_bytes: int) -> bool:
+    """Whether a line, or its first piece, is a whole line of white space."""
+    if isinstance(line, _TooLong) or line.strip():
+        return False
+    return len(line) <= max_bytes or line.endswith(b"\n")
 
 
 def _too_large(what: str, limit: int) -> str:
     return f"{what} larger than BuildConfig.max_document_bytes={limit}"
 
 
-def _lines(part: InputPart, max_bytes: int) -> Iterator[tuple[int, bytes | _TooLong]]:
-    """Offset and content of the lines from the first one that begins in the range, to the end."""
-    try:
-        with open_compressed(part.file.path) as stream:
-            offset = part.start
-            if offset:
-                stream.seek(offset - 1)
-                offset += sum(map(len, _pieces(stream, max_bytes))) - 1
-            while first := stream.readline(max_bytes + 1):
-                line = first
-                if len(first) > max_bytes and not first.endswith(b"\n"):
-                    line = _TooLong(len(first) + sum(map(len, _pieces(stream, max_bytes))))
-                yield offset, line
-                offset += len(line)
-    except (EOFError, OSError, zlib.error) as error:
-        raise UserError(
-            f"{part.file.path}: truncated or damaged: {error}; copy or download it again"
-        ) from error
+def _owned_lines(
+    part: InputPart,
+    max_bytes: int,
+    counter: ByteCounter | None,
+    *,
+    begins: Callable[[bytes], bool],
+) -> Iterator[tuple[int, bytes | _TooLong]]:
+    """Offset and content of the lines that a part owns; an empty file has one empty line.
 
-
-def _pieces(stream, max_bytes: int) -> Iterator[bytes]:
-    """The rest of a line, never much of it at once."""
-    while piece := stream.readline(max_bytes + 1):
-        yield piece
-        if piece.endswith(b"\n"):
+    Args:
+      part: to read.
+      max_bytes: of a line that is held in memory.
+      counter: counts the bytes of the lines.
+      begins: whether a document may begin at a line, given its first `max_bytes` + 1 bytes.
+    """
+    path, start, stop = part.file.path, 0, None
+    if not is_compressed(path):
+        start = _find(path, part.start, part.stop, max_bytes, begins)
+        if start is None:
             return
+        if part.stop < part.file.num_bytes:
+            stop = _find(path, part.stop, math.inf, max_bytes, begins)
+    with open_compressed(path, start=start, stop=stop, counter=counter) as stream:
+        offset = start
+        for line in _lines(stream, max_bytes):
+            yield offset, line
+            offset += len(line)
+        if not offset:
+            yield 0, b""
+
+
+def _find(
+    path: str, position: int, before: float, max_bytes: int, begins: Callable[[bytes], bool]
+) -> int | None:
+    """Offset of the first line in [position, before) at which a document may begin, or None.
+
+    It never reads far beyond `before`, or each part of a file that is one line, or one document,
+    would read all of it.
+    """
+    if not position:
+        return 0
+    # A line begins at `position` if the byte before it is the end of one.
+    offset, at_line = position - 1, False
+    with open_compressed(path, start=offset) as stream:
+        while offset < before and (piece := stream.readline(max_bytes + 1)):
+            if at_line and begins(piece):
+                return offset
+            offset += len(piece)
+            at_line = piece.endswith(b"\n")
+    return None
+
+
+def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | _TooLong]:
+    """Lines, with their ends."""
+    while line := stream.readline(max_bytes + 1):
+        if len(line) <= max_bytes or line.endswith(b"\n"):
+            yield line
+            continue
+        num_bytes = len(line)
+        while not line.endswith(b"\n") and (line := stream.readline(max_bytes + 1)):
+            num_bytes += len(line)
+        yield _TooLong(num_bytes)

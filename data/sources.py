@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from data import books, lines, wiki
+from data import books, lines, wiki, wiki_parts
 from data.documents import Document, InputFile, InputPart, Reject, Skipped
+from data.streams import ByteCounter
 
 # What the command line offers, and what each kind of file holds.
 KINDS = {
@@ -40,26 +41,35 @@ def plan_units(inputs: Iterable[InputFile], *, unit_bytes: int = _UNIT_BYTES) ->
 def split_file(file: InputFile) -> list[InputPart]:
     """The parts of one file that can be read independently."""
     if file.kind == "wiki":
-        return wiki.split_file(file)
+        return wiki_parts.split_file(file)
     if file.kind in ("lines", "jsonl"):
         return lines.split_file(file)
     return [InputPart(file=file, start=0, stop=file.num_bytes)]
 
 
-def read_part(part: InputPart, *, max_document_bytes: int) -> Iterator[Document | Reject | Skipped]:
+def read_part(
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject | Skipped]:
     """Streams one part of a file; every byte of it is in exactly one item.
+
+    Args:
+      part: of what `split_file` gave.
+      max_document_bytes: a larger document is rejected.
+      counter: counts the uncompressed bytes of the part where the file is opened, below the reader;
+        when all items are taken, their bytes must add up to the same number.
 
     Raises:
       UserError: the file as a whole is damaged, or of another kind.
     """
+    options = {"max_document_bytes": max_document_bytes, "counter": counter}
     match part.file.kind:
         case "wiki":
-            yield from wiki.read_part(part, max_document_bytes=max_document_bytes)
+            yield from wiki.read_part(part, **options)
         case "books":
-            yield from books.read_book(part.file, max_document_bytes=max_document_bytes)
+            yield from books.read_book(part.file, **options)
         case "text":
-            yield from books.read_text(part.file, max_document_bytes=max_document_bytes)
+            yield from books.read_text(part.file, **options)
         case "lines":
-            yield from lines.read_lines(part, max_document_bytes=max_document_bytes)
+            yield from lines.read_lines(part, **options)
         case "jsonl":
-            yield from lines.read_jsonl(part, max_document_bytes=max_document_bytes)
+            yield from lines.read_jsonl(part, **options)

@@ -1,5 +1,6 @@
 import bz2
 import gzip
+import os
 
 import pytest
 
@@ -64,6 +65,41 @@ def test_gutenberg_header_and_licence_are_skipped_and_counted(tmp_path):
     assert whole.num_bytes == path.stat().st_size
 
 
+START = "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n"
+END = "*** END OF THIS PROJECT GUTENBERG EBOOK X ***\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (["Head.\n", START, "One.\n", END, "Licence.\n", START, "Two.\n", END, "L"], "One. Two."),
+        (["Head.\n", START, "One.\n", START, "Two.\n"], "One. Two."),
+        (["One.\n", END, "Licence.\n", START, "Two.\n"], "One. Two."),
+        (["One.\n", END, "Licence.\n", END, "Licence.\n"], "One."),
+        (["Head.\n", START, START, "One.\n", END], "One."),
+    ],
+)
+def test_each_of_gutenbergs_books_in_a_file_is_a_document(tmp_path, content, expected):
+    path = tmp_path / "x.txt"
+    path.write_text("".join(content))
+    documents = [item for item in items(path) if isinstance(item, Document)]
+    assert [document.paragraphs for document in documents] == [(t,) for t in expected.split()]
+    names = [document.id for document in documents]
+    if len(names) == 1:
+        assert names == ["books/x.txt"]
+    else:
+        places = ["".join(content).index(text) for text in expected.split()]
+        # The line end after a START belongs to its book.
+        starts = [place - (place > 0) for place in places]
+        assert names == [f"books/x.txt#{start}" for start in starts]
+
+
+def test_a_book_between_marks_without_text_is_rejected(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text(START + "\n" + END)
+    assert [getattr(item, "reason", item) for item in items(path)] == ["licence", "no text"]
+
+
 def test_chapters_are_parts_of_a_book():
     paragraphs = (
         "THE BOOK",
@@ -120,7 +156,7 @@ def test_a_decompression_bomb_is_refused_at_once(tmp_path):
     assert path.stat().st_size < 100
     (item,) = items(path, limit=1000)
     assert item.reason == "larger than BuildConfig.max_document_bytes=1000"
-    assert item.num_bytes == 1001
+    assert item.num_bytes < 100_000  # no more was read
 
 
 def test_a_truncated_book_is_rejected(tmp_path):
@@ -149,6 +185,17 @@ def test_a_file_whose_name_looks_like_a_pattern(tmp_path):
     (tmp_path / "Book").mkdir()
     assert [file.name for file in find_inputs("books", str(path))] == [path.name]
     assert [file.name for file in find_inputs("books", f"{tmp_path}/Book*.txt")] == [path.name]
+
+
+def test_a_file_whose_name_is_not_utf8_is_an_error(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb") as file:
+        file.write(b"Text.")
+    (tmp_path / "café.txt").write_text("Text.")
+    assert [file.name for file in find_inputs("books", f"{tmp_path}/café*")] == ["café.txt"]
+    with pytest.raises(
+        UserError, match=r"--books .*/caf\\xe9\.txt: the name of the file is not UTF"
+    ):
+        find_inputs("books", f"{tmp_path}/*")
 
 
 def test_folders_that_a_glob_matches_are_mentioned(tmp_path, capsys):

@@ -39,8 +39,46 @@ def test_formats_of_evaluation_files(tmp_path):
     )
 
 
+def test_a_run_of_words_may_cross_paragraphs(tmp_path):
+    found = filter_of(tmp_path / "eval.txt", SENTENCE)
+    words = SENTENCE.split()
+    paragraphs = ["Before that.", *(" ".join(words[i : i + 5]) + "." for i in (0, 5, 10)), "After."]
+    assert found.matching(paragraphs) == [False, True, True, True, False]
+    # The paragraphs of the 13 words, not those of the sentence.
+    assert found.matching(["The", *words[1:], "?", "the end"]) == [True] * 14 + [False] * 2
+    assert found.matching([" ".join(words[1:7]), "...", " ".join(words[7:])]) == [True, False, True]
+    assert found.matching(paragraphs[:3]) == [False] * 3
+    assert found.matching([]) == []
+
+
+def test_evaluation_text_is_normalised_like_documents(tmp_path):
+    decomposed = SENTENCE.replace("quick", "cafe\u0301").replace("lazy", "la\u00adzy")
+    found = filter_of(tmp_path / "eval.txt", decomposed)
+    assert found.matches(SENTENCE.replace("quick", "café"))
+
+
+def test_lines_of_a_text_run_on(tmp_path):
+    wrapped = SENTENCE[:30] + "\n" + SENTENCE[30:]
+    assert filter_of(tmp_path / "eval.txt", wrapped).matches(SENTENCE)
+    (tmp_path / "b.txt").write_text(f"{wrapped}\n")
+    separated = wrapped.replace("\n", "\n \n") + "\n\n" + "other words " * 8
+    assert not filter_of(tmp_path / "c.txt", separated).matches(SENTENCE)
+
+
+def test_a_chinese_sentence_is_many_words(tmp_path):
+    sentence = "语言模型的训练数据不应该包含测试集的文本。"
+    found = filter_of(tmp_path / "eval.txt", sentence)
+    assert found.matches(f"他说:{sentence}")
+    assert not found.matches("语言模型的训练数据包含许多别的文本。")
+
+
+def test_json_lines_may_hold_any_line_separator(tmp_path):
+    line = json.dumps({"text": f"One.\u2028{SENTENCE}\u0085Two."}, ensure_ascii=False)
+    assert filter_of(tmp_path / "set.jsonl", f"{line}\r\n{line}\n").matches(SENTENCE)
+
+
 def test_without_files_nothing_matches():
-    assert not NgramFilter.from_files([]).matches(SENTENCE)
+    assert NgramFilter.from_files([]).matching([SENTENCE, ""]) == [False, False]
 
 
 def test_files_that_cannot_serve_are_errors(tmp_path):
@@ -48,3 +86,5 @@ def test_files_that_cannot_serve_are_errors(tmp_path):
         filter_of(tmp_path / "short.txt", "too short")
     with pytest.raises(UserError, match=r"--decontaminate .*bad\.json cannot be read"):
         filter_of(tmp_path / "bad.json", "{")
+    with pytest.raises(UserError, match=r"--decontaminate .*deep\.json cannot be read"):
+        filter_of(tmp_path / "deep.json", "[" * 100_000)

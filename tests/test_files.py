@@ -1,6 +1,7 @@
 """The same promises for local paths and for those with a scheme (ram:// stands for gs://)."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -26,7 +27,6 @@ def test_a_file_is_whole_or_not_there(directory):
         files.write_atomically(temporary, b"newer")
     assert files.read_bytes(path) == b"newer"
     assert files.size(path) == 5
-    assert files.read_range(path, 1, 3) == b"ew"
     assert files.sha256_of(path) == hashlib.sha256(b"newer").hexdigest()
 
 
@@ -47,6 +47,41 @@ def test_find_and_remove(directory):
     files.remove_tree(files.join(directory, "d"))
     files.remove_tree(files.join(directory, "d"))
     assert not files.exists(files.join(directory, "d/y"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("**", ["a.txt", "d/b.txt", "d/b2.md", "d/e/c.txt"]),
+        ("**/*.txt", ["a.txt", "d/b.txt", "d/e/c.txt"]),
+        ("d/**/*.txt", ["d/b.txt", "d/e/c.txt"]),
+        ("d/**/c.txt", ["d/e/c.txt"]),
+        ("*/**/[bc]*.txt", ["d/b.txt", "d/e/c.txt"]),
+        ("**/.hidden/*", ["d/.hidden/x.txt"]),
+        ("**/e/**", ["d/e/c.txt"]),
+        ("**/none", []),
+    ],
+)
+def test_globs_descend_into_folders(directory, pattern, expected):
+    for name in ("a.txt", "d/b.txt", "d/b2.md", "d/e/c.txt", "d/.hidden/x.txt"):
+        files.write_atomically(files.join(directory, name), b"")
+    found, _ = files.find(files.join(directory, pattern))
+    assert found == [files.join(directory, name) for name in expected]
+
+
+def test_files_are_files_everywhere(directory):
+    path = files.join(directory, "file")
+    files.write_atomically(path, b"one\ntwo\nthree")
+    with files.open_read(path) as file:
+        assert file.readline() == b"one\n"
+        assert file.readline(2) == b"tw"
+        assert file.seek(-5, os.SEEK_END) == 8
+        assert (file.read(), file.read()) == (b"three", b"")
+        assert file.seek(100) == 100
+        assert file.read(1) == b""
+        file.seek(1)
+        assert list(file) == [b"ne\n", b"two\n", b"three"]
+    assert file.closed
 
 
 def test_a_missing_file_is_the_same_error_everywhere(directory):

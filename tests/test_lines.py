@@ -1,10 +1,14 @@
+import bz2
 import gzip
+import io
 import json
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import files
 from data.documents import Document, InputFile, Reject, Skipped
 from data.errors import UserError
 from data.lines import read_jsonl, read_lines, split_file
@@ -64,6 +68,7 @@ def test_json_lines(tmp_path):
         (b'{"text": 5}', 'not an object with a string "text"'),
         (b'{"txt": "a"}', 'not an object with a string "text"'),
         (b'{"text": "a", "id": [1]}', '"id" is [1]: must be a string or an integer'),
+        (b'{"text": "a", "id": ["' + b"long" * 9999 + b'"]}', '"id" is [\'longlong'),
         (b'{"text": "  \\u200b "}', "no text"),
         (b'{"text": "' + b"x" * 10**6 + b'"}', "a line larger than BuildConfig.max_document_bytes"),
     ],
@@ -75,6 +80,7 @@ def test_bad_json_lines_are_rejected_and_the_rest_is_read(tmp_path, line, reason
     assert [paragraphs for _, paragraphs in texts(found)] == [("Good.",), ("Also good.",)]
     (reject,) = (item for item in found if isinstance(item, Reject))
     assert reject.reason.startswith(reason)
+    assert len(reject.reason) <= 200
     assert (reject.offset, reject.num_bytes) == ("byte 18", len(line) + 1)
 
 
@@ -130,6 +136,48 @@ def test_compressed_files_are_read_whole(tmp_path, kind):
     packed.write_bytes(packed.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"f\.gz: truncated or damaged"):
         read(packed, kind)
+
+
+@pytest.mark.parametrize("name", ["f", "f.gz", "f.bz2"])
+@pytest.mark.parametrize("kind", ["lines", "jsonl"])
+def test_an_empty_file_is_rejected(tmp_path, kind, name):
+    path = tmp_path / name
+    path.write_bytes({"f": b"", "f.gz": gzip.compress(b""), "f.bz2": bz2.compress(b"")}[name])
+    assert read(path, kind) == [Reject(source="f", offset="byte 0", reason="no text", num_bytes=0)]
+
+
+@pytest.mark.parametrize("kind", ["lines", "jsonl"])
+@pytest.mark.parametrize("content", [b"x" * 400_000, b"line\n" * 80_000, b"\n" + b"x" * 400_000])
+def test_a_part_that_owns_nothing_does_not_read_to_the_end(tmp_path, monkeypatch, kind, content):
+    """One line, or one document, in many parts: the time must not be their number times the file."""
+    monkeypatch.setattr(files, "CHUNK_BYTES", 1000)
+    path = tmp_path / "f"
+    path.write_bytes(content)
+    read_bytes = 0
+
+    class Counted(io.FileIO):
+        def read(self, size):
+            nonlocal read_bytes
+            data = super().read(size)
+            read_bytes += len(data)
+            return data
+
+    monkeypatch.setattr(files, "open_read", lambda path: Counted(path, "rb"))
+    found = read(path, kind, part_bytes=4000, limit=500)
+    assert sum(item.num_bytes for item in found) == len(content)
+    assert read_bytes < 6 * len(content)
+
+
+def test_whether_json_is_too_deep_does_not_depend_on_the_caller(tmp_path):
+    path = tmp_path / "f"
+    depth = sys.getrecursionlimit() * 4 // 5
+    path.write_text('{"text": "Deep.", "x": ' + "[" * depth + "]" * depth + "}\n")
+
+    def read_below(levels: int) -> list:
+        return read_below(levels - 1) if levels else read(path, "jsonl")
+
+    assert texts(read_below(sys.getrecursionlimit() // 2)) == texts(read_below(0))
+    assert texts(read_below(0)) == [("jsonl/f#0", ("Deep.",))]
 
 
 def test_a_dump_is_named(tmp_path):

@@ -1,4 +1,3 @@
-import builtins
 import bz2
 import gzip
 import itertools
@@ -8,7 +7,7 @@ import time
 
 import pytest
 
-from data import bzip2, wiki
+from data import files, wiki, wiki_parts
 from data.documents import Document, InputFile, InputPart, Reject, Skipped
 from data.errors import UserError
 
@@ -38,7 +37,7 @@ def read(file: InputFile, *, part_bytes: int | None = None, max_document_bytes: 
     """What all parts yield, one list per part."""
     return [
         list(wiki.read_part(part, max_document_bytes=max_document_bytes))
-        for part in wiki.split_file(file, part_bytes=part_bytes)
+        for part in wiki_parts.split_file(file, part_bytes=part_bytes)
     ]
 
 
@@ -82,8 +81,8 @@ def test_real_dump_yields_articles_and_no_redirect(golden):
     ]
     documents = [item for item in items if isinstance(item, Document)]
     assert [document.id for document in documents] == [
-        *("wiki/332", "wiki/580", "wiki/612", "wiki/642"),
-        *("wiki/675", "wiki/683", "wiki/772"),  # 728 is a list of names
+        f"wiki/enwiki/{number}"
+        for number in (332, 580, 612, 642, 675, 683, 772)  # 728 is a list of names
     ]
     astronomer = documents[1]
     assert (astronomer.num_bytes, astronomer.section_bytes) == (8017, 1487)
@@ -212,8 +211,8 @@ def test_streams_that_cut_pages_later_are_an_error(tmp_path, xml, part_bytes):
 
 
 def test_workers_read_their_range_and_the_end_of_its_last_page(tmp_path, xml, monkeypatch):
-    monkeypatch.setattr(wiki, "_CHUNK_BYTES", 512)
-    monkeypatch.setattr(bzip2, "CHUNK_BYTES", 512)
+    monkeypatch.setattr(files, "CHUNK_BYTES", 512)
+    monkeypatch.setattr(wiki, "database_name", lambda file: "")  # which reads the header
     taken = []
 
     class Counted:
@@ -234,10 +233,8 @@ def test_workers_read_their_range_and_the_end_of_its_last_page(tmp_path, xml, mo
             taken.append((self.file.tell() - len(data), self.file.tell()))
             return data
 
-    def counted_open(path, mode):
-        return Counted(builtins.open(path, mode))
-
-    monkeypatch.setattr(wiki, "open", counted_open, raising=False)
+    open_read = files.open_read
+    monkeypatch.setattr(files, "open_read", lambda path: Counted(open_read(path)))
     streams = multistream(xml, 1)
     longest = max(len(bz2.compress(piece)) for piece in pages_of(xml))
     for content, name, unit in [
@@ -245,7 +242,7 @@ def test_workers_read_their_range_and_the_end_of_its_last_page(tmp_path, xml, mo
         (xml, "d.xml", max(map(len, pages_of(xml)))),
     ]:
         file = stored(tmp_path, content, name)
-        for part in wiki.split_file(file, part_bytes=8_000):
+        for part in wiki_parts.split_file(file, part_bytes=8_000):
             taken.clear()
             list(wiki.read_part(part, max_document_bytes=10**6))
             assert min(start for start, _ in taken) == part.start
@@ -286,14 +283,51 @@ def test_a_page_without_a_number_is_rejected(tmp_path):
     assert (reject.offset, reject.reason) == (f"byte {len(HEADER)}", "has no page id")
 
 
-def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
+def failing_with(error: Exception):
     def fail(wikitext):
-        raise RecursionError("too deep")
+        raise error
 
-    monkeypatch.setattr(wiki, "to_paragraphs", fail)
+    return fail
+
+
+def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
+    monkeypatch.setattr(wiki, "to_paragraphs", failing_with(RecursionError("too deep")))
     reject = read_whole(tmp_path, dump_of(page("x", page_id=7)))[1]
     assert (reject.source, reject.offset) == ("d.xml", f"byte {len(HEADER)} (page 7)")
     assert reject.reason == "cannot be cleaned: RecursionError: too deep"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")])
+def test_a_fault_of_the_machine_is_no_reject(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(wiki, "to_paragraphs", failing_with(error))
+    with pytest.raises(type(error)):
+        read_whole(tmp_path, dump_of(page("x")))
+
+
+def named_dump_of(name: str, *pages: str) -> bytes:
+    header = f"<siteinfo><sitename>W</sitename><dbname>{name}</dbname></siteinfo>"
+    return dump_of(header, *pages)
+
+
+@pytest.mark.parametrize("part_bytes", [1, 150, 10**6])
+@pytest.mark.parametrize("name", ["d.xml", "d.xml.gz", "d.xml.bz2"])
+def test_the_wiki_is_part_of_the_id(tmp_path, name, part_bytes):
+    """Also in parts that do not hold the header."""
+    text = "<dbname>ofapage</dbname>"
+    xml = named_dump_of("simplewiki", page("One."), page("Two.", page_id=2, extra=text))
+    compress = {"gz": gzip.compress, "bz2": lambda xml: multistream(xml, 1)}
+    content = compress.get(name.rpartition(".")[2], bytes)(xml)
+    items = flat(read(stored(tmp_path, content, name), part_bytes=part_bytes))
+    assert [i.id for i in items if isinstance(i, Document)] == [
+        "wiki/simplewiki/1",
+        "wiki/simplewiki/2",
+    ]
+    assert sum(item.num_bytes for item in items) == len(xml)
+
+
+def test_a_name_that_only_a_page_mentions_is_not_the_wikis(tmp_path):
+    content = dump_of(page("&lt;dbname>x&lt;/dbname> Text.", extra="<dbname>x</dbname>"))
+    assert read_whole(tmp_path, content)[1].id == "wiki/1"
 
 
 def test_text_between_pages_is_rejected(tmp_path):
@@ -399,8 +433,14 @@ def test_a_missing_or_foreign_stream_is_an_error(tmp_path, xml, part_bytes):
     streams = [bz2.compress(piece) for piece in pages_of(xml)]
     for content, message in [
         (b"".join(streams[:-1]), "truncated: it does not end with </mediawiki>"),
-        (b"".join(streams) + b"junk", "what stands at byte .* is no bzip2 stream"),
-        (b"".join([*streams[:3], b"x" * 50, *streams[3:]]), "what stands at byte .* is no bzip2"),
+        (
+            b"".join(streams) + b"junk",
+            r"truncated or damaged \(what stands at byte .* is no bzip2 stream",
+        ),
+        (
+            b"".join([*streams[:3], b"x" * 50, *streams[3:]]),
+            r"truncated or damaged \(what stands at byte .* is no bzip2",
+        ),
     ]:
         with pytest.raises(UserError, match=rf"d\.xml\.bz2: {message}"):
             read(stored(tmp_path, content, "d.xml.bz2"), part_bytes=part_bytes)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from data import wiki
+from data import wiki, wiki_parts
 from data.documents import Document, InputFile, Reject, Skipped
 from data.errors import UserError
+from data.streams import ByteCounter
 
 GOLDEN = Path(__file__).parent / "golden" / "wiki.xml.bz2"
 MAX_SECONDS = 5
@@ -103,10 +104,13 @@ def check(seed: int, folder: Path, contents: dict[str, bytes]) -> str:
     file = InputFile(kind="wiki", path=str(path), name=name, num_bytes=len(content))
     num_bytes, began = 0, time.monotonic()
     try:
-        for part in wiki.split_file(file, part_bytes=rng.choice((500, 5_000, 10**6))):
-            for item in wiki.read_part(part, max_document_bytes=rng.choice((2_000, 10**6))):
+        for part in wiki_parts.split_file(file, part_bytes=rng.choice((500, 5_000, 10**6))):
+            counter, of_part, limit = ByteCounter(), 0, rng.choice((2_000, 10**6))
+            for item in wiki.read_part(part, max_document_bytes=limit, counter=counter):
                 assert isinstance(item, Document | Reject | Skipped), seed
-                num_bytes += item.num_bytes
+                of_part += item.num_bytes
+            assert of_part == counter.num_bytes, (seed, name)
+            num_bytes += of_part
     except UserError as error:
         assert str(error).startswith(str(path)), (seed, error)
         return "error"
