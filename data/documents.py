@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from data import files
 from data.errors import UserError
 
-# Control and format characters (new line and tab become white space instead), and the surrogates
-# that broken character references leave behind.
+# Control and format characters but for those that are white space, and the surrogates that broken
+# character references leave behind.
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
 )
 _MAX_REASON = 200
 
@@ -129,7 +129,7 @@ def is_compressed(path: str) -> bool:
 
 def normalise(text: str) -> str:
     """NFC, no invisible characters, every run of white space one blank."""
-    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+    return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).split())
 
 
 def text_bytes(paragraphs: Sequence[str]) -> list[int]:

@@ -15,6 +15,7 @@ import hashlib
 import numpy as np
 
 from data.hashing import mix64
+from data.words import words
 
 # Text (128 bits), document (64 bits) and place of every paragraph that may be a duplicate.
 PARAGRAPH = np.dtype([("text", "<u8", 2), ("document", "<u8"), ("paragraph", "<u4")])
@@ -44,9 +45,9 @@ def signature(text: str) -> np.ndarray:
     """
     from datasketch import MinHash
 
-    words = text.lower().split()
-    last = max(1, len(words) - _SHINGLE_WORDS + 1)
-    shingles = {" ".join(words[i : i + _SHINGLE_WORDS]).encode() for i in range(last)}
+    found = words(text)
+    last = max(1, len(found) - _SHINGLE_WORDS + 1)
+    shingles = {" ".join(found[i : i + _SHINGLE_WORDS]).encode() for i in range(last)}
     minhash = MinHash(num_perm=_NUM_HASHES, seed=1)
     minhash.update_batch(sorted(shingles))
     return minhash.hashvalues.astype(np.uint32)

@@ -22,8 +22,10 @@ from data.exchange import PartitionWriter, TokenizedDocument
 from data.hashing import document_hash
 from data.sentences import split_sentences
 from data.sources import Unit, read_part
+from data.streams import ByteCounter
 from data.vocab import Vocab
 from data.wordpiece import WordPieceTokenizer
+from data.words import words
 
 # Paragraphs tokenized in one call: the fixed cost of a call is that of some hundred of them.
 _BATCH_PARAGRAPHS = 512
@@ -140,9 +142,8 @@ class UnitExtractor:
         limit = self._config.max_document_bytes
         for part in unit:
             counts = self._tally[part.file.kind]
-            read_before = counts[accounting.INPUT]
-            for item in read_part(part, max_document_bytes=limit):
-                counts[accounting.INPUT] += item.num_bytes
+            counter = ByteCounter()
+            for item in read_part(part, max_document_bytes=limit, counter=counter):
                 match item:
                     case Skipped():
                         counts[accounting.SKIPPED + item.reason] += item.num_bytes
@@ -153,12 +154,14 @@ class UnitExtractor:
                             self._rejects.append(dataclasses.asdict(item))
                     case Document():
                         yield from self._clean(item, counts)
-            num_read = counts[accounting.INPUT] - read_before
+            # Counted where the file is opened: the items were counted by themselves.
+            counts[accounting.INPUT] += counter.num_bytes
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
-            if is_whole_file and not is_compressed(part.file.path) and num_read != part.stop:
+            is_plain = not is_compressed(part.file.path)
+            if is_whole_file and is_plain and counter.num_bytes != part.stop:
                 raise UserError(
-                    f"{part.file.path} had {part.stop} bytes and {num_read} were read; it must not"
-                    " change while it is read: build again when it is complete"
+                    f"{part.file.path} had {part.stop} bytes and {counter.num_bytes} were read; it"
+                    " must not change while it is read: build again when it is complete"
                 )
 
     def _clean(self, document: Document, counts: collections.Counter) -> Iterator[Document]:
@@ -166,7 +169,7 @@ class UnitExtractor:
         counts[accounting.SECTIONS] += document.section_bytes
         counts[accounting.MARKUP] += document.num_bytes - document.section_bytes - sum(num_bytes)
         counts[accounting.TEXT] += sum(num_bytes)
-        keep = [not self._contaminated.matches(paragraph) for paragraph in document.paragraphs]
+        keep = [not found for found in self._contaminated.matching(document.paragraphs)]
         if not all(keep):
             dropped = [n for n, kept in zip(num_bytes, keep, strict=True) if not kept]
             counts[accounting.CONTAMINATED] += sum(dropped)
@@ -201,8 +204,15 @@ class UnitExtractor:
         signature = (duplicates.signature(text),) if is_near else ()
         self._document_hashes.append((duplicates.text_hash(text), hashed, *signature))
         for number, paragraph in enumerate(document.paragraphs):
-            if paragraph.count(" ") + 1 >= self._config.duplicate_min_words:
+            if self._is_long(paragraph):
                 self._paragraph_hashes.append((duplicates.text_hash(paragraph), hashed, number))
+
+    def _is_long(self, paragraph: str) -> bool:
+        least = self._config.duplicate_min_words
+        # Counting blanks is quick; languages without them take the slower way.
+        return paragraph.count(" ") + 1 >= least or (
+            not paragraph.isascii() and len(words(paragraph)) >= least
+        )
 
     def _hash_partitions(self) -> list[list[bytes]]:
         """Paragraphs by their hash, as many partitions as training shards; then all documents."""

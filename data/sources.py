@@ -26,11 +26,11 @@ Unit = tuple[InputPart, ...]
 def plan_units(inputs: Iterable[InputFile], *, unit_bytes: int = _UNIT_BYTES) -> list[Unit]:
     """Divides the input into units of work; a function of the files' names and sizes alone."""
     units: list[list[InputPart]] = []
-    filled = unit_bytes
+    filled = 0
     for file in inputs:
         for part in split_file(file):
             num_bytes = part.stop - part.start
-            if filled + num_bytes > unit_bytes or units[-1][0].file.kind != file.kind:
+            if not units or filled + num_bytes > unit_bytes or units[-1][0].file.kind != file.kind:
                 units.append([])
                 filled = 0
             units[-1].append(part)

@@ -34,7 +34,9 @@ _DECLARED_ENCODING = re.compile(
     rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*?\sencoding\s*=\s*["']([^"'>]*)["']"""
 )
 _FIRST_ELEMENT = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?[^>]*>\s*|<!--.*?-->\s*)*<([A-Za-z][\w:.-]*)", re.DOTALL
+    # Possessive: of many comments in a row none is tried twice.
+    rb"(?:\xef\xbb\xbf)?\s*+(?:<\?[^>]*+>\s*+|<!--.*?-->\s*+)*+<([A-Za-z][\w:.-]*)",
+    re.DOTALL,
 )
 
 
@@ -86,7 +88,7 @@ def _read_pages(
         is_part = not text.ends_the_file() and len(around) <= _MAX_BYTES_AROUND_PAGES
         _check_header(around, dump.file.path, may_have_pages=text.starts_with(b"<page>") or is_part)
         yield Skipped(reason="around pages", num_bytes=len(around))
-    elif not _AROUND.fullmatch(around):
+    elif len(around) > _MAX_BYTES_AROUND_PAGES or not _AROUND.fullmatch(around):
         raise _pages_are_cut(dump, text.place(start))
     elif around:
         yield Skipped(reason="around pages", num_bytes=len(around))
@@ -205,20 +207,17 @@ def _read_page(text: PartText, dump: _Dump) -> Document | Reject | Skipped:
 def _to_document(page: bytes, id_prefix: str) -> Document | Skipped:
     """The article that a page is; raises an exception of any kind if it cannot be read."""
     page.decode()  # the parser would not say what is wrong
-    fields: dict[str, str] = {}
-    for element in fromstring(page, forbid_dtd=True).iter():
-        # The first <id> is the page's; those of the revision and its contributor follow.
-        fields.setdefault(element.tag, element.text or "")
-    wikitext = fields.get("text", "")
+    root = fromstring(page, forbid_dtd=True)
+    wikitext = root.findtext("revision/text") or ""
 
     def skip(reason: str) -> Skipped:
         return Skipped(reason=reason, num_bytes=len(page))
 
-    if "redirect" in fields or wikitext.lstrip()[:9].upper() == "#REDIRECT":
+    if root.find("redirect") is not None or wikitext.lstrip()[:9].upper() == "#REDIRECT":
         return skip("redirect")
-    if fields.get("ns", "0") != "0":
+    if (root.findtext("ns") or "0") != "0":
         return skip("other namespace")
-    page_id = fields.get("id", "").strip()
+    page_id = (root.findtext("id") or "").strip()
     if not page_id.isdecimal():
         raise ValueError("has no page id")
     paragraphs, section_bytes = to_paragraphs(wikitext)

@@ -170,6 +170,8 @@ def test_lines_are_rejoined():
 
 
 def test_normalise():
+    assert normalise("page\x0cbreak\rline\x85next\x1eend") == "page break line next end"
+    assert normalise("e\u200b\u0301") == "é"
     assert normalise("cafe\u0301\u200b \x07 a\u00adb\nc") == "café ab c"
 
 

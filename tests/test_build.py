@@ -283,7 +283,7 @@ def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
 def test_the_same_page_twice_is_an_error(golden, vocab, tmp_path):
     for name in ("one.xml.bz2", "two.xml.bz2"):
         shutil.copy(golden / "wiki.xml.bz2", tmp_path / name)
-    with pytest.raises(UserError, match=r"document wiki/\d+ occurs twice"):
+    with pytest.raises(UserError, match=r"document wiki/enwiki/\d+ occurs twice"):
         build(
             config=BuildConfig(copies=0, eval_fraction=0.0),
             vocab=vocab,

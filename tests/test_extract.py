@@ -138,6 +138,12 @@ def test_units_join_small_files_and_keep_kinds_apart(tmp_path):
     assert [[part.file.name for part in unit] for unit in units] == [["a", "b"], ["c", "d"], ["d"]]
 
 
+def test_an_empty_file_is_a_unit(tmp_path):
+    (tmp_path / "empty").touch()
+    ((part,),) = plan_units(find_inputs("text", f"{tmp_path}/empty"))
+    assert (part.start, part.stop) == (0, 0)
+
+
 def test_accounts_that_do_not_add_up_are_noticed():
     tally = {"books": {"bytes_input": 10, "bytes_markup": 2, "bytes_text": 8, "bytes_packed": 8}}
     accounting.check(tally)

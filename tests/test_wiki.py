@@ -277,10 +277,30 @@ def test_a_page_that_is_not_utf8_is_rejected_alone(tmp_path):
     assert [item.id for item in (items[1], items[3])] == ["wiki/1", "wiki/3"]
 
 
-def test_a_page_without_a_number_is_rejected(tmp_path):
-    content = dump_of("<page><text>Some text.</text></page>")
-    reject = read_whole(tmp_path, content)[1]
-    assert (reject.offset, reject.reason) == (f"byte {len(HEADER)}", "has no page id")
+@pytest.mark.parametrize("number", ["", "<id>9</id>"])
+def test_a_page_without_a_number_of_its_own_is_rejected(tmp_path, number):
+    revision = f"<revision>{number}<text>Some text that is long enough to stay.</text></revision>"
+    reject = read_whole(tmp_path, dump_of(f"<page>{revision}</page>"))[1]
+    assert (reject.offset.partition(" (")[0], reject.reason) == (
+        f"byte {len(HEADER)}",
+        "has no page id",
+    )
+
+
+def test_comments_before_the_first_element_are_read_once(tmp_path):
+    content = b"<!---->" * 20_000 + b"x<page>"
+    with pytest.raises(UserError, match="not a MediaWiki dump"):
+        read_whole(tmp_path, content)
+
+
+def test_white_space_without_end_in_a_later_part_is_damage(tmp_path):
+    texts = [HEADER, "<page></page>", " " * (2 << 20) + "<page></page>", FOOTER]
+    streams = [bz2.compress(text.encode()) for text in texts]
+    file = stored(tmp_path, b"".join(streams), "d.xml.bz2")
+    start = len(streams[0] + streams[1])
+    part = InputPart(file=file, start=start, stop=start + len(streams[2]))
+    with pytest.raises(UserError):
+        list(wiki.read_part(part, max_document_bytes=10**6))
 
 
 def failing_with(error: Exception):
