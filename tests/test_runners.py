@@ -58,7 +58,7 @@ def test_the_same_bytes_whatever_the_units(
     for name in ("whole", "parts"):
         build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(tmp_path / name))
         manifests.append(sums_of(tmp_path / name))
-        monkeypatch.setattr("data.wiki.PLAIN_PART_BYTES", 10_000)
+        monkeypatch.setattr("data.wiki_parts.PLAIN_PART_BYTES", 10_000)
         monkeypatch.setattr(
             "data.build.plan_units", lambda inputs: plan_units(inputs, unit_bytes=1)
         )
