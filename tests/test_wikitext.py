@@ -67,7 +67,7 @@ def test_a_list_of_names_is_no_prose(articles):
         ("Text.<REF>{{cite}}</REF >\n<references/>", ["Text."]),
         ("A <ref>never closed. It stays.", ["A never closed. It stays."]),
         ("A<!-- hidden <ref> --> cat<!-- open.", ["A cat open."]),
-        ("A <nowiki><ref></nowiki> mark.<ref>Note.</ref>", ["A mark."]),
+        ("A <nowiki><ref></nowiki> mark.<ref>Note.</ref>", ["A <ref> mark."]),
         ("{| class=x\n|-\n| cell || other\n|}\nAfter the table.", ["After the table."]),
         ("Text.\n{|\n|a\n:{|\n|b\n|}\n|c\n|}\nText too.", ["Text.", "Text too."]),
         ("Text.\n{|\n| Never closed.\n== Next ==\nText too.", ["Text.", "Text too."]),
