@@ -26,7 +26,16 @@ _COMMANDS = {
     **{name: f" {sign} " for name, sign in _OPERATORS},
     **{name: name for name in _FUNCTIONS},
     **dict.fromkeys(("ldots", "dots", "dotsc", "dotsb", "cdots"), "…"),
-    **{"cdot": "·", "infty": "∞", "circ": "∘", "prime": "′", "ell": "ℓ", "hbar": "ħ", "partial": "∂", "%": "%"},
+    **{
+        "cdot": "·",
+        "infty": "∞",
+        "circ": "∘",
+        "prime": "′",
+        "ell": "ℓ",
+        "hbar": "ħ",
+        "partial": "∂",
+        "%": "%",
+    },
     **dict.fromkeys((",", ";", " ", "quad"), " "),
     **dict.fromkeys(("!", "left", "right", "displaystyle", "textstyle", "scriptstyle"), ""),
     # What follows these in braces is shown as it is.
