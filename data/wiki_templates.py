@@ -39,9 +39,11 @@ _SYMBOLS = {
 _ARGUMENTS = {
     "1": "nowrap | nobr | nobreak | nowraplinks | nq | noitalic | no italic | normal | sc | sc2"
     " | smallcaps | aut | em | strong | abbr | abbrv | abbrlink | tooltip | h:title | define | math"
-    " | mvar | var | serif | mono | key | kbd | code | samp | tt | char | iast | u | underline | vanchor | visible anchor | as written"
+    " | mvar | var | serif | mono | key | kbd | code | samp | tt | char | iast | u | underline"
+    " | vanchor | visible anchor | as written"
     " | proper name | sub | ipa link | ipalink | mlby | baseball year | by | nfly | stnlnk | rws"
-    " | nihongo foot | date | start-date | end-date | birth-date | death-date | flag | flagcountry | flagu | flaglink | lang-rus | text"
+    " | nihongo foot | date | start-date | end-date | birth-date | death-date"
+    " | flag | flagcountry | flagu | flaglink | lang-rus | text"
     " | interp | bracket | highlight round",
     "2": "native name | lang | langx | rtl-lang | script | wikt-lang | color",
     "2 1": "station link | small | smaller | big | large | larger | midsize | resize",
@@ -59,13 +61,13 @@ _SHIPS = "hmas | hmcs | hmnzs | hms | hnlms | ins | ms | mv | orp | rms | sms | 
 
 def find(name: str) -> Expander | None:
     """What turns the (rendered) arguments of this template into text; None if it stands for none."""
-    name = " ".join(name.replace("_", " ").split())
-    if match := re.fullmatch(r"([lu]c):(.*)", name, re.IGNORECASE):
-        text = match[2].strip()
-        return _symbol(text.lower() if match[1].lower() == "lc" else text.upper())
-    name = name.lower()
+    words = " ".join(name.replace("_", " ").split())
+    name = words.lower()
     if expander := _EXPANDERS.get(name):
         return expander
+    if name.startswith(("lc:", "uc:")):
+        text = words[3:].strip()
+        return _symbol(text.lower() if name.startswith("lc:") else text.upper())
     if match := re.fullmatch(r"formatnum:\s*([\d.-]+)(\|.*)?", name):
         return _symbol(group_digits(match[1]))
     if name.startswith(("lang-", "script/")):
