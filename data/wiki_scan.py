@@ -37,8 +37,8 @@ _SHOWN = {
     "ce": latex.chemistry,
 }
 _OPENING = re.compile(
-    rf"(?P<comment><!--)|<(?P<dropped>{DROPPED_TAGS})(?=[\s/>])[^<>]*>"
-    rf"|<(?P<shown>{'|'.join(_SHOWN)})(?=[\s>])[^<>]*>|^(?P<heading>=.*=.*)$",
+    rf"<(?:(?P<comment>!--)|(?P<dropped>{DROPPED_TAGS})(?=[\s/>])[^<>]*>"
+    rf"|(?P<shown>{'|'.join(_SHOWN)})(?=[\s>])[^<>]*>)|^(?P<heading>=.*=.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_HEADING = 1000
@@ -151,11 +151,11 @@ def _elements(wikitext: str) -> Iterator[tuple[re.Match[str], re.Match[str] | No
 @functools.cache
 def _closing(name: str) -> re.Pattern[str]:
     """What ends an element; or shows, by opening another of its kind, that nothing does."""
-    if name == "<!--":
+    if name == "!--":
         return re.compile("-->")
     # Of an element whose content is shown, another opening tag is a part.
-    again = "" if name in _SHOWN else rf"|(?P<again><{name}(?=[\s>])(?:[^<>]*[^<>/])?>)"
-    return re.compile(rf"</{name}\s*>{again}", re.IGNORECASE)
+    again = "" if name in _SHOWN else rf"|(?P<again>{name}(?=[\s>])(?:[^<>]*[^<>/])?>)"
+    return re.compile(rf"<(?:/{name}\s*>{again})", re.IGNORECASE)
 
 
 def _parse_heading(line: str) -> tuple[int, str]:
@@ -172,6 +172,8 @@ def _parse_heading(line: str) -> tuple[int, str]:
 
 def _drop_tables(section: str) -> str:
     """Cuts out tables, with the tables in them; the start of one without an end becomes a mark."""
+    if "{|" not in section:
+        return section
     open_edges: list[re.Match[str]] = []
     cuts: list[tuple[int, int, str]] = []  # from, to, and what stands there instead
     for edge in _TABLE_EDGE.finditer(section):
