@@ -1,4 +1,7 @@
-r"""Short formulas as plain text: "\frac{1}{2}" is "1/2", "x_1^2" is "x1²"; the rest has no text."""
+r"""Short formulas as plain text: "\frac{1}{2}" is "1/2", "x_1^2" is "x1²"; the rest has no text.
+
+Text on one line must not say something else than the formula: 2^{mn} is not 2mn, nor a^e ae.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,16 @@ _COMMANDS = {
     **{name: f" {sign} " for name, sign in _OPERATORS},
     **{name: name for name in _FUNCTIONS},
     **dict.fromkeys(("ldots", "dots", "dotsc", "dotsb", "cdots"), "…"),
-    **{"cdot": "·", "infty": "∞", "circ": "°", "ell": "ℓ", "hbar": "ħ", "partial": "∂", "%": "%"},
+    **{
+        "cdot": "·",
+        "infty": "∞",
+        "circ": "∘",
+        "prime": "′",
+        "ell": "ℓ",
+        "hbar": "ħ",
+        "partial": "∂",
+        "%": "%",
+    },
     **dict.fromkeys((",", ";", " ", "quad"), " "),
     **dict.fromkeys(("!", "left", "right", "displaystyle", "textstyle", "scriptstyle"), ""),
     # What follows these in braces is shown as it is.
@@ -32,21 +44,29 @@ _COMMANDS = {
 }
 _COMMAND = re.compile(r"\\([A-Za-z]+|[^A-Za-z])")
 _BAR = re.compile(r"\\(?:bar|overline)\s*(?:\{(\w)\}|(\w))")
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{(\w+)\}\s*\{(\w+)\}")
-_SCRIPT = re.compile(r"([_^])\s*(?:\{([\w+−,-]*)\}|(\w))")
+# What stands before and after it may need brackets around it: (1/2)mv².
+_FRACTION = re.compile(r"([\w)]?)(\s*)\\[dt]?frac\s*\{(\w+)\}\s*\{(\w+)\}(?=(\s*[\w(^\\])?)")
+_SCRIPT = re.compile(r"(\d?)([_^])\s*(?:\{([\w+−,∘′-]*)\}|([\w∘′]))")
 _BRACES = re.compile(r"\{([^{}\\_^&]*)\}")
-_RAISED = str.maketrans("0123456789+-−ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻ⁿⁱ")
+_RAISED = str.maketrans("0123456789+-−–ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻ⁿⁱ")
 _LONGEST = 80
+
+
+# Of mhchem: "SO4^2-" and "Na+"; of {{chem2}}: "SO4(2-)".
+_CHARGE = re.compile(r"\^\{?(\d+[+−-]?|[+−-])\}?|\((\d*[+−-])\)|(?<=[A-Za-z0-9)\]])([+−-])(?=\s|$)")
+_ARROWS = (("<=>", " ⇌ "), ("<->", " ↔ "), ("->", " → "))
 
 
 def superscript(text: str) -> str:
     """Raised text that cannot be misread: 10⁶ (not 106), x^T; but 4th, Mlle and N° as they are."""
-    if re.fullmatch(r"[a-z]{2,}|[eo]|[^\w+−-]*", text):
-        return text
-    raised = text.translate(_RAISED)
+    return text if re.fullmatch(r"[a-z]{2,}|[eo]|[^\w+−–-]*", text) else _raise(text)
+
+
+def _raise(exponent: str) -> str:
+    raised = exponent.translate(_RAISED)
     if re.fullmatch(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+", raised):
         return raised
-    return f"^{text}" if re.fullmatch(r"\w+", text) else f"^({text})"
+    return f"^{exponent}" if re.fullmatch(r"\w", exponent) else f"^({exponent})"
 
 
 def to_text(latex: str) -> str:
@@ -56,13 +76,42 @@ def to_text(latex: str) -> str:
         return ""
     text = _BAR.sub(lambda match: f"{match[1] or match[2]}\u0304", text)
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]), text)
-    text = _FRACTION.sub(r"\1/\2", text)
+    text = _FRACTION.sub(_place_fraction, text)
     text = _SCRIPT.sub(_place_script, text)
     text = _BRACES.sub(r"\1", text)
-    is_left = re.search(r"[\\{}_&|]|\^(?![\w(])", text)
+    is_left = re.search(r"[\\{}&|]|_(?!\()|\^(?![\w(])", text)
     return "" if is_left else " ".join(text.split())
 
 
+def chemistry(formula: str) -> str:
+    """What a short formula of the mhchem package reads like: "SO4^2-" is "SO4²⁻"."""
+    text = formula.strip()
+    if len(text) > _LONGEST:
+        return ""
+    for sign, arrow in _ARROWS:
+        text = text.replace(sign, arrow)
+    text = _CHARGE.sub(lambda match: _raise(match[1] or match[2] or match[3]), text)
+    text = re.sub(r"_\{?(\d+|[a-z])\}?", r"\1", text)
+    return "" if re.search(r"[\\{}_^]", text) else " ".join(text.split())
+
+
+def _place_fraction(match: re.Match[str]) -> str:
+    before, blanks, above, below, after = match.groups()
+    if len(below) > 1 and not below.isdigit():
+        below = f"({below})"
+    fraction = f"{above}/{below}"
+    if before.isdigit() and not after and f"{above}{below}".isdigit():
+        return f"{before} {fraction}"  # a mixed number
+    return f"{before}{blanks}({fraction})" if before or after else blanks + fraction
+
+
 def _place_script(match: re.Match[str]) -> str:
-    script = match[2] if match[2] is not None else match[3]
-    return superscript(script) if match[1] == "^" else script
+    before, kind = match[1], match[2]
+    script = match[3] if match[3] is not None else match[4]
+    if kind == "^":
+        # Degrees, derivatives and ordinals.
+        is_level = re.fullmatch("[∘′]*|st|nd|rd|th", script)
+        return before + (script.replace("∘", "°") if is_level else _raise(script))
+    # A number after a number, or a sum, would change what the line says.
+    is_plain = not re.search(r"[+−,-]", script) and not (before and script[:1].isdigit())
+    return before + (script if is_plain else f"_({script})")

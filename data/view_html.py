@@ -228,7 +228,7 @@ def _coverage(vocab: Vocab, order: np.ndarray, ranked: np.ndarray) -> str:
 
     Args:
       vocab: its pieces.
-      order: ids [V] by falling frequency, special ones last among those that never occur.
+      order: ids [V] by falling frequency; special pieces count as never used, equals stand by id.
       ranked: counts of the pieces that occur, in that order.
     """
     num_pieces = len(vocab) - len(vocab.special_ids)

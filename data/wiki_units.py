@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 Arguments = dict[str, str]
+Expander = Callable[[Arguments], str]
+T = TypeVar("T")
 
 
 def _table(text: str) -> dict[str, str]:
@@ -40,6 +44,10 @@ _UNITS = _table("""
     hp horsepower/horsepower | bhp brake horsepower/brake horsepower
     PS metric horsepower/metric horsepower | W watt | kW kilowatt | MW megawatt | GW gigawatt
     J joule | kJ kilojoule | MJ megajoule | cal calorie | kcal kilocalorie | kWh kilowatt-hour
+    lbft pound-foot/pound-feet | lb.ft pound-foot/pound-feet | lbf.ft pound-foot/pound-feet
+    ftlbf foot-pound | ft.lbf foot-pound | ftlb foot-pound | N.m newton-metre
+    mpg mile per gallon | mpgus mile per US gallon | mpgUS mile per US gallon
+    mpgimp mile per imperial gallon | mpgImp mile per imperial gallon | rpm revolution per minute
     N newton | kN kilonewton | lbf pound-force/pounds-force | Nm newton-metre | Hz hertz/hertz
     Pa pascal | hPa hectopascal | kPa kilopascal | MPa megapascal | mbar millibar | bar bar
     atm atmosphere | psi pound per square inch | PD inhabitant
@@ -49,23 +57,33 @@ _SYMBOLS = _table("""
     m2 m² | km2 km² | cm3 cm³ | m3 m³ | km3 km³ | sqin sq in | sqft sq ft | sqyd sq yd | sqmi sq mi
     cuin cu in | cuft cu ft | cuyd cu yd | cumi cu mi | USgal US gal | impgal imp gal | oilbbl bbl
     koilbbl thousand bbl | Moilbbl million bbl | Goilbbl billion bbl | kph km/h | LT long tons
-    ST short tons | d day
+    ST short tons | d day | s2 s² | h2 h² | inch in | foot ft | feet ft | mile mi | miles mi
+    lbs lb | knot kn | lb.ft lb⋅ft | lbft lb⋅ft | lbf.ft lbf⋅ft | ftlbf ft⋅lbf | ft.lbf ft⋅lbf
+    ftlb ft⋅lb | Nm N⋅m | N.m N⋅m | mpgus mpg | mpgUS mpg | mpgimp mpg imp | mpgImp mpg imp
 """)
 _POWERS = {"e3": "thousand", "e6": "million", "e9": "billion", "e12": "trillion"}
-_TIMES = _table("d day | h hour | s second | min minute | year year | yr year | a year")
-_RANGE_WORDS = {
+_TIMES = _table(
+    "d day | h hour | s second | min minute | year year | yr year | a year"
+    "| s2 second squared | h2 hour squared"
+)
+RANGE_WORDS = {
     **{
         word: f" {word} "
         for word in ("to", "and", "or", "by", "to about", "through", "±", "+", "×")
     },
     **{"-": "–", "–": "–", "/": "/", "x": " × ", "xx": " × ", "*": " × ", "+/-": " ± "},
-    **{"and(-)": " and ", "to(-)": " to ", "or(-)": " or "},
+    **{"and(-)": " and ", "to(-)": " to ", "or(-)": " or ", ",": ", "},
 }
 _NUMBER = re.compile(
     r"[-+−]?\d[\d,.\s]*(?:e[-+]?\d+)?|[-+−]?(?:\d+\+)?\d+(?:/|//|⁄)\d+|[-+−]?\.\d+"
 )
 # Feet and inches, pounds and ounces: two numbers for one quantity.
 _PAIRS = {("ft", "in"), ("mi", "yd"), ("yd", "ft"), ("lb", "oz"), ("st", "lb"), ("mi", "ch")}
+
+
+def by_name(table: dict[T, str]) -> dict[str, T]:
+    """Turns {"text": "name | name"} into {"name": "text", ...}."""
+    return {name: text for text, names in table.items() for name in names.split(" | ")}
 
 
 def positional(args: Arguments) -> list[str]:
@@ -77,18 +95,25 @@ def convert(args: Arguments) -> str:
     """{{convert|5|km|mi}} is "5 kilometres", {{convert|5|to|10|km|abbr=on}} "5 to 10 km"."""
     values = positional(args)
     text, number = "", ""
-    while values and _NUMBER.fullmatch(values[0]):
+    while len(values) > 1 and _NUMBER.fullmatch(values[0]):
         number = values.pop(0)
         text += group_digits(number)
-        if values and values[0] in _RANGE_WORDS:
-            text += _RANGE_WORDS[values.pop(0)]
+        if values[0] in RANGE_WORDS:
+            text += RANGE_WORDS[values.pop(0)]
             continue
-        unit = values.pop(0) if values else ""
+        unit = values.pop(0)
         if len(values) > 1 and (unit, values[1]) in _PAIRS and _NUMBER.fullmatch(values[0]):
             text += f" {_unit_text(unit, number, args)} {group_digits(values[0])}"
-            number, unit = values[:2]
-        return _join(text, _unit_text(unit, number, args), args)
-    return text.strip()
+            number, unit, *values = values
+        return _join(text, _unit_text(unit, number, args), args, _own_words(values, args))
+    return ""  # a part of a quantity would be another one
+
+
+def _own_words(values: list[str], args: Arguments) -> str:
+    """What adj=mid puts after the unit ("-long") and adj=pre before it ("narrow")."""
+    if args.get("adj") not in ("mid", "pre") or not values:
+        return ""
+    return values[-1] if values[-1] not in {**_UNITS, **_SYMBOLS} else ""
 
 
 def group_digits(number: str) -> str:
@@ -100,7 +125,12 @@ def group_digits(number: str) -> str:
     return re.sub("^-", "−", number)
 
 
-def _join(text: str, unit: str, args: Arguments) -> str:
+def _join(text: str, unit: str, args: Arguments, words: str) -> str:
+    if args.get("adj") == "pre":
+        return " ".join(part for part in (text, words, unit) if part)
+    if words:
+        quantity = _join(text, unit, args, "")
+        return quantity + words if words.startswith("-") else f"{quantity} {words}"
     if not _is_adjective(args) or unit.startswith("°"):
         return f"{text} {unit}".strip()
     return f"{text}-{unit}".replace(" × ", "×").replace(" ", "-")

@@ -1,15 +1,15 @@
 """Wikitext turned into the text a reader sees: running prose only.
 
 As in BERT, tables, lists without sentences and headings are left out
-(https://arxiv.org/abs/1810.04805, section 3.1). Three steps: a scan of the characters removes what
-is no prose whole (footnotes, tables, sections of references), which costs little and leaves less to
-parse; mwparserfromhell parses the rest section by section; and the lines of the rendered text are
-joined, judged and mended.
+(https://arxiv.org/abs/1810.04805, section 3.1). Three steps: a scan of the characters leaves little
+more than prose; mwparserfromhell parses that section by section; and the lines of the rendered text
+are joined, judged and mended.
 """
 
 from __future__ import annotations
 
-import functools
+import collections
+import html
 import re
 from collections.abc import Iterator
 
@@ -17,45 +17,20 @@ import mwparserfromhell
 from mwparserfromhell import nodes
 from mwparserfromhell.wikicode import Wikicode
 
-from data import latex, wiki_templates
+from data import latex, wiki_scan, wiki_templates
 from data.documents import normalise
+from data.wiki_scan import LIST_ITEM, OPEN_TABLE
 
-# Sections of references and link lists; everything up to the next heading of the same level goes.
-_DROPPED_SECTIONS = frozenset(
-    {
-        *("bibliography", "citations", "cited works", "explanatory notes", "external links"),
-        *("external sources", "footnotes", "further reading", "gallery", "general references"),
-        *("image gallery", "notes", "notes and citations", "notes and references"),
-        *("primary sources", "references", "references and notes", "secondary sources", "see also"),
-        *("selected bibliography", "sources", "sources and references", "works cited"),
-    }
-)
-# Elements whose content is not prose. They are cut out before parsing, up to the first closing tag.
-_DROPPED_TAGS = (
-    "ref|references|templatestyles|gallery|imagemap|timeline|graph|mapframe|maplink|inputbox|chem|ce"
-    "|score|hiero|source|syntaxhighlight|pre|categorytree|indicator|section"
-)
-_OPENING = re.compile(
-    rf"(?P<comment><!--)|<(?P<dropped>{_DROPPED_TAGS})(?=[\s/>])[^<>]*>|<(?P<kept>nowiki|math|code)(?=[\s>])[^<>]*>"
-    r"|^(?P<heading>=.*=.*)$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_LONGEST_HEADING = 1000
-# The scan has found the headings; the parser would take other lines for some, and overlong ones
-# would take it quadratic time. (The mark in front is invisible and goes with all such characters.)
-_NO_HEADING = re.compile(r"^(?==)", re.MULTILINE)
 _NESTING = re.compile(
-    r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//)|<(?=[A-Za-z])(?!(?:br|hr|li|td|tr|th|dd|dt|p)\b))"
-    r"|\}\}|\]\]|\]|</|/>"
+    r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//))|(?P<closing>\}\}|\]\]|\])"
+    r"|<(?P<tag>[A-Za-z]\w*)(?:[^<>]*?(?P<alone>/?)>)?|</(?P<end>[A-Za-z]\w*)"
 )
-_OPENING_OF = {"}}": "{{", "]]": "[[", "]": "[", "</": "<", "/>": "<"}
+_OPENING_OF = {"}}": "{{", "]]": "[[", "]": "["}
+# The parser does not wait for the end of these.
+_SINGLE_TAGS = frozenset(("br", "wbr", "hr", "meta", "link", "img"))
 _MAX_PARSING_COST = 20_000_000  # unclosed marks times characters: seconds
-_TABLE_EDGE = re.compile(
-    r"^[ \t:*#]*(?P<start>\{\|)|^[ \t:]*\|\}(?!\}(?!\}))|(?P<heading>\x02)", re.MULTILINE
-)
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center", "poem", "ul", "ol", "dl"))
-_DROPPED_IN_PARSING = frozenset(("table", *_DROPPED_TAGS.split("|")))
-# Links to other languages, which a page shows beside its text, have no text; links elsewhere do.
+_DROPPED_IN_PARSING = frozenset(("table", "rp", *wiki_scan.DROPPED_TAGS.split("|")))
 _PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*?)\s*:")
 _PROJECTS = frozenset(
     {
@@ -64,14 +39,43 @@ _PROJECTS = frozenset(
         *("doi", "hdl", "mw"),
     }
 )
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
+# Links to other languages, which a page shows beside its text, have no text. Titles begin with
+# other words of two or three letters ("CSI: NY"), so that only the codes of Wikipedias count.
+_LANGUAGES = frozenset(
+    re.findall(
+        r"\S+",
+        "aa ab ace ady af ak als alt am ami an ang ann anp ar arc ary arz as ast atj av avk awa ay az"
+        " azb ba ban bar bat-smg bbc bcl bdr be be-tarask be-x-old bew bg bh bi bjn blk bm bn bo bpy br"
+        " bs btm bug bxr ca cbk-zam cdo ce ceb ch cho chr chy ckb co cr crh cs csb cu cv cy da dag de"
+        " dga din diq dsb dtp dty dv dz ee el eml en eo es et eu ext fa fat ff fi fiu-vro fj fo fon fr"
+        " frp frr fur fy ga gag gan gcr gd gl glk gn gom gor got gpe gsw gu guc gur guw gv ha hak haw"
+        " he hi hif ho hr hsb ht hu hy hyw hz ia iba id ie ig igl ii ik ilo inh io is it iu ja jam jbo"
+        " jv ka kaa kab kaj kbd kbp kcg kg kge ki kj kk kl km kn knc ko koi kr krc ks ksh ku kus kv kw"
+        " ky la lad lb lbe lez lfn lg li lij lld lmo ln lo lrc lt ltg lv lzh mad mai map-bms mdf mg mh"
+        " mhr mi min mk ml mn mni mnw mo mos mr mrj ms mt mus mwl my myv mzn na nah nan nap nds nds-nl"
+        " ne new ng nia nl nn no nov nqo nr nrm nso nup nv ny oc olo om or os pa pag pam pap pcd pcm"
+        " pdc pfl pi pih pl pms pnb pnt ps pt pwn qu rm rmy rn ro roa-rup roa-tara rsk ru rue rup rw sa"
+        " sah sat sc scn sco sd se sg sgs sh shi shn shy si simple sk skr sl sm smn sn so sq sr srn ss"
+        " st stq su sv sw syl szl szy ta tay tcy tdd te tet tg th ti tig tk tl tly tn to tpi tr trv ts"
+        " tt tum tw ty tyv udm ug uk ur uz ve vec vep vi vls vo vro wa war wo wuu xal xh xmf yi yo yue"
+        " za zea zgh zh zh-classical zh-min-nan zh-yue zu",
+    )
+)
 _HIDDEN_NAMESPACES = frozenset(("file", "image", "category", "media"))
 _QUOTES = re.compile("'{2,}")
 # A line that begins with a blank is shown as code is: every line for itself.
 _INDENTED = re.compile(r"\n[ \t]+(?=\S)")
-_MAGIC_WORD = re.compile(r"__[A-Z]+__")
-_STRAY_TAG = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>")
-_TABLE_DEBRIS = ("|", "!", "{|")
+# Of nodes without an end, the parser makes text.
+_STRAY_MARKUP = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>|\{\{|\}\}|\[\[|\]\]")
+_ENTITY = re.compile(r"&[A-Za-z][A-Za-z0-9]{1,31};")  # of HTML 5: the parser knows those of HTML 4
+_AMOUNT = re.compile(r"(?:\b[A-Z]{1,3})?[$£€¥]\s*$")
+_LONGEST_AMOUNT = 8
+_FRACTION = re.compile(r"\d+/\d")
+_MAGIC_WORD = re.compile(
+    r"__(?:(?:NO|FORCE)?TOC|NO(?:EDITSECTION|GALLERY|(?:TITLE|CONTENT)CONVERT|TC|CC|GLOBAL"
+    r"|EXTERNALLANGLINKS|TALK)|(?:NO)?(?:NEWSECTIONLINK|INDEX)|HIDDENCAT|ARCHIVEDTALK|DISAMBIG"
+    r"|STATICREDIRECT|EXPECTUNUSED(?:CATEGORY|TEMPLATE)|START|END)__"
+)
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
 # Of a list that is one sentence; lists of names end so as well, but are shorter.
 _ITEM_END = re.compile(r";( and| or)?$")
@@ -81,20 +85,15 @@ _MIN_OPEN_WORDS = 10  # of a paragraph that does not end as a clause does
 _REPAIRS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\{\{|\}\}|\[\[|\]\]", ""),  # of unclosed nodes
-        (r"[$£€¥](?=\s|\)|$)", ""),  # of amounts that a template would have computed
         (r"\(\s*[;,:.\s]*\)|\[\s*\]", ""),
         (r"\((?:\s|[;,:](?=[\s)]))+", "("),
         (r"(?<![;,:\s])\s*+(?:[;,:]\s*+)++\)", ")"),
         (r"([;,])(?:\s*[;,])+", r"\1"),
-        (r"\s+([,;:!?](?=[\s\"'”’)]|$)|\)|\.(?!\w|\.))", r"\1"),
+        # A ratio, "4 : 3", keeps its blanks.
+        (r"\s+(?!(?<=\d ):\s\d)([,;:!?](?=[\s\"'”’)]|$)|\)|\.(?!\w|\.))", r"\1"),
         (r"[,;:]\.(?=\s|$)", "."),
     )
 ]
-# Marks of our own, which XML 1.0 does not allow in text.
-_LIST_ITEM = "\x01"
-_HEADING = "\x02"
-_MARKS = str.maketrans("", "", _LIST_ITEM + _HEADING)
 
 
 def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
@@ -104,10 +103,10 @@ def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
       Its paragraphs, and how many UTF-8 bytes of the wikitext were in sections dropped whole.
 
     Raises:
-      ValueError: so much markup is not closed that parsing would take minutes.
+      ValueError: more markup of one section is without an end, or ends in the wrong order, than can
+        be parsed in seconds.
     """
-    text, section_bytes = _drop_sections(wikitext.translate(_MARKS))
-    sections = _NO_HEADING.sub("\x03", _drop_tables(text)).split(_HEADING)
+    sections, section_bytes = wiki_scan.split_sections(wikitext)
     paragraphs = [
         paragraph for section in sections for paragraph in _to_lines(_render(_parse(section)))
     ]
@@ -120,119 +119,80 @@ def _parse(section: str) -> Wikicode:
     For each mark without an end the parser reads the rest of the section again: a few are usual, and
     in a short section even many cost little.
     """
-    unclosed = dict.fromkeys(("{{", "[[", "[", "<"), 0)
-    for match in _NESTING.finditer(section):
-        if mark := match["opening"]:
-            unclosed[mark] += 1
-        else:
-            mark = _OPENING_OF[match[0]]
-            unclosed[mark] -= unclosed[mark] > 0
-    if sum(unclosed.values()) * len(section) > _MAX_PARSING_COST:
-        marks = ", ".join(f"{number} {mark!r}" for mark, number in unclosed.items() if number)
+    unclosed = _count_unclosed(section)
+    if unclosed.total() * len(section) > _MAX_PARSING_COST:
+        marks = ", ".join(f"{number} {mark!r}" for mark, number in unclosed.most_common(5))
         raise ValueError(f"too much markup in one section is not closed: {marks}")
     return mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True)
 
 
-def _drop_sections(wikitext: str) -> tuple[str, int]:
-    """Cuts out comments, elements without prose, and sections; headings become marks."""
-    kept: list[str] = []
-    section_bytes = 0
-    dropped_level = 0  # of the section being dropped, 0 for none
-    section_start = start = 0
-    for match, stop in _openings(wikitext):
-        if match["heading"]:
-            level, title = _parse_heading(match["heading"])
-            if dropped_level and level > dropped_level:
+def _count_unclosed(section: str) -> collections.Counter[str]:
+    """How many marks have no end, or one that comes after the end of what they stand in."""
+    open_marks: list[str] = []
+    depth: collections.Counter[str] = collections.Counter()  # open marks of each kind
+    unclosed: collections.Counter[str] = collections.Counter()
+    for match in _NESTING.finditer(section):
+        if match["tag"]:
+            mark = f"<{match['tag'].lower()}"
+            if match["alone"] == "/" or mark[1:] in _SINGLE_TAGS:
                 continue
-            if dropped_level:
-                section_bytes += len(wikitext[section_start : match.start()].encode())
-            else:
-                kept.append(wikitext[start : match.start()])
-            kept.append(f"\n{_HEADING}\n")
-            dropped_level = level if title in _DROPPED_SECTIONS else 0
-            section_start, start = match.start(), match.end()
-        elif not match["kept"] and not dropped_level:
-            kept.append(wikitext[start : match.start()])
-            start = stop
-    if dropped_level:
-        section_bytes += len(wikitext[section_start:].encode())
-    else:
-        kept.append(wikitext[start:])
-    return "".join(kept), section_bytes
-
-
-def _openings(wikitext: str) -> Iterator[tuple[re.Match[str], int]]:
-    """Comments, elements and headings that are in no other one, each with where it ends."""
-    position = 0
-    without_end: set[str] = set()  # searching for them again and again would take quadratic time
-    while match := _OPENING.search(wikitext, position):
-        if match["heading"] and not _parse_heading(match["heading"])[0]:
-            position = match.start() + 1  # a line like any other
-            continue
-        position = match.end()
-        name = (match["dropped"] or match["kept"] or match["comment"] or "").lower()
-        if name and not match[0].endswith("/>") and name not in without_end:
-            if end := _closing(name).search(wikitext, position):
-                position = end.end()
-            else:
-                without_end.add(name)
-        yield match, position
-
-
-@functools.cache
-def _closing(name: str) -> re.Pattern[str]:
-    return re.compile("-->" if name == "<!--" else rf"</{name}\s*>", re.IGNORECASE)
-
-
-def _parse_heading(line: str) -> tuple[int, str]:
-    """Level and folded title of a line like "== See also ==", or (0, "")."""
-    if len(line) > _LONGEST_HEADING:
-        return 0, ""
-    match = re.fullmatch(r"(=+)(.+?)(=+)\s*", re.sub(r"<!--.*?-->", "", line))
-    if match is None:
-        return 0, ""
-    title = re.sub(r"\{\{.*?\}\}|<[^>]*>|''+|[\[\]=:]", "", match[2])
-    return min(len(match[1]), len(match[3]), 6), normalise(title).casefold()
-
-
-def _drop_tables(text: str) -> str:
-    """Cuts out tables, with the tables in them; one without an end goes up to the next heading."""
-    kept: list[str] = []
-    depth = start = 0
-    for edge in _TABLE_EDGE.finditer(text):
-        if edge["start"]:
-            if not depth:
-                kept.append(text[start : edge.start()])
-            depth += 1
-        elif depth:
-            depth = 0 if edge["heading"] else depth - 1
-            start = edge.start() if edge["heading"] else edge.end()
-    if not depth:
-        kept.append(text[start:])
-    return "".join(kept)
+        elif match["end"]:
+            mark = f"<{match['end'].lower()}"
+        else:
+            mark = match["opening"] or _OPENING_OF[match["closing"]]
+        if match["tag"] or match["opening"]:
+            open_marks.append(mark)
+            depth[mark] += 1
+        elif depth[mark]:
+            while (last := open_marks.pop()) != mark:
+                unclosed[last] += 1
+                depth[last] -= 1
+            depth[mark] -= 1
+    unclosed.update(open_marks)
+    return unclosed
 
 
 def _render(code: Wikicode | None) -> str:
-    return "" if code is None else "".join(map(_render_node, code.nodes))
+    parts = [""]
+    for node in code.nodes if code is not None else ():
+        text = _render_node(node)
+        if isinstance(node, nodes.Template):
+            parts[-1] = _before_template(parts[-1], text)
+        parts.append(text)
+    return "".join(parts)
+
+
+def _before_template(before: str, text: str) -> str:
+    """The text before a template: "5" and "1/2" are "5 1/2"; "$" without an amount is nothing."""
+    if not text:
+        tail = before[-_LONGEST_AMOUNT:]
+        return before[: len(before) - len(tail)] + _AMOUNT.sub("", tail)
+    return f"{before} " if before[-1:].isdigit() and _FRACTION.match(text) else before
 
 
 def _render_node(node: nodes.Node) -> str:
     match node:
         case nodes.Text():
-            text = _STRAY_TAG.sub("", _QUOTES.sub(_drop_style, node.value))
-            return _INDENTED.sub(f"\n{_LIST_ITEM}", text)
+            return _render_text(node.value)
         case nodes.Wikilink():
             return _render_link(node)
         case nodes.ExternalLink():
             return _render(node.title)
         case nodes.HTMLEntity():
-            return node.normalize()
+            return wiki_scan.drop_marks(node.normalize())
         case nodes.Tag():
             return _render_tag(node)
         case nodes.Template():
             return _render_template(node)
         case _:  # comments, arguments, headings inside other nodes
             return ""
+
+
+def _render_text(text: str) -> str:
+    text = _STRAY_MARKUP.sub("", _QUOTES.sub(_drop_style, text))
+    if "&" in text:
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    return _INDENTED.sub(f"\n{LIST_ITEM}", text)
 
 
 def _drop_style(quotes: re.Match[str]) -> str:
@@ -243,12 +203,12 @@ def _drop_style(quotes: re.Match[str]) -> str:
 
 def _render_link(link: nodes.Wikilink) -> str:
     """The label of a link, or the page it leads to; nothing for files, categories, languages."""
-    target = _render(link.title)
+    target, _, label = _render(link.title).partition("|")  # a bar that a template made
     if match := _PREFIX.match(target):
         prefix = match[2].lower()
         # "[[Category:Cats]]" is a mark on the page, "[[:Category:Cats]]" a link in its text.
-        is_language = _LANGUAGE.fullmatch(prefix) and not target[match.end() :].startswith(" ")
-        is_hidden = prefix in _HIDDEN_NAMESPACES or (is_language and prefix not in _PROJECTS)
+        is_language = prefix in _LANGUAGES and prefix not in _PROJECTS
+        is_hidden = prefix in _HIDDEN_NAMESPACES or is_language
         if is_hidden and not match[1]:
             return ""
         if is_hidden or prefix in _PROJECTS:
@@ -256,23 +216,21 @@ def _render_link(link: nodes.Wikilink) -> str:
     if link.text is not None:
         return _render(link.text)
     page, _, section = target.strip(": ").partition("#")
-    return (page or section).replace("_", " ")
+    return label or (page or section).replace("_", " ")
 
 
 def _render_tag(tag: nodes.Tag) -> str:
     name = str(tag.tag).strip().lower()
-    if name == "math":
-        return latex.to_text(str(tag.contents))
     if name in _DROPPED_IN_PARSING:
         return ""
     content = _render(tag.contents)
     if name in ("li", "dt", "dd"):
-        return f"\n{_LIST_ITEM}{content}"
+        return f"\n{LIST_ITEM}{content}"
     if name in _LINE_TAGS:
         return f"\n\n{content}\n\n"
     if name == "sup":
         return latex.superscript(content)
-    return content
+    return f" ({content})" if name == "rt" else content
 
 
 def _render_template(template: nodes.Template) -> str:
@@ -285,9 +243,12 @@ def _render_template(template: nodes.Template) -> str:
 def _to_lines(text: str) -> Iterator[str]:
     """Paragraphs of rendered text: lines up to an empty one, or one item of a list."""
     lines: list[str] = []
+    in_table = False
     for line in [*text.split("\n"), ""]:
-        is_item = line.startswith(_LIST_ITEM)
-        if is_item or not line.strip() or line.startswith(_TABLE_DEBRIS):
+        in_table |= line.startswith(OPEN_TABLE)
+        is_item = line.startswith(LIST_ITEM)
+        is_row = in_table and line.startswith((OPEN_TABLE, "|", "!"))
+        if is_item or is_row or not line.strip():
             if lines and _is_prose(paragraph := _tidy(" ".join(lines))):
                 yield paragraph
             lines = []
@@ -312,7 +273,7 @@ def _is_prose(text: str) -> bool:
 
 def _tidy(text: str) -> str:
     """Mends what removed nodes leave behind: empty brackets, blanks before punctuation."""
-    text = normalise(_MAGIC_WORD.sub("", text.translate(_MARKS)))
+    text = normalise(_MAGIC_WORD.sub("", text))
     for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)
-    return normalise(text)
+    return normalise(wiki_scan.unmask(text))
