@@ -121,6 +121,9 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
         opened = _gfile().GFile(temporary, "wb") if is_remote(path) else open(temporary, "wb")  # noqa: SIM115
         with opened as file:
             yield file
+            if not is_remote(path):  # or a power cut could leave the name without the content
+                file.flush()
+                os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
