@@ -373,7 +373,7 @@ def test_describe_counts_passes_and_masks(small_build):
     manifest = Manifest.load(small_build)
     unique = manifest.num_sequences("train")
     config = load_run_config([], [*TINY, f"TrainConfig.train_steps = {3 * unique}"])
-    text = describe(resolve(config, manifest), manifest, str(small_build))
+    text = describe(resolve(config, manifest), manifest, trained=["a"], untrained=["b"])
     assert "12.0 passes, each of 3 masked copies seen 4.0 times" in text
 
 
