@@ -110,6 +110,11 @@ class OptimizerConfig:
         return self.optimizer == "lamb" and not excluded
 
     @property
+    def label(self) -> str:
+        """Name for people."""
+        return f"LAMB ({self.variant})" if self.optimizer == "lamb" else "AdamW"
+
+    @property
     def effective_clip_norm(self) -> float:
         """Largest global norm of a gradient that reaches the moments; 0 if there is no limit."""
         limits = [self.clip_norm] if self.clip_norm else []

@@ -1,4 +1,4 @@
-"""LAMB: Layer-wise Adaptive Moments for large batches, in four published forms."""
+"""LAMB: Layer-wise Adaptive Moments for large batches, in four forms."""
 
 from __future__ import annotations
 

@@ -135,11 +135,10 @@ def _optimizer_lines(config: RunConfig) -> list[str]:
     first, peak, last = (float(schedule(step)) for step in (0, peak_update - 1, steps - 1))
     assert math.isclose(peak, optimizer.peak_learning_rate, rel_tol=1e-6)
     clip = optimizer.effective_clip_norm
-    name = f"LAMB ({optimizer.variant})" if optimizer.optimizer == "lamb" else "AdamW"
     return [
         f"learning rate {peak:.6g} reached at update {peak_update:,}, from {first:.3g} at the first"
         f" to {last:.3g} at the last ({optimizer.schedule})",
-        f"{name}, gradients "
+        f"{optimizer.label}, gradients "
         + (f"clipped to a global norm of {clip:g}" if clip else "not clipped"),
     ]
 

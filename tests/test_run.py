@@ -18,7 +18,7 @@ from pretrain import export, fill_mask, run
 from pretrain.checkpoint import committed
 from pretrain.config import load_run_config
 from pretrain.progress import read_metrics
-from pretrain.recipe import check, describe, resolve
+from pretrain.recipe import check
 
 TINY = [
     "TrainConfig.train_steps = 6",
@@ -367,14 +367,6 @@ class TestErrors:
             run_main(interrupted, [])
         assert caught.value.code == 130
         assert "run the same command again to go on" in capsys.readouterr().err
-
-
-def test_describe_counts_passes_and_masks(small_build):
-    manifest = Manifest.load(small_build)
-    unique = manifest.num_sequences("train")
-    config = load_run_config([], [*TINY, f"TrainConfig.train_steps = {3 * unique}"])
-    text = describe(resolve(config, manifest), manifest, trained=["a"], untrained=["b"])
-    assert "12.0 passes, each of 3 masked copies seen 4.0 times" in text
 
 
 class TestExport:
