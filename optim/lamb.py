@@ -30,9 +30,9 @@ class LAMB(tf_keras.optimizers.Optimizer):
 
     Where a norm is 0 after `gamma_l`, the ratio is 1: new biases would never leave zero otherwise.
 
-    Sources: "paper" is algorithm 2 of You et al. with the phi of their section 3
-    (https://arxiv.org/abs/1904.00962), which names no bounds; 10 is what other implementations
-    take for gamma_u. "tf_models" is `official.modeling.optimization.lamb`. "nvlamb" is
+    Sources: "paper" is algorithm 2 of You et al. with their clipping phi
+    (https://arxiv.org/abs/1904.00962), for which they give no bounds; [0.001, 10] are those of
+    GluonNLP's LAMB. "tf_models" is `official.modeling.optimization.lamb`. "nvlamb" is
     `FusedLAMB(use_nvlamb=True)` of NVIDIA's apex (csrc/multi_tensor_lamb.cu), which adapts every
     tensor, those without decay included: give it no `exclude_from_layer_adaptation`. "clamped" has
     the ratio of DeepSpeed's FusedLamb (csrc/lamb/fused_lamb_cuda_kernel.cu), whose BERT recipe

@@ -10,7 +10,7 @@ from optim.config import OptimizerConfig
 from pretrain import run
 from pretrain.config import load_run_config
 from pretrain.progress import read_metrics
-from pretrain.recipe import check_variables, describe
+from pretrain.recipe import check, check_variables, describe
 
 TRAINED = ["embeddings:0", "dense/kernel:0", "dense/bias:0", "layer_norm/gamma:0"]
 UNTRAINED = ["pooler/kernel:0", "pooler/bias:0"]
@@ -118,6 +118,32 @@ RUN = [
 def arguments(data_dir, model_dir, *params: str) -> list[str]:
     flags = [flag for param in [*RUN, *params] for flag in ("--gin_param", param)]
     return [*flags, "--data_dir", str(data_dir), "--model_dir", str(model_dir)]
+
+
+@pytest.mark.parametrize(
+    ("params", "replicas", "message"),
+    [
+        (
+            ["TrainConfig.global_batch_size = 10"],
+            4,
+            "global_batch_size=10 is not a multiple of 4 replicas; try 8",
+        ),
+        (
+            ["TrainConfig.eval_batch_size = 2", "TrainConfig.global_batch_size = 8"],
+            4,
+            "eval_batch_size=2 is not a multiple of 4 replicas; try 4",
+        ),
+        (
+            ["TrainConfig.global_batch_size = 96", "TrainConfig.micro_batch_size = 10"],
+            4,
+            "micro_batch_size=10 does not divide the 24 sequences of a replica .*; try 8",
+        ),
+    ],
+)
+def test_batch_not_divisible(params, replicas, message):
+    config = load_run_config([], [*RUN, *params])
+    with pytest.raises(UserError, match=message):
+        check(config, replicas=replicas)
 
 
 @pytest.mark.parametrize(
