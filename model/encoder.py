@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 import tf_keras
 from official.modeling import tf_utils
@@ -55,6 +57,26 @@ def trained_variables(pretrainer: models.BertPretrainerV2) -> list[tf.Variable]:
     """
     untrained = {id(v) for v in pretrainer.encoder_network.pooler_layer.trainable_variables}
     return [v for v in pretrainer.trainable_variables if id(v) not in untrained]
+
+
+def variable_names(config: EncoderConfig) -> tuple[list[str], list[str]]:
+    """Names of the trained and of the untrained variables, without the memory for their values.
+
+    Names depend on the number of layers only, so a model one unit wide a head has the same.
+    """
+    thin = dataclasses.replace(
+        config, vocab_size=8, hidden_size=config.num_attention_heads, intermediate_size=1
+    )
+    pretrainer = build_pretrainer(thin)
+    build_variables(pretrainer)
+    return names_of(pretrainer)
+
+
+def names_of(pretrainer: models.BertPretrainerV2) -> tuple[list[str], list[str]]:
+    """Names of the trained and of the untrained variables."""
+    trained = [variable.name for variable in trained_variables(pretrainer)]
+    known = set(trained)
+    return trained, [v.name for v in pretrainer.variables if v.name not in known]
 
 
 def _initializer(config: EncoderConfig) -> tf_keras.initializers.Initializer:

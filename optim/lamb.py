@@ -1,28 +1,47 @@
-"""LAMB: Layer-wise Adaptive Moments for large batches."""
+"""LAMB: Layer-wise Adaptive Moments for large batches, in four forms."""
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras
+
+from optim.config import VARIANTS, matches
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class LAMB(tf_keras.optimizers.Optimizer):
     """LAMB with bias-corrected moments and decoupled weight decay.
 
-    You et al., "Large batch optimization for deep learning", algorithm 2
-    (https://arxiv.org/abs/1904.00962); the numbers equal those of tf-models' `LAMB`:
+    With g the gradient, x the weights of one variable, |.| the Euclidean norm, t from 1:
 
         m = beta_1 * m + (1 - beta_1) * g          v = beta_2 * v + (1 - beta_2) * g ** 2
         r = m / (1 - beta_1 ** t) / (sqrt(v / (1 - beta_2 ** t)) + epsilon) + decay * x
-        x = x - learning_rate * trust_ratio * r    trust_ratio = |x| / |r|, 1 if either is 0
+        x = x - learning_rate * trust_ratio * r
+
+    The variants differ in the trust ratio, and one in the gradient:
+
+        paper      min(max(|x|, gamma_l), gamma_u) / |r|
+        tf_models  |x| / |r|
+        nvlamb     |x| / |r|, with g / max(1, norm of all gradients together) in place of g
+        clamped    min(max(|x| / |r|, min_trust_ratio), max_trust_ratio)
+
+    Where a norm is 0 after `gamma_l`, the ratio is 1: new biases would never leave zero otherwise.
+
+    Sources: "paper" is algorithm 2 of You et al. with their clipping phi
+    (https://arxiv.org/abs/1904.00962), for which they give no bounds; [0.001, 10] are those of
+    GluonNLP's LAMB. "tf_models" is `official.modeling.optimization.lamb`. "nvlamb" is
+    `FusedLAMB(use_nvlamb=True)` of NVIDIA's apex (csrc/multi_tensor_lamb.cu), which adapts every
+    tensor, those without decay included: give it no `exclude_from_layer_adaptation`. "clamped" has
+    the ratio of DeepSpeed's FusedLamb (csrc/lamb/fused_lamb_cuda_kernel.cu), whose BERT recipe
+    clamps to [0.01, 0.3], though without bias correction.
 
     Variables that match `exclude_from_weight_decay` have decay 0, those that match
     `exclude_from_layer_adaptation` a trust ratio of 1. The lists are independent of each other; an
-    empty one excludes nothing.
+    empty one excludes nothing. A variable without a gradient stays as it is. All arithmetic and all
+    slots are float32, whatever the type of the variable.
     """
 
     def __init__(
@@ -34,17 +53,29 @@ class LAMB(tf_keras.optimizers.Optimizer):
         weight_decay_rate: float = 0.0,
         exclude_from_weight_decay: Sequence[str] = (),
         exclude_from_layer_adaptation: Sequence[str] = (),
+        variant: str = "tf_models",
+        gamma_l: float = 1e-3,
+        gamma_u: float = 10.0,
+        min_trust_ratio: float = 0.01,
+        max_trust_ratio: float = 0.3,
         name: str = "LAMB",
         **kwargs,
     ):
         """See the class and OptimizerConfig; kwargs are those of tf_keras' Optimizer."""
+        if variant not in VARIANTS:
+            raise ValueError(f"variant={variant!r}: must be one of {', '.join(VARIANTS)}")
         kwargs.setdefault("jit_compile", False)
+        # tf_keras' own decay, which knows no trust ratio; its default 0 costs a pass over all weights.
+        kwargs.setdefault("weight_decay", None)
         super().__init__(name=name, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self._beta_1, self._beta_2, self._epsilon = beta_1, beta_2, epsilon
         self._weight_decay_rate = weight_decay_rate
         self._no_decay = tuple(exclude_from_weight_decay)
         self._no_adaptation = tuple(exclude_from_layer_adaptation)
+        self._variant = variant
+        self._gamma_l, self._gamma_u = gamma_l, gamma_u
+        self._min_trust_ratio, self._max_trust_ratio = min_trust_ratio, max_trust_ratio
 
     def build(self, var_list) -> None:
         """Creates two float32 moments and a record of the last trust ratio for each variable."""
@@ -52,37 +83,32 @@ class LAMB(tf_keras.optimizers.Optimizer):
         if getattr(self, "_built", False):
             return
         self._built = True
+        # Here and not in `update_step`, where the copies on further devices end in "/replica_1".
         self._names = [variable.name for variable in var_list]
-        self._moments_1 = [self.add_variable_from_reference(v, "m") for v in var_list]
-        self._moments_2 = [self.add_variable_from_reference(v, "v") for v in var_list]
-        self._trust_ratios = [
-            self.add_variable_from_reference(v, "trust_ratio", shape=(), initial_value=tf.ones(()))
-            for v in var_list
-        ]
+        self._moments_1 = [self._add_slot(v, "m", v.shape, "zeros") for v in var_list]
+        self._moments_2 = [self._add_slot(v, "v", v.shape, "zeros") for v in var_list]
+        self._trust_ratios = [self._add_slot(v, "trust_ratio", (), "ones") for v in var_list]
 
     def update_step(self, gradient, variable) -> None:
         """Updates one variable."""
-        gradient = tf.convert_to_tensor(gradient)  # adds up the rows of sparse gradients
+        # Adds up the rows of sparse gradients.
+        gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
+        weights = tf.cast(variable, tf.float32)
         index = self._index_dict[self._var_key(variable)]
-        m, v = self._moments_1[index], self._moments_2[index]
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        beta_1, beta_2 = self._beta_1, self._beta_2
+        m, v, name = self._moments_1[index], self._moments_2[index], self._names[index]
+        m.assign(self._beta_1 * m + (1 - self._beta_1) * gradient)
+        v.assign(self._beta_2 * v + (1 - self._beta_2) * tf.square(gradient))
 
-        m.assign(beta_1 * m + (1 - beta_1) * gradient)
-        v.assign(beta_2 * v + (1 - beta_2) * tf.square(gradient))
-        direction = (m / (1 - beta_1**step)) / (tf.sqrt(v / (1 - beta_2**step)) + self._epsilon)
-        if not _matches(self._no_decay, variable.name):
-            direction += self._weight_decay_rate * variable
-        ratio = tf.ones((), variable.dtype)
-        if not _matches(self._no_adaptation, variable.name):
-            weight_norm, direction_norm = tf.norm(variable), tf.norm(direction)
-            ratio = tf.where(
-                (weight_norm > 0) & (direction_norm > 0),
-                tf.math.divide_no_nan(weight_norm, direction_norm),
-                ratio,
-            )
+        direction = self._corrected(m, self._beta_1)
+        direction /= tf.sqrt(self._corrected(v, self._beta_2)) + self._epsilon
+        if not matches(self._no_decay, name):
+            direction += self._weight_decay_rate * weights
+        ratio = tf.ones(())
+        if not matches(self._no_adaptation, name):
+            ratio = self._trust_ratio(tf.norm(weights), tf.norm(direction))
         self._trust_ratios[index].assign(ratio)
-        variable.assign_sub(tf.cast(self.learning_rate, variable.dtype) * ratio * direction)
+        rate = tf.cast(self.learning_rate, tf.float32)
+        variable.assign_sub(tf.cast(rate * ratio * direction, variable.dtype))
 
     @property
     def trust_ratios(self) -> dict[str, tf.Variable]:
@@ -90,7 +116,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         return {
             name: ratio
             for name, ratio in zip(self._names, self._trust_ratios, strict=True)
-            if not _matches(self._no_adaptation, name)
+            if not matches(self._no_adaptation, name)
         }
 
     def get_config(self) -> dict:
@@ -104,8 +130,42 @@ class LAMB(tf_keras.optimizers.Optimizer):
             "weight_decay_rate": self._weight_decay_rate,
             "exclude_from_weight_decay": list(self._no_decay),
             "exclude_from_layer_adaptation": list(self._no_adaptation),
+            "variant": self._variant,
+            "gamma_l": self._gamma_l,
+            "gamma_u": self._gamma_u,
+            "min_trust_ratio": self._min_trust_ratio,
+            "max_trust_ratio": self._max_trust_ratio,
         }
 
+    def _clip_gradients(self, gradients):
+        """The one place where tf_keras shows all gradients at once, summed over the replicas."""
+        gradients = super()._clip_gradients(gradients)
+        if self._variant != "nvlamb":
+            return gradients
+        gradients = [tf.cast(tf.convert_to_tensor(g), tf.float32) for g in gradients]
+        divisor = tf.maximum(1.0, tf.linalg.global_norm(gradients))
+        return [gradient / divisor for gradient in gradients]
 
-def _matches(patterns: Sequence[str], name: str) -> bool:
-    return any(re.search(pattern, name) for pattern in patterns)
+    def _corrected(self, moment, beta: float) -> tf.Tensor:
+        """Divides by 1 - beta ** t; taken literally, float32 loses digits of it while it is small."""
+        step = tf.cast(self.iterations + 1, tf.float32)
+        log_beta = math.log(beta) if beta else -math.inf
+        return moment / -tf.math.expm1(step * log_beta)
+
+    def _trust_ratio(self, weight_norm: tf.Tensor, direction_norm: tf.Tensor) -> tf.Tensor:
+        if self._variant == "paper":
+            weight_norm = tf.clip_by_value(weight_norm, self._gamma_l, self._gamma_u)
+        ratio = tf.math.divide_no_nan(weight_norm, direction_norm)
+        if self._variant == "clamped":
+            ratio = tf.clip_by_value(ratio, self._min_trust_ratio, self._max_trust_ratio)
+        return tf.where((weight_norm > 0) & (direction_norm > 0), ratio, 1.0)
+
+    def _add_slot(self, variable, name: str, shape, initializer: str) -> tf.Variable:
+        with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
+            return self.add_variable(
+                shape, dtype=tf.float32, initializer=initializer, name=f"{name}/{_stem(variable)}"
+            )
+
+
+def _stem(variable) -> str:
+    return variable.name.partition(":")[0]

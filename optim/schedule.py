@@ -1,23 +1,55 @@
-"""Learning rate schedules."""
+"""Learning rate schedules: linear warm-up that truly reaches the peak, and what comes after."""
 
 from __future__ import annotations
+
+import math
 
 import tensorflow as tf
 import tf_keras
 
 
-@tf_keras.utils.register_keras_serializable(package="lambert")
-class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up that truly reaches the peak, then polynomial decay from the peak.
+class _Warmup(tf_keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up that reaches the peak.
 
     With s counting from 0:
 
         s < warmup:  peak * (s + 1) / warmup
-        otherwise:   end + (peak - end) * ((total - s) / (total - warmup)) ** power
+        otherwise:   what the subclass says, which starts from the peak
 
     So step warmup - 1 has the peak rate. (Warming up towards a decay that has already begun, as
     tf-models does, stops short of it.)
     """
+
+    def __init__(self, **config):
+        super().__init__()
+        self._config = config
+
+    def __call__(self, step) -> tf.Tensor:
+        """Learning rate of a step, float32 scalar."""
+        step = tf.cast(step, tf.float32)
+        peak, warmup = self._config["peak_learning_rate"], self._config["warmup_steps"]
+        # The fraction first: it is exactly 1 at the peak.
+        warming = peak * ((step + 1.0) / max(warmup, 1))
+        return tf.where(step < warmup, warming, self._after_warmup(step))
+
+    def get_config(self) -> dict:
+        """Constructor arguments."""
+        return dict(self._config)
+
+
+class _Decay(_Warmup):
+    """From the peak to the end: end + (peak - end) * share(remaining), remaining from 1 to 0."""
+
+    def _after_warmup(self, step: tf.Tensor) -> tf.Tensor:
+        peak, end = self._config["peak_learning_rate"], self._config["end_learning_rate"]
+        warmup, total = self._config["warmup_steps"], self._config["total_steps"]
+        remaining = tf.clip_by_value((total - step) / (total - warmup), 0.0, 1.0)
+        return end + (peak - end) * self._share(remaining)
+
+
+@tf_keras.utils.register_keras_serializable(package="lambert")
+class WarmupPolynomialDecay(_Decay):
+    """Warm-up, then end + (peak - end) * ((total - s) / (total - warmup)) ** power."""
 
     def __init__(
         self,
@@ -29,8 +61,7 @@ class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
         power: float = 1.0,
     ):
         """See the class; warmup_steps must be smaller than total_steps."""
-        super().__init__()
-        self._config = dict(
+        super().__init__(
             peak_learning_rate=peak_learning_rate,
             warmup_steps=warmup_steps,
             total_steps=total_steps,
@@ -38,16 +69,47 @@ class WarmupPolynomialDecay(tf_keras.optimizers.schedules.LearningRateSchedule):
             power=power,
         )
 
-    def __call__(self, step) -> tf.Tensor:
-        """Learning rate of a step, float32 scalar."""
-        peak, end = self._config["peak_learning_rate"], self._config["end_learning_rate"]
-        warmup, total = self._config["warmup_steps"], self._config["total_steps"]
-        step = tf.cast(step, tf.float32)
-        warming = peak * (step + 1.0) / max(warmup, 1)
-        remaining = tf.clip_by_value((total - step) / (total - warmup), 0.0, 1.0)
-        decaying = end + (peak - end) * remaining ** self._config["power"]
-        return tf.where(step < warmup, warming, decaying)
+    def _share(self, remaining: tf.Tensor) -> tf.Tensor:
+        return remaining ** self._config["power"]
 
-    def get_config(self) -> dict:
-        """Constructor arguments."""
-        return dict(self._config)
+
+@tf_keras.utils.register_keras_serializable(package="lambert")
+class WarmupCosineDecay(_Decay):
+    """Warm-up, then half a period of a cosine from the peak to the end.
+
+    Loshchilov and Hutter, "SGDR", equation 5 without restarts (https://arxiv.org/abs/1608.03983):
+
+        end + (peak - end) * (1 + cos(pi * (s - warmup) / (total - warmup))) / 2
+    """
+
+    def __init__(
+        self,
+        *,
+        peak_learning_rate: float,
+        warmup_steps: int,
+        total_steps: int,
+        end_learning_rate: float = 0.0,
+    ):
+        """See the class; warmup_steps must be smaller than total_steps."""
+        super().__init__(
+            peak_learning_rate=peak_learning_rate,
+            warmup_steps=warmup_steps,
+            total_steps=total_steps,
+            end_learning_rate=end_learning_rate,
+        )
+
+    def _share(self, remaining: tf.Tensor) -> tf.Tensor:
+        # Equal to (1 + cos(pi * (1 - remaining))) / 2, without its cancellation near the end.
+        return tf.square(tf.sin(0.5 * math.pi * remaining))
+
+
+@tf_keras.utils.register_keras_serializable(package="lambert")
+class WarmupConstant(_Warmup):
+    """Warm-up, then the peak for ever."""
+
+    def __init__(self, *, peak_learning_rate: float, warmup_steps: int):
+        """See the class."""
+        super().__init__(peak_learning_rate=peak_learning_rate, warmup_steps=warmup_steps)
+
+    def _after_warmup(self, step: tf.Tensor) -> tf.Tensor:
+        return tf.fill(tf.shape(step), self._config["peak_learning_rate"])

@@ -16,7 +16,7 @@ from data.errors import UserError
 from data.manifest import Manifest
 from data.vocab import Vocab
 from pretrain.config import RunConfig
-from pretrain.recipe import check, resolve
+from pretrain.recipe import check, check_variables, describe, resolve
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +56,7 @@ class Experiment:
         """
         from data.input_pipeline import SplitReader
         from launch.strategy import build_strategy, is_chief
+        from model.encoder import names_of
         from pretrain.checkpoint import Checkpoints
         from pretrain.model_dir import check_model_dir, record_run
         from pretrain.trainer import Trainer
@@ -71,6 +72,7 @@ class Experiment:
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
         self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
         self._trainer = Trainer(self._config, self._strategy)
+        check_variables(self._config.optimizer, names_of(self._trainer.model)[0])
         self._is_chief = is_chief(self._strategy)
         check_model_dir(model_dir, self._config, self._manifest)
         if record and self._is_chief:
@@ -85,6 +87,22 @@ class Experiment:
         )
         self._start_step = self._checkpoints.restore_latest() or 0
         self._trainer.start_at(self._start_step)
+
+    def print_recipe(self) -> None:
+        """Says what the run amounts to; on the chief only."""
+        from model.encoder import names_of
+
+        if self._is_chief:
+            trained, untrained = names_of(self._trainer.model)
+            replicas = self._strategy.num_replicas_in_sync
+            recipe = describe(
+                self._config,
+                self._manifest,
+                trained=trained,
+                untrained=untrained,
+                replicas=replicas,
+            )
+            print(recipe, flush=True)
 
     def train(self, *, evaluate: bool) -> bool:
         """Trains from the newest checkpoint, or from the start, to train_steps.
@@ -225,13 +243,10 @@ class Experiment:
         return min(*distances, train.steps_per_loop, train.train_steps - step)
 
     def _training_row(self, window: _Window) -> dict[str, float]:
-        ratios = np.array(self._trainer.trust_ratios())
         return {
             **window.means(),
             "learning_rate": self._trainer.learning_rate,
-            "trust_ratio_min": float(ratios.min()),
-            "trust_ratio_median": float(np.median(ratios)),
-            "trust_ratio_max": float(ratios.max()),
+            **_spread("trust_ratio", self._trainer.trust_ratios()),
             "examples_per_second": window.steps
             * self._config.train.global_batch_size
             / window.seconds,
@@ -260,6 +275,13 @@ class _Window:
 
     def means(self) -> dict[str, float]:
         return {name: float(total / self.steps) for name, total in self._sums.items()}
+
+
+def _spread(name: str, values: list[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    functions = {"min": np.min, "median": np.median, "max": np.max}
+    return {f"{name}_{key}": float(function(values)) for key, function in functions.items()}
 
 
 def _is_due(step: int, interval: int) -> bool:

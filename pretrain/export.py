@@ -140,7 +140,7 @@ def model_card(run: Run, model_dir: str, step: int) -> str:
     case = "uncased" if run.lower_case else "cased"
     return f"""# {case.capitalize()} BERT encoder, {_size(encoder)}
 
-Pretrained by Lambert: masked language model only, LAMB, FULL-SENTENCES sequences.
+Pretrained by Lambert: masked language model only, {optimizer.label}, FULL-SENTENCES sequences.
 
 ```python
 import tensorflow as tf

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from data.errors import UserError
 from data.manifest import Manifest
+from optim.config import OptimizerConfig, matches
 from pretrain.config import RunConfig
 
 # Embedding tables may have a few rows more than pieces, to be a multiple of this.
@@ -65,32 +67,114 @@ def check(config: RunConfig, *, replicas: int = 1) -> None:
         )
 
 
-def describe(config: RunConfig, manifest: Manifest | None, data_dir: str) -> str:
-    """The resolved configuration, and what it amounts to, for people."""
+def check_variables(optimizer: OptimizerConfig, trained: Sequence[str]) -> None:
+    """Raises a UserError if a pattern matches no variable: then it has a slip of the pen."""
+    for setting in ("exclude_from_weight_decay", "exclude_from_layer_adaptation"):
+        for pattern in getattr(optimizer, setting):
+            if not any(matches([pattern], name) for name in trained):
+                raise UserError(
+                    f"OptimizerConfig.{setting}: {pattern!r} matches none of the {len(trained)}"
+                    f" trained variables, e.g. {trained[0]}; correct it or leave it out"
+                )
+
+
+def describe_settings(config: RunConfig) -> str:
+    """Every setting of the resolved configuration, for people."""
     lines = []
     for part in dataclasses.fields(config):
         instance = getattr(config, part.name)
         lines.append(type(instance).__name__)
         lines += [f"  {name} = {value!r}" for name, value in dataclasses.asdict(instance).items()]
-    sequences = config.train.train_steps * config.train.global_batch_size
-    optimizer = config.optimizer
-    lines += [
-        "Run",
-        f"  {config.train.train_steps:,} updates of {config.train.global_batch_size:,} sequences:"
-        f" {sequences:,} sequences",
-        f"  learning rate {optimizer.peak_learning_rate:g} reached at update"
-        f" {max(optimizer.warmup_steps, 1):,}, then down to {optimizer.end_learning_rate:g}",
+    return "\n".join(lines)
+
+
+def describe(
+    config: RunConfig,
+    manifest: Manifest | None,
+    *,
+    trained: Sequence[str],
+    untrained: Sequence[str],
+    replicas: int = 1,
+) -> str:
+    """What a resolved and checked configuration amounts to, for people.
+
+    Args:
+      config: the settings.
+      manifest: of the data, if known.
+      trained: names of the variables that the optimizer is given.
+      untrained: names of the other variables of the model.
+      replicas: devices that share a batch.
+    """
+    lines = [
+        *("Recipe", *_batch_lines(config, replicas), *_optimizer_lines(config)),
+        *_variable_lines(config.optimizer, trained, untrained),
     ]
     if manifest:
-        unique = manifest.num_sequences("train")
-        passes = sequences / unique
-        copies = manifest.config.copies
-        distinct = copies if copies else math.ceil(passes)
-        lines += [
-            f"Data {data_dir} (manifest {manifest.sha256[:8]})",
-            f"  {unique:,} training sequences of {manifest.config.max_seq_length} tokens:"
-            f" {passes:.1f} passes, each of {distinct} masked copies seen"
-            f" {passes / distinct:.1f} times",
-            f"  {manifest.num_sequences('eval'):,} held-out sequences",
-        ]
-    return "\n".join(lines)
+        lines += _data_lines(config, manifest)
+    return "\n  ".join(lines)
+
+
+def _batch_lines(config: RunConfig, replicas: int) -> list[str]:
+    train = config.train
+    share = train.global_batch_size // replicas
+    micro = min(train.micro_batch_size or share, share)
+    return [
+        f"{train.train_steps:,} updates of {train.global_batch_size:,} sequences:"
+        f" {train.train_steps * train.global_batch_size:,} sequences",
+        f"batch: {train.global_batch_size:,} = {replicas:,} replica{'s' * (replicas > 1)}"
+        f" x {micro:,} at once x {share // micro:,} accumulated",
+    ]
+
+
+def _optimizer_lines(config: RunConfig) -> list[str]:
+    from optim.build import build_schedule  # TensorFlow
+
+    optimizer, steps = config.optimizer, config.train.train_steps
+    schedule = build_schedule(optimizer, steps)
+    peak_update = max(optimizer.warmup_steps, 1)
+    first, peak, last = (float(schedule(step)) for step in (0, peak_update - 1, steps - 1))
+    assert math.isclose(peak, optimizer.peak_learning_rate, rel_tol=1e-6)
+    clip = optimizer.effective_clip_norm
+    return [
+        f"learning rate {peak:.6g} reached at update {peak_update:,}, from {first:.3g} at the first"
+        f" to {last:.3g} at the last ({optimizer.schedule})",
+        f"{optimizer.label}, gradients "
+        + (f"clipped to a global norm of {clip:g}" if clip else "not clipped"),
+    ]
+
+
+def _variable_lines(
+    optimizer: OptimizerConfig, trained: Sequence[str], untrained: Sequence[str]
+) -> list[str]:
+    decayed = [name for name in trained if optimizer.decays(name)]
+    adapted = [name for name in trained if optimizer.adapts(name)]
+    constant = [name for name in trained if not optimizer.adapts(name)]
+    lines = [
+        f"trained: {_examples(trained)}; untrained: {_examples(untrained)}",
+        f"decayed by {optimizer.weight_decay_rate:g}: {_examples(decayed)}; not:"
+        f" {_examples([name for name in trained if name not in set(decayed)])}",
+    ]
+    if optimizer.optimizer == "lamb":
+        lines.append(f"adapted: {_examples(adapted)}; not: {_examples(constant)}")
+        if optimizer.variant == "nvlamb" and constant:
+            lines.append(
+                "note: NVIDIA's nvlamb adapts every variable; for that, set"
+                " OptimizerConfig.exclude_from_layer_adaptation = []"
+            )
+    return lines
+
+
+def _examples(names: Sequence[str]) -> str:
+    return f"{len(names)} variables ({names[0].partition(':')[0]})" if names else "none"
+
+
+def _data_lines(config: RunConfig, manifest: Manifest) -> list[str]:
+    unique = manifest.num_sequences("train")
+    passes = config.train.train_steps * config.train.global_batch_size / unique
+    # Without copies, every pass makes masks of its own.
+    distinct = manifest.config.copies or math.ceil(passes)
+    return [
+        f"data (manifest {manifest.sha256[:8]}): {unique:,} training sequences of"
+        f" {manifest.config.max_seq_length} tokens, {manifest.num_sequences('eval'):,} held out",
+        f"{passes:.1f} passes, each of {distinct} masked copies seen {passes / distinct:.1f} times",
+    ]

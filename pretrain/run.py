@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
-from pretrain.config import add_gin_flags, load_run_config
+from pretrain.config import RunConfig, add_gin_flags, load_run_config
 from pretrain.experiment import Experiment
-from pretrain.recipe import check, describe, resolve
+from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
 
 
 def main(argv: Sequence[str]) -> None:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
         "--mode", choices=("train", "eval", "train_and_eval"), default="train_and_eval"
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="print the resolved configuration and stop"
+        "--dry_run", action="store_true", help="print settings and recipe of the run, and stop"
     )
     args = parser.parse_args(argv)
 
@@ -40,10 +40,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
     config = load_run_config(args.gin_file, args.gin_param)
     if args.dry_run:
-        manifest = Manifest.load(args.data_dir) if args.data_dir else None
-        resolved = resolve(config, manifest) if manifest else config
-        check(resolved)
-        print(describe(resolved, manifest, args.data_dir))
+        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None)
         return
     for name in ("data_dir", "model_dir"):
         if not getattr(args, name):
@@ -61,12 +58,24 @@ def main(argv: Sequence[str]) -> None:
     )
     trained = False
     if args.mode != "eval":
+        experiment.print_recipe()
         trained = experiment.train(evaluate=args.mode == "train_and_eval")
     if args.mode == "eval" or (
         args.mode == "train_and_eval" and not trained and experiment.has_eval_split
     ):
         print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluation()[1]}")
     print(f"pretraining: checkpoints, metrics and TensorBoard files in {args.model_dir}")
+
+
+def _dry_run(config: RunConfig, manifest: Manifest | None) -> None:
+    config = resolve(config, manifest) if manifest else config
+    check(config)
+    from model.encoder import variable_names  # TensorFlow: a wrong setting is told before it loads
+
+    trained, untrained = variable_names(config.encoder)
+    check_variables(config.optimizer, trained)
+    print(describe_settings(config))
+    print(describe(config, manifest, trained=trained, untrained=untrained))
 
 
 if __name__ == "__main__":

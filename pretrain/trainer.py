@@ -17,8 +17,7 @@ from data.errors import UserError
 from data.hashing import derive_key
 from model.encoder import build_pretrainer, build_variables, trained_variables
 from model.mlm import mlm_sums
-from optim.lamb import LAMB
-from optim.schedule import WarmupPolynomialDecay
+from optim.build import build_optimizer, build_schedule
 from pretrain.config import RunConfig
 
 
@@ -56,26 +55,12 @@ class Trainer:
         self.strategy = strategy
         tf_keras.utils.set_random_seed(config.train.seed)
         tf_keras.mixed_precision.set_global_policy(config.train.precision)
-        self._schedule = WarmupPolynomialDecay(
-            peak_learning_rate=config.optimizer.peak_learning_rate,
-            warmup_steps=config.optimizer.warmup_steps,
-            total_steps=config.train.train_steps,
-            end_learning_rate=config.optimizer.end_learning_rate,
-            power=config.optimizer.decay_power,
-        )
+        self._schedule = build_schedule(config.optimizer, config.train.train_steps)
         with strategy.scope():
             self.model = build_pretrainer(config.encoder)
             build_variables(self.model)
             self.variables = trained_variables(self.model)
-            self.optimizer = LAMB(
-                self._schedule,
-                beta_1=config.optimizer.beta_1,
-                beta_2=config.optimizer.beta_2,
-                epsilon=config.optimizer.epsilon,
-                weight_decay_rate=config.optimizer.weight_decay_rate,
-                exclude_from_weight_decay=config.optimizer.exclude_from_weight_decay,
-                exclude_from_layer_adaptation=config.optimizer.exclude_from_layer_adaptation,
-            )
+            self.optimizer = build_optimizer(config.optimizer, self._schedule)
             self.optimizer.build(self.variables)
 
     def start_at(self, step: int) -> None:
@@ -115,8 +100,9 @@ class Trainer:
         return float(self._schedule(max(self.step - 1, 0)))
 
     def trust_ratios(self) -> list[float]:
-        """Trust ratios of the last update, of the adapted variables."""
-        return [float(ratio.numpy()) for ratio in self.optimizer.trust_ratios.values()]
+        """Trust ratios of the last update, of the adapted variables; AdamW has none."""
+        ratios = getattr(self.optimizer, "trust_ratios", {})
+        return [float(ratio.numpy()) for ratio in ratios.values()]
 
     def train(self, iterator, num_steps: int) -> TrainMetrics:
         """Runs updates without returning to Python between them.

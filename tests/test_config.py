@@ -42,6 +42,12 @@ def test_lambert_large_is_the_recipe_of_the_card():
     config = load_run_config(["gin/lambert_large.gin"], [])
     assert (config.train.train_steps, config.train.global_batch_size) == (200_000, 8192)
     assert (config.optimizer.peak_learning_rate, config.optimizer.beta_2) == (2.5e-3, 0.99)
+    optimizer = config.optimizer
+    assert (optimizer.optimizer, optimizer.variant, optimizer.schedule) == (
+        "lamb",
+        "tf_models",
+        "polynomial",
+    )
     encoder = config.encoder
     assert (encoder.num_hidden_layers, encoder.hidden_size) == (24, 1024)
     assert (encoder.num_attention_heads, encoder.intermediate_size) == (16, 4096)
@@ -106,6 +112,14 @@ def test_recorded_settings_read_back():
         ("EncoderConfig.hidden_size=100", "is not a multiple of EncoderConfig.num_attention_heads"),
         ("OptimizerConfig.beta_2=1.0", "must be in [0, 1)"),
         ("OptimizerConfig.exclude_from_weight_decay='bias'", "must be a list of strings"),
+        ("OptimizerConfig.exclude_from_weight_decay=['(']", "'(' is not a regular expression"),
+        ("OptimizerConfig.optimizer='adam'", "='adam': must be one of lamb, adamw"),
+        ("OptimizerConfig.variant='nv'", "='nv': must be one of paper, tf_models, nvlamb, clamped"),
+        ("OptimizerConfig.schedule='linear'", "must be one of polynomial, cosine, constant"),
+        ("OptimizerConfig.end_learning_rate=1.0", "is above OptimizerConfig.peak_learning_rate="),
+        ("OptimizerConfig.gamma_l=11", "gamma_l=11.0: is above OptimizerConfig.gamma_u=10.0"),
+        ("OptimizerConfig.gamma_l=0", "gamma_l=0.0: must be above 0"),
+        ("OptimizerConfig.min_trust_ratio=1", "is above OptimizerConfig.max_trust_ratio=0.3"),
     ],
 )
 def test_wrong_settings_are_one_line(param, message):

@@ -45,9 +45,8 @@ ALLOWED = {
         "model.encoder",
         "model.mlm",
         "model.preprocess",
+        "optim.build",
         "optim.config",
-        "optim.lamb",
-        "optim.schedule",
     },
 }
 # Entry points read gin files through the one module that imports gin.

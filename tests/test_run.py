@@ -16,9 +16,7 @@ from data.errors import UserError, run_main
 from data.manifest import Manifest
 from pretrain import export, fill_mask, run
 from pretrain.checkpoint import committed
-from pretrain.config import load_run_config
 from pretrain.progress import read_metrics
-from pretrain.recipe import check, describe, resolve
 
 TINY = [
     "TrainConfig.train_steps = 6",
@@ -313,31 +311,6 @@ class TestErrors:
             "max_position_embeddings=32 is smaller than the sequences of the data, 64",
         )
 
-    @pytest.mark.parametrize(
-        ("params", "replicas", "message"),
-        [
-            (
-                ["TrainConfig.global_batch_size = 10"],
-                4,
-                "global_batch_size=10 is not a multiple of 4 replicas; try 8",
-            ),
-            (
-                ["TrainConfig.eval_batch_size = 2", "TrainConfig.global_batch_size = 8"],
-                4,
-                "eval_batch_size=2 is not a multiple of 4 replicas; try 4",
-            ),
-            (
-                ["TrainConfig.global_batch_size = 96", "TrainConfig.micro_batch_size = 10"],
-                4,
-                "micro_batch_size=10 does not divide the 24 sequences of a replica .*; try 8",
-            ),
-        ],
-    )
-    def test_batch_not_divisible(self, params, replicas, message):
-        config = load_run_config([], [*TINY, *params])
-        with pytest.raises(UserError, match=message):
-            check(config, replicas=replicas)
-
     def test_one_line_and_exit_code_on_the_terminal(self, tmp_path):
         command = [sys.executable, "-m", "pretrain.run", "--gin_param", "TrainConfig.seeed=1"]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -367,14 +340,6 @@ class TestErrors:
             run_main(interrupted, [])
         assert caught.value.code == 130
         assert "run the same command again to go on" in capsys.readouterr().err
-
-
-def test_describe_counts_passes_and_masks(small_build):
-    manifest = Manifest.load(small_build)
-    unique = manifest.num_sequences("train")
-    config = load_run_config([], [*TINY, f"TrainConfig.train_steps = {3 * unique}"])
-    text = describe(resolve(config, manifest), manifest, str(small_build))
-    assert "12.0 passes, each of 3 masked copies seen 4.0 times" in text
 
 
 class TestExport:
