@@ -1,5 +1,6 @@
 """Fixtures: real text, its vocabulary, and a small build made of it."""
 
+import bz2
 import os
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def sums_of():
 @pytest.fixture(scope="session")
 def vocab() -> Vocab:
     return Vocab.load(GOLDEN / "vocab.txt")
+
+
+@pytest.fixture(scope="session")
+def xml() -> bytes:
+    """Nine real pages as plain XML; the first of them is a redirect."""
+    return bz2.decompress((GOLDEN / "wiki.xml.bz2").read_bytes())
 
 
 @pytest.fixture(scope="session")
