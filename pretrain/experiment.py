@@ -84,7 +84,7 @@ class Experiment:
             is_chief=self._is_chief,
         )
         self._start_step = self._checkpoints.restore_latest() or 0
-        self._trainer.start_at(self._start_step)
+        self._trainer.require_same_step()
 
     def train(self, *, evaluate: bool) -> bool:
         """Trains from the newest checkpoint, or from the start, to train_steps.
