@@ -57,9 +57,7 @@ class Pretrainer(tf.Module):
         """What a checkpoint of the model holds, by name."""
         return {"encoder": self.encoder, "masked_lm": self.masked_lm}
 
-    def logits(
-        self, features: dict[str, tf.Tensor], *, masks: Dropout | None = None
-    ) -> tf.Tensor:
+    def logits(self, features: dict[str, tf.Tensor], *, masks: Dropout | None = None) -> tf.Tensor:
         """Scores of each piece at the predicted positions, [B, P, V] in the compute type.
 
         Args:

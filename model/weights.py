@@ -86,9 +86,7 @@ def from_tf_models(source: models.BertPretrainerV2, target: Pretrainer) -> None:
         ours.assign(tf.reshape(theirs, ours.shape))
 
 
-def trained_variables(
-    pretrainer: Pretrainer, model: models.BertPretrainerV2
-) -> list[tf.Variable]:
+def trained_variables(pretrainer: Pretrainer, model: models.BertPretrainerV2) -> list[tf.Variable]:
     """tf-models' variables that correspond to ours, in our order: all but the pooler's."""
     return [theirs for _, theirs in _pairs(pretrainer, model)]
 
