@@ -46,7 +46,7 @@ class Dense(tf.Module):
         self.bias = tf.Variable(tf.zeros([outputs]), name=f"{name}/bias")
 
     def project(self, x_BSI: tf.Tensor) -> tf.Tensor:
-        """x @ kernel, without the bias, which the next function adds."""
+        """The product with the kernel; the next function adds the bias."""
         return matmul(x_BSI, tf.cast(self.kernel, x_BSI.dtype))
 
 
@@ -129,7 +129,7 @@ def dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
 def add_dropped(
     residual_BSH: tf.Tensor, x_BSH: tf.Tensor, bias_H: tf.Tensor, mask: Mask | None
 ) -> tf.Tensor:
-    """residual + dropout(x + bias), in the type of x."""
+    """Computes residual + dropout(x + bias), in the type of x."""
 
     @tf.custom_gradient
     def call(residual_BSH, x_BSH, bias_H):

@@ -14,7 +14,8 @@ their own; the numbers lie in the same order:
 | encoder/transformer/layer_N/{intermediate, output}/{kernel, bias} | [I, O], [O] | same |
 | encoder/transformer/layer_N/{self_attention, output}_layer_norm/{gamma, beta} | [H] | same |
 | encoder/pooler_transform/{kernel, bias} | none | [H, H], [H] |
-| bert/cls/predictions/transform/{dense/kernel, dense/bias, LayerNorm/gamma, LayerNorm/beta} | [H, H], [H] | same |
+| bert/cls/predictions/transform/dense/{kernel, bias} | [H, H], [H] | same |
+| bert/cls/predictions/transform/LayerNorm/{gamma, beta} | [H] | same |
 | bert/cls/predictions/output_bias/bias | [V] | same |
 
 Legend: V pieces, S positions, K types, H hidden, A heads, D = H / A, I inputs, O outputs.

@@ -257,7 +257,7 @@ class TestWeights:
 
     def test_other_architectures_are_refused(self):
         ours = Pretrainer(config(layers=1), seed=0)
-        with pytest.raises(ValueError, match="variables of one model only: .*layer_1"):
+        with pytest.raises(ValueError, match=r"variables of one model only: .*layer_1"):
             to_tf_models(ours, build_tf_models(config(layers=2), seed=0))
 
     def test_initial_values(self):

@@ -31,6 +31,11 @@ ALLOWED = {
         "data.sources",
         "data.vocab",
         "data.wordpiece",
+        "model.config",
+        "model.dropout",
+        "model.mlm",
+        "model.weights",
+        "optim.lamb",
     },
     "pretrain": {
         "data.config",
