@@ -23,6 +23,7 @@ from model.layers import (
     attention,
     biased_gelu,
     dropout,
+    matmul,
 )
 
 # Sites of dropout: one after the embeddings, three in each block.
@@ -110,17 +111,17 @@ class Block(tf.Module):
         """Projects and splits: [B, A, R, D]."""
         y_BRH = dense.project(x_BRH) + tf.cast(dense.bias, x_BRH.dtype)
         heads = self._config.num_attention_heads
-        batch, rows, hidden = y_BRH.shape
-        y_BRAD = tf.reshape(y_BRH, [batch, rows, heads, hidden // heads])
+        _, rows, hidden = y_BRH.shape
+        y_BRAD = tf.reshape(y_BRH, [-1, rows, heads, hidden // heads])
         return tf.transpose(y_BRAD, [0, 2, 1, 3])
 
     def _merge_heads(self, x_BARD: tf.Tensor) -> tf.Tensor:
-        batch, heads, rows, size = x_BARD.shape
-        return tf.reshape(tf.transpose(x_BARD, [0, 2, 1, 3]), [batch, rows, heads * size])
+        _, heads, rows, size = x_BARD.shape
+        return tf.reshape(tf.transpose(x_BARD, [0, 2, 1, 3]), [-1, rows, heads * size])
 
 
 class Encoder(tf.Module):
-    """Embeddings and blocks, with float32 variables; shapes of inputs must be static."""
+    """Embeddings and blocks, with float32 variables. All sizes but B must be static."""
 
     def __init__(self, config: EncoderConfig, initializer: Initializer, dtype: tf.DType):
         """Makes the variables.
@@ -185,10 +186,7 @@ class Encoder(tf.Module):
         x_BSH = tf.gather(self.word_embeddings, word_ids_BS) + self.position_embeddings[:length]
         # A product: the gradient of a gather from so few rows would add up one row after the other.
         types_BSK = tf.one_hot(features["input_type_ids"], self._config.type_vocab_size)
-        x_BSH += tf.reshape(
-            tf.matmul(tf.reshape(types_BSK, [-1, types_BSK.shape[2]]), self.type_embeddings),
-            x_BSH.shape,
-        )
+        x_BSH += matmul(types_BSK, tf.convert_to_tensor(self.type_embeddings))
         x_BSH = self.embeddings_norm(x_BSH, self._dtype)
         rate, columns = self._config.hidden_dropout_prob, self._config.hidden_size
         rows_1S = tf.range(length)[None]

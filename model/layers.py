@@ -66,7 +66,7 @@ class LayerNorm(tf.Module):
 def matmul(x_BSI: tf.Tensor, kernel_IO: tf.Tensor) -> tf.Tensor:
     """One flat product: a batched one makes the gradient of the kernel transpose its inputs."""
     flat = tf.matmul(tf.reshape(x_BSI, [-1, kernel_IO.shape[0]]), kernel_IO)
-    return tf.reshape(flat, [*x_BSI.shape[:-1], kernel_IO.shape[1]])
+    return tf.reshape(flat, [-1, *x_BSI.shape[1:-1], kernel_IO.shape[1]])
 
 
 def layer_norm(

@@ -62,7 +62,7 @@ class Pretrainer(tf.Module):
 
         Args:
           features: int32 `input_word_ids`, `input_mask`, `input_type_ids` [B, S] and
-            `masked_lm_positions` [B, P]; shapes must be static.
+            `masked_lm_positions` [B, P]; all sizes but B must be static.
           masks: dropout of this batch; None computes without.
         """
         x_BPH = self.encoder.at_positions(features, features["masked_lm_positions"], masks=masks)
