@@ -6,7 +6,7 @@ training computes the last block at predicted positions only, since nobody reads
 no pooler: the MLM loss does not train it.
 
 Legend: B sequences, S positions, P predictions, R rows (S, or P in the last block), H hidden,
-A heads, D = H / A, T attended positions.
+A heads, D = H / A, F feed-forward, T attended positions, K types.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from model.config import EncoderConfig
-from model.dropout import Dropout
+from model.dropout import Dropout, Mask
 from model.layers import (
     Dense,
     Initializer,
@@ -70,42 +70,40 @@ class Block(tf.Module):
         Returns:
           [B, S, H] or [B, P, H].
         """
-        config, rate = self._config, self._config.hidden_dropout_prob
         residual_BRH, rows_BR = x_BSH, tf.range(x_BSH.shape[1])[None]
         if positions_BP is not None:
             residual_BRH, rows_BR = gather_rows(x_BSH, positions_BP), positions_BP
-        attended_BRH = attention(
-            self._heads(self.query, residual_BRH),
-            self._heads(self.key, x_BSH),
-            self._heads(self.value, x_BSH),
-            bias_B11T,
-            masks
-            and masks.attention(
-                self._first_site + _WEIGHTS,
-                config.attention_probs_dropout_prob,
-                rows_BR=rows_BR,
-                columns=x_BSH.shape[1],
-                heads=config.num_attention_heads,
-            ),
-        )
-        attended_BRH = self._merge_heads(attended_BRH)
-
-        def mask(site: int):
-            site += self._first_site
-            return masks and masks.features(site, rate, rows_BR=rows_BR, columns=x_BSH.shape[2])
-
+        attended_BRH = self._attend(residual_BRH, x_BSH, bias_B11T, rows_BR, masks)
         y_BRH = add_dropped(
             residual_BRH,
             self.attention_output.project(attended_BRH),
             self.attention_output.bias,
-            mask(_ATTENTION),
+            self._mask(_ATTENTION, rows_BR, masks),
         )
         y_BRH = self.attention_norm(y_BRH, x_BSH.dtype)
         inner_BRF = biased_gelu(self.intermediate.project(y_BRH), self.intermediate.bias)
         z_BRH = add_dropped(
-            y_BRH, self.output.project(inner_BRF), self.output.bias, mask(_FEED_FORWARD)
+            y_BRH,
+            self.output.project(inner_BRF),
+            self.output.bias,
+            self._mask(_FEED_FORWARD, rows_BR, masks),
         )
         return self.output_norm(z_BRH, x_BSH.dtype)
+
+    def _attend(self, x_BRH, x_BSH, bias_B11T, rows_BR, masks) -> tf.Tensor:
+        """What the heads find for some rows among all positions, side by side: [B, R, H]."""
+        mask = masks and masks.attention(
+            self._first_site + _WEIGHTS,
+            self._config.attention_probs_dropout_prob,
+            rows_BR=rows_BR,
+            columns=x_BSH.shape[1],
+            heads=self._config.num_attention_heads,
+        )
+        q_BARD = self._heads(self.query, x_BRH)
+        k_BATD, v_BATD = self._heads(self.key, x_BSH), self._heads(self.value, x_BSH)
+        y_BARD = attention(q_BARD, k_BATD, v_BATD, bias_B11T, mask)
+        _, heads, rows, size = y_BARD.shape
+        return tf.reshape(tf.transpose(y_BARD, [0, 2, 1, 3]), [-1, rows, heads * size])
 
     def _heads(self, dense: Dense, x_BRH: tf.Tensor) -> tf.Tensor:
         """Projects and splits: [B, A, R, D]."""
@@ -115,9 +113,13 @@ class Block(tf.Module):
         y_BRAD = tf.reshape(y_BRH, [-1, rows, heads, hidden // heads])
         return tf.transpose(y_BRAD, [0, 2, 1, 3])
 
-    def _merge_heads(self, x_BARD: tf.Tensor) -> tf.Tensor:
-        _, heads, rows, size = x_BARD.shape
-        return tf.reshape(tf.transpose(x_BARD, [0, 2, 1, 3]), [-1, rows, heads * size])
+    def _mask(self, site: int, rows_BR: tf.Tensor, masks: Dropout | None) -> Mask | None:
+        return masks and masks.features(
+            self._first_site + site,
+            self._config.hidden_dropout_prob,
+            rows_BR=rows_BR,
+            columns=self._config.hidden_size,
+        )
 
 
 class Encoder(tf.Module):

@@ -2,7 +2,7 @@
 
 On a TPU the whole step is one program and XLA fuses all of this. Elsewhere matrix products and the
 softmax run in oneDNN or cuDNN, and what lies between them is compiled into single loops
-(`_compiled`): a dropout mask so made costs a twentieth of a drawn one on a CPU.
+(`_compiled`): dropout so made costs an eighth of `tf.nn.dropout` on a CPU.
 
 Activations have the compute type (float32 or bfloat16); statistics are float32.
 
