@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp bench-data lint format lock clean
+.PHONY: help setup demo test test-all test-gcp bench-data bench-step lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
 	@$(RUN) bench.data
+
+bench-step: setup  ## speed of the training step beside tf-models', in about 10 minutes
+	@$(RUN) bench.step
 
 # The peers' dependencies never mix with the product's.
 .venv-bench/.installed: bench/requirements-data.txt

@@ -1,83 +1,206 @@
-"""The BERT encoder and its MLM head, from tf-models."""
+"""The encoder: BERT's post-LN Transformer (https://arxiv.org/abs/1810.04805).
+
+Numbers are those of tf-models' `BertEncoderV2` with the same weights, and the variables have its
+names (model/weights.py copies them). What differs: dropout is a function (model/dropout.py), and
+training computes the last block at predicted positions only, since nobody reads the others. There is
+no pooler: the MLM loss does not train it.
+
+Legend: B sequences, S positions, P predictions, R rows (S, or P in the last block), H hidden,
+A heads, D = H / A, F feed-forward, T attended positions, K types.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
-import tf_keras
-from official.modeling import tf_utils
-from official.nlp.modeling import models, networks
 
 from model.config import EncoderConfig
+from model.dropout import Dropout, Mask
+from model.layers import (
+    Dense,
+    Initializer,
+    LayerNorm,
+    add_dropped,
+    attention,
+    biased_gelu,
+    dropout,
+    matmul,
+)
+
+# Sites of dropout: one after the embeddings, three in each block.
+_EMBEDDINGS, _WEIGHTS, _ATTENTION, _FEED_FORWARD = 0, 1, 2, 3
+_SITES_OF_A_BLOCK = 3
+_MASKED = -1e9  # added to the scores of padding, as tf-models does
 
 
-def build_pretrainer(config: EncoderConfig) -> models.BertPretrainerV2:
-    """An encoder with an MLM head whose output table is the word embedding.
+class Block(tf.Module):
+    """Self-attention and feed-forward, each followed by residual and LayerNorm."""
 
-    Called with a dict of int32 `input_word_ids`, `input_mask`, `input_type_ids` [B, S] and
-    `masked_lm_positions` [B, P], it returns `mlm_logits` [B, P, V] beside the encoder's outputs.
-    The compute type is that of the global Keras policy; weights are float32.
+    def __init__(self, config: EncoderConfig, index: int, initializer: Initializer, name: str):
+        super().__init__()
+        hidden, inner = config.hidden_size, config.intermediate_size
+        self._config, self._first_site = config, index * _SITES_OF_A_BLOCK
+        attention_name = f"{name}/self_attention"
+        self.query = Dense(hidden, hidden, initializer, f"{attention_name}/query")
+        self.key = Dense(hidden, hidden, initializer, f"{attention_name}/key")
+        self.value = Dense(hidden, hidden, initializer, f"{attention_name}/value")
+        self.attention_output = Dense(
+            hidden, hidden, initializer, f"{attention_name}/attention_output"
+        )
+        self.attention_norm = LayerNorm(hidden, f"{name}/self_attention_layer_norm")
+        self.intermediate = Dense(hidden, inner, initializer, f"{name}/intermediate")
+        self.output = Dense(inner, hidden, initializer, f"{name}/output")
+        self.output_norm = LayerNorm(hidden, f"{name}/output_layer_norm")
 
-    Args:
-      config: the architecture; vocab_size must be known.
-    """
-    encoder = networks.BertEncoderV2(
-        vocab_size=config.vocab_size,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        inner_dim=config.intermediate_size,
-        inner_activation=tf_utils.get_activation("gelu"),
-        output_dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
-        max_sequence_length=config.max_position_embeddings,
-        type_vocab_size=config.type_vocab_size,
-        initializer=_initializer(config),
-        name="encoder",
-    )
-    return models.BertPretrainerV2(
-        encoder,
-        mlm_activation=tf_utils.get_activation("gelu"),
-        mlm_initializer=_initializer(config),
-    )
+    def __call__(
+        self,
+        x_BSH: tf.Tensor,
+        bias_B11T: tf.Tensor,
+        *,
+        masks: Dropout | None,
+        positions_BP: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The block's output at all positions, or at those given.
+
+        Args:
+          x_BSH: in the compute type.
+          bias_B11T: added to the scores of attention.
+          masks: dropout of this batch; None computes without.
+          positions_BP: int32; keys and values are computed at all positions, the rest at these.
+
+        Returns:
+          [B, S, H] or [B, P, H].
+        """
+        residual_BRH, rows_BR = x_BSH, tf.range(x_BSH.shape[1])[None]
+        if positions_BP is not None:
+            residual_BRH, rows_BR = gather_rows(x_BSH, positions_BP), positions_BP
+        attended_BRH = self._attend(residual_BRH, x_BSH, bias_B11T, rows_BR, masks)
+        y_BRH = add_dropped(
+            residual_BRH,
+            self.attention_output.project(attended_BRH),
+            self.attention_output.bias,
+            self._mask(_ATTENTION, rows_BR, masks),
+        )
+        y_BRH = self.attention_norm(y_BRH, x_BSH.dtype)
+        inner_BRF = biased_gelu(self.intermediate.project(y_BRH), self.intermediate.bias)
+        z_BRH = add_dropped(
+            y_BRH,
+            self.output.project(inner_BRF),
+            self.output.bias,
+            self._mask(_FEED_FORWARD, rows_BR, masks),
+        )
+        return self.output_norm(z_BRH, x_BSH.dtype)
+
+    def _attend(self, x_BRH, x_BSH, bias_B11T, rows_BR, masks) -> tf.Tensor:
+        """What the heads find for some rows among all positions, side by side: [B, R, H]."""
+        mask = masks and masks.attention(
+            self._first_site + _WEIGHTS,
+            self._config.attention_probs_dropout_prob,
+            rows_BR=rows_BR,
+            columns=x_BSH.shape[1],
+            heads=self._config.num_attention_heads,
+        )
+        q_BARD = self._heads(self.query, x_BRH)
+        k_BATD, v_BATD = self._heads(self.key, x_BSH), self._heads(self.value, x_BSH)
+        y_BARD = attention(q_BARD, k_BATD, v_BATD, bias_B11T, mask)
+        _, heads, rows, size = y_BARD.shape
+        return tf.reshape(tf.transpose(y_BARD, [0, 2, 1, 3]), [-1, rows, heads * size])
+
+    def _heads(self, dense: Dense, x_BRH: tf.Tensor) -> tf.Tensor:
+        """Projects and splits: [B, A, R, D]."""
+        y_BRH = dense.project(x_BRH) + tf.cast(dense.bias, x_BRH.dtype)
+        heads = self._config.num_attention_heads
+        _, rows, hidden = y_BRH.shape
+        y_BRAD = tf.reshape(y_BRH, [-1, rows, heads, hidden // heads])
+        return tf.transpose(y_BRAD, [0, 2, 1, 3])
+
+    def _mask(self, site: int, rows_BR: tf.Tensor, masks: Dropout | None) -> Mask | None:
+        return masks and masks.features(
+            self._first_site + site,
+            self._config.hidden_dropout_prob,
+            rows_BR=rows_BR,
+            columns=self._config.hidden_size,
+        )
 
 
-def build_variables(pretrainer: models.BertPretrainerV2) -> None:
-    """Creates all variables, by tracing a call with the smallest inputs."""
-    inputs = {name: tf_keras.Input((8,), dtype=tf.int32, name=name) for name in pretrainer.inputs}
-    pretrainer(inputs)
+class Encoder(tf.Module):
+    """Embeddings and blocks, with float32 variables. All sizes but B must be static."""
+
+    def __init__(self, config: EncoderConfig, initializer: Initializer, dtype: tf.DType):
+        """Makes the variables.
+
+        Args:
+          config: the architecture; vocab_size must be known.
+          initializer: of kernels and embedding tables.
+          dtype: compute type, float32 or bfloat16.
+        """
+        super().__init__()
+        self._config, self._dtype = config, dtype
+        hidden = config.hidden_size
+
+        def table(rows: int, name: str) -> tf.Variable:
+            return tf.Variable(initializer([rows, hidden]), name=f"encoder/{name}/embeddings")
+
+        self.word_embeddings = table(config.vocab_size, "word_embeddings")
+        self.position_embeddings = table(config.max_position_embeddings, "position_embedding")
+        self.type_embeddings = table(config.type_vocab_size, "type_embeddings")
+        self.embeddings_norm = LayerNorm(hidden, "encoder/embeddings/layer_norm")
+        self.blocks = [
+            Block(config, i, initializer, f"encoder/transformer/layer_{i}")
+            for i in range(config.num_hidden_layers)
+        ]
+
+    def __call__(self, features: dict[str, tf.Tensor]) -> dict:
+        """All positions of all blocks, without dropout.
+
+        Args:
+          features: int32 `input_word_ids`, `input_mask`, `input_type_ids`, [B, S].
+
+        Returns:
+          `encoder_outputs`, a list of [B, S, H] in the compute type, one a block, and its last item as
+          `sequence_output`.
+        """
+        x_BSH, bias_B11T = self._embed(features, masks=None), self._attention_bias(features)
+        outputs = []
+        for block in self.blocks:
+            x_BSH = block(x_BSH, bias_B11T, masks=None)
+            outputs.append(x_BSH)
+        return {"sequence_output": x_BSH, "encoder_outputs": outputs}
+
+    def at_positions(
+        self, features: dict[str, tf.Tensor], positions_BP: tf.Tensor, *, masks: Dropout | None
+    ) -> tf.Tensor:
+        """What `sequence_output` holds at some positions, [B, P, H].
+
+        Args:
+          features: as for a call.
+          positions_BP: int32.
+          masks: dropout of this batch; None computes without.
+        """
+        x_BSH, bias_B11T = self._embed(features, masks=masks), self._attention_bias(features)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x_BSH = block(x_BSH, bias_B11T, masks=masks)
+        return last(x_BSH, bias_B11T, masks=masks, positions_BP=positions_BP)
+
+    def _embed(self, features: dict[str, tf.Tensor], *, masks: Dropout | None) -> tf.Tensor:
+        word_ids_BS = features["input_word_ids"]
+        length = word_ids_BS.shape[1]
+        x_BSH = tf.gather(self.word_embeddings, word_ids_BS) + self.position_embeddings[:length]
+        # A product: the gradient of a gather from so few rows would add up one row after the other.
+        types_BSK = tf.one_hot(features["input_type_ids"], self._config.type_vocab_size)
+        x_BSH += matmul(types_BSK, tf.convert_to_tensor(self.type_embeddings))
+        x_BSH = self.embeddings_norm(x_BSH, self._dtype)
+        rate, columns = self._config.hidden_dropout_prob, self._config.hidden_size
+        rows_1S = tf.range(length)[None]
+        mask = masks and masks.features(_EMBEDDINGS, rate, rows_BR=rows_1S, columns=columns)
+        return dropout(x_BSH, mask)
+
+    def _attention_bias(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        is_padding_BS = 1 - tf.cast(features["input_mask"], self._dtype)
+        return is_padding_BS[:, None, None, :] * _MASKED
 
 
-def trained_variables(pretrainer: models.BertPretrainerV2) -> list[tf.Variable]:
-    """The variables that the MLM loss trains: all but the pooler's.
-
-    The pooler is left out by name, not by its missing gradient: with a gradient of zero, LAMB's
-    weight decay would shrink it by the learning rate at every step.
-    """
-    untrained = {id(v) for v in pretrainer.encoder_network.pooler_layer.trainable_variables}
-    return [v for v in pretrainer.trainable_variables if id(v) not in untrained]
-
-
-def variable_names(config: EncoderConfig) -> tuple[list[str], list[str]]:
-    """Names of the trained and of the untrained variables, without the memory for their values.
-
-    Names depend on the number of layers only, so a model one unit wide a head has the same.
-    """
-    thin = dataclasses.replace(
-        config, vocab_size=8, hidden_size=config.num_attention_heads, intermediate_size=1
-    )
-    pretrainer = build_pretrainer(thin)
-    build_variables(pretrainer)
-    return names_of(pretrainer)
-
-
-def names_of(pretrainer: models.BertPretrainerV2) -> tuple[list[str], list[str]]:
-    """Names of the trained and of the untrained variables."""
-    trained = [variable.name for variable in trained_variables(pretrainer)]
-    known = set(trained)
-    return trained, [v.name for v in pretrainer.variables if v.name not in known]
-
-
-def _initializer(config: EncoderConfig) -> tf_keras.initializers.Initializer:
-    return tf_keras.initializers.TruncatedNormal(stddev=config.initializer_range)
+def gather_rows(x_BSH: tf.Tensor, positions_BP: tf.Tensor) -> tf.Tensor:
+    """x[b, positions[b]], as a product: exact, and its gradient needs no scatter."""
+    chosen_BPS = tf.one_hot(positions_BP, x_BSH.shape[1], dtype=x_BSH.dtype)
+    return tf.matmul(chosen_BPS, x_BSH)

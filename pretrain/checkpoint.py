@@ -36,7 +36,7 @@ class Checkpoints:
     """Saves and restores model and optimizer; keeps the newest few."""
 
     def __init__(self, model_dir: str | Path, *, model, optimizer, keep: int, is_chief: bool):
-        """The model's items have the names of tf-models' `BertPretrainerV2.checkpoint_items`."""
+        """The items are the model's `checkpoint_items`, `encoder` and `masked_lm`, and `optimizer`."""
         self._dir = Path(model_dir, "checkpoints")
         self._model_dir, self._keep, self._is_chief = model_dir, keep, is_chief
         self._checkpoint = tf.train.Checkpoint(**model.checkpoint_items, optimizer=optimizer)

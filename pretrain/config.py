@@ -29,7 +29,7 @@ class TrainConfig:
       global_batch_size: sequences in an update, over all devices.
       micro_batch_size: sequences a device holds at once; 0 means its whole share of the batch. A
         smaller one accumulates gradients, which saves memory; the gradient is the same but for
-        rounding and the drawing of dropout.
+        rounding.
       eval_batch_size: sequences in an evaluation batch, over all devices.
       steps_per_loop: most steps that run on the devices without returning to Python.
       log_interval: steps between rows of metrics.jsonl.

@@ -56,7 +56,6 @@ class Experiment:
         """
         from data.input_pipeline import SplitReader
         from launch.strategy import build_strategy, is_chief
-        from model.encoder import names_of
         from pretrain.checkpoint import Checkpoints
         from pretrain.model_dir import check_model_dir, record_run
         from pretrain.trainer import Trainer
@@ -72,7 +71,7 @@ class Experiment:
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
         self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
         self._trainer = Trainer(self._config, self._strategy)
-        check_variables(self._config.optimizer, names_of(self._trainer.model)[0])
+        check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
         check_model_dir(model_dir, self._config, self._manifest)
         if record and self._is_chief:
@@ -86,21 +85,16 @@ class Experiment:
             is_chief=self._is_chief,
         )
         self._start_step = self._checkpoints.restore_latest() or 0
-        self._trainer.start_at(self._start_step)
+        self._trainer.require_same_step()
 
     def print_recipe(self) -> None:
         """Says what the run amounts to; on the chief only."""
-        from model.encoder import names_of
-
         if self._is_chief:
-            trained, untrained = names_of(self._trainer.model)
-            replicas = self._strategy.num_replicas_in_sync
             recipe = describe(
                 self._config,
                 self._manifest,
-                trained=trained,
-                untrained=untrained,
-                replicas=replicas,
+                trained=[variable.name for variable in self._trainer.variables],
+                replicas=self._strategy.num_replicas_in_sync,
             )
             print(recipe, flush=True)
 

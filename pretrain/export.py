@@ -73,16 +73,19 @@ def _write_all(target: Path, run: Run, model_dir: str, saved) -> None:
     import tensorflow as tf
     import tf_keras
 
-    from model.encoder import build_pretrainer, build_variables
+    from model.mlm import Pretrainer
     from model.preprocess import export_preprocessor
+    from model.weights import build_tf_models, to_tf_models
     from pretrain.checkpoint import restore
 
     # Published encoders compute and answer in float32, whatever they were trained in.
     tf_keras.mixed_precision.set_global_policy("float32")
     vocab_file = Path(model_dir, schema.VOCAB_FILE)
-    pretrainer = build_pretrainer(run.config.encoder)
-    build_variables(pretrainer)
-    restore(tf.train.Checkpoint(**pretrainer.checkpoint_items), saved)
+    seed = run.config.train.seed
+    trained = Pretrainer(run.config.encoder, seed=seed)
+    restore(tf.train.Checkpoint(**trained.checkpoint_items), saved)
+    pretrainer = build_tf_models(run.config.encoder, seed=seed)
+    to_tf_models(trained, pretrainer)
 
     core = encoder_with_mlm(pretrainer)
     core.vocab_file = tf.saved_model.Asset(str(vocab_file))

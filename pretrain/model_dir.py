@@ -19,7 +19,7 @@ from pretrain.config import RunConfig
 
 RUN_FILE = "run.json"
 # What may change between two starts of a run. The batches stay the same; train_steps moves the end
-# of the schedule, and micro-batches and devices change the numbers by rounding and dropout.
+# of the schedule, and micro-batches and devices change the numbers by rounding.
 _FREE = {
     "train": {
         "train_steps",

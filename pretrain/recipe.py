@@ -93,7 +93,6 @@ def describe(
     manifest: Manifest | None,
     *,
     trained: Sequence[str],
-    untrained: Sequence[str],
     replicas: int = 1,
 ) -> str:
     """What a resolved and checked configuration amounts to, for people.
@@ -102,12 +101,11 @@ def describe(
       config: the settings.
       manifest: of the data, if known.
       trained: names of the variables that the optimizer is given.
-      untrained: names of the other variables of the model.
       replicas: devices that share a batch.
     """
     lines = [
         *("Recipe", *_batch_lines(config, replicas), *_optimizer_lines(config)),
-        *_variable_lines(config.optimizer, trained, untrained),
+        *_variable_lines(config.optimizer, trained),
     ]
     if manifest:
         lines += _data_lines(config, manifest)
@@ -143,14 +141,12 @@ def _optimizer_lines(config: RunConfig) -> list[str]:
     ]
 
 
-def _variable_lines(
-    optimizer: OptimizerConfig, trained: Sequence[str], untrained: Sequence[str]
-) -> list[str]:
+def _variable_lines(optimizer: OptimizerConfig, trained: Sequence[str]) -> list[str]:
     decayed = [name for name in trained if optimizer.decays(name)]
     adapted = [name for name in trained if optimizer.adapts(name)]
     constant = [name for name in trained if not optimizer.adapts(name)]
     lines = [
-        f"trained: {_examples(trained)}; untrained: {_examples(untrained)}",
+        f"trained: {_examples(trained)}",
         f"decayed by {optimizer.weight_decay_rate:g}: {_examples(decayed)}; not:"
         f" {_examples([name for name in trained if name not in set(decayed)])}",
     ]

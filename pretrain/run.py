@@ -70,12 +70,12 @@ def main(argv: Sequence[str]) -> None:
 def _dry_run(config: RunConfig, manifest: Manifest | None) -> None:
     config = resolve(config, manifest) if manifest else config
     check(config)
-    from model.encoder import variable_names  # TensorFlow: a wrong setting is told before it loads
+    from model.mlm import variable_names  # TensorFlow: a wrong setting is told before it loads
 
-    trained, untrained = variable_names(config.encoder)
+    trained = variable_names(config.encoder)
     check_variables(config.optimizer, trained)
     print(describe_settings(config))
-    print(describe(config, manifest, trained=trained, untrained=untrained))
+    print(describe(config, manifest, trained=trained))
 
 
 if __name__ == "__main__":

@@ -2,23 +2,25 @@
 
 The loss of a batch is a sum over its predictions, divided once by the number of predictions of the
 whole global batch. So the gradient does not depend on how the batch is cut into replicas and
-micro-batches.
+micro-batches, and neither do the dropout masks: they are a function of the seed, the step and the
+place of an example in the global batch.
+
+Legend: B sequences of a replica, P predictions in a sequence, V pieces of the vocabulary.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
-import tf_keras
 
 from data.errors import UserError
-from data.hashing import derive_key
-from model.encoder import build_pretrainer, build_variables, trained_variables
-from model.mlm import mlm_sums
+from model.dropout import Dropout
+from model.mlm import Pretrainer, mlm_sums
 from optim.build import build_optimizer, build_schedule
 from pretrain.config import RunConfig
+
+_COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,25 +55,24 @@ class Trainer:
         """Builds everything for a checked configuration whose vocab_size is known."""
         self._train, self._optimizer_config = config.train, config.optimizer
         self.strategy = strategy
-        tf_keras.utils.set_random_seed(config.train.seed)
-        tf_keras.mixed_precision.set_global_policy(config.train.precision)
         self._schedule = build_schedule(config.optimizer, config.train.train_steps)
         with strategy.scope():
-            self.model = build_pretrainer(config.encoder)
-            build_variables(self.model)
-            self.variables = trained_variables(self.model)
+            self.model = Pretrainer(
+                config.encoder,
+                seed=config.train.seed,
+                dtype=_COMPUTE_TYPES[config.train.precision],
+            )
+            self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(config.optimizer, self._schedule)
             self.optimizer.build(self.variables)
 
-    def start_at(self, step: int) -> None:
-        """Prepares to go on after `step`, on all workers.
-
-        Dropout draws from TensorFlow's stateful generator, whose state is not saved: each start and
-        each worker gets a stream of its own instead of repeating the first one.
+    def require_same_step(self) -> None:
+        """Checks, on all workers, that they go on from the same step.
 
         Raises:
           UserError: the workers have restored different steps.
         """
+        step = self.step
 
         @tf.function
         def sums():
@@ -84,10 +85,6 @@ class Trainer:
                 f"this worker goes on from step {step}, another one from another step: all workers"
                 " need the same --model_dir, on a shared disk"
             )
-        resolver = self.strategy.cluster_resolver
-        worker = resolver.task_id or 0 if resolver else 0
-        key = derive_key(self._train.seed, step, worker)
-        tf.random.set_seed(int(key >> np.uint64(33)))
 
     @property
     def step(self) -> int:
@@ -181,6 +178,9 @@ class Trainer:
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Gradients of the summed loss, and the sums, added up over micro-batches in float32."""
         replica_batch_size = features["input_word_ids"].shape[0]
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        example_B = replica * replica_batch_size + tf.range(replica_batch_size)
+        features = {**features, "example": example_B}
         size = self._train.micro_batch_size or replica_batch_size
         if size >= replica_batch_size:
             return self._gradients(features)
@@ -197,15 +197,19 @@ class Trainer:
         return gradients, sums
 
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Of the summed loss, and the sums; `example` [B] are places in the global batch."""
         with tf.GradientTape() as tape:
-            logits_BPV = self._logits(features, training=True)
+            masks = Dropout(
+                seed=self._train.seed, step=self.optimizer.iterations, example_B=features["example"]
+            )
+            logits_BPV = self.model.logits(features, masks=masks)
             sums = mlm_sums(logits_BPV, features["masked_lm_ids"], features["masked_lm_weights"])
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """Sums over all predictions, and over those whose piece is hidden, float32 [2, 3]."""
-        logits_BPV = self._logits(features, training=False)
+        logits_BPV = self.model.logits(features)
         ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
         shown_BP = tf.gather(
             features["input_word_ids"], features["masked_lm_positions"], batch_dims=1
@@ -217,7 +221,3 @@ class Trainer:
                 tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP * hidden_BP)),
             ]
         )
-
-    def _logits(self, features: dict[str, tf.Tensor], *, training: bool) -> tf.Tensor:
-        inputs = {name: features[name] for name in self.model.inputs}
-        return self.model(inputs, training=training)["mlm_logits"]

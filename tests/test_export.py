@@ -10,8 +10,8 @@ import tf_keras
 
 from data.wordpiece import WordPieceTokenizer
 from model.config import EncoderConfig
-from model.encoder import build_pretrainer, build_variables
 from model.preprocess import export_preprocessor
+from model.weights import build_tf_models
 from pretrain.export import encoder_with_mlm
 
 L, H, V, P = 2, 16, 1500, 4
@@ -39,7 +39,6 @@ def mlm_inputs(**shape):
 @pytest.fixture(scope="module")
 def pretrainer():
     tf_keras.mixed_precision.set_global_policy("float32")
-    tf_keras.utils.set_random_seed(1)
     config = EncoderConfig(
         vocab_size=V,
         hidden_size=H,
@@ -49,9 +48,7 @@ def pretrainer():
         max_position_embeddings=64,
         initializer_range=0.3,
     )
-    model = build_pretrainer(config)
-    build_variables(model)
-    return model
+    return build_tf_models(config, seed=1)
 
 
 @pytest.fixture(scope="module")

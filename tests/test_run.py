@@ -33,8 +33,8 @@ TINY = [
     "EncoderConfig.num_attention_heads = 2",
     "EncoderConfig.intermediate_size = 32",
     "EncoderConfig.max_position_embeddings = 64",
-    "EncoderConfig.hidden_dropout_prob = 0.0",
-    "EncoderConfig.attention_probs_dropout_prob = 0.0",
+    "EncoderConfig.hidden_dropout_prob = 0.1",
+    "EncoderConfig.attention_probs_dropout_prob = 0.1",
     "OptimizerConfig.warmup_steps = 2",
 ]
 

@@ -9,16 +9,18 @@ from data.errors import UserError
 from launch.config import ClusterConfig
 from launch.strategy import build_strategy
 from model.config import EncoderConfig
-from model.encoder import trained_variables
 from model.mlm import mlm_sums
 from optim.config import OptimizerConfig
+from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, TrainConfig
 from pretrain.trainer import Trainer
 
 S, P, V = 16, 3, 50
 
 
-def run_config(*, micro_batch_size=0, precision="float32", **train) -> RunConfig:
+def run_config(
+    *, micro_batch_size=0, precision="float32", dropout=0.0, attention_dropout=0.0, **train
+) -> RunConfig:
     return RunConfig(
         train=TrainConfig(
             **{"train_steps": 10, "global_batch_size": 8, **train},
@@ -33,8 +35,8 @@ def run_config(*, micro_batch_size=0, precision="float32", **train) -> RunConfig
             num_attention_heads=2,
             intermediate_size=32,
             max_position_embeddings=S,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=attention_dropout,
         ),
         optimizer=OptimizerConfig(peak_learning_rate=0.01, warmup_steps=2),
         cluster=ClusterConfig(),
@@ -59,13 +61,13 @@ def global_batch(step: int, size: int = 8) -> dict[str, np.ndarray]:
     }
 
 
-def iterator(strategy, steps):
+def iterator(strategy, steps, first=0):
     """Distributed batches, one element a replica as in training."""
 
     def dataset(context):
         replicas = context.num_replicas_in_sync
         elements = []
-        for step in range(steps):
+        for step in range(first, first + steps):
             batch = global_batch(step)
             for part in np.split(np.arange(8), replicas):
                 elements.append({name: values[part] for name, values in batch.items()})
@@ -82,9 +84,17 @@ def train(config, strategy, steps=5):
     return trainer, metrics
 
 
+DROPOUT = {"dropout": 0.2, "attention_dropout": 0.3}
+
+
 @pytest.fixture(scope="module")
 def reference():
     return train(run_config(), tf.distribute.get_strategy())
+
+
+@pytest.fixture(scope="module")
+def dropout_reference():
+    return train(run_config(**DROPOUT), tf.distribute.get_strategy())
 
 
 def mirrored(replicas):
@@ -93,17 +103,23 @@ def mirrored(replicas):
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
-@pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (1, 1), (4, 0), (4, 1)])
-def test_replicas_and_micro_batches_change_nothing(reference, replicas, micro_batch_size):
-    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    trainer, metrics = train(run_config(micro_batch_size=micro_batch_size), strategy)
-    expected_trainer, expected = reference
-    for found, wanted in zip(metrics, expected, strict=True):
-        np.testing.assert_allclose(found.loss, wanted.loss, rtol=2e-6)
-        np.testing.assert_allclose(found.grad_norm, wanted.grad_norm, rtol=1e-5)
-        assert found.mlm_accuracy == pytest.approx(wanted.mlm_accuracy)
+def assert_same_training(found, expected):
+    (trainer, metrics), (expected_trainer, expected_metrics) = found, expected
+    for one, wanted in zip(metrics, expected_metrics, strict=True):
+        np.testing.assert_allclose(one.loss, wanted.loss, rtol=2e-6)
+        np.testing.assert_allclose(one.grad_norm, wanted.grad_norm, rtol=1e-5)
+        assert one.mlm_accuracy == pytest.approx(wanted.mlm_accuracy)
     for a, b in zip(trainer.variables, expected_trainer.variables, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=2e-6)
+
+
+@pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (1, 1), (4, 0), (4, 1)])
+@pytest.mark.parametrize("dropout", [{}, DROPOUT], ids=["no dropout", "dropout"])
+def test_replicas_and_micro_batches_change_nothing(request, replicas, micro_batch_size, dropout):
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    found = train(run_config(micro_batch_size=micro_batch_size, **dropout), strategy)
+    name = "dropout_reference" if dropout else "reference"
+    assert_same_training(found, request.getfixturevalue(name))
 
 
 def test_a_loop_on_the_device_equals_single_steps(reference):
@@ -119,10 +135,9 @@ def test_a_loop_on_the_device_equals_single_steps(reference):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-def test_training_learns_and_leaves_the_pooler_alone():
+def test_training_learns_and_trains_every_variable():
     trainer = Trainer(run_config(train_steps=200), tf.distribute.get_strategy())
-    pooler = trainer.model.encoder_network.pooler_layer
-    before = [v.numpy() for v in pooler.trainable_variables]
+    before = [v.numpy() for v in trainer.variables]
     same_batch = iter([global_batch(0)] * 60)
 
     def repeat(_):
@@ -137,11 +152,9 @@ def test_training_learns_and_leaves_the_pooler_alone():
     assert final.loss < 0.5 * first.loss
     assert final.loss < last.loss
     assert (first.mlm_accuracy, final.mlm_accuracy) == (0.0, 1.0)
-    for variable, value in zip(pooler.trainable_variables, before, strict=True):
-        np.testing.assert_array_equal(variable.numpy(), value)
-    names = [v.name for v in trained_variables(trainer.model)]
-    assert not any("pooler" in name for name in names)
-    assert len(names) == len(trainer.model.trainable_variables) - 2
+    assert len(trainer.variables) == 3 + 2 + 2 * 16 + 5  # and none of a pooler
+    for variable, value in zip(trainer.variables, before, strict=True):
+        assert not np.array_equal(variable.numpy(), value), variable.name
 
 
 def test_learns_from_context():
@@ -184,17 +197,36 @@ def test_the_same_seed_gives_the_same_numbers(reference):
     assert other[0].loss != metrics[0].loss
 
 
-def test_every_start_draws_its_own_dropout():
-    config = run_config()
-    encoder = dataclasses.replace(config.encoder, hidden_dropout_prob=0.1)
-    config = dataclasses.replace(config, encoder=encoder)
-    losses = {}
-    for start in (0, 0, 4):
-        trainer = Trainer(config, tf.distribute.get_strategy())
-        trainer.start_at(start)
-        loss = trainer.train(iterator(trainer.strategy, 1), 1).loss
-        losses.setdefault(start, []).append(loss)
-    assert losses[0][0] == losses[0][1] != losses[4][0]
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path, precision):
+    """With dropout: nothing but the variables and the step decides the next update."""
+    config = run_config(precision=precision, **DROPOUT)
+    whole, metrics = train(config, tf.distribute.get_strategy(), steps=6)
+
+    def checkpoints(trainer):
+        parts = {"model": trainer.model, "optimizer": trainer.optimizer}
+        return Checkpoints(tmp_path, **parts, keep=1, is_chief=True)
+
+    first, _ = train(config, tf.distribute.get_strategy(), steps=4)
+    checkpoints(first).save(4)
+    second = Trainer(config, tf.distribute.get_strategy())
+    assert checkpoints(second).restore_latest() == second.step == 4
+    batches = iterator(second.strategy, 2, first=4)
+    assert [second.train(batches, 1).loss for _ in range(2)] == [m.loss for m in metrics[4:]]
+    for a, b in zip(second.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("site", ["dropout", "attention_dropout"])
+def test_dropout_depends_on_seed_and_step(reference, site):
+    """The weights of the first step are the same, so the loss differs by the masks alone."""
+    _, (first, *_) = train(run_config(**{site: 0.1}), tf.distribute.get_strategy(), steps=1)
+    _, (plain, *_) = reference
+    assert abs(first.loss - plain.loss) > 1e-5
+    later = Trainer(run_config(**{site: 0.1}), tf.distribute.get_strategy())
+    later.optimizer.iterations.assign(4)
+    loss = later.train(iterator(later.strategy, 1), 1).loss
+    assert abs(loss - first.loss) > 1e-5
 
 
 def test_bfloat16_stays_near_float32(reference):
@@ -223,8 +255,7 @@ def test_evaluation_sums_over_all_predictions(replicas):
     loss = weight = hidden = hidden_right = 0.0
     for step in range(3):
         batch = global_batch(step)
-        inputs = {name: tf.constant(batch[name]) for name in trainer.model.inputs}
-        logits = trainer.model(inputs, training=False)["mlm_logits"]
+        logits = trainer.model.logits({name: tf.constant(batch[name]) for name in batch})
         sums = mlm_sums(logits, batch["masked_lm_ids"], batch["masked_lm_weights"])
         loss, weight = loss + sums[0].numpy(), weight + sums[2].numpy()
         for i, j in np.argwhere(batch["masked_lm_weights"]):

@@ -1,0 +1,251 @@
+"""The parts of a block: variables, and functions with gradients written out.
+
+On a TPU the whole step is one program and XLA fuses all of this. Elsewhere matrix products and the
+softmax run in oneDNN or cuDNN, and what lies between them is compiled into single loops
+(`_compiled`): dropout so made costs an eighth of `tf.nn.dropout` on a CPU.
+
+Activations have the compute type (float32 or bfloat16); statistics are float32.
+
+Legend: B sequences, S rows (positions), T attended positions, H hidden, A heads, D = H / A,
+I inputs and O outputs of a dense layer.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import tensorflow as tf
+
+from model.dropout import Mask
+
+_EPSILON = 1e-12  # of LayerNorm, as BERT
+_GELU_SCALE, _GELU_CUBIC = 0.7978845608028654, 0.044715  # sqrt(2 / pi)
+
+_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+
+
+class Initializer:
+    """Truncated normals from a seed: the n-th variable of a model starts the same in every run."""
+
+    def __init__(self, seed: int, stddev: float):
+        self._seed, self._stddev, self._count = seed, stddev, 0
+
+    def __call__(self, shape: list[int]) -> tf.Tensor:
+        """float32, cut at two standard deviations."""
+        self._count += 1
+        seed = [self._seed, self._count]
+        return tf.random.stateless_truncated_normal(shape, seed, stddev=self._stddev)
+
+
+class Dense(tf.Module):
+    """Variables `kernel` [I, O] and `bias` [O]."""
+
+    def __init__(self, inputs: int, outputs: int, initializer: Initializer, name: str):
+        super().__init__()
+        self.kernel = tf.Variable(initializer([inputs, outputs]), name=f"{name}/kernel")
+        self.bias = tf.Variable(tf.zeros([outputs]), name=f"{name}/bias")
+
+    def project(self, x_BSI: tf.Tensor) -> tf.Tensor:
+        """The product with the kernel; the next function adds the bias."""
+        return matmul(x_BSI, tf.cast(self.kernel, x_BSI.dtype))
+
+
+class LayerNorm(tf.Module):
+    """Variables `gamma` and `beta` [H]."""
+
+    def __init__(self, size: int, name: str):
+        super().__init__()
+        self.gamma = tf.Variable(tf.ones([size]), name=f"{name}/gamma")
+        self.beta = tf.Variable(tf.zeros([size]), name=f"{name}/beta")
+
+    def __call__(self, x_BSH: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        """Normalises in float32; the result has type `dtype`."""
+        return layer_norm(x_BSH, self.gamma, self.beta, dtype)
+
+
+def matmul(x_BSI: tf.Tensor, kernel_IO: tf.Tensor) -> tf.Tensor:
+    """One flat product: a batched one makes the gradient of the kernel transpose its inputs."""
+    flat = tf.matmul(tf.reshape(x_BSI, [-1, kernel_IO.shape[0]]), kernel_IO)
+    return tf.reshape(flat, [-1, *x_BSI.shape[1:-1], kernel_IO.shape[1]])
+
+
+def layer_norm(
+    x_BSH: tf.Tensor, gamma_H: tf.Tensor, beta_H: tf.Tensor, dtype: tf.DType
+) -> tf.Tensor:
+    """LayerNorm (https://arxiv.org/abs/1607.06450) over the last axis.
+
+    Args:
+      x_BSH: any float type.
+      gamma_H: float32.
+      beta_H: float32.
+      dtype: of the result.
+    """
+
+    @tf.custom_gradient
+    def call(x_BSH, gamma_H, beta_H):
+        y_BSH, mean_BS1, scale_BS1 = _normalise(x_BSH, gamma_H, beta_H, dtype)
+
+        def gradient(dy_BSH):
+            dx_BSH, dgamma_BSH, dbeta_BSH = _normalise_gradient(
+                dy_BSH, x_BSH, mean_BS1, scale_BS1, gamma_H
+            )
+            return dx_BSH, _sum_rows(dgamma_BSH), _sum_rows(dbeta_BSH)
+
+        return y_BSH, gradient
+
+    return call(x_BSH, tf.convert_to_tensor(gamma_H), tf.convert_to_tensor(beta_H))
+
+
+@_compiled
+def _normalise(x, gamma, beta, dtype):
+    x = tf.cast(x, tf.float32)
+    mean = tf.reduce_mean(x, -1, keepdims=True)
+    scale = tf.math.rsqrt(tf.reduce_mean(tf.square(x - mean), -1, keepdims=True) + _EPSILON)
+    return tf.cast((x - mean) * scale * gamma + beta, dtype), mean, scale
+
+
+@_compiled
+def _normalise_gradient(dy, x, mean, scale, gamma):
+    dy = tf.cast(dy, tf.float32)
+    unit = (tf.cast(x, tf.float32) - mean) * scale
+    g = dy * gamma
+    along = tf.reduce_mean(g * unit, -1, keepdims=True)
+    dx = scale * (g - tf.reduce_mean(g, -1, keepdims=True) - unit * along)
+    return tf.cast(dx, x.dtype), dy * unit, dy
+
+
+def dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
+    """Inverted dropout: what is kept is scaled up."""
+    if mask is None:
+        return x_BSH
+
+    @tf.custom_gradient
+    def call(x_BSH):
+        return _drop(x_BSH, mask), lambda dy_BSH: _drop(dy_BSH, mask)
+
+    return call(x_BSH)
+
+
+def add_dropped(
+    residual_BSH: tf.Tensor, x_BSH: tf.Tensor, bias_H: tf.Tensor, mask: Mask | None
+) -> tf.Tensor:
+    """Computes residual + dropout(x + bias), in the type of x."""
+
+    @tf.custom_gradient
+    def call(residual_BSH, x_BSH, bias_H):
+        def gradient(dy_BSH):
+            dx_BSH = dy_BSH if mask is None else _drop(dy_BSH, mask)
+            return dy_BSH, dx_BSH, tf.cast(_sum_rows(dx_BSH), tf.float32)
+
+        return _add_dropped(residual_BSH, x_BSH, bias_H, mask), gradient
+
+    return call(residual_BSH, x_BSH, tf.convert_to_tensor(bias_H))
+
+
+@_compiled
+def _drop(x, mask):
+    return tf.cast(mask.apply(tf.cast(x, tf.float32)) / mask.keep_probability, x.dtype)
+
+
+@_compiled
+def _add_dropped(residual, x, bias, mask):
+    y = tf.cast(x, tf.float32) + bias
+    if mask is not None:
+        y = mask.apply(y) / mask.keep_probability
+    return tf.cast(tf.cast(residual, tf.float32) + y, x.dtype)
+
+
+def biased_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tf.Tensor:
+    """gelu(x + bias) in its tanh form (https://arxiv.org/abs/1606.08415), which tf-models takes."""
+
+    @tf.custom_gradient
+    def call(x_BSO, bias_O):
+        def gradient(dy_BSO):
+            dx_BSO = _gelu_gradient(dy_BSO, x_BSO, bias_O)
+            return dx_BSO, tf.cast(_sum_rows(dx_BSO), tf.float32)
+
+        return _gelu(x_BSO, bias_O), gradient
+
+    return call(x_BSO, tf.convert_to_tensor(bias_O))
+
+
+@_compiled
+def _gelu(x, bias):
+    u = tf.cast(x, tf.float32) + bias
+    return tf.cast(0.5 * u * (1 + tf.tanh(_GELU_SCALE * (u + _GELU_CUBIC * u * u * u))), x.dtype)
+
+
+@_compiled
+def _gelu_gradient(dy, x, bias):
+    u = tf.cast(x, tf.float32) + bias
+    t = tf.tanh(_GELU_SCALE * (u + _GELU_CUBIC * u * u * u))
+    inner = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * u * u)
+    slope = 0.5 * (1 + t) + 0.5 * u * (1 - t * t) * inner
+    return tf.cast(tf.cast(dy, tf.float32) * slope, x.dtype)
+
+
+def attention(
+    q_BASD: tf.Tensor, k_BATD: tf.Tensor, v_BATD: tf.Tensor, bias_B11T: tf.Tensor, mask: Mask | None
+) -> tf.Tensor:
+    """softmax(q k' / sqrt(D) + bias), dropped, times v (https://arxiv.org/abs/1706.03762).
+
+    The backward pass keeps the weights before dropout and makes the mask anew. Its sum over attended
+    positions, of the gradient of the weights times the weights, equals the sum over D of the
+    gradient of the result times the result: a matrix of [S, T] less to go through.
+
+    Args:
+      q_BASD: queries, in the compute type.
+      k_BATD: keys.
+      v_BATD: values.
+      bias_B11T: 0 for positions to attend to, very negative for others.
+      mask: of the weights [B, A, S, T].
+
+    Returns:
+      [B, A, S, D].
+    """
+    scale = tf.constant(q_BASD.shape[-1] ** -0.5, q_BASD.dtype)
+
+    @tf.custom_gradient
+    def call(q_BASD, k_BATD, v_BATD):
+        # Written so that oneDNN multiplies and adds inside the product.
+        scores_BAST = tf.matmul(q_BASD, k_BATD, transpose_b=True) * scale + bias_B11T
+        weights_BAST = tf.nn.softmax(scores_BAST)
+        dropped_BAST = weights_BAST if mask is None else _drop(weights_BAST, mask)
+        y_BASD = tf.matmul(dropped_BAST, v_BATD)
+
+        def gradient(dy_BASD):
+            along_BAS1 = _rows_product(dy_BASD, y_BASD)
+            ddropped_BAST = tf.matmul(dy_BASD, v_BATD, transpose_b=True)
+            dscores_BAST, dropped_BAST = _softmax_gradient(
+                ddropped_BAST, weights_BAST, along_BAS1, mask
+            )
+            return (
+                tf.matmul(dscores_BAST, k_BATD) * scale,
+                tf.matmul(dscores_BAST, q_BASD, transpose_a=True) * scale,
+                tf.matmul(dropped_BAST, dy_BASD, transpose_a=True),
+            )
+
+        return y_BASD, gradient
+
+    return call(q_BASD, k_BATD, v_BATD)
+
+
+@_compiled
+def _rows_product(a, b):
+    return tf.reduce_sum(tf.cast(a, tf.float32) * tf.cast(b, tf.float32), -1, keepdims=True)
+
+
+@_compiled
+def _softmax_gradient(ddropped, weights, along, mask):
+    """Gradient of the scores, and the dropped weights."""
+    dweights, dropped = tf.cast(ddropped, tf.float32), tf.cast(weights, tf.float32)
+    if mask is not None:
+        scale = tf.where(mask.kept(), 1 / mask.keep_probability, 0.0)
+        dweights, dropped = dweights * scale, dropped * scale
+    dscores = tf.cast(weights, tf.float32) * (dweights - along)
+    return tf.cast(dscores, weights.dtype), tf.cast(dropped, weights.dtype)
+
+
+def _sum_rows(x_BSH: tf.Tensor) -> tf.Tensor:
+    """[H], accumulated in float32; as this operation because CPUs are fastest at it."""
+    return tf.raw_ops.BiasAddGrad(out_backprop=x_BSH)
