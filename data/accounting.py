@@ -13,6 +13,8 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterable
 
+import numpy as np
+
 # Histograms count lengths in steps of this many tokens; the last bin is open.
 BIN_TOKENS = 16
 NUM_BINS = 33
@@ -92,7 +94,5 @@ def check(tally: dict[str, dict[str, int]]) -> None:
 
 def histogram(lengths) -> list[int]:
     """Counts of lengths in bins of BIN_TOKENS."""
-    import numpy as np
-
     bins = np.minimum(np.asarray(lengths, np.int64) // BIN_TOKENS, NUM_BINS - 1)
     return np.bincount(bins, minlength=NUM_BINS).tolist()

@@ -150,6 +150,14 @@ def test_a_record_without_content_is_no_record(tmp_path):
     assert Journal(str(tmp_path)).once("kind/name", lambda: ({"n": 1}, [])) == ({"n": 1}, [])
 
 
+def wait_for_masks(process: subprocess.Popen, directory) -> None:
+    """Returns when a running build has written its first masked copy."""
+    deadline = time.monotonic() + 120
+    while not list(directory.glob("masked/**/*.tfrecord")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+
+
 def children(pid: int) -> list[int]:
     found = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True)
     return list(map(int, found.stdout.split()))
@@ -165,10 +173,7 @@ def test_a_worker_that_dies_is_one_line(golden, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "d").glob("masked/**/*.tfrecord")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    wait_for_masks(process, tmp_path / "d")
     shell = children(process.pid)[0]
     os.kill((children(shell) or [shell])[0], signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
@@ -183,10 +188,7 @@ def test_ctrl_c_stops_with_one_line(golden, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "d").glob("masked/**/*.tfrecord")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    wait_for_masks(process, tmp_path / "d")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
