@@ -46,7 +46,7 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
 	@$(RUN) bench.data
 
-bench-step: setup  ## speed of the training step beside tf-models', in about 10 minutes
+bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
 
 # The peers' dependencies never mix with the product's.
