@@ -1,39 +1,115 @@
 """The measurement of the training step still runs: at a small size, with no demand on speed."""
 
+import dataclasses
 import json
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 from bench.step import __main__ as main
+from bench.step import work
 
-SIZES = {"hidden": 16, "heads": 2, "layers": 2, "positions": 16, "batch": 2, "predictions": 3}
+SIZES = {
+    "hidden": 16,
+    "heads": 2,
+    "layers": 2,
+    "positions": 16,
+    "batch": 2,
+    "predictions": 3,
+    "vocab": 50,
+}
+SETTINGS = (
+    main.Setting(sizes=SIZES, contestants=("lambert-jit", "huggingface")),
+    main.Setting(sizes={**SIZES, "hidden": 32}, contestants=("lambert", "tf-models")),
+)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(main, "SETTINGS", SETTINGS)
+    monkeypatch.setattr(main, "MATRIX", {"matrix": 64})
+    monkeypatch.setattr(main, "PRECISIONS", ("mixed_bfloat16",))
+
+
+def measured(tmp_path, *flags):
+    results = tmp_path / "step.json"
+    main.main(["--rounds", "1", "--repeats", "1", "--results", str(results), *flags])
+    return json.loads(results.read_text())
 
 
 def test_rows_and_table(tmp_path, capsys):
-    results = tmp_path / "step.json"
-    sizes = json.dumps({**SIZES, "vocab": 50})
-    main.main(["--rounds", "1", "--repeats", "1", "--sizes", sizes, "--results", str(results)])
-    rows = json.loads(results.read_text())
-    assert [(row["precision"], row["implementation"]) for row in rows] == [
-        ("mixed_bfloat16", "lambert"),
-        ("mixed_bfloat16", "tf-models"),
-        ("float32", "lambert"),
-        ("float32", "tf-models"),
+    ceiling, *rows = measured(tmp_path, "--without", "huggingface")
+    assert [(row["implementation"], "jit" in row["what"]) for row in rows] == [
+        ("lambert", True),
+        ("lambert", False),
+        ("tf-models", False),
     ]
+    for row in (ceiling, *rows):
+        assert {"stage", "setting", "what", "command", "versions", "machine", "date"} <= row.keys()
+    assert ceiling["gflop_per_second"] == pytest.approx(2 * 64**3 / ceiling["seconds"] / 1e9)
     for row in rows:
         assert row["tokens_per_second"] == 2 * 16 / row["seconds"] > 0
-        assert {"stage", "setting", "what", "command", "versions", "machine", "date"} <= row.keys()
-    assert "x tf-models" in capsys.readouterr().out
+        reached = row["model_gflop_per_step"] / row["seconds"]
+        share = row["share_of_matmul_ceiling"]
+        assert share == pytest.approx(reached / ceiling["gflop_per_second"])
+    assert rows[-1]["versions"].keys() == {"python", "tensorflow", "tf_keras", "tf-models-official"}
+    assert "H=32 mixed_bfloat16: " in capsys.readouterr().out
 
 
-def test_the_table_says_whether_the_target_is_reached():
+@pytest.mark.parity
+@pytest.mark.skipif(not main.PEER_PYTHON.exists(), reason="needs .venv-parity: make test-parity")
+def test_hugging_face_is_measured(tmp_path):
+    flags = ["--without", "lambert-jit", "--without", "lambert", "--without", "tf-models"]
+    _, row = measured(tmp_path, *flags)
+    assert row["implementation"] == "huggingface"
+    assert row["tokens_per_second"] == 2 * 16 / row["seconds"] > 0
+    assert row["versions"].keys() == {"python", "torch", "transformers"}
+
+
+def test_a_missing_environment_is_named(monkeypatch):
+    peer = dataclasses.replace(main.CONTESTANTS["huggingface"], python=Path("no/python"))
+    monkeypatch.setitem(main.CONTESTANTS, "huggingface", peer)
+    with pytest.raises(SystemExit, match="no/python is missing; `make bench-step` makes it"):
+        main.measure("huggingface", "float32", SIZES, repeats=1)
+
+
+def test_the_targets_count_ours_without_jit():
+    rates = [("lambert", 124.0), ("lambert", 999.0), ("huggingface", 30.0)]
     rows = [
         {
+            "setting": str(SETTINGS[0]),
             "precision": "mixed_bfloat16",
             "implementation": name,
             "tokens_per_second": rate,
-            "setting": "",
         }
-        for name, rate in (("lambert", 124.0), ("tf-models", 100.0))
+        for name, rate in rates
     ]
-    assert "1.24 x tf-models (target 1.25: MISSED)" in main.table(rows)
-    rows[0]["tokens_per_second"] = 125.0
-    assert "1.25 x tf-models (target 1.25: reached)" in main.table(rows)
+    found = main.verdicts(rows, SETTINGS)
+    assert found == "H=16 mixed_bfloat16: 4.13 x huggingface (target 4: reached)"
+    rows[0]["tokens_per_second"] = 119.0
+    assert "3.97 x huggingface (target 4: MISSED)" in main.verdicts(rows, SETTINGS)
+
+
+def test_flops_of_a_model_by_hand():
+    sizes = {
+        "hidden": 2,
+        "layers": 2,
+        "positions": 4,
+        "predictions": 1,
+        "batch": 3,
+        "vocab": 10,
+    }
+    # Multiplications of a sequence in the forward pass: queries, keys, values and output, scores and
+    # sums, feed-forward (8 wide).
+    whole = 4 * (4 * 2 * 2) + 2 * (4 * 4 * 2) + 2 * (4 * 2 * 8)
+    last = 2 * (4 * 2 * 2) + 2 * (1 * 2 * 2) + 2 * (1 * 4 * 2) + 2 * (1 * 2 * 8)
+    head = 2 * 2 + 2 * 10
+    assert work.model_flops(sizes) == 3 * 3 * 2 * (whole + last + head)
+
+
+def test_a_batch_labels_distinct_positions():
+    batch = work.batch(SIZES)
+    for row in batch["masked_lm_positions"]:
+        assert len(np.unique(row)) == SIZES["predictions"]
+    assert batch["input_mask"].all()

@@ -1,39 +1,21 @@
-"""Times the training step of one implementation in a process of its own; prints one line of JSON.
+"""The training step of Lambert and of tf-models, timed in a process of its own.
 
-The step is the whole of it: forward, backward, global norm and clipping, LAMB. Both
-implementations get the same inputs, the same optimizer, and no padding.
+The step is the whole of it: forward, backward, global norm and clipping, LAMB. Both get the same
+inputs and the same optimizer. And the largest matrix product, which no step can be faster than.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
+import functools
 from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
+from bench.step import work
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.mlm import Pretrainer, mlm_sums
 from optim.lamb import LAMB
-
-
-def features(sizes: dict[str, int]) -> dict[str, tf.Tensor]:
-    """One batch; what it says does not matter to speed."""
-    rng = np.random.default_rng(0)
-    shape = (sizes["batch"], sizes["positions"])
-    slots = (sizes["batch"], sizes["predictions"])
-    integers = {
-        "input_word_ids": rng.integers(0, sizes["vocab"], shape),
-        "input_mask": np.ones(shape),
-        "input_type_ids": np.zeros(shape),
-        "masked_lm_positions": np.sort(rng.integers(0, sizes["positions"], slots)),
-        "masked_lm_ids": rng.integers(0, sizes["vocab"], slots),
-    }
-    batch = {name: tf.constant(value, tf.int32) for name, value in integers.items()}
-    return {**batch, "masked_lm_weights": tf.ones(slots)}
 
 
 def encoder_config(sizes: dict[str, int]) -> EncoderConfig:
@@ -79,22 +61,26 @@ def tf_models(config: EncoderConfig, precision: str, optimizer: LAMB):
     return variables, logits
 
 
-IMPLEMENTATIONS = {"lambert": lambert, "tf-models": tf_models}
+def training_step(build: Callable, jit_compile: bool, precision: str, sizes: dict) -> Callable:
+    """A function that makes one update and returns the loss.
 
-
-def training_step(implementation: str, precision: str, sizes: dict) -> Callable[[], tf.Tensor]:
-    """A function that makes one update and returns the loss."""
+    Args:
+      build: `lambert` or `tf_models`.
+      jit_compile: whether XLA compiles all of the step.
+      precision: "float32" or "mixed_bfloat16".
+      sizes: of the setting.
+    """
     optimizer = LAMB(
         1e-4,
         weight_decay_rate=0.01,
         exclude_from_weight_decay=["LayerNorm", "layer_norm", "bias"],
         exclude_from_layer_adaptation=["LayerNorm", "layer_norm", "bias"],
     )
-    config, batch = encoder_config(sizes), features(sizes)
-    variables, logits = IMPLEMENTATIONS[implementation](config, precision, optimizer)
+    batch = {name: tf.constant(value) for name, value in work.batch(sizes).items()}
+    variables, logits = build(encoder_config(sizes), precision, optimizer)
     optimizer.build(variables)
 
-    @tf.function
+    @tf.function(jit_compile=jit_compile)
     def step():
         with tf.GradientTape() as tape:
             sums = mlm_sums(logits(batch), batch["masked_lm_ids"], batch["masked_lm_weights"])
@@ -106,30 +92,23 @@ def training_step(implementation: str, precision: str, sizes: dict) -> Callable[
         )
         return sums[0] / sums[2]
 
-    return step
+    return lambda: step().numpy()
 
 
-def best_seconds(step: Callable[[], tf.Tensor], repeats: int) -> float:
-    """Of single steps, after the first two, which compile and touch all memory."""
-    seconds = []
-    for _ in range(2 + repeats):
-        started = time.perf_counter()
-        step().numpy()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[2:])
-
-
-def main() -> None:
-    """Measures what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--implementation", choices=IMPLEMENTATIONS, required=True)
-    parser.add_argument("--precision", choices=("float32", "mixed_bfloat16"), required=True)
-    parser.add_argument("--sizes", type=json.loads, required=True)
-    parser.add_argument("--repeats", type=int, required=True)
-    args = parser.parse_args()
-    step = training_step(args.implementation, args.precision, args.sizes)
-    print(json.dumps({"seconds": best_seconds(step, args.repeats)}))
+def matmul(precision: str, sizes: dict) -> Callable:
+    """The product of two square matrices of sizes["matrix"] rows."""
+    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    shape = [sizes["matrix"], sizes["matrix"]]
+    a, b = (tf.cast(tf.random.stateless_normal(shape, [0, i]), dtype) for i in range(2))
+    return lambda: tf.matmul(a, b)[0, 0].numpy()
 
 
 if __name__ == "__main__":
-    main()
+    work.main(
+        {
+            "lambert": functools.partial(training_step, lambert, False),
+            "lambert-jit": functools.partial(training_step, lambert, True),
+            "tf-models": functools.partial(training_step, tf_models, False),
+            "tf.matmul": matmul,
+        }
+    )
