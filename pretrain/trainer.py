@@ -16,7 +16,9 @@ import tensorflow as tf
 
 from data.errors import UserError
 from model.dropout import Dropout
-from model.mlm import Pretrainer, mlm_sums
+from model.loss import mlm_sums
+from model.mlm import Pretrainer
+from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from pretrain.config import RunConfig
 
@@ -61,6 +63,8 @@ class Trainer:
                 config.encoder,
                 seed=config.train.seed,
                 dtype=_COMPUTE_TYPES[config.train.precision],
+                rematerialize_blocks=config.train.rematerialize_blocks,
+                logits_chunk_size=config.train.logits_chunk_size,
             )
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(config.optimizer, self._schedule)
@@ -176,25 +180,15 @@ class Trainer:
         return tf.concat([sums, norm[None]], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Gradients of the summed loss, and the sums, added up over micro-batches in float32."""
-        replica_batch_size = features["input_word_ids"].shape[0]
+        """Of a replica's part of the batch: gradients of the summed loss, and the sums."""
+        batch_size = features["input_word_ids"].shape[0]
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        example_B = replica * replica_batch_size + tf.range(replica_batch_size)
-        features = {**features, "example": example_B}
-        size = self._train.micro_batch_size or replica_batch_size
-        if size >= replica_batch_size:
-            return self._gradients(features)
-        micro_batches = {
-            name: tf.reshape(value, [-1, size, *value.shape[1:]])
-            for name, value in features.items()
-        }
-        gradients = [tf.zeros(variable.shape, tf.float32) for variable in self.variables]
-        sums = tf.zeros([3], tf.float32)
-        for i in tf.range(replica_batch_size // size):
-            more, more_sums = self._gradients({k: v[i] for k, v in micro_batches.items()})
-            gradients = [total + gradient for total, gradient in zip(gradients, more, strict=True)]
-            sums += more_sums
-        return gradients, sums
+        return accumulate(
+            self._gradients,
+            {**features, "example": replica * batch_size + tf.range(batch_size)},
+            micro_batch_size=self._train.micro_batch_size,
+            zeros=([tf.zeros(variable.shape) for variable in self.variables], tf.zeros([3])),
+        )
 
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Of the summed loss, and the sums; `example` [B] are places in the global batch."""
@@ -202,8 +196,7 @@ class Trainer:
             masks = Dropout(
                 seed=self._train.seed, step=self.optimizer.iterations, example_B=features["example"]
             )
-            logits_BPV = self.model.logits(features, masks=masks)
-            sums = mlm_sums(logits_BPV, features["masked_lm_ids"], features["masked_lm_weights"])
+            sums = self.model.sums(features, masks=masks)
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 

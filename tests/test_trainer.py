@@ -9,7 +9,7 @@ from data.errors import UserError
 from launch.config import ClusterConfig
 from launch.strategy import build_strategy
 from model.config import EncoderConfig
-from model.mlm import mlm_sums
+from model.loss import mlm_sums
 from optim.config import OptimizerConfig
 from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, TrainConfig

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from model.config import EncoderConfig
 from model.dropout import Dropout
-from model.mlm import Pretrainer, mlm_sums
+from model.loss import mlm_sums
+from model.mlm import Pretrainer
 from optim.lamb import LAMB
 
 
