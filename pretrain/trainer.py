@@ -69,6 +69,10 @@ class Trainer:
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(config.optimizer, self._schedule)
             self.optimizer.build(self.variables)
+        if _compiles(config.train.jit_compile):
+            # Not `_update`: XLA reaches no other device, and all_reduce and the variables of further
+            # replicas are on others.
+            self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
 
     def require_same_step(self) -> None:
         """Checks, on all workers, that they go on from the same step.
@@ -100,10 +104,15 @@ class Trainer:
         """Learning rate of the last update."""
         return float(self._schedule(max(self.step - 1, 0)))
 
-    def trust_ratios(self) -> list[float]:
-        """Trust ratios of the last update, of the adapted variables; AdamW has none."""
+    def trust_ratios(self) -> dict[str, float]:
+        """Trust ratios of the last update, by adapted variable; AdamW has none."""
         ratios = getattr(self.optimizer, "trust_ratios", {})
-        return [float(ratio.numpy()) for ratio in ratios.values()]
+        if not ratios:
+            return {}
+        # In one transfer: there are hundreds, and each costs a round trip to the device.
+        values = tf.stack([tf.convert_to_tensor(ratio) for ratio in ratios.values()]).numpy()
+        names = (name.partition(":")[0] for name in ratios)
+        return dict(zip(names, values.tolist(), strict=True))
 
     def train(self, iterator, num_steps: int) -> TrainMetrics:
         """Runs updates without returning to Python between them.
@@ -214,3 +223,8 @@ class Trainer:
                 tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP * hidden_BP)),
             ]
         )
+
+
+def _compiles(setting: str) -> bool:
+    """Whether forward and backward pass are compiled by XLA; see TrainConfig.jit_compile."""
+    return setting == "on" or (setting == "auto" and bool(tf.config.list_logical_devices("GPU")))
