@@ -188,7 +188,7 @@ def test_ids_out_of_range_stop_a_run_in_one_line(small_build, tmp_path, split):
     """An accelerator would take another embedding for them and say nothing."""
     copy = shutil.copytree(small_build, tmp_path / "copy")
     codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
-    (path,) = (copy / f"masked/{split}/copy-000").glob("shard-00001.tfrecord")
+    path = copy / f"masked/{split}/copy-000/shard-00000.tfrecord"
     records = np.fromfile(path, np.uint8).reshape(-1, codec.record_bytes)
     features = codec.decode(records[:, 12:-4])
     features["input_word_ids"][:, 3] = 1500
@@ -198,7 +198,7 @@ def test_ids_out_of_range_stop_a_run_in_one_line(small_build, tmp_path, split):
     with pytest.raises(UserError) as caught:
         run.main(arguments(copy, tmp_path / "m"))
     assert re.fullmatch(
-        rf".*/{split}/copy-000/shard-00001\.tfrecord: record \d+ has a value outside \[0, 1500\) in"
+        rf".*/{split}/copy-000/shard-00000\.tfrecord: record \d+ has a value outside \[0, 1500\) in"
         r" input_word_ids: 1500, 1777; copy it again or build it anew",
         str(caught.value),
     )
