@@ -14,10 +14,12 @@ def rematerialized(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.T
     The gradient is the same to the last bit: the same operations run on the same values. The
     function must draw no random numbers.
 
-    `tf.recompute_grad` does the same, but holds the second computation apart from the first by
-    adding `where(e == e, 0, nan)` of a bool to the input; XLA may find that this is 0, and that both
-    computations are one, whose results it then keeps. This one has an optimisation barrier, which
-    also makes the second computation wait for the gradient that needs it.
+    `tf.recompute_grad` does the same, but holds the second computation apart from the first only by
+    adding `where(e == e, 0, nan)` of a bool to the input. The compiler of TPUs sees that this is 0,
+    finds both computations equal and keeps the results of the first: it made the very program that
+    it makes without. This one has an optimisation barrier, which also makes the second computation
+    wait for the gradient that needs it. (XLA for CPUs drops barriers early. There the memory falls
+    without XLA only.)
     """
 
     @tf.custom_gradient
