@@ -16,8 +16,7 @@ import tensorflow as tf
 
 from data.errors import UserError
 from model.dropout import Dropout
-from model.loss import mlm_sums
-from model.mlm import Pretrainer
+from model.mlm import Pretrainer, mlm_sums
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from pretrain.config import RunConfig

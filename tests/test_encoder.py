@@ -9,8 +9,7 @@ from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import gather_rows
 from model.layers import add_dropped, attention, dropout
-from model.loss import mlm_sums
-from model.mlm import Pretrainer
+from model.mlm import Pretrainer, mlm_sums
 from model.weights import build_tf_models, from_tf_models, to_tf_models, trained_variables
 from optim.lamb import LAMB
 

@@ -10,7 +10,7 @@ from launch.config import ClusterConfig
 from launch.strategy import build_strategy
 from model.config import EncoderConfig
 from model.dropout import Dropout
-from model.loss import mlm_sums
+from model.mlm import mlm_sums
 from optim.config import OptimizerConfig
 from pretrain import trainer as trainer_module
 from pretrain.checkpoint import Checkpoints

@@ -16,8 +16,7 @@ import tensorflow as tf
 
 from model.config import EncoderConfig
 from model.dropout import Dropout
-from model.loss import mlm_sums
-from model.mlm import Pretrainer
+from model.mlm import Pretrainer, mlm_sums
 from optim.lamb import LAMB
 
 
