@@ -5,8 +5,9 @@ Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ class SplitReader:
             checked when they are read.
         """
         manifest.require_masks(masks)
+        self._error: UserError | None = None
         self.num_sequences = manifest.num_sequences(split)
         if not self.num_sequences:
             raise UserError(
@@ -67,6 +69,7 @@ class SplitReader:
             "input_word_ids": len(vocab),
             "masked_lm_ids": len(vocab),
             "masked_lm_positions": config.max_seq_length,
+            "input_type_ids": 1,  # a sequence is of one segment
         }
         self.is_online = masks == "online"
         if self.is_online:
@@ -92,6 +95,23 @@ class SplitReader:
           UserError: a file is missing, too short or damaged, or holds an id that the vocabulary
             does not have.
         """
+        try:
+            return self._read(index, epoch)
+        except UserError as error:
+            self._error = error
+            raise
+
+    @contextlib.contextmanager
+    def own_errors(self) -> Iterator[None]:
+        """Within, an error of `read` that went through TensorFlow comes out as it was raised."""
+        try:
+            yield
+        except tf.errors.OpError:
+            if self._error is None:
+                raise
+            raise self._error from None
+
+    def _read(self, index: np.ndarray, epoch: np.ndarray) -> dict[str, np.ndarray]:
         shard = np.searchsorted(self.first_row, index, side="right") - 1
         row = index - self.first_row[shard]
         copy = epoch % self.copies if self.copies else epoch
@@ -118,12 +138,13 @@ class SplitReader:
         """On an accelerator an index out of range would be clamped silently."""
         bound = self.bounds[name]
         # Negative numbers are large ones in an unsigned type.
-        values = values.view(f"u{values.itemsize}")
+        signed, values = values.dtype, values.view(f"u{values.itemsize}")
         if values.max(initial=0) >= bound:
             n = int(np.flatnonzero((values >= bound).any(axis=1))[0])
+            wrong = np.unique(values[n][values[n] >= bound].view(signed))
             raise UserError(
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
-                f" {name}; copy it again or build it anew"
+                f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or build it anew"
             )
 
 

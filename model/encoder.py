@@ -11,6 +11,8 @@ A heads, D = H / A, F feed-forward, T attended positions, K types.
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from model.config import EncoderConfig
@@ -25,6 +27,7 @@ from model.layers import (
     dropout,
     matmul,
 )
+from model.rematerialize import rematerialized
 
 # Sites of dropout: one after the embeddings, three in each block.
 _EMBEDDINGS, _WEIGHTS, _ATTENTION, _FEED_FORWARD = 0, 1, 2, 3
@@ -129,16 +132,26 @@ class Block(tf.Module):
 class Encoder(tf.Module):
     """Embeddings and blocks, with float32 variables. All sizes but B must be static."""
 
-    def __init__(self, config: EncoderConfig, initializer: Initializer, dtype: tf.DType):
+    def __init__(
+        self,
+        config: EncoderConfig,
+        initializer: Initializer,
+        dtype: tf.DType,
+        *,
+        rematerialize_blocks: bool = False,
+    ):
         """Makes the variables.
 
         Args:
           config: the architecture; vocab_size must be known.
           initializer: of kernels and embedding tables.
           dtype: compute type, float32 or bfloat16.
+          rematerialize_blocks: for the backward pass of `at_positions`, keep no more of a block than
+            its input, and compute the rest again.
         """
         super().__init__()
         self._config, self._dtype = config, dtype
+        self._rematerialize_blocks = rematerialize_blocks
         hidden = config.hidden_size
 
         def table(rows: int, name: str) -> tf.Variable:
@@ -181,10 +194,13 @@ class Encoder(tf.Module):
           masks: dropout of this batch; None computes without.
         """
         x_BSH, bias_B11T = self._embed(features, masks=masks), self._attention_bias(features)
-        *blocks, last = self.blocks
-        for block in blocks:
-            x_BSH = block(x_BSH, bias_B11T, masks=masks)
-        return last(x_BSH, bias_B11T, masks=masks, positions_BP=positions_BP)
+        for block in self.blocks:
+            rows = {"positions_BP": positions_BP} if block is self.blocks[-1] else {}
+            compute = functools.partial(block, bias_B11T=bias_B11T, masks=masks, **rows)
+            if self._rematerialize_blocks:
+                compute = rematerialized(compute)
+            x_BSH = compute(x_BSH)
+        return x_BSH
 
     def _embed(self, features: dict[str, tf.Tensor], *, masks: Dropout | None) -> tf.Tensor:
         word_ids_BS = features["input_word_ids"]

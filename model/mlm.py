@@ -1,4 +1,4 @@
-"""The masked language model: encoder, head, and the loss as sums, divided once and globally.
+"""The masked language model: encoder, head, and the sums that training divides once and globally.
 
 Legend: B sequences, S positions, P predictions in a sequence, H hidden, V pieces of the vocabulary.
 """
@@ -12,7 +12,8 @@ import tensorflow as tf
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import Encoder
-from model.layers import Dense, Initializer, LayerNorm, biased_gelu, matmul
+from model.layers import Dense, Initializer, LayerNorm, biased_gelu
+from model.loss import mlm_sums, mlm_sums_by_chunks, scores
 
 
 class MLMHead(tf.Module):
@@ -30,10 +31,19 @@ class MLMHead(tf.Module):
 
     def __call__(self, x_BPH: tf.Tensor, word_embeddings_VH: tf.Tensor) -> tf.Tensor:
         """Logits [B, P, V] in the type of x."""
+        x_BPH = self.transform(x_BPH)
+        _, predictions, hidden = x_BPH.shape
+        logits_NV = scores(
+            tf.reshape(x_BPH, [-1, hidden]),
+            tf.cast(word_embeddings_VH, x_BPH.dtype),
+            self.output_bias,
+        )
+        return tf.reshape(logits_NV, [-1, predictions, logits_NV.shape[-1]])
+
+    def transform(self, x_BPH: tf.Tensor) -> tf.Tensor:
+        """What is compared with the embeddings of the pieces, [B, P, H]."""
         x_BPH = biased_gelu(self.dense.project(x_BPH), self.dense.bias, self._activation)
-        x_BPH = self.norm(x_BPH, x_BPH.dtype)
-        table_HV = tf.transpose(tf.cast(word_embeddings_VH, x_BPH.dtype))
-        return matmul(x_BPH, table_HV) + tf.cast(self.output_bias, x_BPH.dtype)
+        return self.norm(x_BPH, x_BPH.dtype)
 
 
 class Pretrainer(tf.Module):
@@ -42,17 +52,30 @@ class Pretrainer(tf.Module):
     Checkpoints name variables by their attributes: `encoder/blocks/0/query/kernel`.
     """
 
-    def __init__(self, config: EncoderConfig, *, seed: int, dtype: tf.DType = tf.float32):
+    def __init__(
+        self,
+        config: EncoderConfig,
+        *,
+        seed: int,
+        dtype: tf.DType = tf.float32,
+        rematerialize_blocks: bool = False,
+        logits_chunk_size: int = 0,
+    ):
         """Makes the variables, float32, the same ones for a seed.
 
         Args:
           config: the architecture; vocab_size must be known.
           seed: of the initial weights.
           dtype: compute type, float32 or bfloat16.
+          rematerialize_blocks: keep the inputs of blocks alone for the backward pass.
+          logits_chunk_size: predictions whose logits training holds at once; 0 means all.
         """
         super().__init__()
         initializer = Initializer(seed, config.initializer_range)
-        self.encoder = Encoder(config, initializer, dtype)
+        self._logits_chunk_size = logits_chunk_size
+        self.encoder = Encoder(
+            config, initializer, dtype, rematerialize_blocks=rematerialize_blocks
+        )
         self.masked_lm = MLMHead(config, initializer)
 
     @property
@@ -71,6 +94,30 @@ class Pretrainer(tf.Module):
         x_BPH = self.encoder.at_positions(features, features["masked_lm_positions"], masks=masks)
         return self.masked_lm(x_BPH, self.encoder.word_embeddings)
 
+    def sums(
+        self, features: dict[str, tf.Tensor], *, masks: Dropout | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """`mlm_sums` of a batch, for training: within the limits on memory.
+
+        Args:
+          features: as for `logits`, and `masked_lm_ids`, `masked_lm_weights` [B, P]. All sizes must
+            be static if there is a limit.
+          masks: dropout of this batch; None computes without.
+        """
+        ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
+        chunk_size = self._logits_chunk_size
+        if not 0 < chunk_size < (weights_BP.shape.num_elements() or 0):
+            return mlm_sums(self.logits(features, masks=masks), ids_BP, weights_BP)
+        x_BPH = self.encoder.at_positions(features, features["masked_lm_positions"], masks=masks)
+        return mlm_sums_by_chunks(
+            self.masked_lm.transform(x_BPH),
+            self.encoder.word_embeddings,
+            self.masked_lm.output_bias,
+            ids_BP,
+            weights_BP,
+            chunk_size=chunk_size,
+        )
+
 
 def variable_names(config: EncoderConfig) -> list[str]:
     """Names of the variables, without the memory for their values.
@@ -81,28 +128,3 @@ def variable_names(config: EncoderConfig) -> list[str]:
         config, vocab_size=8, hidden_size=config.num_attention_heads, intermediate_size=1
     )
     return [variable.name for variable in Pretrainer(thin, seed=0).trainable_variables]
-
-
-def mlm_sums(
-    logits_BPV: tf.Tensor, ids_BP: tf.Tensor, weights_BP: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Sums over the predictions of a batch.
-
-    Args:
-      logits_BPV: float scores of each piece.
-      ids_BP: int32 ids of the right pieces.
-      weights_BP: float32, 1 for a prediction, 0 for an unused slot.
-
-    Returns:
-      (loss_sum, correct_sum, weight_sum), float32 scalars: cross-entropy in nats, number of right
-      first guesses, number of predictions.
-    """
-    logits_BPV = tf.cast(logits_BPV, tf.float32)
-    loss_BP = tf.nn.sparse_softmax_cross_entropy_with_logits(ids_BP, logits_BPV)
-    guess_BP = tf.argmax(logits_BPV, axis=-1, output_type=ids_BP.dtype)
-    correct_BP = tf.cast(tf.equal(guess_BP, ids_BP), tf.float32)
-    return (
-        tf.reduce_sum(loss_BP * weights_BP),
-        tf.reduce_sum(correct_BP * weights_BP),
-        tf.reduce_sum(weights_BP),
-    )

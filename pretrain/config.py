@@ -30,6 +30,13 @@ class TrainConfig:
       micro_batch_size: sequences a device holds at once; 0 means its whole share of the batch. A
         smaller one accumulates gradients, which saves memory; the gradient is the same but for
         rounding.
+      rematerialize_blocks: keep nothing of a block but its input for the backward pass, and compute
+        the rest again: about a third more work, for much larger micro-batches.
+      logits_chunk_size: predictions whose logits a device holds at once in training; 0 means all of
+        a micro-batch. The backward pass computes them again.
+      jit_compile: "on" compiles forward and backward pass with XLA, "off" runs operation by
+        operation, "auto" is on for GPUs. CPUs are faster without (oneDNN multiplies matrices
+        better); on TPUs everything is compiled anyway.
       eval_batch_size: sequences in an evaluation batch, over all devices.
       steps_per_loop: most steps that run on the devices without returning to Python.
       log_interval: steps between rows of metrics.jsonl.
@@ -43,6 +50,9 @@ class TrainConfig:
     train_steps: int = 200_000
     global_batch_size: int = 8192
     micro_batch_size: int = 0
+    rematerialize_blocks: bool = False
+    logits_chunk_size: int = 0
+    jit_compile: str = "auto"
     eval_batch_size: int = 1024
     steps_per_loop: int = 100
     log_interval: int = 100
@@ -57,12 +67,17 @@ class TrainConfig:
         for name in [*at_least_one.split(), "keep_checkpoints"]:
             if getattr(self, name) < 1:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
-        for name in ("micro_batch_size", "eval_interval", "checkpoint_interval", "seed"):
+        at_least_zero = "micro_batch_size logits_chunk_size eval_interval checkpoint_interval seed"
+        for name in at_least_zero.split():
             if getattr(self, name) < 0:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
         if self.precision not in ("float32", "mixed_bfloat16"):
             raise UserError(
                 f"TrainConfig.precision={self.precision!r}: must be 'float32' or 'mixed_bfloat16'"
+            )
+        if self.jit_compile not in ("auto", "on", "off"):
+            raise UserError(
+                f"TrainConfig.jit_compile={self.jit_compile!r}: must be 'auto', 'on' or 'off'"
             )
 
 

@@ -135,7 +135,8 @@ class Experiment:
             window = _Window()
             while step < train.train_steps:
                 num_steps = self._steps_until_next_event(step)
-                metrics = self._trainer.train(iterator, num_steps)
+                with self._train_reader.own_errors():
+                    metrics = self._trainer.train(iterator, num_steps)
                 self._refuse_non_finite(metrics, step, step + num_steps)
                 window.add(metrics, num_steps)
                 step += num_steps
@@ -168,7 +169,8 @@ class Experiment:
             global_batch_size=self._config.train.eval_batch_size,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
-        metrics = self._trainer.evaluate(iterator, num_steps)
+        with self._eval_reader.own_errors():
+            metrics = self._trainer.evaluate(iterator, num_steps)
         baseline = self._baseline
         row = {
             "eval_loss": metrics.loss,
@@ -236,15 +238,17 @@ class Experiment:
         distances = [interval - step % interval for interval in intervals if interval]
         return min(*distances, train.steps_per_loop, train.train_steps - step)
 
-    def _training_row(self, window: _Window) -> dict[str, float]:
+    def _training_row(self, window: _Window) -> dict:
+        ratios = self._trainer.trust_ratios()
         return {
             **window.means(),
             "learning_rate": self._trainer.learning_rate,
-            **_spread("trust_ratio", self._trainer.trust_ratios()),
+            **_spread("trust_ratio", list(ratios.values())),
             "examples_per_second": window.steps
             * self._config.train.global_batch_size
             / window.seconds,
             "input_wait_fraction": window.input_wait_seconds / window.seconds,
+            **({"trust_ratios": ratios} if ratios else {}),
         }
 
 

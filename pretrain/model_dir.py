@@ -19,11 +19,14 @@ from pretrain.config import RunConfig
 
 RUN_FILE = "run.json"
 # What may change between two starts of a run. The batches stay the same; train_steps moves the end
-# of the schedule, and micro-batches and devices change the numbers by rounding.
+# of the schedule, and how and where a step is computed changes the numbers by rounding.
 _FREE = {
     "train": {
         "train_steps",
         "micro_batch_size",
+        "rematerialize_blocks",
+        "logits_chunk_size",
+        "jit_compile",
         "eval_batch_size",
         "steps_per_loop",
         "log_interval",

@@ -34,8 +34,8 @@ class Progress:
             dynamic_ncols=True,
         )
 
-    def training_row(self, step: int, row: dict[str, float]) -> None:
-        """Metrics of the steps since the last row."""
+    def training_row(self, step: int, row: dict) -> None:
+        """Metrics of the steps since the last row: numbers, or several under one name."""
         self._record(step, row, prefix="train")
         line = (
             f"loss {row['loss']:.3f}  accuracy {row['mlm_accuracy']:.1%}"
@@ -62,19 +62,23 @@ class Progress:
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
-    def _record(self, step: int, row: dict[str, float], *, prefix: str) -> None:
+    def _record(self, step: int, row: dict, *, prefix: str) -> None:
         self._file.write(json.dumps({"step": step, **row}, allow_nan=False) + "\n")
         self._file.flush()
         with self._writer.as_default(step=step):
             for name, value in row.items():
-                self._summary.scalar(f"{prefix}/{name.removeprefix('eval_')}", value)
+                if isinstance(value, dict):
+                    for part, number in value.items():
+                        self._summary.scalar(f"{name}/{part}", number)
+                else:
+                    self._summary.scalar(f"{prefix}/{name.removeprefix('eval_')}", value)
         self._writer.flush()
 
 
 class SilentProgress:
     """For the workers that are not the chief: the same calls, and nothing written."""
 
-    def training_row(self, step: int, row: dict[str, float]) -> None:
+    def training_row(self, step: int, row: dict) -> None:
         """Does nothing."""
 
     def evaluation_row(self, step: int, row: dict[str, float], line: str) -> None:

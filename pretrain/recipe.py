@@ -116,11 +116,15 @@ def _batch_lines(config: RunConfig, replicas: int) -> list[str]:
     train = config.train
     share = train.global_batch_size // replicas
     micro = min(train.micro_batch_size or share, share)
+    chunk = train.logits_chunk_size
     return [
         f"{train.train_steps:,} updates of {train.global_batch_size:,} sequences:"
         f" {train.train_steps * train.global_batch_size:,} sequences",
         f"batch: {train.global_batch_size:,} = {replicas:,} replica{'s' * (replicas > 1)}"
         f" x {micro:,} at once x {share // micro:,} accumulated",
+        f"{train.precision}; blocks "
+        + ("computed again in the backward pass" if train.rematerialize_blocks else "kept whole")
+        + f"; logits {f'of {chunk:,} predictions at a time' if chunk else 'all at once'}",
     ]
 
 
@@ -172,5 +176,9 @@ def _data_lines(config: RunConfig, manifest: Manifest) -> list[str]:
     return [
         f"data (manifest {manifest.sha256[:8]}): {unique:,} training sequences of"
         f" {manifest.config.max_seq_length} tokens, {manifest.num_sequences('eval'):,} held out",
+        f"ids, checked in each batch: pieces below {manifest.vocab_pieces:,} of"
+        f" {config.encoder.vocab_size:,} embeddings, positions below {manifest.config.max_seq_length}"
+        f" of {config.encoder.max_position_embeddings}, type 0 of"
+        f" {config.encoder.type_vocab_size}",
         f"{passes:.1f} passes, each of {distinct} masked copies seen {passes / distinct:.1f} times",
     ]

@@ -17,6 +17,7 @@ import tensorflow as tf
 from data.errors import UserError
 from model.dropout import Dropout
 from model.mlm import Pretrainer, mlm_sums
+from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from pretrain.config import RunConfig
 
@@ -61,10 +62,16 @@ class Trainer:
                 config.encoder,
                 seed=config.train.seed,
                 dtype=_COMPUTE_TYPES[config.train.precision],
+                rematerialize_blocks=config.train.rematerialize_blocks,
+                logits_chunk_size=config.train.logits_chunk_size,
             )
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(config.optimizer, self._schedule)
             self.optimizer.build(self.variables)
+        if _compiles(config.train.jit_compile):
+            # Not `_update`: XLA reaches no other device, and all_reduce and the variables of further
+            # replicas are on others.
+            self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
 
     def require_same_step(self) -> None:
         """Checks, on all workers, that they go on from the same step.
@@ -96,10 +103,15 @@ class Trainer:
         """Learning rate of the last update."""
         return float(self._schedule(max(self.step - 1, 0)))
 
-    def trust_ratios(self) -> list[float]:
-        """Trust ratios of the last update, of the adapted variables; AdamW has none."""
+    def trust_ratios(self) -> dict[str, float]:
+        """Trust ratios of the last update, by adapted variable; AdamW has none."""
         ratios = getattr(self.optimizer, "trust_ratios", {})
-        return [float(ratio.numpy()) for ratio in ratios.values()]
+        if not ratios:
+            return {}
+        # In one transfer: there are hundreds, and each costs a round trip to the device.
+        values = tf.stack([tf.convert_to_tensor(ratio) for ratio in ratios.values()]).numpy()
+        names = (name.partition(":")[0] for name in ratios)
+        return dict(zip(names, values.tolist(), strict=True))
 
     def train(self, iterator, num_steps: int) -> TrainMetrics:
         """Runs updates without returning to Python between them.
@@ -176,25 +188,15 @@ class Trainer:
         return tf.concat([sums, norm[None]], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Gradients of the summed loss, and the sums, added up over micro-batches in float32."""
-        replica_batch_size = features["input_word_ids"].shape[0]
+        """Of a replica's part of the batch: gradients of the summed loss, and the sums."""
+        batch_size = features["input_word_ids"].shape[0]
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        example_B = replica * replica_batch_size + tf.range(replica_batch_size)
-        features = {**features, "example": example_B}
-        size = self._train.micro_batch_size or replica_batch_size
-        if size >= replica_batch_size:
-            return self._gradients(features)
-        micro_batches = {
-            name: tf.reshape(value, [-1, size, *value.shape[1:]])
-            for name, value in features.items()
-        }
-        gradients = [tf.zeros(variable.shape, tf.float32) for variable in self.variables]
-        sums = tf.zeros([3], tf.float32)
-        for i in tf.range(replica_batch_size // size):
-            more, more_sums = self._gradients({k: v[i] for k, v in micro_batches.items()})
-            gradients = [total + gradient for total, gradient in zip(gradients, more, strict=True)]
-            sums += more_sums
-        return gradients, sums
+        return accumulate(
+            self._gradients,
+            {**features, "example": replica * batch_size + tf.range(batch_size)},
+            micro_batch_size=self._train.micro_batch_size,
+            zeros=([tf.zeros(variable.shape) for variable in self.variables], tf.zeros([3])),
+        )
 
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Of the summed loss, and the sums; `example` [B] are places in the global batch."""
@@ -202,8 +204,7 @@ class Trainer:
             masks = Dropout(
                 seed=self._train.seed, step=self.optimizer.iterations, example_B=features["example"]
             )
-            logits_BPV = self.model.logits(features, masks=masks)
-            sums = mlm_sums(logits_BPV, features["masked_lm_ids"], features["masked_lm_weights"])
+            sums = self.model.sums(features, masks=masks)
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
@@ -221,3 +222,8 @@ class Trainer:
                 tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP * hidden_BP)),
             ]
         )
+
+
+def _compiles(setting: str) -> bool:
+    """Whether forward and backward pass are compiled by XLA; see TrainConfig.jit_compile."""
+    return setting == "on" or (setting == "auto" and bool(tf.config.list_logical_devices("GPU")))

@@ -95,6 +95,8 @@ def test_recorded_settings_read_back():
     [
         ("TrainConfig.train_stepz=3", "TrainConfig has no parameter 'train_stepz'; did you mean"),
         ("TranConfig.seed=3", "nothing to configure called 'TranConfig'; did you mean 'TrainC"),
+        ("TrainConfig.jit_compile='yes'", "jit_compile='yes': must be 'auto', 'on' or 'off'"),
+        ("TrainConfig.logits_chunk_size=-1", "TrainConfig.logits_chunk_size=-1: is negative"),
         ("TrainConfig.train_steps='x'", "TrainConfig.train_steps='x': must be a whole number"),
         ("TrainConfig.train_steps=1.5", "TrainConfig.train_steps=1.5: must be a whole number"),
         ("TrainConfig.seed=True", "TrainConfig.seed=True: must be a whole number"),

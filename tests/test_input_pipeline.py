@@ -216,6 +216,7 @@ def test_a_foreign_vocabulary_is_an_error(small_build, manifest, vocab, tmp_path
         ("input_word_ids", 1500, 1500),
         ("masked_lm_ids", 1500, 1500),
         ("masked_lm_positions", 64, 64),
+        ("input_type_ids", 1, 1),
     ],
 )
 def test_a_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, value, bound):
@@ -233,7 +234,7 @@ def test_a_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name,
     with open(copy / file.path, "wb") as stream:
         write_records(stream, [codec.encode(features)])
     reader = SplitReader(copy, manifest, "train", "materialised")
-    message = rf"has a value outside \[0, {bound}\) in {name}"
+    message = rf"has a value outside \[0, {bound}\) in {name}: {value}; copy"
     with pytest.raises(UserError, match=rf"shard-00000\.tfrecord: record 2 {message}"):
         reader.read(np.array([2]), np.array([0]))
     for how, found in (("python", message), ("graph", f"{name} out of range")):

@@ -51,6 +51,7 @@ ALLOWED = {
         "model.mlm",
         "model.preprocess",
         "model.weights",
+        "optim.accumulate",
         "optim.build",
         "optim.config",
     },

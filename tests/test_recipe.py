@@ -1,9 +1,14 @@
 """What a run says of itself before its first step."""
 
+import re
+import shutil
+
+import numpy as np
 import pytest
 
 from data.errors import UserError
 from data.manifest import Manifest
+from data.records import ExampleCodec, write_records
 from model.config import EncoderConfig
 from model.mlm import Pretrainer, variable_names
 from optim.config import OptimizerConfig
@@ -26,6 +31,7 @@ def test_all_of_it():
         "Recipe",
         "  200,000 updates of 8,192 sequences: 1,638,400,000 sequences",
         "  batch: 8,192 = 8 replicas x 16 at once x 64 accumulated",
+        "  mixed_bfloat16; blocks kept whole; logits all at once",
         "  learning rate 0.0025 reached at update 10,000, from 2.5e-07 at the first to 1.32e-08 at the"
         " last (polynomial)",
         "  LAMB (tf_models), gradients clipped to a global norm of 1",
@@ -40,6 +46,8 @@ def test_all_of_it():
     [
         (["TrainConfig.micro_batch_size = 0"], 4, "8,192 = 4 replicas x 2,048 at once x 1 acc"),
         (["TrainConfig.micro_batch_size = 9999"], 1, "8,192 = 1 replica x 8,192 at once x 1 acc"),
+        (["TrainConfig.rematerialize_blocks = True"], 1, "; blocks computed again in the backward"),
+        (["TrainConfig.logits_chunk_size = 2000"], 1, "; logits of 2,000 predictions at a time"),
         (["OptimizerConfig.schedule = 'constant'"], 1, "to 0.0025 at the last (constant)"),
         (["OptimizerConfig.warmup_steps = 0"], 1, "0.0025 reached at update 1, from 0.0025 at"),
         (["OptimizerConfig.clip_norm = 0"], 1, "LAMB (tf_models), gradients not clipped"),
@@ -66,9 +74,13 @@ def test_passes_and_masks(small_build):
     manifest = Manifest.load(small_build)
     unique = manifest.num_sequences("train")
     params = [f"TrainConfig.train_steps = {6 * unique}", "TrainConfig.global_batch_size = 4"]
-    params += ["OptimizerConfig.warmup_steps = 1"]
-    *_, data, passes = recipe(*params, manifest=manifest)
+    params += ["OptimizerConfig.warmup_steps = 1", "EncoderConfig.vocab_size = 1536"]
+    *_, data, ids, passes = recipe(*params, manifest=manifest)
     assert f"{unique:,} training sequences of 64 tokens" in data
+    assert ids == (
+        "  ids, checked in each batch: pieces below 1,500 of 1,536 embeddings, positions below 64 of"
+        " 512, type 0 of 2"
+    )
     assert passes == "  24.0 passes, each of 3 masked copies seen 8.0 times"
 
 
@@ -161,8 +173,35 @@ def test_a_run_prints_its_recipe_and_goes_on(small_build, tmp_path, capsys, para
     rows = read_metrics(tmp_path / "m")
     assert [row["step"] for row in rows] == [2, 4]
     assert ("trust_ratio_min" in rows[0]) == ("nvlamb" in params[0])
+    assert ("trust_ratios" in rows[0]) == ("nvlamb" in params[0])
+    if "nvlamb" in params[0]:
+        ratios = rows[0]["trust_ratios"]
+        assert "encoder/transformer/layer_0/self_attention/query/kernel" in ratios
+        assert min(ratios.values()) == rows[0]["trust_ratio_min"]
+        assert max(ratios.values()) == rows[0]["trust_ratio_max"]
     run.main([*argv, "--gin_param", "TrainConfig.train_steps = 6", "--mode", "train"])
     assert "going on from step 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("split", ["train", "eval"])
+def test_ids_out_of_range_stop_a_run_in_one_line(small_build, tmp_path, split):
+    """An accelerator would take another embedding for them and say nothing."""
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
+    path = copy / f"masked/{split}/copy-000/shard-00000.tfrecord"
+    records = np.fromfile(path, np.uint8).reshape(-1, codec.record_bytes)
+    features = codec.decode(records[:, 12:-4])
+    features["input_word_ids"][:, 3] = 1500
+    features["input_word_ids"][:, 5] = 1777
+    with path.open("wb") as file:
+        write_records(file, [codec.encode(features)])
+    with pytest.raises(UserError) as caught:
+        run.main(arguments(copy, tmp_path / "m"))
+    assert re.fullmatch(
+        rf".*/{split}/copy-000/shard-00000\.tfrecord: record \d+ has a value outside \[0, 1500\) in"
+        r" input_word_ids: 1500, 1777; copy it again or build it anew",
+        str(caught.value),
+    )
 
 
 def test_a_slip_of_the_pen_stops_before_anything_is_written(small_build, tmp_path):

@@ -9,8 +9,10 @@ from data.errors import UserError
 from launch.config import ClusterConfig
 from launch.strategy import build_strategy
 from model.config import EncoderConfig
+from model.dropout import Dropout
 from model.mlm import mlm_sums
 from optim.config import OptimizerConfig
+from pretrain import trainer as trainer_module
 from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, TrainConfig
 from pretrain.trainer import Trainer
@@ -120,6 +122,49 @@ def test_replicas_and_micro_batches_change_nothing(request, replicas, micro_batc
     found = train(run_config(micro_batch_size=micro_batch_size, **dropout), strategy)
     name = "dropout_reference" if dropout else "reference"
     assert_same_training(found, request.getfixturevalue(name))
+
+
+@pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (4, 1)])
+def test_every_example_has_its_own_masks_once(monkeypatch, replicas, micro_batch_size):
+    """Exactly: masks are a function of these keys and of the place in the network."""
+    seen = []
+
+    class Recorded(Dropout):
+        def __init__(self, *, seed, step, example_B):
+            super().__init__(seed=seed, step=step, example_B=example_B)
+            tf.numpy_function(record, [step, example_B, self._key_B], [])
+
+    def record(step, examples, keys):
+        seen.extend(
+            (int(step), *pair) for pair in zip(examples.tolist(), keys.tolist(), strict=True)
+        )
+
+    monkeypatch.setattr(trainer_module, "Dropout", Recorded)
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    train(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy, steps=2)
+    wanted = [
+        (step, example, int(key))
+        for step in range(2)
+        for example, key in enumerate(
+            Dropout(seed=12345, step=tf.constant(step), example_B=tf.range(8))._key_B
+        )
+    ]
+    assert sorted(seen) == wanted
+    assert len({key for *_, key in wanted}) == 16
+
+
+@pytest.mark.parametrize(("replicas", "jit_compile"), [(1, "on"), (4, "off")])
+def test_ways_to_compute_change_nothing(dropout_reference, replicas, jit_compile):
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    options = dict(rematerialize_blocks=True, logits_chunk_size=2, jit_compile=jit_compile)
+    found = train(run_config(micro_batch_size=1, **options, **DROPOUT), strategy)
+    assert_same_training(found, dropout_reference)
+
+
+def test_auto_compiles_for_gpus(monkeypatch):
+    assert [trainer_module._compiles(setting) for setting in ("on", "off", "auto")] == [1, 0, 0]
+    monkeypatch.setattr(tf.config, "list_logical_devices", {"GPU": ["GPU:0"]}.get)
+    assert [trainer_module._compiles(setting) for setting in ("on", "off", "auto")] == [1, 0, 1]
 
 
 def test_a_loop_on_the_device_equals_single_steps(reference):
@@ -240,11 +285,12 @@ def test_learning_rate_and_trust_ratios_are_reported(reference):
     trainer, _ = reference
     np.testing.assert_allclose(trainer.learning_rate, 0.01 * 6 / 8, rtol=1e-6)  # of the fifth step
     ratios = trainer.trust_ratios()
-    assert len(ratios) == sum(
-        not any(word in v.name for word in ("layer_norm", "LayerNorm", "bias"))
+    assert ratios.keys() == {
+        v.name.removesuffix(":0")
         for v in trainer.variables
-    )
-    assert all(0 < ratio < 10 for ratio in ratios)
+        if not any(word in v.name for word in ("layer_norm", "LayerNorm", "bias"))
+    }
+    assert all(0 < ratio < 10 for ratio in ratios.values())
 
 
 @pytest.mark.parametrize("replicas", [1, 4])

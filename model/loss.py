@@ -1,0 +1,157 @@
+"""The loss of the MLM head as sums, with the gradient of the cross-entropy written out.
+
+The logits are by far the largest tensor of the head. Automatic differentiation keeps a copy of them
+in float32; here statistics are float32, and a tensor of the size of the logits has the compute type.
+
+Legend: B sequences, P predictions in a sequence, N = B * P, V pieces of the vocabulary, H hidden,
+K chunks of C predictions.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import tensorflow as tf
+
+_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+
+
+def scores(x_NH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor) -> tf.Tensor:
+    """Logits [N, V] in the type of x, which the table has too."""
+    return tf.matmul(x_NH, table_VH, transpose_b=True) + tf.cast(bias_V, x_NH.dtype)
+
+
+def mlm_sums(
+    logits_BPV: tf.Tensor, ids_BP: tf.Tensor, weights_BP: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Sums over the predictions of a batch.
+
+    Args:
+      logits_BPV: scores of each piece, in any float type.
+      ids_BP: int32 ids of the right pieces.
+      weights_BP: float32, 1 for a prediction, 0 for an unused slot; without a gradient.
+
+    Returns:
+      (loss_sum, correct_sum, weight_sum), float32 scalars: cross-entropy in nats, number of right
+      first guesses (of equal scores the first counts), number of predictions.
+    """
+    ids_N, weights_N = tf.reshape(ids_BP, [-1]), tf.reshape(weights_BP, [-1])
+
+    @tf.custom_gradient
+    def call(logits_NV):
+        loss_N, correct_N, log_sum_N = _statistics(logits_NV, ids_N)
+
+        def gradient(dloss, *_):
+            return _scores_gradient(logits_NV, ids_N, log_sum_N, weights_N * dloss)
+
+        return _weighted_sums(loss_N, correct_N, weights_N), gradient
+
+    return call(tf.reshape(logits_BPV, [-1, logits_BPV.shape[-1]]))
+
+
+def mlm_sums_by_chunks(
+    x_BPH: tf.Tensor,
+    table_VH: tf.Tensor,
+    bias_V: tf.Tensor,
+    ids_BP: tf.Tensor,
+    weights_BP: tf.Tensor,
+    *,
+    chunk_size: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`mlm_sums` of the scores of x, of which only [C, V] exist at any time.
+
+    The backward pass computes the scores again, one chunk after the other, and adds up the gradient
+    of the table in float32.
+
+    Args:
+      x_BPH: what the head makes of the encoder's output, in the compute type; all sizes static.
+      table_VH: float32 word embeddings.
+      bias_V: float32.
+      ids_BP: as for `mlm_sums`.
+      weights_BP: as for `mlm_sums`.
+      chunk_size: C, predictions at a time; it need not divide B * P.
+    """
+    hidden, num_predictions = x_BPH.shape[-1], weights_BP.shape.num_elements()
+    chunks = -(-num_predictions // chunk_size)
+    padding = chunks * chunk_size - num_predictions
+
+    def chunked(values, inner):
+        flat = tf.reshape(values, [num_predictions, *inner])
+        padded = tf.pad(flat, [[0, padding]] + [[0, 0]] * len(inner))  # with weights of 0
+        return tf.reshape(padded, [chunks, chunk_size, *inner])
+
+    ids_KC, weights_KC = chunked(ids_BP, []), chunked(weights_BP, [])
+
+    @tf.custom_gradient
+    def call(x_KCH, table_VH, bias_V):
+        compute_VH = tf.cast(table_VH, x_KCH.dtype)  # once, not in every turn
+
+        def statistics(chunk):
+            x_CH, ids_C = chunk
+            return _statistics(scores(x_CH, compute_VH, bias_V), ids_C)
+
+        loss_KC, correct_KC, log_sum_KC = tf.map_fn(
+            statistics,
+            (x_KCH, ids_KC),
+            fn_output_signature=(tf.TensorSpec([chunk_size]),) * 3,
+            parallel_iterations=1,
+        )
+
+        def gradient(dloss, *_):
+            def add(k, dx_KCH, dtable_VH, dbias_V):
+                logits_CV = scores(x_KCH[k], compute_VH, bias_V)
+                weights_C = weights_KC[k] * dloss
+                dlogits_CV = _scores_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_C)
+                dx_CH = tf.matmul(dlogits_CV, compute_VH)
+                more_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
+                more_V = tf.raw_ops.BiasAddGrad(out_backprop=dlogits_CV)
+                return (
+                    k + 1,
+                    dx_KCH.write(k, dx_CH),
+                    dtable_VH + tf.cast(more_VH, tf.float32),
+                    dbias_V + tf.cast(more_V, tf.float32),
+                )
+
+            dx_KCH = tf.TensorArray(x_KCH.dtype, chunks, element_shape=[chunk_size, hidden])
+            _, dx_KCH, *dweights = tf.while_loop(
+                lambda k, *_: k < chunks,
+                add,
+                (tf.constant(0), dx_KCH, tf.zeros(table_VH.shape), tf.zeros(bias_V.shape)),
+                parallel_iterations=1,
+                maximum_iterations=chunks,
+            )
+            return dx_KCH.stack(), *dweights
+
+        return _weighted_sums(loss_KC, correct_KC, weights_KC), gradient
+
+    return call(
+        chunked(x_BPH, [hidden]), tf.convert_to_tensor(table_VH), tf.convert_to_tensor(bias_V)
+    )
+
+
+def _weighted_sums(loss, correct, weights) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    return (
+        tf.reduce_sum(loss * weights),
+        tf.reduce_sum(correct * weights),
+        tf.reduce_sum(weights),
+    )
+
+
+@_compiled
+def _statistics(logits, ids):
+    """(loss, correct, log of the sum of exponentials), float32 [N]."""
+    x = tf.cast(logits, tf.float32)
+    largest = tf.reduce_max(x, axis=-1)
+    log_sum = largest + tf.math.log(tf.reduce_sum(tf.exp(x - largest[:, None]), axis=-1))
+    piece = tf.range(x.shape[1])[None]
+    right = tf.reduce_sum(tf.where(piece == ids[:, None], x, 0.0), axis=-1)
+    guess = tf.reduce_min(tf.where(x == largest[:, None], piece, x.shape[1]), axis=-1)
+    return log_sum - right, tf.cast(guess == ids, tf.float32), log_sum
+
+
+@_compiled
+def _scores_gradient(logits, ids, log_sum, weights):
+    """(softmax - one-hot) * weight, in the type of the logits."""
+    softmax = tf.exp(tf.cast(logits, tf.float32) - log_sum[:, None])
+    is_right = tf.range(logits.shape[1])[None] == ids[:, None]
+    return tf.cast((softmax - tf.cast(is_right, tf.float32)) * weights[:, None], logits.dtype)
