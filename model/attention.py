@@ -56,23 +56,22 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
         shifted_BAST = scores_BAST - tf.reduce_max(scores_BAST, -1, keepdims=True)
         e_BAST = tf.exp(tf.cast(shifted_BAST, tf.float32))
         sum_BAS1 = tf.reduce_sum(e_BAST, -1, keepdims=True)
-        scale_BAS1 = 1 / (sum_BAS1 * keep_probability)
-        dropped_BAST = drop(tf.cast(e_BAST, dtype))
-        y_BASD = tf.einsum("BAST,BATD->BASD", dropped_BAST, v_BATD)
-        y_BASD = tf.cast(tf.cast(y_BASD, tf.float32) * scale_BAS1, dtype)
+        y_BASD = tf.einsum("BAST,BATD->BASD", drop(tf.cast(e_BAST, dtype)), v_BATD)
+        y_BASD = tf.cast(tf.cast(y_BASD, tf.float32) / (sum_BAS1 * keep_probability), dtype)
 
         def gradient(dy_BASD):
-            dy_BASD = tf.cast(dy_BASD, tf.float32)
-            along_BAS1 = tf.reduce_sum(dy_BASD * tf.cast(y_BASD, tf.float32), -1, keepdims=True)
-            along_BAS1 /= sum_BAS1
-            dy_BASD = tf.cast(dy_BASD * scale_BAS1, dtype)
+            along_BAS1 = tf.reduce_sum(
+                tf.cast(dy_BASD, tf.float32) * tf.cast(y_BASD, tf.float32), -1, keepdims=True
+            )
+            weights_BAST = e_BAST * (1 / sum_BAS1)
+            dropped_BAST = drop(tf.cast(weights_BAST, dtype))
             ddropped_BAST = tf.einsum("BASD,BATD->BAST", dy_BASD, v_BATD)
-            dscores_BAST = e_BAST * (drop(tf.cast(ddropped_BAST, tf.float32)) - along_BAS1)
-            dscores_BAST = tf.cast(dscores_BAST, dtype)
+            dweights_BAST = drop(tf.cast(ddropped_BAST, tf.float32)) / keep_probability
+            dscores_BAST = tf.cast(weights_BAST * (dweights_BAST - along_BAS1), dtype)
             return (
                 tf.einsum("BAST,BATD->BASD", dscores_BAST, k_BATD),
                 tf.einsum("BAST,BASD->BATD", dscores_BAST, q_BASD),
-                tf.einsum("BAST,BASD->BATD", dropped_BAST, dy_BASD),
+                tf.einsum("BAST,BASD->BATD", dropped_BAST, dy_BASD / keep_probability),
             )
 
         return y_BASD, gradient

@@ -66,7 +66,7 @@ def matmul(x_BSI: tf.Tensor, kernel_IO: tf.Tensor) -> tf.Tensor:
     inputs. XLA chooses layouts itself, and reshaping would only bind it.
     """
     if in_compiled_step():
-        return tf.einsum("...I,IO->...O", x_BSI, kernel_IO)
+        return tf.einsum("BSI,IO->BSO", x_BSI, kernel_IO)
     flat = tf.matmul(tf.reshape(x_BSI, [-1, kernel_IO.shape[0]]), kernel_IO)
     return tf.reshape(flat, [-1, *x_BSI.shape[1:-1], kernel_IO.shape[1]])
 
