@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from model.tracing import compiled
+
 _ROW_SALT, _COLUMN_SALT = 0x9E3779B9, 0x85EBCA6B
 _FIRST_ROUND, _SECOND_ROUND = 0x7FEB352D, 0x846CA68B
 # Rows of attention are numbered head * _ROWS_OF_A_HEAD + position.
@@ -98,7 +100,7 @@ class Dropout:
         return Mask(row, column, round(rate * 2**32))
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _hashes(key_B, site, rows, columns_C):
     """Hashes of rows [B, ..., 1] and of columns [B, ..., C], each made with a salt of its own."""
     axes = [1] * (rows.shape.rank - 1)

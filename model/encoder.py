@@ -15,14 +15,15 @@ import functools
 
 import tensorflow as tf
 
+from model.attention import attention
 from model.config import EncoderConfig
 from model.dropout import Dropout, Mask
 from model.layers import (
     Dense,
     Initializer,
     LayerNorm,
+    add_bias,
     add_dropped,
-    attention,
     biased_gelu,
     dropout,
     matmul,
@@ -114,7 +115,7 @@ class Block(tf.Module):
 
     def _heads(self, dense: Dense, x_BRH: tf.Tensor) -> tf.Tensor:
         """Projects and splits: [B, A, R, D]."""
-        y_BRH = dense.project(x_BRH) + tf.cast(dense.bias, x_BRH.dtype)
+        y_BRH = add_bias(dense.project(x_BRH), dense.bias)
         heads = self._config.num_attention_heads
         _, rows, hidden = y_BRH.shape
         y_BRAD = tf.reshape(y_BRH, [-1, rows, heads, hidden // heads])

@@ -2,27 +2,24 @@
 
 On a TPU the whole step is one program and XLA fuses all of this. Elsewhere matrix products and the
 softmax run in oneDNN or cuDNN, and what lies between them is compiled into single loops
-(`_compiled`): dropout so made costs an eighth of `tf.nn.dropout` on a CPU.
+(model/tracing.py): dropout so made costs an eighth of `tf.nn.dropout` on a CPU.
 
 Activations have the compute type (float32 or bfloat16); statistics are float32.
 
-Legend: B sequences, S rows (positions), T attended positions, H hidden, A heads, D = H / A,
-I inputs and O outputs of a dense layer.
+Legend: B sequences, S rows (positions), H hidden, I inputs and O outputs of a dense layer.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 
 import tensorflow as tf
 
 from model.dropout import Mask
+from model.tracing import compiled, in_compiled_step
 
 _EPSILON = 1e-12  # of LayerNorm, as BERT
 _GELU_SCALE, _GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
-
-_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 
 class Initializer:
@@ -65,7 +62,13 @@ class LayerNorm(tf.Module):
 
 
 def matmul(x_BSI: tf.Tensor, kernel_IO: tf.Tensor) -> tf.Tensor:
-    """One flat product: a batched one makes the gradient of the kernel transpose its inputs."""
+    """The product of x and a kernel.
+
+    Libraries get one flat product: a batched one makes the gradient of the kernel transpose its
+    inputs. XLA chooses layouts itself, and reshaping would only bind it.
+    """
+    if in_compiled_step():
+        return tf.einsum("BSI,IO->BSO", x_BSI, kernel_IO)
     flat = tf.matmul(tf.reshape(x_BSI, [-1, kernel_IO.shape[0]]), kernel_IO)
     return tf.reshape(flat, [-1, *x_BSI.shape[1:-1], kernel_IO.shape[1]])
 
@@ -97,15 +100,17 @@ def layer_norm(
     return call(x_BSH, tf.convert_to_tensor(gamma_H), tf.convert_to_tensor(beta_H))
 
 
-@_compiled
+@compiled
 def _normalise(x, gamma, beta, dtype):
     x = tf.cast(x, tf.float32)
     mean = tf.reduce_mean(x, -1, keepdims=True)
-    scale = tf.math.rsqrt(tf.reduce_mean(tf.square(x - mean), -1, keepdims=True) + _EPSILON)
+    # In one pass over x. Not below 0, which rounding could bring about where all x are equal.
+    variance = tf.reduce_mean(tf.square(x), -1, keepdims=True) - tf.square(mean)
+    scale = tf.math.rsqrt(tf.maximum(variance, 0.0) + _EPSILON)
     return tf.cast((x - mean) * scale * gamma + beta, dtype), mean, scale
 
 
-@_compiled
+@compiled
 def _normalise_gradient(dy, x, mean, scale, gamma):
     dy = tf.cast(dy, tf.float32)
     unit = (tf.cast(x, tf.float32) - mean) * scale
@@ -113,6 +118,19 @@ def _normalise_gradient(dy, x, mean, scale, gamma):
     along = tf.reduce_mean(g * unit, -1, keepdims=True)
     dx = scale * (g - tf.reduce_mean(g, -1, keepdims=True) - unit * along)
     return tf.cast(dx, x.dtype), dy * unit, dy
+
+
+def add_bias(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tf.Tensor:
+    """Computes x + bias, in the type of x."""
+
+    @tf.custom_gradient
+    def call(x_BSO, bias_O):
+        def gradient(dy_BSO):
+            return dy_BSO, tf.cast(_sum_rows(dy_BSO), tf.float32)
+
+        return x_BSO + tf.cast(bias_O, x_BSO.dtype), gradient
+
+    return call(x_BSO, tf.convert_to_tensor(bias_O))
 
 
 def dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
@@ -143,12 +161,12 @@ def add_dropped(
     return call(residual_BSH, x_BSH, tf.convert_to_tensor(bias_H))
 
 
-@_compiled
+@compiled
 def _drop(x, mask):
     return tf.cast(mask.apply(tf.cast(x, tf.float32)) / mask.keep_probability, x.dtype)
 
 
-@_compiled
+@compiled
 def _add_dropped(residual, x, bias, mask):
     y = tf.cast(x, tf.float32) + bias
     if mask is not None:
@@ -177,14 +195,14 @@ def biased_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tens
     return call(x_BSO, tf.convert_to_tensor(bias_O))
 
 
-@_compiled
+@compiled
 def _gelu(x, bias, activation):
     u = tf.cast(x, tf.float32) + bias
     share, _ = _gelu_share(u, activation)
     return tf.cast(u * share, x.dtype)
 
 
-@_compiled
+@compiled
 def _gelu_gradient(dy, x, bias, activation):
     u = tf.cast(x, tf.float32) + bias
     share, slope = _gelu_share(u, activation)
@@ -201,68 +219,9 @@ def _gelu_share(u, activation):
     return 0.5 * (1 + t), 0.5 * (1 - t * t) * inner
 
 
-def attention(
-    q_BASD: tf.Tensor, k_BATD: tf.Tensor, v_BATD: tf.Tensor, bias_B11T: tf.Tensor, mask: Mask | None
-) -> tf.Tensor:
-    """softmax(q k' / sqrt(D) + bias), dropped, times v (https://arxiv.org/abs/1706.03762).
-
-    The backward pass keeps the weights before dropout and makes the mask anew. Its sum over attended
-    positions, of the gradient of the weights times the weights, equals the sum over D of the
-    gradient of the result times the result: a matrix of [S, T] less to go through.
-
-    Args:
-      q_BASD: queries, in the compute type.
-      k_BATD: keys.
-      v_BATD: values.
-      bias_B11T: 0 for positions to attend to, very negative for others.
-      mask: of the weights [B, A, S, T].
-
-    Returns:
-      [B, A, S, D].
-    """
-    scale = tf.constant(q_BASD.shape[-1] ** -0.5, q_BASD.dtype)
-
-    @tf.custom_gradient
-    def call(q_BASD, k_BATD, v_BATD):
-        # Written so that oneDNN multiplies and adds inside the product.
-        scores_BAST = tf.matmul(q_BASD, k_BATD, transpose_b=True) * scale + bias_B11T
-        weights_BAST = tf.nn.softmax(scores_BAST)
-        dropped_BAST = weights_BAST if mask is None else _drop(weights_BAST, mask)
-        y_BASD = tf.matmul(dropped_BAST, v_BATD)
-
-        def gradient(dy_BASD):
-            along_BAS1 = _rows_product(dy_BASD, y_BASD)
-            ddropped_BAST = tf.matmul(dy_BASD, v_BATD, transpose_b=True)
-            dscores_BAST, dropped_BAST = _softmax_gradient(
-                ddropped_BAST, weights_BAST, along_BAS1, mask
-            )
-            return (
-                tf.matmul(dscores_BAST, k_BATD) * scale,
-                tf.matmul(dscores_BAST, q_BASD, transpose_a=True) * scale,
-                tf.matmul(dropped_BAST, dy_BASD, transpose_a=True),
-            )
-
-        return y_BASD, gradient
-
-    return call(q_BASD, k_BATD, v_BATD)
-
-
-@_compiled
-def _rows_product(a, b):
-    return tf.reduce_sum(tf.cast(a, tf.float32) * tf.cast(b, tf.float32), -1, keepdims=True)
-
-
-@_compiled
-def _softmax_gradient(ddropped, weights, along, mask):
-    """Gradient of the scores, and the dropped weights."""
-    dweights, dropped = tf.cast(ddropped, tf.float32), tf.cast(weights, tf.float32)
-    if mask is not None:
-        scale = tf.where(mask.kept(), 1 / mask.keep_probability, 0.0)
-        dweights, dropped = dweights * scale, dropped * scale
-    dscores = tf.cast(weights, tf.float32) * (dweights - along)
-    return tf.cast(dscores, weights.dtype), tf.cast(dropped, weights.dtype)
-
-
 def _sum_rows(x_BSH: tf.Tensor) -> tf.Tensor:
-    """[H], accumulated in float32; as this operation because CPUs are fastest at it."""
+    """[H], accumulated in float32."""
+    if in_compiled_step():
+        return tf.reduce_sum(tf.cast(x_BSH, tf.float32), range(x_BSH.shape.rank - 1))
+    # CPUs are fastest at this operation.
     return tf.raw_ops.BiasAddGrad(out_backprop=x_BSH)

@@ -9,11 +9,9 @@ K chunks of C predictions.
 
 from __future__ import annotations
 
-import functools
-
 import tensorflow as tf
 
-_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+from model.tracing import compiled
 
 
 def scores(x_NH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor) -> tf.Tensor:
@@ -137,7 +135,7 @@ def _weighted_sums(loss, correct, weights) -> tuple[tf.Tensor, tf.Tensor, tf.Ten
     )
 
 
-@_compiled
+@compiled
 def _statistics(logits, ids):
     """(loss, correct, log of the sum of exponentials), float32 [N]."""
     x = tf.cast(logits, tf.float32)
@@ -149,7 +147,7 @@ def _statistics(logits, ids):
     return log_sum - right, tf.cast(guess == ids, tf.float32), log_sum
 
 
-@_compiled
+@compiled
 def _scores_gradient(logits, ids, log_sum, weights):
     """(softmax - one-hot) * weight, in the type of the logits."""
     softmax = tf.exp(tf.cast(logits, tf.float32) - log_sum[:, None])

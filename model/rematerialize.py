@@ -7,6 +7,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
+from model.tracing import compiled
+
 
 def rematerialized(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function, of whose insides the backward pass finds nothing but the input and variables.
@@ -38,7 +40,7 @@ def rematerialized(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.T
     return call
 
 
-@tf.function(jit_compile=True, autograph=False)
+@compiled
 def _barrier(*tensors):
     """The tensors, of which XLA does not know where they come from."""
     return xla.optimization_barrier(*tensors)

@@ -155,7 +155,7 @@ class Trainer:
             ]
             with tf.control_dependencies(arrived):
                 waited = tf.timestamp() - started
-            sums = self.strategy.run(self._update, (features,))
+            sums = self.strategy.run(self.update, (features,))
             # All replicas return the global sums.
             sums = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, sums, axis=None)
             totals += tf.concat([tf.cast(sums, tf.float64), waited[None]], axis=0)
@@ -170,7 +170,7 @@ class Trainer:
             totals += tf.cast(sums, tf.float64)
         return totals
 
-    def _update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+    def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """One update on a replica's part of the batch: [loss, correct, weight, gradient norm]."""
         gradients, sums = self._accumulate(features)
         replica = tf.distribute.get_replica_context()

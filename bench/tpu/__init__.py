@@ -1,0 +1,1 @@
+"""The training step on the TPU compiler, without a TPU."""

@@ -1,0 +1,74 @@
+"""Compiles StableHLO for a TPU that is not there; runs in .venv-tpu, which has jax and libtpu only.
+
+    .venv-tpu/bin/python bench/tpu/compile.py step.mlir v5e:2x2 step.hlo
+
+Prints one line of JSON and writes the optimised HLO. The compiler is the real one, from libtpu; jax
+hands it over. Its interfaces for this are private, hence the pinned versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+from pathlib import Path
+
+# Before jax is imported: nobody answers on this machine.
+os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import libtpu
+import numpy as np
+from jax._src.interpreters import mlir
+from jax._src.lib import xla_client
+from jax._src.lib.mlir import ir
+from jax.experimental import topologies
+
+
+def compile_for(topology: str, stablehlo: str):
+    """The executable of a program for one core of a topology."""
+    device = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+    options = xla_client.CompileOptions()
+    options.num_replicas = options.num_partitions = 1
+    options.device_assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
+    with mlir.make_ir_context():
+        module = ir.Module.parse(stablehlo)
+        return device.client.compile(module, xla_client.DeviceList((device,)), options)
+
+
+def main() -> None:
+    """Compiles what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stablehlo", type=Path)
+    parser.add_argument("topology", help="such as v5e:2x2")
+    parser.add_argument("hlo", type=Path, help="file to write")
+    args = parser.parse_args()
+    started = time.monotonic()
+    try:
+        executable = compile_for(args.topology, args.stablehlo.read_text())
+    except xla_client.XlaRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(json.dumps({"out_of_memory": str(error).partition("\n")[0]}))
+        return
+    seconds = time.monotonic() - started
+    memory, analysis = executable.get_compiled_memory_stats(), executable.cost_analysis()
+    analysis = analysis[0] if isinstance(analysis, list) else analysis
+    args.hlo.write_text(executable.hlo_modules()[0].to_string())
+    row = {
+        "flops": analysis["flops"],
+        "bytes_accessed": analysis["bytes accessed"],
+        "hbm_argument_bytes": memory.argument_size_in_bytes,
+        "hbm_temp_bytes": memory.temp_size_in_bytes,
+        "compile_seconds": seconds,
+        "compiler_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "versions": {"jax": jax.__version__, "libtpu": libtpu.__version__},
+    }
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()

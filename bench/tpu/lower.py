@@ -1,0 +1,159 @@
+"""Writes the training step of one implementation as StableHLO.
+
+    python -m bench.tpu.lower --implementation lambert --setting '{...}' --output step.mlir
+
+Ours is the trainer's own update, with the settings of a run. tf-models' is put together from its model,
+its loss and accuracy (official/nlp/tasks/masked_lm.py) and its LAMB, with the same clipping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from data.input_pipeline import InputConfig
+from launch.config import ClusterConfig
+from model.config import EncoderConfig
+from optim.config import OptimizerConfig
+from pretrain.config import RunConfig, TrainConfig
+from pretrain.trainer import Trainer
+
+# The step must have static shapes and types that a TPU has.
+_REFUSED = {
+    "#stablehlo.bounds": "a shape that depends on data",
+    "set_dimension_size": "a shape that depends on data",
+    "f64>": "float64",
+}
+
+Step = Callable[[dict[str, tf.Tensor]], tf.Tensor]
+
+
+class UnfitForTPUError(ValueError):
+    """A program that a TPU could not run, or only slowly."""
+
+
+def input_specs(setting: dict[str, int]) -> dict[str, tf.TensorSpec]:
+    """What a core gets for one update.
+
+    Args:
+      setting: `batch_per_core`, `positions`, `predictions` and the architecture.
+    """
+    batch, positions, predictions = (
+        setting[name] for name in ("batch_per_core", "positions", "predictions")
+    )
+    shapes = dict.fromkeys(("input_word_ids", "input_mask", "input_type_ids"), (batch, positions))
+    shapes |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), (batch, predictions))
+    specs = {name: tf.TensorSpec(shape, tf.int32) for name, shape in shapes.items()}
+    return {**specs, "masked_lm_weights": tf.TensorSpec((batch, predictions), tf.float32)}
+
+
+def encoder_config(setting: dict[str, int]) -> EncoderConfig:
+    """BERT's proportions and dropout 0.1."""
+    return EncoderConfig(
+        vocab_size=setting["vocab"],
+        hidden_size=setting["hidden"],
+        num_hidden_layers=setting["layers"],
+        num_attention_heads=setting["heads"],
+        intermediate_size=4 * setting["hidden"],
+        max_position_embeddings=setting["positions"],
+    )
+
+
+def lambert(setting: dict[str, int]) -> Step:
+    """The trainer's update on a TPU core."""
+    config = RunConfig(
+        train=TrainConfig(
+            global_batch_size=setting["batch_per_core"],
+            micro_batch_size=setting["micro_batch_size"],
+        ),
+        input=InputConfig(),
+        encoder=encoder_config(setting),
+        optimizer=OptimizerConfig(),
+        cluster=ClusterConfig(),
+    )
+    trainer = Trainer(config, tf.distribute.get_strategy())
+    return lambda features: trainer.strategy.run(trainer.update, (features,))
+
+
+def tf_models(setting: dict[str, int]) -> Step:
+    """tf-models' step in bfloat16."""
+    import tf_keras
+    from official.modeling.optimization.lamb import LAMB
+
+    from model.weights import build_tf_models
+
+    if setting["micro_batch_size"]:
+        raise ValueError("tf-models does not accumulate gradients")
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    model = build_tf_models(encoder_config(setting), seed=0)
+    excluded = ["LayerNorm", "layer_norm", "bias"]
+    optimizer = LAMB(
+        2.5e-3,
+        beta_2=0.99,
+        weight_decay_rate=0.01,
+        exclude_from_weight_decay=excluded,
+        exclude_from_layer_adaptation=excluded,
+    )
+    # It computes a pooler, which gets no gradient.
+    variables = [v for v in model.trainable_variables if "pooler" not in v.name]
+    optimizer._create_all_weights(variables)
+
+    def step(features):
+        labels, weights = features["masked_lm_ids"], features["masked_lm_weights"]
+        with tf.GradientTape() as tape:
+            outputs = model({name: features[name] for name in model.inputs}, training=True)
+            logits = tf.cast(outputs["mlm_logits"], tf.float32)
+            losses = tf_keras.losses.sparse_categorical_crossentropy(
+                labels, logits, from_logits=True
+            )
+            loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+        gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, variables), 1.0)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        hits = tf_keras.metrics.sparse_categorical_accuracy(labels, logits)
+        return tf.stack([loss, tf.reduce_sum(hits * weights), tf.reduce_sum(weights), norm])
+
+    return step
+
+
+IMPLEMENTATIONS = {"lambert": lambert, "tf-models": tf_models}
+
+
+def stablehlo(step: Step, specs: dict[str, tf.TensorSpec]) -> str:
+    """The text of the compiled step, checked for what a TPU cannot do.
+
+    Raises:
+      UnfitForTPUError: the program has dynamic shapes or float64.
+    """
+    names = list(specs)
+    program = tf.function(
+        lambda *values: step(dict(zip(names, values, strict=True))),
+        jit_compile=True,
+        autograph=False,
+    )
+    text = program.experimental_get_compiler_ir(*specs.values())(stage="stablehlo")
+    for needle, reason in _REFUSED.items():
+        if needle in text:
+            line = next(line for line in text.splitlines() if needle in line)
+            raise UnfitForTPUError(f"the step has {reason}: {line.strip()[:200]}")
+    # An operation of TensorFlow's own; in the compiler of a TPU it is such a barrier.
+    return re.sub(r"mhlo\.copy (%\S+) : (\S+)", r"stablehlo.optimization_barrier \1 : \2", text)
+
+
+def main() -> None:
+    """Writes what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--implementation", choices=IMPLEMENTATIONS, required=True)
+    parser.add_argument("--setting", type=json.loads, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    step = IMPLEMENTATIONS[args.implementation](args.setting)
+    args.output.write_text(stablehlo(step, input_specs(args.setting)))
+
+
+if __name__ == "__main__":
+    main()
