@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step lint format lock clean
+.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,6 +49,15 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
 
+tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
+	$(BIN)/python -m pytest -m tpu_compile
+	@$(RUN) bench.tpu
+
+.venv-tpu/.installed: bench/requirements-tpu.txt
+	$(PYTHON) -m venv .venv-tpu
+	.venv-tpu/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 # The peers' dependencies never mix with the product's.
 .venv-bench/.installed: bench/requirements-data.txt
 	$(PYTHON) -m venv .venv-bench
@@ -63,10 +72,10 @@ bench-step: setup .venv-parity/.installed  ## speed of the training step beside 
 	@touch $@
 
 test: setup  ## the test suite
-	$(BIN)/python -m pytest -n 2 -m "not slow and not parity"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not parity and not tpu_compile"
 
 test-all: setup  ## the test suite with the slow tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not parity and not tpu_compile"
 
 test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv-gcp)
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp

@@ -1,0 +1,235 @@
+"""Compiles the whole training step with the compiler of TPUs, and says what it thinks of it.
+
+    python -m bench.tpu
+    python -m bench.tpu --chips v5e --kernels 20
+
+`make tpu-check` runs it, and makes the environment of the compiler before. docs/performance.md
+explains the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.data.measure import machine
+from bench.tpu import hlo
+
+COMPILER_PYTHON = Path(".venv-tpu/bin/python")
+WORK = Path("bench/.work/tpu")
+LAMBERT_LARGE = {
+    "hidden": 1024,
+    "heads": 16,
+    "layers": 24,
+    "positions": 512,
+    "predictions": 76,
+    "vocab": 30522,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A kind of TPU.
+
+    Attributes:
+      topology: its name for the smallest slice.
+      flops_per_cycle: bfloat16 peak of a core: its matrix units of 128 x 128, twice.
+    """
+
+    topology: str
+    flops_per_cycle: int
+
+
+CHIPS = {
+    "v3": Chip("v3:2x2", 2 * 2 * 128 * 128),
+    "v4": Chip("v4:2x2x1", 4 * 2 * 128 * 128),
+    "v5e": Chip("v5e:2x2", 4 * 2 * 128 * 128),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is compiled; batches are sequences of a core."""
+
+    implementation: str
+    chip: str
+    batch: int
+    micro_batch: int = 0
+
+    @property
+    def name(self) -> str:
+        """For people and for files."""
+        accumulated = f"-by-{self.micro_batch}" if self.micro_batch else ""
+        return f"{self.implementation}-{self.chip}-{self.batch}{accumulated}"
+
+
+CASES = [
+    *(
+        Case(implementation, chip, batch)
+        for chip in CHIPS
+        for batch in (8, 16)
+        for implementation in ("lambert", "tf-models")
+    ),
+    # Batch 8192 on 256 cores.
+    Case("lambert", "v5e", 32, 8),
+]
+# tf-models' update at 8 sequences is the measure of all; it does not accumulate.
+BASE = Case("tf-models", "v5e", 8)
+TARGETS = {Case("lambert", "v5e", 8): 0.86, Case("lambert", "v5e", 32, 8): 0.72}
+
+
+def run(cases: Sequence[Case], sizes: dict[str, int]) -> list[dict]:
+    """One row for each case, in their order."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    setting = "H={hidden} A={heads} L={layers} S={positions} P={predictions} V={vocab}"
+    shared = {
+        "stage": "tpu",
+        "setting": setting.format(**sizes) + ", bfloat16, dropout 0.1, clipping, LAMB",
+        "command": "python -m bench.tpu",
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+    }
+    rows = []
+    for case in cases:
+        print(f"tpu: {case.name}", flush=True)
+        found = _compiled(case, sizes)
+        versions = {"tensorflow": importlib.metadata.version("tensorflow"), **found.pop("versions")}
+        rows.append(
+            {
+                "implementation": case.implementation,
+                "chip": case.chip,
+                "batch_per_core": case.batch,
+                "micro_batch_size": case.micro_batch,
+                **found,
+                "versions": versions,
+                **shared,
+            }
+        )
+        print(f"     {describe(rows[-1])}", flush=True)
+    return rows
+
+
+def _compiled(case: Case, sizes: dict[str, int]) -> dict:
+    """What the compiler says of a case; its files stay in the working directory."""
+    stablehlo, text = WORK / f"{case.name}.mlir", WORK / f"{case.name}.hlo"
+    setting = {**sizes, "batch_per_core": case.batch, "micro_batch_size": case.micro_batch}
+    lower = [sys.executable, "-m", "bench.tpu.lower", "--implementation", case.implementation]
+    _output([*lower, "--setting", json.dumps(setting), "--output", str(stablehlo)])
+    topology = CHIPS[case.chip].topology
+    program = str(Path(__file__).with_name("compile.py"))
+    output = _output([str(COMPILER_PYTHON), program, str(stablehlo), topology, str(text)])
+    found = json.loads(output.splitlines()[-1])
+    if "out_of_memory" in found:
+        return found
+    cost = hlo.cost(text.read_text())
+    # The compiler counts the body of the loop over micro-batches once.
+    found["flops"] *= case.batch // (case.micro_batch or case.batch)
+    del found["bytes_accessed"]  # counts what stays on the chip, and a loop once
+    share = found["flops"] / (cost.cycles * CHIPS[case.chip].flops_per_cycle)
+    return {
+        "estimated_cycles": cost.cycles,
+        "estimated_cycles_per_sequence": cost.cycles / case.batch,
+        "estimated_share_of_peak": share,
+        "asynchronously_copied_bytes": cost.copied_bytes,
+        "kernels": cost.kernels,
+        **found,
+    }
+
+
+def _output(command: Sequence[str]) -> str:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    except FileNotFoundError:
+        sys.exit(f"tpu: {command[0]} is missing; `make tpu-check` makes it")
+    if done.returncode:
+        sys.exit(f"tpu: {' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def describe(row: dict) -> str:
+    """A row in a line."""
+    if "out_of_memory" in row:
+        return f"does not fit: {row['out_of_memory'][:100]}"
+    return (
+        f"{row['estimated_cycles'] / 1e6:7.1f} M cycles"
+        f" {row['estimated_cycles_per_sequence'] / 1e6:6.2f} M a sequence"
+        f" {row['estimated_share_of_peak']:6.1%} of peak"
+        f" {row['flops'] / 1e12:6.2f} TFLOP"
+        f" HBM {row['hbm_argument_bytes'] / 1e9:5.2f} + {row['hbm_temp_bytes'] / 1e9:5.2f} GB"
+        f" copies {row['asynchronously_copied_bytes'] / 1e9:5.1f} GB"
+        f" compiled in {row['compile_seconds']:.0f} s"
+    )
+
+
+def table(rows: Sequence[dict]) -> str:
+    """All rows as text, and how they stand to tf-models' at 8 sequences."""
+    by_case = {_case(row): row for row in rows}
+    width = max(len(case.name) for case in by_case)
+    lines = [rows[0]["setting"]]
+    lines += [f"  {case.name:<{width}} {describe(row)}" for case, row in by_case.items()]
+    base = by_case.get(BASE, {}).get("estimated_cycles_per_sequence")
+    for case, target in TARGETS.items():
+        mine = by_case.get(case, {}).get("estimated_cycles_per_sequence")
+        if base and mine:
+            verdict = "reached" if mine <= target * base else "MISSED"
+            share = f"{mine / base:.3f} of {BASE.name}'s cycles a sequence"
+            lines.append(f"  {case.name}: {share} (target {target}: {verdict})")
+    return "\n".join(lines)
+
+
+def _case(row: dict) -> Case:
+    return Case(*(row[n] for n in ["implementation", "chip", "batch_per_core", "micro_batch_size"]))
+
+
+def dearest(case: Case, number: int) -> str:
+    """The kernels of a compiled case that cost most, alike ones together."""
+    totals: collections.Counter = collections.Counter()
+    runs: collections.Counter = collections.Counter()
+    for kernel in hlo.kernels((WORK / f"{case.name}.hlo").read_text()):
+        key = (kernel.shape[:80], kernel.operation.rpartition("/")[2])
+        totals[key] += kernel.cycles * kernel.rounds
+        runs[key] += kernel.rounds
+    lines = [f"the dearest kernels of {case.name}: thousands of cycles in all, runs, one run"]
+    for key, cycles in totals.most_common(number):
+        shape, operation = key
+        each = cycles / runs[key] / 1e3
+        lines.append(f"  {cycles / 1e3:9,.0f} {runs[key]:5} {each:9,.1f}  {shape} {operation}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compiles, writes the rows and prints them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.tpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--chips", nargs="+", choices=CHIPS, default=list(CHIPS))
+    parser.add_argument("--implementations", nargs="+", default=["lambert", "tf-models"])
+    parser.add_argument("--sizes", type=json.loads, default={}, help="JSON, to replace some")
+    parser.add_argument("--kernels", type=int, default=0, help="list so many of each program")
+    parser.add_argument("--results", type=Path, default=Path("bench/results/tpu.json"))
+    args = parser.parse_args(argv)
+    cases = [c for c in CASES if c.chip in args.chips and c.implementation in args.implementations]
+    rows = run(cases, {**LAMBERT_LARGE, **args.sizes})
+    args.results.parent.mkdir(parents=True, exist_ok=True)
+    args.results.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
+    for row in rows:
+        if args.kernels and "out_of_memory" not in row:
+            print(dearest(_case(row), args.kernels))
+    print(f"tpu: rows in {args.results}; programs in {WORK}/")
+
+
+if __name__ == "__main__":
+    main()
