@@ -28,8 +28,8 @@ _HEADER = re.compile(r"^(ENTRY )?%([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%([\w.\-]+) = (.*)$")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
-_CALLED = re.compile(r"\b(?:body|condition|to_apply|calls)=%([\w.\-]+)")
+_LIMIT = re.compile(r" compare\(%[\w.\-]+, %([\w.\-]+)\), direction=LT")
+_CALLED = re.compile(r"\b(?:condition|body|to_apply)=%([\w.\-]+)")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
 
 
@@ -112,11 +112,10 @@ def _walk(text: str) -> Iterator[tuple[str, int]]:
         for instruction in computations[name]:
             yield instruction, rounds
             if " while(" in instruction:
-                trips = _TRIPS.search(instruction)
-                if not trips:
-                    raise UnknownTripCountError(instruction.strip()[:200])
-                for called in _CALLED.findall(instruction):
-                    yield from walk(called, rounds * int(trips[1]))
+                parts = _CALLED.findall(instruction)
+                trips = _trips(computations[parts[0]])
+                for part in parts:
+                    yield from walk(part, rounds * trips)
             elif " call(" in instruction:
                 yield from walk(_CALLED.search(instruction)[1], rounds)
             elif branches := _BRANCHES.search(instruction):
@@ -125,6 +124,16 @@ def _walk(text: str) -> Iterator[tuple[str, int]]:
                 yield from max(parts, key=_cycles_of)
 
     return walk(entry, 1)
+
+
+def _trips(condition: list[str]) -> int:
+    """Rounds of a loop that counts from 0 by 1: its condition compares the counter to a constant."""
+    limits = [limit[1] for line in condition if (limit := _LIMIT.search(line))]
+    for line in condition:
+        name, rest = _INSTRUCTION.match(line).groups()
+        if [name] == limits and (constant := re.search(r" constant\((\d+)\)", rest)):
+            return int(constant[1])
+    raise UnknownTripCountError(f"a loop with the condition {' '.join(condition)[:200]}")
 
 
 def _cycles_of(part: list[tuple[str, int]]) -> int:
