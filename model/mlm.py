@@ -82,6 +82,22 @@ def variable_names(config: EncoderConfig) -> list[str]:
     return [variable.name for variable in Pretrainer(thin, seed=0).trainable_variables]
 
 
+def mlm_terms(logits_BPV: tf.Tensor, ids_BP: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What each prediction adds to the sums, whether it counts or not.
+
+    Args:
+      logits_BPV: float scores of each piece.
+      ids_BP: int32 ids of the right pieces.
+
+    Returns:
+      (loss_BP, correct_BP), float32: cross-entropy in nats; 1 for a right first guess, else 0.
+    """
+    logits_BPV = tf.cast(logits_BPV, tf.float32)
+    loss_BP = tf.nn.sparse_softmax_cross_entropy_with_logits(ids_BP, logits_BPV)
+    guess_BP = tf.argmax(logits_BPV, axis=-1, output_type=ids_BP.dtype)
+    return loss_BP, tf.cast(tf.equal(guess_BP, ids_BP), tf.float32)
+
+
 def mlm_sums(
     logits_BPV: tf.Tensor, ids_BP: tf.Tensor, weights_BP: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -96,10 +112,7 @@ def mlm_sums(
       (loss_sum, correct_sum, weight_sum), float32 scalars: cross-entropy in nats, number of right
       first guesses, number of predictions.
     """
-    logits_BPV = tf.cast(logits_BPV, tf.float32)
-    loss_BP = tf.nn.sparse_softmax_cross_entropy_with_logits(ids_BP, logits_BPV)
-    guess_BP = tf.argmax(logits_BPV, axis=-1, output_type=ids_BP.dtype)
-    correct_BP = tf.cast(tf.equal(guess_BP, ids_BP), tf.float32)
+    loss_BP, correct_BP = mlm_terms(logits_BPV, ids_BP)
     return (
         tf.reduce_sum(loss_BP * weights_BP),
         tf.reduce_sum(correct_BP * weights_BP),

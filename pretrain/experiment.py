@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 
-from data import schema
 from data.errors import UserError
 from data.manifest import Manifest
-from data.vocab import Vocab
 from pretrain.config import RunConfig
 from pretrain.recipe import check, check_variables, describe, resolve
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """What always guessing one piece scores on the held-out predictions."""
-
-    piece: str
-    accuracy: float
-
-
-def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
-    """The best constant guess: the most frequent label among the held-out predictions."""
-    counts = np.zeros(len(vocab), np.int64)
-    for start in range(0, reader.num_sequences, 256):
-        index = np.arange(start, min(start + 256, reader.num_sequences))
-        features = reader.read(index, np.zeros_like(index))
-        labels = features["masked_lm_ids"][features["masked_lm_weights"] > 0]
-        counts += np.bincount(labels, minlength=len(vocab))
-    best = int(counts.argmax())
-    return Baseline(piece=vocab.pieces[best], accuracy=counts[best] / counts.sum())
 
 
 class Experiment:
@@ -69,14 +45,13 @@ class Experiment:
         self._eval_reader = None
         if self._manifest.num_sequences("eval"):
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
-        self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
         self._trainer = Trainer(self._config, self._strategy)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
         check_model_dir(model_dir, self._config, self._manifest)
         if record and self._is_chief:
             record_run(model_dir, self._config, data_dir, self._manifest)
-        self._model_dir = model_dir
+        self._data_dir, self._model_dir = data_dir, model_dir
         self._checkpoints = Checkpoints(
             model_dir,
             model=self._trainer.model,
@@ -143,20 +118,23 @@ class Experiment:
                 if at_end or step % train.log_interval == 0:
                     progress.training_row(step, self._training_row(window))
                     window = _Window()
-                if at_end or _is_due(step, train.checkpoint_interval):
+                evaluates = evaluate and self._is_evaluation_due(step)
+                # What is evaluated is saved: it may be the best.
+                if at_end or evaluates or _is_due(step, train.checkpoint_interval):
                     self._checkpoints.save(step)
-                if evaluate and self._is_evaluation_due(step):
+                if evaluates:
                     progress.evaluation_row(step, *self.evaluation())
                 window.restart_clock()
         return True
 
     def evaluation(self) -> tuple[dict[str, float], str]:
-        """Metrics on the held-out split, as a row and as a line for people.
+        """Metrics on the held-out split, as a row and as lines for people.
 
         Raises:
           UserError: the data has no held-out split.
         """
         from data.input_pipeline import evaluation_batches
+        from pretrain.evaluation import evaluation_row
 
         if self._eval_reader is None:
             raise UserError(
@@ -168,22 +146,7 @@ class Experiment:
             global_batch_size=self._config.train.eval_batch_size,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
-        metrics = self._trainer.evaluate(iterator, num_steps)
-        baseline = self._baseline
-        row = {
-            "eval_loss": metrics.loss,
-            "eval_perplexity": math.exp(min(metrics.loss, 700)),
-            "eval_mlm_accuracy": metrics.mlm_accuracy,
-            "eval_hidden_accuracy": metrics.hidden_accuracy,
-            "eval_baseline_accuracy": baseline.accuracy,
-        }
-        line = (
-            f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
-            f" on {metrics.predictions:,} predictions"
-            f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%}), and"
-            f" {metrics.hidden_accuracy:.2%} where the piece is hidden"
-        )
-        return row, line
+        return evaluation_row(self._trainer.evaluate(iterator, num_steps), self._held_out)
 
     @property
     def step(self) -> int:
@@ -196,8 +159,10 @@ class Experiment:
         return self._eval_reader is not None
 
     @functools.cached_property
-    def _baseline(self) -> Baseline:
-        return most_frequent_baseline(self._eval_reader, self._vocab)
+    def _held_out(self):
+        from pretrain.evaluation import read_held_out
+
+        return read_held_out(self._data_dir, self._manifest, self._eval_reader)
 
     def _progress(self):
         from pretrain.progress import Progress, SilentProgress

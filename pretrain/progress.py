@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.files import write_atomically
+from pretrain.best import record_best
 
 
 class Progress:
@@ -19,6 +20,7 @@ class Progress:
         """Rows of steps after `start_step` are of work that was lost, and will be written again."""
         import tensorflow as tf
 
+        self._model_dir = model_dir
         self._path = Path(model_dir, "metrics.jsonl")
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
         write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
@@ -48,9 +50,10 @@ class Progress:
             self._bar.update(step - self._bar.n)
 
     def evaluation_row(self, step: int, row: dict[str, float], line: str) -> None:
-        """Metrics on held-out text."""
+        """Metrics on held-out text, and whether it is the best so far."""
         self._record(step, row, prefix="eval")
-        self._say(f"step {step:,}  {line}")
+        is_best = record_best(self._model_dir, step, row)
+        self._say(f"step {step:,}{', the best so far' if is_best else ''}  {line}")
 
     def close(self) -> None:
         """Ends the live line and flushes everything."""

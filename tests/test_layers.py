@@ -43,6 +43,8 @@ ALLOWED = {
         "data.hashing",
         "data.input_pipeline",
         "data.manifest",
+        "data.origins",
+        "data.packing",
         "data.vocab",
         "launch.config",
         "launch.strategy",
