@@ -11,6 +11,7 @@ import numpy as np
 
 from data.errors import UserError
 from data.manifest import Manifest
+from model.flops import training_flops
 from pretrain.config import RunConfig
 from pretrain.recipe import check, check_variables, describe, resolve
 
@@ -31,6 +32,7 @@ class Experiment:
           UserError: with the setting or file that is wrong and the way out.
         """
         from data.input_pipeline import SplitReader
+        from launch.peaks import peak_flops_per_second
         from launch.strategy import build_strategy, is_chief
         from pretrain.checkpoint import Checkpoints
         from pretrain.model_dir import check_model_dir, record_run
@@ -39,6 +41,7 @@ class Experiment:
         self._manifest = Manifest.load(data_dir)
         self._config = resolve(config, self._manifest)
         self._strategy = build_strategy(config.cluster)
+        self._peak = peak_flops_per_second(self._strategy)
         check(self._config, replicas=self._strategy.num_replicas_in_sync)
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
@@ -173,7 +176,14 @@ class Experiment:
             self._model_dir,
             start_step=self._start_step,
             train_steps=self._config.train.train_steps,
+            wandb=self._wandb(),
         )
+
+    def _wandb(self):
+        from pretrain.progress import WandB
+
+        project = self._config.train.wandb_project
+        return WandB(project, self._model_dir, self._config) if project else None
 
     def _is_evaluation_due(self, step: int) -> bool:
         train = self._config.train
@@ -206,11 +216,25 @@ class Experiment:
             **window.means(),
             "learning_rate": self._trainer.learning_rate,
             **_spread("trust_ratio", self._trainer.trust_ratios()),
-            "examples_per_second": window.steps
-            * self._config.train.global_batch_size
-            / window.seconds,
+            **self._speed(window.steps * self._config.train.global_batch_size / window.seconds),
             "input_wait_fraction": window.input_wait_seconds / window.seconds,
         }
+
+    def _speed(self, examples_per_second: float) -> dict[str, float]:
+        """In sequences, in positions, and as a share of what the devices could do, if known."""
+        build = self._manifest.config
+        flops = training_flops(
+            self._config.encoder,
+            seq_length=build.max_seq_length,
+            max_predictions=build.max_predictions,
+        )
+        speed = {
+            "examples_per_second": examples_per_second,
+            "tokens_per_second": examples_per_second * build.max_seq_length,
+        }
+        if self._peak:
+            speed["peak_share"] = examples_per_second * flops / self._peak
+        return speed
 
 
 class _Window:

@@ -30,6 +30,7 @@ _FREE = {
         "eval_interval",
         "checkpoint_interval",
         "keep_checkpoints",
+        "wandb_project",
     },
     "input": {"masks", "prefetch", "reader"},
     "cluster": {"strategy", "tpu"},

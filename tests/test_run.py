@@ -93,6 +93,7 @@ def test_metrics(model_dir, small_build):
         "trust_ratio_median",
         "trust_ratio_max",
         "examples_per_second",
+        "tokens_per_second",
         "input_wait_fraction",
     }
     assert training[0]["loss"] == pytest.approx(np.log(1500), rel=0.05)
