@@ -1,7 +1,7 @@
 """Of which sources the text of each packed sequence is.
 
-FULL-SENTENCES sequences run across documents, and so across sources ("wiki", "books", ...). Beside
-the packed sequences of a shard lies one byte a sequence: bit i stands for the shard's source name i.
+FULL-SENTENCES sequences run across documents, and so across sources ("wiki", "books", ...). A shard
+has one byte for each of its sequences: bit i stands for the shard's source name i.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def packed_path(split: str, shard: int) -> str:
 
 def sources_path(split: str, shard: int) -> str:
     """Path, relative to the build directory, of which sources the sequences of one shard are from."""
-    return f"packed/{split}/shard-{shard:05d}.sources.npy"
+    return f"sources/{split}/shard-{shard:05d}.npy"
 
 
 def masked_path(split: str, shard: int, copy: int) -> str:

@@ -93,14 +93,21 @@ class Progress:
         self._record(step, row, prefix="eval")
         is_best = record_best(self._model_dir, step, row)
         self._say(f"step {step:,}{', the best so far' if is_best else ''}  {lines}")
+        self._write_report()
 
     def close(self) -> None:
-        """Ends the live line and flushes everything."""
+        """Ends the live line, flushes everything and writes the report."""
         self._bar.close()
         self._file.close()
         self._writer.close()
         if self._wandb:
             self._wandb.close()
+        self._write_report()
+
+    def _write_report(self) -> None:
+        from pretrain.report import REPORT_FILE, write_report
+
+        write_report([self._model_dir], os.fspath(Path(self._model_dir, REPORT_FILE)))
 
     def _left(self, step: int) -> str:
         """Hours, minutes and seconds to the end at the mean speed so far, evaluations included."""

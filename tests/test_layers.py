@@ -38,6 +38,7 @@ ALLOWED = {
         "optim.lamb",
     },
     "pretrain": {
+        "data.accounting",
         "data.config",
         "data.files",
         "data.hashing",
@@ -45,6 +46,7 @@ ALLOWED = {
         "data.manifest",
         "data.origins",
         "data.packing",
+        "data.page",
         "data.vocab",
         "launch.config",
         "launch.peaks",

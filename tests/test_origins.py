@@ -45,5 +45,5 @@ def test_a_damaged_file(small_build, tmp_path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"shard-00000\.sources\.npy is damaged: its sha256 is"):
+    with pytest.raises(UserError, match=r"sources/eval/shard-00000\.npy is damaged: its sha256 is"):
         read_origins(copy, Manifest.load(copy), "eval")

@@ -8,12 +8,9 @@ import pytest
 import tensorflow as tf
 
 from data.errors import UserError
-from launch.config import ClusterConfig
-from model.config import EncoderConfig
-from optim.config import OptimizerConfig
-from pretrain.config import InputConfig, RunConfig, TrainConfig
 from pretrain.progress import Progress, WandB, read_metrics, training_line
 from pretrain.recipe import check
+from tests.model_dirs import make_model_dir, run_config
 
 ROW = {
     "loss": 6.25,
@@ -25,16 +22,6 @@ ROW = {
     "input_wait_fraction": 0.004,
 }
 EVALUATION = {"eval_loss": 6.0, "eval_loss/wiki": 5.5}
-
-
-def config(**train) -> RunConfig:
-    return RunConfig(
-        train=TrainConfig(**train),
-        input=InputConfig(),
-        encoder=EncoderConfig(),
-        optimizer=OptimizerConfig(warmup_steps=10),
-        cluster=ClusterConfig(),
-    )
 
 
 class Terminal(io.StringIO):
@@ -58,7 +45,7 @@ def test_a_line_for_people():
 
 
 def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys, clock):
-    progress = Progress(tmp_path, start_step=100, train_steps=1000)
+    progress = Progress(make_model_dir(tmp_path), start_step=100, train_steps=1000)
     clock[0] += 30
     progress.training_row(200, ROW)
     progress.evaluation_row(200, EVALUATION, "held-out: ...")
@@ -75,7 +62,7 @@ def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys, clock):
 def test_one_live_line_in_a_terminal(tmp_path, monkeypatch, clock):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "stdout", Terminal())
-    progress = Progress(tmp_path, start_step=0, train_steps=1000)
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=1000)
     clock[0] += 30
     progress.training_row(500, ROW)
     live = sys.stdout.getvalue()
@@ -87,7 +74,7 @@ def test_one_live_line_in_a_terminal(tmp_path, monkeypatch, clock):
 
 
 def test_rows_go_to_tensorboard(tmp_path):
-    progress = Progress(tmp_path, start_step=0, train_steps=10)
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
     progress.training_row(5, ROW | {"trust_ratios": {"a/kernel": 0.5, "b/kernel": 2.0}})
     progress.evaluation_row(5, EVALUATION, "")
     progress.close()
@@ -105,7 +92,7 @@ def test_rows_after_a_broken_line_are_left_out(tmp_path, tail):
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1, "loss": 2.0}}\n{{"step": 2, "loss": 1.0}}\n{tail}\n')
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
-    Progress(tmp_path, start_step=1, train_steps=5).close()
+    Progress(make_model_dir(tmp_path), start_step=1, train_steps=5).close()
     assert path.read_text() == '{"step": 1, "loss": 2.0}\n'
 
 
@@ -136,12 +123,12 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     (tmp_path / "wandb.py").write_text(STUB)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    run = config(wandb_project="bert", seed=7)
+    run = run_config(wandb_project="bert", seed=7)
     check(run)
     model_dir = tmp_path / "model"
     for step in (5, 10):
         progress = Progress(
-            _made(model_dir),
+            make_model_dir(model_dir),
             start_step=step - 5,
             train_steps=10,
             wandb=WandB("bert", str(model_dir), run),
@@ -164,12 +151,7 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     assert first[4] == {"finished": True}
 
 
-def _made(path):
-    path.mkdir(exist_ok=True)
-    return str(path)
-
-
 def test_weights_and_biases_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match=r"wandb_project='bert', but wandb is not installed: `pip"):
-        check(config(wandb_project="bert"))
+        check(run_config(wandb_project="bert"))
