@@ -1,24 +1,24 @@
-"""The content of a report: figures, curves and tables, for one run or for several side by side."""
+"""The content of a report: its parts and its tables, for one run or for several side by side."""
 
 from __future__ import annotations
 
-import re
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from data import page
 from data.page import escape, plain_table, short
-from pretrain.curves import Curve, plot
+from pretrain.report_figures import (
+    GROUP_NAMES,
+    coloured,
+    held_out_figures,
+    percent,
+    speed_figures,
+    three,
+    training_figures,
+)
 from pretrain.run_record import RunRecord, differing_settings
 
 _STYLE_FILE = Path(__file__).with_name("report.css")
-_GROUP_NAMES = {
-    "": "all",
-    "mixed": "mixed sources",
-    "same_document": "one document",
-    "cross_boundary": "across documents",
-}
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", "numpy")
 
 
@@ -35,9 +35,9 @@ def _one(record: RunRecord) -> Iterator[str]:
     yield f'<p class="soft">{escape(_subtitle(record))}</p>'
     yield from _notes(record)
     yield from page.tiles(_figures(record))
-    yield from _section("Held-out text", [*_evaluation_tables(record), *_held_out([record])])
-    yield from _section("Training", _training([record]))
-    yield from _section("Speed", _speed([record]))
+    yield from _section("Held-out text", [*_evaluation_tables(record), *held_out_figures([record])])
+    yield from _section("Training", training_figures([record]))
+    yield from _section("Speed", speed_figures([record]))
     yield from _section("Data", _data(record))
     yield from _section("Configuration", _configuration(record))
     yield from _section("Environment", _environment(record))
@@ -49,9 +49,9 @@ def _several(records: Sequence[RunRecord]) -> Iterator[str]:
     for record in records:
         yield from _notes(record)
     yield from _section("What differs", [_differences(records)])
-    yield from _section("Held-out text", [_comparison(records), *_held_out(records)])
-    yield from _section("Training", _training(records))
-    yield from _section("Speed", _speed(records))
+    yield from _section("Held-out text", [_comparison(records), *held_out_figures(records)])
+    yield from _section("Training", training_figures(records))
+    yield from _section("Speed", speed_figures(records))
 
 
 def _section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
@@ -60,13 +60,6 @@ def _section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
     if parts:
         yield f"<h2>{title}</h2>"
         yield from parts
-
-
-def _pairs(figures: Sequence[str]) -> Iterator[str]:
-    """Pictures, two side by side where there is room."""
-    figures = [figure for figure in figures if figure]
-    if figures:
-        yield f'<div class="pair">{"".join(figures)}</div>'
 
 
 def _subtitle(record: RunRecord) -> str:
@@ -101,19 +94,19 @@ def _figures(record: RunRecord) -> dict[str, str]:
     if record.evaluations:
         last = record.evaluations[-1]
         found |= {
-            "held-out loss": _cell(last, "eval_loss", _three),
-            "held-out accuracy": _cell(last, "eval_mlm_accuracy", _percent),
-            "where the piece is hidden": _cell(last, "eval_hidden_accuracy", _percent),
+            "held-out loss": _cell(last, "eval_loss", three),
+            "held-out accuracy": _cell(last, "eval_mlm_accuracy", percent),
+            "where the piece is hidden": _cell(last, "eval_hidden_accuracy", percent),
         }
         if record.best_step is not None:
             found["best step, held out"] = f"{record.best_step:,}"
     if record.training:
         last = record.training[-1]
         found |= {
-            "training loss": _cell(last, "loss", _three),
+            "training loss": _cell(last, "loss", three),
             "sequences seen": short(step * train.global_batch_size),
             "tokens/s": _cell(last, "tokens_per_second", short),
-            "of the bfloat16 peak": _cell(last, "peak_share", _percent),
+            "of the bfloat16 peak": _cell(last, "peak_share", percent),
         }
     return {label: figure for label, figure in found.items() if figure}
 
@@ -133,10 +126,10 @@ def _evaluation_tables(record: RunRecord) -> Iterator[str]:
 def _evaluation_table(row: dict, which: str) -> str:
     suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
     names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
-    shows = (_count, _three, _three, _percent, _percent)
+    shows = (_count, three, three, percent, percent)
     rows = [
         (
-            _GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
+            GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
             *(
                 _cell(row, f"eval_{name}{suffix}", show)
                 for name, show in zip(names, shows, strict=True)
@@ -145,7 +138,7 @@ def _evaluation_table(row: dict, which: str) -> str:
         for suffix in suffixes
     ]
     head = ("", "predictions", "loss", "perplexity", "accuracy", "hidden")
-    baseline = _cell(row, "eval_baseline_accuracy", _percent)
+    baseline = _cell(row, "eval_baseline_accuracy", percent)
     return (
         f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
         f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'
@@ -155,159 +148,11 @@ def _evaluation_table(row: dict, which: str) -> str:
     )
 
 
-def _held_out(records: Sequence[RunRecord]) -> Iterator[str]:
-    several = len(records) > 1
-    losses, accuracies, by_source = [], [], []
-    for colour, record in _coloured(records):
-        name = f"{record.name}, " if several else ""
-        losses += [
-            Curve(
-                label=f"{name}training",
-                points=_points(record.training, "loss"),
-                colour=colour if several else "var(--train)",
-                style="faint",
-                is_listed=not several,
-            ),
-            Curve(
-                label=record.name if several else "held out",
-                points=_points(record.evaluations, "eval_loss"),
-                colour=colour if several else "var(--eval)",
-                style="dots",
-            ),
-        ]
-        for label, key, style in (
-            ("all predictions", "eval_mlm_accuracy", "dots"),
-            ("hidden pieces", "eval_hidden_accuracy", "dashed"),
-            ("always the most frequent piece", "eval_baseline_accuracy", "faint"),
-        ):
-            accuracies.append(
-                Curve(
-                    label=f"{name}{label}" if not several or style != "dots" else record.name,
-                    points=_points(record.evaluations, key),
-                    colour=colour if several or style != "faint" else "var(--soft)",
-                    style=style,
-                    is_listed=not several or style == "dots",
-                )
-            )
-    if not several:
-        by_source = _by_group(records[0])
-    dashes = " (dashed: hidden pieces)" if several else ""
-    loss = "Loss, in nats" + (" (thin: training)" if several else "")
-    yield from _pairs(
-        [
-            plot(loss, losses, show=_three),
-            plot(f"Held-out accuracy{dashes}", accuracies, show=_percent, from_zero=True),
-            plot("Held-out loss by source and boundary", by_source, show=_three),
-        ]
-    )
-
-
-def _by_group(record: RunRecord) -> list[Curve]:
-    keys = dict.fromkeys(
-        key for row in record.evaluations for key in row if key.startswith("eval_loss/")
-    )
-    return [
-        Curve(
-            label=_GROUP_NAMES.get(name := key.partition("/")[2], name),
-            points=_points(record.evaluations, key),
-            colour=f"var(--run-{index % 8})",
-            style="dots",
-        )
-        for index, key in enumerate(keys)
-    ]
-
-
-def _training(records: Sequence[RunRecord]) -> Iterator[str]:
-    def curves(key: str) -> list[Curve]:
-        return [
-            Curve(label=record.name, points=_points(record.training, key), colour=colour)
-            for colour, record in _coloured(records)
-        ]
-
-    figures = [
-        plot("Learning rate", curves("learning_rate"), show=_scientific, from_zero=True),
-        plot("Norm of the gradient, before clipping", curves("grad_norm"), show=_general, log=True),
-    ]
-    if len(records) > 1:
-        medians = curves("trust_ratio_median")
-        figures.append(plot("Trust ratio, median", medians, show=_general, log=True))
-    else:
-        (record,) = records
-        spread = [
-            Curve(
-                label=name,
-                points=_points(record.training, f"trust_ratio_{name}"),
-                colour="var(--run-0)",
-                style=style,
-            )
-            for name, style in (("max", "dashed"), ("median", "line"), ("min", "faint"))
-        ]
-        figures.append(plot("Trust ratios of all variables", spread, show=_general, log=True))
-        caption = "Trust ratios by layer, median of its variables"
-        figures.append(plot(caption, _by_layer(record), show=_general, log=True))
-    yield from _pairs(figures)
-
-
-def _by_layer(record: RunRecord) -> list[Curve]:
-    """A curve a layer; colours run from the first one to the last."""
-    points: dict[str, list] = {}
-    for row in record.training:
-        groups: dict[str, list[float]] = {}
-        for name, ratio in row.get("trust_ratios", {}).items():
-            groups.setdefault(_layer_of(name), []).append(ratio)
-        for layer, ratios in groups.items():
-            points.setdefault(layer, []).append((row["step"], statistics.median(ratios)))
-    layers = sorted((name for name in points if name.isdecimal()), key=int)
-    listed = set(layers if len(layers) <= 6 else (layers[0], layers[len(layers) // 2], layers[-1]))
-    curves = [
-        Curve(
-            label=f"layer {layer}",
-            points=points[layer],
-            colour=f"color-mix(in oklab, var(--last) {100 * index // max(len(layers) - 1, 1)}%,"
-            " var(--first))",
-            is_listed=layer in listed,
-        )
-        for index, layer in enumerate(layers)
-    ]
-    others = {"embeddings": "var(--eval)", "head": "var(--run-3)"}
-    return curves + [
-        Curve(label=name, points=points[name], colour=colour, style="dashed")
-        for name, colour in others.items()
-        if name in points
-    ]
-
-
-def _layer_of(variable: str) -> str:
-    if found := re.search(r"layer_(\d+)/", variable):
-        return found[1]
-    return "embeddings" if variable.startswith("encoder/") else "head"
-
-
-def _speed(records: Sequence[RunRecord]) -> Iterator[str]:
-    def figure(caption: str, key: str, show) -> str:
-        curves = [
-            Curve(label=record.name, points=_points(record.training, key), colour=colour)
-            for colour, record in _coloured(records)
-        ]
-        return plot(caption, curves, show=show, from_zero=True)
-
-    has_tokens = any("tokens_per_second" in row for r in records for row in r.training)
-    yield from _pairs(
-        [
-            figure("Tokens a second, padding included", "tokens_per_second", short)
-            if has_tokens
-            else figure("Sequences a second", "examples_per_second", _general),
-            figure("Share of the time spent waiting for input", "input_wait_fraction", _percent),
-            figure("Share of the devices' bfloat16 peak", "peak_share", _percent),
-        ]
-    )
-
-
 def _differences(records: Sequence[RunRecord]) -> str:
     settings = differing_settings(records)
     heads = "".join(
         f'<th class="number"><i class="swatch" style="color:{colour}"></i>{escape(record.name)}</th>'
-        for colour, record in _coloured(records)
+        for colour, record in coloured(records)
     )
     rows = "".join(
         f"<tr><td>{escape(name)}</td>"
@@ -334,11 +179,11 @@ def _comparison(records: Sequence[RunRecord]) -> str:
             (
                 record.name,
                 f"{last['step']:,}",
-                _cell(last, "eval_loss", _three),
-                _cell(last, "eval_mlm_accuracy", _percent),
-                _cell(last, "eval_hidden_accuracy", _percent),
+                _cell(last, "eval_loss", three),
+                _cell(last, "eval_mlm_accuracy", percent),
+                _cell(last, "eval_hidden_accuracy", percent),
                 f"{best['step']:,}",
-                _cell(best, "eval_loss", _three),
+                _cell(best, "eval_loss", three),
             )
         )
     head = ("run", "last step", "loss", "accuracy", "hidden", "best step", "loss")
@@ -361,16 +206,17 @@ def _data(record: RunRecord) -> Iterator[str]:
         (source, *(f"{counts[unit]:,}" for unit in ("documents", "tokens", "bytes")))
         for source, counts in data["sources"].items()
     ]
+    settings = [(f"BuildConfig.{name}", value) for name, value in data["build"].items()]
     facts = [
-        ("manifest sha256", data["sha256"]),
+        ("manifest", f"sha256 {data['sha256']}"),
         ("vocabulary", f"{data['vocab_pieces']:,} pieces, sha256 {data['vocab_sha256']}"),
-        *((f"BuildConfig.{name}", value) for name, value in data["build"].items()),
     ]
     yield '<div class="pair">'
     yield f'<div class="card">{plain_table(("split", *units), splits, numbers=3)}</div>'
     head = ("source, as packed", "documents", "tokens", "bytes")
     yield f'<div class="card">{plain_table(head, sources, numbers=3)}</div></div>'
-    yield _folded("How it was built", plain_table(("", ""), facts))
+    yield f'<div class="card">{plain_table(("name", ""), facts)}</div>'
+    yield _folded("How it was built", plain_table(("setting", "value"), settings))
 
 
 def _configuration(record: RunRecord) -> Iterator[str]:
@@ -398,14 +244,6 @@ def _folded(summary: str, content: str) -> str:
     return f'<details class="card"><summary>{escape(summary)}</summary>{content}</details>'
 
 
-def _coloured(records: Sequence[RunRecord]) -> list[tuple[str, RunRecord]]:
-    return [(f"var(--run-{index})", record) for index, record in enumerate(records)]
-
-
-def _points(rows: Sequence[dict], key: str) -> list[tuple[float, float]]:
-    return [(row["step"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
-
-
 def _cell(row: dict, key: str, show: Callable[[float], str]) -> str:
     """A value as text; none if the version that wrote the row did not have it."""
     value = row.get(key)
@@ -414,19 +252,3 @@ def _cell(row: dict, key: str, show: Callable[[float], str]) -> str:
 
 def _count(value: float) -> str:
     return f"{value:,.0f}"
-
-
-def _three(value: float) -> str:
-    return f"{value:,.3f}" if value < 1000 else short(value)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
-
-
-def _general(value: float) -> str:
-    return f"{value:.3g}"
-
-
-def _scientific(value: float) -> str:
-    return f"{value:.2g}"
