@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp bench-data bench-step lint format lock clean
+.PHONY: help setup demo test test-all test-gcp bench-data bench-step learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 
 bench-step: setup  ## speed of the training step beside tf-models', in about 10 minutes
 	@$(RUN) bench.step
+
+learn: setup  ## does it learn as well as tf-models' reference trainer, in about 15 minutes
+	@$(RUN) bench.learn
 
 # The peers' dependencies never mix with the product's.
 .venv-bench/.installed: bench/requirements-data.txt

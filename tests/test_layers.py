@@ -35,7 +35,13 @@ ALLOWED = {
         "model.dropout",
         "model.mlm",
         "model.weights",
+        "launch.config",
+        "optim.build",
+        "optim.config",
         "optim.lamb",
+        "pretrain.config",
+        "pretrain.evaluation",
+        "pretrain.trainer",
     },
     "pretrain": {
         "data.accounting",
