@@ -126,7 +126,7 @@ def _evaluation_tables(record: RunRecord) -> Iterator[str]:
 def _evaluation_table(row: dict, which: str) -> str:
     suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
     names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
-    shows = (_count, three, three, percent, percent)
+    shows = (_count, three, _one_digit, percent, percent)
     rows = [
         (
             GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
@@ -155,7 +155,7 @@ def _differences(records: Sequence[RunRecord]) -> str:
         for colour, record in coloured(records)
     )
     rows = "".join(
-        f"<tr><td>{escape(name)}</td>"
+        f"<tr><td>{escape(name).replace('.', '.<wbr>')}</td>"
         + "".join(f'<td class="number">{escape(value)}</td>' for value in values)
         + "</tr>"
         for name, values in settings.items()
@@ -171,7 +171,7 @@ def _comparison(records: Sequence[RunRecord]) -> str:
     rows = []
     for record in records:
         if not record.evaluations:
-            rows.append((record.name, *[""] * 6))
+            rows.append((record.name, *[""] * 5))
             continue
         last = record.evaluations[-1]
         best = min(record.evaluations, key=lambda row: row["eval_loss"])
@@ -182,12 +182,11 @@ def _comparison(records: Sequence[RunRecord]) -> str:
                 _cell(last, "eval_loss", three),
                 _cell(last, "eval_mlm_accuracy", percent),
                 _cell(last, "eval_hidden_accuracy", percent),
-                f"{best['step']:,}",
-                _cell(best, "eval_loss", three),
+                f"{_cell(best, 'eval_loss', three)} at {best['step']:,}",
             )
         )
-    head = ("run", "last step", "loss", "accuracy", "hidden", "best step", "loss")
-    return f'<div class="card">{plain_table(head, rows, numbers=6)}</div>'
+    head = ("run", "step", "loss", "accuracy", "hidden", "best loss")
+    return f'<div class="card comparison">{plain_table(head, rows, numbers=5)}</div>'
 
 
 def _data(record: RunRecord) -> Iterator[str]:
@@ -248,6 +247,10 @@ def _cell(row: dict, key: str, show: Callable[[float], str]) -> str:
     """A value as text; none if the version that wrote the row did not have it."""
     value = row.get(key)
     return show(value) if isinstance(value, (int, float)) else ""
+
+
+def _one_digit(value: float) -> str:
+    return f"{value:,.1f}" if value < 10**6 else short(value)
 
 
 def _count(value: float) -> str:
