@@ -45,6 +45,7 @@ class TrainConfig:
       keep_checkpoints: newest checkpoints to keep.
       precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
       seed: of initial weights, dropout and the order of the data.
+      wandb_project: project of Weights & Biases that is sent the metrics too; "" for none.
     """
 
     train_steps: int = 200_000
@@ -61,6 +62,7 @@ class TrainConfig:
     keep_checkpoints: int = 5
     precision: str = "mixed_bfloat16"
     seed: int = 12345
+    wandb_project: str = ""
 
     def __post_init__(self):
         at_least_one = "train_steps global_batch_size eval_batch_size steps_per_loop log_interval"

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 
-from data import schema
 from data.errors import UserError
 from data.manifest import Manifest
-from data.vocab import Vocab
+from model.flops import training_flops
 from pretrain.config import RunConfig
 from pretrain.recipe import check, check_variables, describe, resolve
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """What always guessing one piece scores on the held-out predictions."""
-
-    piece: str
-    accuracy: float
-
-
-def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
-    """The best constant guess: the most frequent label among the held-out predictions."""
-    counts = np.zeros(len(vocab), np.int64)
-    for start in range(0, reader.num_sequences, 256):
-        index = np.arange(start, min(start + 256, reader.num_sequences))
-        features = reader.read(index, np.zeros_like(index))
-        labels = features["masked_lm_ids"][features["masked_lm_weights"] > 0]
-        counts += np.bincount(labels, minlength=len(vocab))
-    best = int(counts.argmax())
-    return Baseline(piece=vocab.pieces[best], accuracy=counts[best] / counts.sum())
 
 
 class Experiment:
@@ -55,6 +32,7 @@ class Experiment:
           UserError: with the setting or file that is wrong and the way out.
         """
         from data.input_pipeline import SplitReader
+        from launch.peaks import peak_flops_per_second
         from launch.strategy import build_strategy, is_chief
         from pretrain.checkpoint import Checkpoints
         from pretrain.model_dir import check_model_dir, record_run
@@ -63,20 +41,20 @@ class Experiment:
         self._manifest = Manifest.load(data_dir)
         self._config = resolve(config, self._manifest)
         self._strategy = build_strategy(config.cluster)
+        self._peak = peak_flops_per_second(self._strategy)
         check(self._config, replicas=self._strategy.num_replicas_in_sync)
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
         self._eval_reader = None
         if self._manifest.num_sequences("eval"):
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
-        self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
         self._trainer = Trainer(self._config, self._strategy)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
         check_model_dir(model_dir, self._config, self._manifest)
         if record and self._is_chief:
             record_run(model_dir, self._config, data_dir, self._manifest)
-        self._model_dir = model_dir
+        self._data_dir, self._model_dir = data_dir, model_dir
         self._checkpoints = Checkpoints(
             model_dir,
             model=self._trainer.model,
@@ -144,20 +122,23 @@ class Experiment:
                 if at_end or step % train.log_interval == 0:
                     progress.training_row(step, self._training_row(window))
                     window = _Window()
-                if at_end or _is_due(step, train.checkpoint_interval):
+                evaluates = evaluate and self._is_evaluation_due(step)
+                # What is evaluated is saved: it may be the best.
+                if at_end or evaluates or _is_due(step, train.checkpoint_interval):
                     self._checkpoints.save(step)
-                if evaluate and self._is_evaluation_due(step):
+                if evaluates:
                     progress.evaluation_row(step, *self.evaluation())
                 window.restart_clock()
         return True
 
     def evaluation(self) -> tuple[dict[str, float], str]:
-        """Metrics on the held-out split, as a row and as a line for people.
+        """Metrics on the held-out split, as a row and as lines for people.
 
         Raises:
           UserError: the data has no held-out split.
         """
         from data.input_pipeline import evaluation_batches
+        from pretrain.evaluation import evaluation_row
 
         if self._eval_reader is None:
             raise UserError(
@@ -170,22 +151,8 @@ class Experiment:
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
         with self._eval_reader.own_errors():
-            metrics = self._trainer.evaluate(iterator, num_steps)
-        baseline = self._baseline
-        row = {
-            "eval_loss": metrics.loss,
-            "eval_perplexity": math.exp(min(metrics.loss, 700)),
-            "eval_mlm_accuracy": metrics.mlm_accuracy,
-            "eval_hidden_accuracy": metrics.hidden_accuracy,
-            "eval_baseline_accuracy": baseline.accuracy,
-        }
-        line = (
-            f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
-            f" on {metrics.predictions:,} predictions"
-            f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%}), and"
-            f" {metrics.hidden_accuracy:.2%} where the piece is hidden"
-        )
-        return row, line
+            sums = self._trainer.evaluate(iterator, num_steps)
+        return evaluation_row(sums, self._held_out)
 
     @property
     def step(self) -> int:
@@ -198,8 +165,10 @@ class Experiment:
         return self._eval_reader is not None
 
     @functools.cached_property
-    def _baseline(self) -> Baseline:
-        return most_frequent_baseline(self._eval_reader, self._vocab)
+    def _held_out(self):
+        from pretrain.evaluation import read_held_out
+
+        return read_held_out(self._data_dir, self._manifest, self._eval_reader)
 
     def _progress(self):
         from pretrain.progress import Progress, SilentProgress
@@ -210,7 +179,14 @@ class Experiment:
             self._model_dir,
             start_step=self._start_step,
             train_steps=self._config.train.train_steps,
+            wandb=self._wandb(),
         )
+
+    def _wandb(self):
+        from pretrain.progress import WandB
+
+        project = self._config.train.wandb_project
+        return WandB(project, self._model_dir, self._config) if project else None
 
     def _is_evaluation_due(self, step: int) -> bool:
         train = self._config.train
@@ -244,12 +220,26 @@ class Experiment:
             **window.means(),
             "learning_rate": self._trainer.learning_rate,
             **_spread("trust_ratio", list(ratios.values())),
-            "examples_per_second": window.steps
-            * self._config.train.global_batch_size
-            / window.seconds,
+            **self._speed(window.steps * self._config.train.global_batch_size / window.seconds),
             "input_wait_fraction": window.input_wait_seconds / window.seconds,
             **({"trust_ratios": ratios} if ratios else {}),
         }
+
+    def _speed(self, examples_per_second: float) -> dict[str, float]:
+        """In sequences, in positions, and as a share of what the devices could do, if known."""
+        build = self._manifest.config
+        flops = training_flops(
+            self._config.encoder,
+            seq_length=build.max_seq_length,
+            max_predictions=build.max_predictions,
+        )
+        speed = {
+            "examples_per_second": examples_per_second,
+            "tokens_per_second": examples_per_second * build.max_seq_length,
+        }
+        if self._peak:
+            speed["peak_share"] = examples_per_second * flops / self._peak
+        return speed
 
 
 class _Window:

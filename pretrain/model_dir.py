@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from data import schema
+from data import accounting, schema
 from data.errors import UserError
 from data.files import write_atomically
 from data.manifest import Manifest
@@ -18,6 +18,7 @@ from pretrain import config as config_module
 from pretrain.config import RunConfig
 
 RUN_FILE = "run.json"
+DATA_FILE = "data.json"
 # What may change between two starts of a run. The batches stay the same; train_steps moves the end
 # of the schedule, and how and where a step is computed changes the numbers by rounding.
 _FREE = {
@@ -33,6 +34,7 @@ _FREE = {
         "eval_interval",
         "checkpoint_interval",
         "keep_checkpoints",
+        "wandb_project",
     },
     "input": {"masks", "prefetch", "reader"},
     "cluster": {"strategy", "tpu"},
@@ -77,6 +79,7 @@ def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manif
         schema.VOCAB_FILE: vocab,
         "config.gin": config_module.config_text().encode(),
         "operative_config.gin": config_module.operative_config_text().encode(),
+        DATA_FILE: json.dumps(describe_data(manifest), indent=1).encode(),
         "environment.json": json.dumps(describe_environment(), indent=1).encode(),
         RUN_FILE: json.dumps(record, indent=1).encode(),  # last: it declares the others
     }.items():
@@ -104,6 +107,33 @@ def load_run(model_dir: str) -> Run:
         return Run(**record)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
+
+
+def describe_data(manifest: Manifest) -> dict:
+    """What the data is, for whoever has the run and not the build."""
+    splits = {
+        split: {
+            "sequences": manifest.num_sequences(split),
+            "tokens": sum(shard.tokens for shard in manifest.split(split)),
+            "documents": sum(shard.documents for shard in manifest.split(split)),
+        }
+        for split in schema.SPLITS
+    }
+    packed = {
+        source: {
+            unit: counts.get(f"{unit}_{accounting.PACKED}", 0)
+            for unit in ("documents", "tokens", "bytes")
+        }
+        for source, counts in manifest.accounts.items()
+    }
+    return {
+        "sha256": manifest.sha256,
+        "splits": splits,
+        "sources": packed,
+        "vocab_pieces": manifest.vocab_pieces,
+        "vocab_sha256": manifest.vocab_sha256,
+        "build": dataclasses.asdict(manifest.config),
+    }
 
 
 def describe_environment() -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 from collections.abc import Sequence
 
@@ -41,8 +42,16 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
 
 
 def check(config: RunConfig, *, replicas: int = 1) -> None:
-    """Raises a UserError unless there are steps after the warm-up and the batches divide evenly."""
+    """Raises a UserError unless there are steps after the warm-up and the batches divide evenly.
+
+    Also if metrics are to go to a service whose client is not installed.
+    """
     train = config.train
+    if train.wandb_project and importlib.util.find_spec("wandb") is None:
+        raise UserError(
+            f"TrainConfig.wandb_project={train.wandb_project!r}, but wandb is not installed:"
+            " `pip install wandb`, or leave the setting out"
+        )
     if config.optimizer.warmup_steps >= train.train_steps:
         raise UserError(
             f"OptimizerConfig.warmup_steps={config.optimizer.warmup_steps} leaves nothing of"

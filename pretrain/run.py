@@ -64,7 +64,9 @@ def main(argv: Sequence[str]) -> None:
         args.mode == "train_and_eval" and not trained and experiment.has_eval_split
     ):
         print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluation()[1]}")
-    print(f"pretraining: checkpoints, metrics and TensorBoard files in {args.model_dir}")
+    print(
+        f"pretraining: checkpoints, metrics, TensorBoard files and report.html in {args.model_dir}"
+    )
 
 
 def _dry_run(config: RunConfig, manifest: Manifest | None) -> None:

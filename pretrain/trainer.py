@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from data.errors import UserError
 from model.dropout import Dropout
-from model.mlm import Pretrainer, mlm_sums
+from model.loss import mlm_terms
+from model.mlm import Pretrainer
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from pretrain.config import RunConfig
@@ -32,21 +34,6 @@ class TrainMetrics:
     mlm_accuracy: float
     grad_norm: float
     input_wait_seconds: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalMetrics:
-    """Means over the predictions of a split.
-
-    Attributes:
-      hidden_accuracy: of the predictions whose piece the input does not show. One in ten is shown
-        as it is (BERT, section 3.1), so a model scores on `mlm_accuracy` by repeating what it sees.
-    """
-
-    loss: float
-    mlm_accuracy: float
-    hidden_accuracy: float
-    predictions: int
 
 
 class Trainer:
@@ -129,17 +116,14 @@ class Trainer:
             input_wait_seconds=wait_seconds,
         )
 
-    def evaluate(self, iterator, num_steps: int) -> EvalMetrics:
-        """Evaluates without dropout."""
-        sums, hidden_sums = self._eval_steps(iterator, tf.constant(num_steps)).numpy().tolist()
-        loss_sum, correct_sum, weight_sum = sums
-        _, hidden_correct_sum, hidden_weight_sum = hidden_sums
-        return EvalMetrics(
-            loss=loss_sum / weight_sum,
-            mlm_accuracy=correct_sum / weight_sum,
-            hidden_accuracy=hidden_correct_sum / max(hidden_weight_sum, 1.0),
-            predictions=round(weight_sum),
-        )
+    def evaluate(self, iterator, num_steps: int) -> np.ndarray:
+        """Evaluates without dropout.
+
+        Returns:
+          float32 [N, 2, 3], for each sequence of the steps, in order: sums of loss, right guesses and
+          predictions, over all its predictions and over those whose piece the input does not show.
+        """
+        return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
     @tf.function
     def _train_steps(self, iterator, num_steps):
@@ -163,12 +147,13 @@ class Trainer:
 
     @tf.function
     def _eval_steps(self, iterator, num_steps):
-        totals = tf.zeros([2, 3], tf.float64)
-        for _ in tf.range(num_steps):
+        steps = tf.TensorArray(tf.float32, num_steps)
+        for step in tf.range(num_steps):
             sums = self.strategy.run(self._eval_sums, (next(iterator),))
+            # Every replica fills in its own part of the batch.
             sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-            totals += tf.cast(sums, tf.float64)
-        return totals
+            steps = steps.write(step, sums)
+        return steps.concat()
 
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """One update on a replica's part of the batch: [loss, correct, weight, gradient norm]."""
@@ -209,19 +194,24 @@ class Trainer:
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Sums over all predictions, and over those whose piece is hidden, float32 [2, 3]."""
-        logits_BPV = self.model.logits(features)
+        """Sums of each sequence of the global batch, float32 [N, 2, 3]; 0 for other replicas'."""
         ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
+        loss_BP, correct_BP = mlm_terms(self.model.logits(features), ids_BP)
         shown_BP = tf.gather(
             features["input_word_ids"], features["masked_lm_positions"], batch_dims=1
         )
         hidden_BP = tf.cast(tf.not_equal(shown_BP, ids_BP), tf.float32)
-        return tf.stack(
-            [
-                tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP)),
-                tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP * hidden_BP)),
-            ]
+        terms_3BP = tf.stack([loss_BP, correct_BP, tf.ones_like(loss_BP)])
+        counted_2BP = tf.stack([weights_BP, weights_BP * hidden_BP])
+        # A product of matrices would be of bfloat16 on a TPU.
+        sums_23B = tf.reduce_sum(counted_2BP[:, None] * terms_3BP, axis=-1)
+        replica = tf.distribute.get_replica_context()
+        is_mine_R = tf.one_hot(
+            replica.replica_id_in_sync_group, replica.num_replicas_in_sync, True, False
         )
+        sums_B23 = tf.transpose(sums_23B, [2, 0, 1])
+        sums_RB23 = tf.where(is_mine_R[:, None, None, None], sums_B23, 0.0)
+        return tf.reshape(sums_RB23, [-1, 2, 3])
 
 
 def _compiles(setting: str) -> bool:

@@ -15,6 +15,7 @@ from data import schema
 from data.errors import UserError, run_main
 from data.manifest import Manifest
 from pretrain import export, fill_mask, run
+from pretrain.best import best_step
 from pretrain.checkpoint import committed
 from pretrain.progress import read_metrics
 
@@ -62,7 +63,7 @@ def losses(model_dir) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in read_metrics(model_dir) if "loss" in row}
 
 
-def test_a_model_directory_has_all_it_promises(model_dir):
+def test_a_model_directory_has_all_it_promises(model_dir, small_build):
     names = {path.name for path in model_dir.iterdir()}
     assert {
         "config.gin",
@@ -70,6 +71,9 @@ def test_a_model_directory_has_all_it_promises(model_dir):
         "environment.json",
         "metrics.jsonl",
         "checkpoints",
+        "report.html",
+        "best.json",
+        "data.json",
         "run.json",
         "vocab.txt",
     } <= names
@@ -77,6 +81,13 @@ def test_a_model_directory_has_all_it_promises(model_dir):
     assert "TrainConfig.train_steps = 6" in (model_dir / "config.gin").read_text()
     environment = json.loads((model_dir / "environment.json").read_text())
     assert environment["packages"]["tensorflow"].startswith("2.20")
+    evaluations = {row["step"]: row["eval_loss"] for row in read_metrics(model_dir)[2::2]}
+    assert best_step(model_dir) == min(evaluations, key=evaluations.get)
+    report = (model_dir / "report.html").read_text()
+    assert f"{evaluations[6]:.3f}" in report
+    manifest = Manifest.load(small_build)
+    assert f"{manifest.num_sequences('train'):,}" in report
+    assert manifest.sha256 in report
 
 
 def test_metrics(model_dir, small_build):
@@ -93,6 +104,7 @@ def test_metrics(model_dir, small_build):
         "trust_ratio_median",
         "trust_ratio_max",
         "examples_per_second",
+        "tokens_per_second",
         "input_wait_fraction",
     }
     assert training[0]["loss"] == pytest.approx(np.log(1500), rel=0.05)
@@ -111,6 +123,7 @@ def test_metrics(model_dir, small_build):
     labels = features["masked_lm_ids"].numpy()[features["masked_lm_weights"].numpy() > 0]
     best = np.bincount(labels).max() / len(labels)
     assert evaluations[0]["eval_baseline_accuracy"] == pytest.approx(best)
+    assert {"eval_loss/books", "eval_mlm_accuracy/cross_boundary"} <= set(evaluations[0])
 
 
 def test_only_the_newest_checkpoints_are_kept(model_dir):
@@ -205,6 +218,13 @@ def test_more_steps_may_follow(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8"))
     assert [saved.step for saved in committed(copy)] == [6, 8]
+
+
+def test_what_is_evaluated_is_saved(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    params = [f"TrainConfig.{name}_interval = {n}" for name, n in (("eval", 7), ("checkpoint", 0))]
+    run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8", *params))
+    assert [saved.step for saved in committed(copy)] == [7, 8]
 
 
 def test_evaluation_alone(small_build, model_dir, capsys):
