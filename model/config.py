@@ -6,6 +6,8 @@ import dataclasses
 
 from data.errors import UserError
 
+ACTIVATIONS = ("gelu_tanh", "gelu")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
@@ -17,6 +19,8 @@ class EncoderConfig:
       num_hidden_layers: L, Transformer blocks.
       num_attention_heads: A; divides hidden_size.
       intermediate_size: F, width of the feed-forward layer.
+      hidden_activation: of the feed-forward layer and the MLM head: "gelu_tanh" is BERT's gelu, which
+        tf-models takes too; "gelu" is the exact one of checkpoints in Hugging Face's format.
       hidden_dropout_prob: dropout after embeddings, attention and feed-forward.
       attention_probs_dropout_prob: dropout of the attention weights.
       max_position_embeddings: longest sequence.
@@ -29,6 +33,7 @@ class EncoderConfig:
     num_hidden_layers: int = 12
     num_attention_heads: int = 12
     intermediate_size: int = 3072
+    hidden_activation: str = "gelu_tanh"
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
@@ -36,7 +41,14 @@ class EncoderConfig:
     initializer_range: float = 0.02
 
     def __post_init__(self):
+        if self.hidden_activation not in ACTIVATIONS:
+            raise UserError(
+                f"EncoderConfig.hidden_activation={self.hidden_activation!r}: must be one of"
+                f" {', '.join(ACTIVATIONS)}"
+            )
         for field in dataclasses.fields(self):
+            if field.type == "str":
+                continue
             value = getattr(self, field.name)
             least = 0 if field.name == "vocab_size" or field.type == "float" else 1
             if value < least:

@@ -81,7 +81,11 @@ class Block(tf.Module):
             self._mask(_ATTENTION, rows_BR, masks),
         )
         y_BRH = self.attention_norm(y_BRH, x_BSH.dtype)
-        inner_BRF = biased_gelu(self.intermediate.project(y_BRH), self.intermediate.bias)
+        inner_BRF = biased_gelu(
+            self.intermediate.project(y_BRH),
+            self.intermediate.bias,
+            self._config.hidden_activation,
+        )
         z_BRH = add_dropped(
             y_BRH,
             self.output.project(inner_BRF),

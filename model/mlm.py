@@ -21,6 +21,7 @@ class MLMHead(tf.Module):
     def __init__(self, config: EncoderConfig, initializer: Initializer):
         super().__init__()
         scope, hidden = "bert/cls/predictions", config.hidden_size
+        self._activation = config.hidden_activation
         self.dense = Dense(hidden, hidden, initializer, f"{scope}/transform/dense")
         self.norm = LayerNorm(hidden, f"{scope}/transform/LayerNorm")
         self.output_bias = tf.Variable(
@@ -29,7 +30,7 @@ class MLMHead(tf.Module):
 
     def __call__(self, x_BPH: tf.Tensor, word_embeddings_VH: tf.Tensor) -> tf.Tensor:
         """Logits [B, P, V] in the type of x."""
-        x_BPH = biased_gelu(self.dense.project(x_BPH), self.dense.bias)
+        x_BPH = biased_gelu(self.dense.project(x_BPH), self.dense.bias, self._activation)
         x_BPH = self.norm(x_BPH, x_BPH.dtype)
         table_HV = tf.transpose(tf.cast(word_embeddings_VH, x_BPH.dtype))
         return matmul(x_BPH, table_HV) + tf.cast(self.output_bias, x_BPH.dtype)

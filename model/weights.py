@@ -25,13 +25,15 @@ from __future__ import annotations
 
 import tensorflow as tf
 import tf_keras
-from official.modeling import tf_utils
+from official.modeling import activations
 from official.nlp.modeling import models, networks
 
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
 
 _POOLER = "encoder/pooler_transform/"
+# By EncoderConfig.hidden_activation.
+_ACTIVATIONS = {"gelu_tanh": activations.gelu, "gelu": tf_keras.activations.gelu}
 
 
 def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretrainerV2:
@@ -52,7 +54,7 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
         num_layers=config.num_hidden_layers,
         num_attention_heads=config.num_attention_heads,
         inner_dim=config.intermediate_size,
-        inner_activation=tf_utils.get_activation("gelu"),
+        inner_activation=_ACTIVATIONS[config.hidden_activation],
         output_dropout=config.hidden_dropout_prob,
         attention_dropout=config.attention_probs_dropout_prob,
         max_sequence_length=config.max_position_embeddings,
@@ -62,7 +64,7 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
     )
     pretrainer = models.BertPretrainerV2(
         encoder,
-        mlm_activation=tf_utils.get_activation("gelu"),
+        mlm_activation=_ACTIVATIONS[config.hidden_activation],
         mlm_initializer=initializer(),
     )
     # A call with the smallest inputs creates the variables.

@@ -110,6 +110,7 @@ def test_recorded_settings_read_back():
         ("BuildConfig.copies=3", "BuildConfig is set, but this command has no use for it"),
         ("ClusterConfig.strategy='gpu'", "must be one of auto, default"),
         ("EncoderConfig.hidden_size=100", "is not a multiple of EncoderConfig.num_attention_heads"),
+        ("EncoderConfig.hidden_activation='relu'", "='relu': must be one of gelu_tanh, gelu"),
         ("OptimizerConfig.beta_2=1.0", "must be in [0, 1)"),
         ("OptimizerConfig.exclude_from_weight_decay='bias'", "must be a list of strings"),
         ("OptimizerConfig.exclude_from_weight_decay=['(']", "'(' is not a regular expression"),
