@@ -16,8 +16,10 @@ from data.files import write_atomically
 from data.manifest import Manifest
 from pretrain import config as config_module
 from pretrain.config import RunConfig
+from pretrain.initial import Initial
 
 RUN_FILE = "run.json"
+DATA_FILE = "data.json"
 # What may change between two starts of a run. The batches stay the same; train_steps moves the end
 # of the schedule, and micro-batches and devices change the numbers by rounding.
 _FREE = {
@@ -43,12 +45,17 @@ class Run:
     config: RunConfig
     data_sha256: str
     lower_case: bool
+    initial_sha256: str | None = None
 
 
 def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> None:
     """Raises a UserError if the directory belongs to another configuration or to other data."""
     if Path(model_dir, RUN_FILE).exists():
-        if differences := _differences(load_run(model_dir), config, manifest):
+        run = load_run(model_dir)
+        differences = _differences(run, config, manifest)
+        if run.initial_sha256 != _initial_sha256(model_dir):
+            differences.append("the weights in initial/ are not those it started from")
+        if differences:
             raise UserError(
                 f"{model_dir} belongs to another run: {'; '.join(differences)}; choose another"
                 " --model_dir, or give the settings it was started with"
@@ -69,11 +76,13 @@ def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manif
         "config": dataclasses.asdict(config),
         "data_sha256": manifest.sha256,
         "lower_case": manifest.config.lower_case,
+        "initial_sha256": _initial_sha256(model_dir),
     }
     for name, content in {
         schema.VOCAB_FILE: vocab,
         "config.gin": config_module.config_text().encode(),
         "operative_config.gin": config_module.operative_config_text().encode(),
+        DATA_FILE: json.dumps(describe_data(manifest), indent=1).encode(),
         "environment.json": json.dumps(describe_environment(), indent=1).encode(),
         RUN_FILE: json.dumps(record, indent=1).encode(),  # last: it declares the others
     }.items():
@@ -103,6 +112,27 @@ def load_run(model_dir: str) -> Run:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
 
 
+def describe_data(manifest: Manifest) -> dict:
+    """What a model card says of the data, which may be gone when it is written."""
+    kinds = sorted({file["kind"] for file in manifest.inputs})
+    return {
+        "manifest_sha256": manifest.sha256,
+        "vocab_sha256": manifest.vocab_sha256,
+        "inputs": {
+            kind: {
+                "files": sum(file["kind"] == kind for file in manifest.inputs),
+                "bytes": sum(file["bytes"] for file in manifest.inputs if file["kind"] == kind),
+            }
+            for kind in kinds
+        },
+        "sequences": {split: manifest.num_sequences(split) for split in schema.SPLITS},
+        "tokens": sum(shard.tokens for shard in manifest.split("train")),
+        "documents": sum(shard.documents for shard in manifest.split("train")),
+        "config": dataclasses.asdict(manifest.config),
+        "made_by": manifest.made_by,
+    }
+
+
 def describe_environment() -> dict:
     """Versions, machine and command, for whoever wants to repeat the run."""
     distributions = {
@@ -117,6 +147,12 @@ def describe_environment() -> dict:
         "git_commit": _git_commit(),
         "packages": dict(sorted(distributions.items(), key=lambda item: item[0].lower())),
     }
+
+
+def _initial_sha256(model_dir: str) -> str | None:
+    """Which imported weights the directory starts from."""
+    initial = Initial.load(model_dir)
+    return initial.weights_sha256 if initial else None
 
 
 def _git_commit() -> str | None:

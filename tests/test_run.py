@@ -348,6 +348,7 @@ class TestExport:
             "encoder",
             "preprocessor",
             "README.md",
+            "SHA256SUMS",
             "export.json",
         }
         card = (export_dir / "README.md").read_text()
