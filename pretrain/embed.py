@@ -23,17 +23,16 @@ POOLINGS = ("mean", "cls")
 
 
 class Embedder:
-    """Loads an export; needs TensorFlow only, not the model's code."""
+    """Texts to vectors."""
 
-    def __init__(self, export_dir: str, *, pooling: str = "mean"):
-        """Raises a UserError if `export_dir` is not an export.
+    def __init__(self, exported: Exported, *, pooling: str = "mean"):
+        """Takes the parts of an export that are needed.
 
         Args:
-          export_dir: made by `pretrain.export`.
+          exported: encoder and preprocessor.
           pooling: "mean" over all tokens of a line, [CLS] and [SEP] included, as sentence-transformers
             does; or "cls", the output at [CLS].
         """
-        exported = Exported.load(export_dir)
         self._encoder, self._pooling = exported.encoder, pooling
         self._tokenize = exported.preprocessor.tokenize
         self._pack = exported.preprocessor.bert_pack_inputs
@@ -65,15 +64,8 @@ class Embedder:
         return (sums_NH / tf.reduce_sum(mask_NS1, axis=1)).numpy(), truncated
 
 
-def embed_file(embedder: Embedder, source: str, target: str, *, batch_size: int) -> str:
-    """Embeds each line of a file; the result appears whole or not at all.
-
-    Returns:
-      What was done, as a line for people.
-
-    Raises:
-      UserError: the file has no lines or is not UTF-8.
-    """
+def read_lines(source: str) -> list[str]:
+    """The lines of a file; raises a UserError if it has none or is not UTF-8."""
     try:
         *lines, last = Path(source).read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
@@ -82,6 +74,11 @@ def embed_file(embedder: Embedder, source: str, target: str, *, batch_size: int)
         lines.append(last)
     if not lines:
         raise UserError(f"--input {source} has no lines")
+    return lines
+
+
+def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size: int) -> str:
+    """Embeds lines into a file that appears whole or not at all; returns what was done, for people."""
     empty, truncated = sum(not line.strip() for line in lines), 0
     # Lines of about the same length go together: padding costs as much as text.
     order = np.argsort([len(line) for line in lines], kind="stable")[::-1]
@@ -119,8 +116,9 @@ def main(argv: Sequence[str]) -> None:
         require_local(f"--{name}", getattr(args, name))
     if os.path.exists(args.output):
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
-    embedder = Embedder(args.model_dir, pooling=args.pooling)
-    print(embed_file(embedder, args.input, args.output, batch_size=args.batch_size))
+    lines = read_lines(args.input)  # before the models, which take longer to load
+    embedder = Embedder(Exported.load(args.model_dir), pooling=args.pooling)
+    print(embed_lines(embedder, lines, args.output, batch_size=args.batch_size))
 
 
 if __name__ == "__main__":

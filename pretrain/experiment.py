@@ -92,7 +92,9 @@ class Experiment:
         )
         self._start_step = self._checkpoints.restore_latest() or 0
         if initial is not None and not self._start_step:
-            start_from(initial, self._trainer.model)
+            started = start_from(initial, self._trainer.model)
+            if self._is_chief:
+                print(started, flush=True)
         self._trainer.require_same_step()
 
     def print_recipe(self) -> None:

@@ -81,6 +81,11 @@ def export(
     """
     job = _job(model_dir, pooler)
     targets = {"--output_dir": output_dir} | ({"--hf_dir": hf_dir} if hf_dir else {})
+    if hf_dir and Path(hf_dir).resolve() in (
+        Path(output_dir).resolve(),
+        *Path(output_dir).resolve().parents,
+    ):
+        raise UserError(f"--hf_dir {hf_dir} holds --output_dir {output_dir}; choose another one")
     wanted = {flag for flag, target in targets.items() if not _is_done(flag, target, job)}
     if wanted:
         vocab_file = Path(model_dir, schema.VOCAB_FILE)

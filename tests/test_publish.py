@@ -127,6 +127,10 @@ class TestErrors:
         message = "--pooler imported: .*model has no imported weights with a pooler"
         self.fails(model_dir, message, "--pooler", "imported")
 
+    def test_one_directory_for_both(self, model_dir):
+        target = str(model_dir.parent / "e")
+        self.fails(model_dir, "--hf_dir .*/e holds --output_dir", "--hf_dir", target)
+
     def test_a_directory_in_use(self, published, tmp_path):
         (tmp_path / "h").mkdir()
         (tmp_path / "h/file").touch()
