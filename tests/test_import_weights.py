@@ -280,6 +280,7 @@ class TestRunErrors:
     def test_another_architecture(self, imported, small_build):
         argv = flags(small_build, imported, "EncoderConfig.num_attention_heads = 4")
         self.fails(argv, r"num_attention_heads=4, but the weights in .*m/initial have 2; leave")
+        self.fails([*argv, "--dry_run"], "num_attention_heads=4, but the weights in")
         argv = flags(small_build, imported, "EncoderConfig.hidden_activation = 'gelu_tanh'")
         self.fails(argv, r"hidden_activation='gelu_tanh', but the weights in .* have 'gelu'")
 
@@ -293,6 +294,14 @@ class TestRunErrors:
             r"another vocabulary \(1500 pieces, sha256 \w+\) than the weights in .* \(1500 pieces"
         )
         self.fails(flags(small_build, tmp_path / "m"), message)
+
+    def test_data_of_another_case(self, imported, small_build):
+        path = imported / "initial/source.json"
+        path.write_text(path.read_text().replace('"lower_case": true', '"lower_case": false'))
+        message = (
+            "BuildConfig.lower_case=True in the data, but the weights in .* are of False there"
+        )
+        self.fails(flags(small_build, imported), message)
 
     def test_changed_weights(self, imported, small_build):
         path = imported / "initial/weights.safetensors"
