@@ -137,13 +137,16 @@ def add_gin_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> list:
+def load_config(
+    files: Sequence[str], params: Sequence[str], *classes: type, defaults: Sequence[str] = ()
+) -> list:
     """Reads gin files and parameters, and builds one checked instance of each class.
 
     Args:
       files: gin files; later ones override earlier ones.
       params: bindings such as "TrainConfig.seed=7"; they override the files.
       *classes: configuration classes.
+      defaults: bindings that stand in for the classes' own defaults; the files override them.
 
     Raises:
       UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
@@ -152,6 +155,8 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
     try:
         with gin.unlock_config():
+            for binding in defaults:
+                gin.parse_config(binding)
             for file in files:
                 gin.parse_config_file(file, skip_unknown=False)
             for param in params:
@@ -169,11 +174,14 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
 
 
-def load_run_config(files: Sequence[str], params: Sequence[str]) -> RunConfig:
-    """All settings of `pretrain.run`."""
+def load_run_config(
+    files: Sequence[str], params: Sequence[str], *, defaults: Sequence[str] = ()
+) -> RunConfig:
+    """All settings of `pretrain.run`; arguments as of `load_config`."""
     fields = dataclasses.fields(RunConfig)
     hints = typing.get_type_hints(RunConfig)
-    built = load_config(files, params, *(hints[field.name] for field in fields))
+    classes = (hints[field.name] for field in fields)
+    built = load_config(files, params, *classes, defaults=defaults)
     return RunConfig(**{field.name: value for field, value in zip(fields, built, strict=True)})
 
 

@@ -35,11 +35,17 @@ class Experiment:
         from launch.peaks import peak_flops_per_second
         from launch.strategy import build_strategy, is_chief
         from pretrain.checkpoint import Checkpoints
+        from pretrain.initial import Initial, start_from
         from pretrain.model_dir import check_model_dir, record_run
         from pretrain.trainer import Trainer
 
         self._manifest = Manifest.load(data_dir)
+        initial = Initial.load(model_dir)
+        if initial is not None:
+            initial.check_data(self._manifest)
         self._config = resolve(config, self._manifest)
+        if initial is not None:
+            initial.check_encoder(self._config.encoder)
         self._strategy = build_strategy(config.cluster)
         self._peak = peak_flops_per_second(self._strategy)
         check(self._config, replicas=self._strategy.num_replicas_in_sync)
@@ -63,6 +69,10 @@ class Experiment:
             is_chief=self._is_chief,
         )
         self._start_step = self._checkpoints.restore_latest() or 0
+        if initial is not None and not self._start_step:
+            started = start_from(initial, self._trainer.model)
+            if self._is_chief:
+                print(started, flush=True)
         self._trainer.require_same_step()
 
     def print_recipe(self) -> None:

@@ -16,6 +16,7 @@ from data.files import write_atomically
 from data.manifest import Manifest
 from pretrain import config as config_module
 from pretrain.config import RunConfig
+from pretrain.initial import Initial
 
 RUN_FILE = "run.json"
 DATA_FILE = "data.json"
@@ -48,12 +49,17 @@ class Run:
     config: RunConfig
     data_sha256: str
     lower_case: bool
+    initial_sha256: str | None = None
 
 
 def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> None:
     """Raises a UserError if the directory belongs to another configuration or to other data."""
     if Path(model_dir, RUN_FILE).exists():
-        if differences := _differences(load_run(model_dir), config, manifest):
+        run = load_run(model_dir)
+        differences = _differences(run, config, manifest)
+        if run.initial_sha256 != _initial_sha256(model_dir):
+            differences.append("the weights in initial/ are not those it started from")
+        if differences:
             raise UserError(
                 f"{model_dir} belongs to another run: {'; '.join(differences)}; choose another"
                 " --model_dir, or give the settings it was started with"
@@ -74,6 +80,7 @@ def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manif
         "config": dataclasses.asdict(config),
         "data_sha256": manifest.sha256,
         "lower_case": manifest.config.lower_case,
+        "initial_sha256": _initial_sha256(model_dir),
     }
     for name, content in {
         schema.VOCAB_FILE: vocab,
@@ -150,6 +157,12 @@ def describe_environment() -> dict:
         "git_commit": _git_commit(),
         "packages": dict(sorted(distributions.items(), key=lambda item: item[0].lower())),
     }
+
+
+def _initial_sha256(model_dir: str) -> str | None:
+    """Which imported weights the directory starts from."""
+    initial = Initial.load(model_dir)
+    return initial.weights_sha256 if initial else None
 
 
 def _git_commit() -> str | None:

@@ -25,7 +25,7 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
     encoder, build = config.encoder, manifest.config
     if encoder.vocab_size == 0:
         encoder = dataclasses.replace(encoder, vocab_size=manifest.vocab_pieces)
-    padded = -(-manifest.vocab_pieces // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+    padded = padded_vocab_size(manifest.vocab_pieces)
     if not manifest.vocab_pieces <= encoder.vocab_size <= padded:
         raise UserError(
             f"EncoderConfig.vocab_size={encoder.vocab_size} does not fit the vocabulary of the data,"
@@ -39,6 +39,20 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
         )
     manifest.require_masks(config.input.masks)
     return dataclasses.replace(config, encoder=encoder)
+
+
+def padded_vocab_size(pieces: int) -> int:
+    """The most rows that an embedding table of so many pieces may have."""
+    return -(-pieces // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+
+
+def check_table_size(rows: int, pieces: int, where: str) -> None:
+    """Raises a UserError unless an embedding table can be that of a vocabulary."""
+    if not pieces <= rows <= padded_vocab_size(pieces):
+        raise UserError(
+            f"{where}: the embedding table has {rows} rows, the vocabulary {pieces} pieces; use the"
+            " vocabulary it was trained with"
+        )
 
 
 def check(config: RunConfig, *, replicas: int = 1) -> None:

@@ -15,6 +15,7 @@ from data.files import require_local
 from data.manifest import Manifest
 from pretrain.config import RunConfig, add_gin_flags, load_run_config
 from pretrain.experiment import Experiment
+from pretrain.initial import Initial
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
 
 
@@ -38,9 +39,11 @@ def main(argv: Sequence[str]) -> None:
 
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
-    config = load_run_config(args.gin_file, args.gin_param)
+    initial = Initial.load(args.model_dir) if args.model_dir else None
+    defaults = initial.settings() if initial else []
+    config = load_run_config(args.gin_file, args.gin_param, defaults=defaults)
     if args.dry_run:
-        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None)
+        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None, initial)
         return
     for name in ("data_dir", "model_dir"):
         if not getattr(args, name):
@@ -49,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
     if args.mode == "eval":
         from pretrain.checkpoint import committed
 
-        if not committed(args.model_dir):
+        if not committed(args.model_dir) and initial is None:
             raise UserError(
                 f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first"
             )
@@ -69,8 +72,12 @@ def main(argv: Sequence[str]) -> None:
     )
 
 
-def _dry_run(config: RunConfig, manifest: Manifest | None) -> None:
+def _dry_run(config: RunConfig, manifest: Manifest | None, initial: Initial | None) -> None:
+    if initial and manifest:
+        initial.check_data(manifest)
     config = resolve(config, manifest) if manifest else config
+    if initial:
+        initial.check_encoder(config.encoder)
     check(config)
     from model.mlm import variable_names  # TensorFlow: a wrong setting is told before it loads
 

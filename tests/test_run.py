@@ -368,6 +368,7 @@ class TestExport:
             "encoder",
             "preprocessor",
             "README.md",
+            "SHA256SUMS",
             "export.json",
         }
         card = (export_dir / "README.md").read_text()
@@ -398,6 +399,22 @@ class TestExport:
             assert sum(filling.probability for filling in candidates) == pytest.approx(1, abs=1e-4)
             probabilities = [filling.probability for filling in candidates]
             assert probabilities == sorted(probabilities, reverse=True)
+
+    def test_fill_mask_without_a_head(self, export_dir, tmp_path):
+        import tensorflow as tf
+
+        shutil.copytree(export_dir / "preprocessor", tmp_path / "preprocessor")
+        name = "encoder/position_embedding/embeddings"
+        for variables, message in (
+            (
+                [tf.Variable(tf.zeros([64, 16]), name=name)],
+                r"/encoder has no \.mlm: it cannot fill",
+            ),
+            ([tf.Variable(0.0, name="step")], f"/encoder has no {name}: it is no encoder of ours"),
+        ):
+            tf.saved_model.save(tf.train.Checkpoint(variables=variables), str(tmp_path / "encoder"))
+            with pytest.raises(UserError, match=message):
+                fill_mask.MaskFiller(str(tmp_path))
 
     def test_fill_mask_errors(self, export_dir, tmp_path):
         with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):
