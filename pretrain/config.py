@@ -36,6 +36,11 @@ class TrainConfig:
       eval_interval: steps between evaluations; 0 evaluates at the end only.
       checkpoint_interval: steps between checkpoints; 0 saves at the end only.
       keep_checkpoints: newest checkpoints to keep.
+      keep_every: checkpoints at multiples of this step are kept for good; 0 keeps none.
+      spike_threshold: a step whose loss or gradient norm lies this many standard deviations above
+        the median of the last 128 steps is passed over; 0 passes over none. Steps that are no
+        finite number are passed over in any case.
+      max_bad_steps: the run stops when more of the last 128 steps were passed over.
       precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
       seed: of initial weights, dropout and the order of the data.
     """
@@ -49,6 +54,9 @@ class TrainConfig:
     eval_interval: int = 5000
     checkpoint_interval: int = 1000
     keep_checkpoints: int = 5
+    keep_every: int = 0
+    spike_threshold: float = 10.0
+    max_bad_steps: int = 10
     precision: str = "mixed_bfloat16"
     seed: int = 12345
 
@@ -57,7 +65,8 @@ class TrainConfig:
         for name in [*at_least_one.split(), "keep_checkpoints"]:
             if getattr(self, name) < 1:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
-        for name in ("micro_batch_size", "eval_interval", "checkpoint_interval", "seed"):
+        at_least_zero = "micro_batch_size eval_interval checkpoint_interval keep_every"
+        for name in [*at_least_zero.split(), "spike_threshold", "max_bad_steps", "seed"]:
             if getattr(self, name) < 0:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
         if self.precision not in ("float32", "mixed_bfloat16"):

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,9 @@ from data.errors import UserError
 from data.manifest import Manifest
 from data.vocab import Vocab
 from pretrain.config import RunConfig
+from pretrain.preemption import Preempted, PreemptionNotice
 from pretrain.recipe import check, check_variables, describe, resolve
+from pretrain.window import Window, spread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,24 +41,31 @@ def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
 
 
 class Experiment:
-    """A run in its model directory."""
+    """A run in its model directory: a context, in which the directory is in use."""
 
-    def __init__(self, config: RunConfig, *, data_dir: str, model_dir: str, record: bool):
-        """Checks everything that can be checked before the model is built.
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        data_dir: str,
+        model_dir: str,
+        record: bool,
+        discard_checkpoints: bool = False,
+    ):
+        """Checks everything that can be checked before the model directory is looked at.
 
         Args:
           config: as bound by gin.
           data_dir: a build.
           model_dir: new, or of the same run.
-          record: write the settings into the model directory; not for a look at a finished run.
+          record: the run may write into the model directory; not for a look at a finished run.
+          discard_checkpoints: start at step 0, whatever is there.
 
         Raises:
           UserError: with the setting or file that is wrong and the way out.
         """
         from data.input_pipeline import SplitReader
         from launch.strategy import build_strategy, is_chief
-        from pretrain.checkpoint import Checkpoints
-        from pretrain.model_dir import check_model_dir, record_run
         from pretrain.trainer import Trainer
 
         self._manifest = Manifest.load(data_dir)
@@ -73,19 +81,49 @@ class Experiment:
         self._trainer = Trainer(self._config, self._strategy)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
-        check_model_dir(model_dir, self._config, self._manifest)
-        if record and self._is_chief:
-            record_run(model_dir, self._config, data_dir, self._manifest)
-        self._model_dir = model_dir
-        self._checkpoints = Checkpoints(
-            model_dir,
-            model=self._trainer.model,
-            optimizer=self._trainer.optimizer,
-            keep=self._config.train.keep_checkpoints,
-            is_chief=self._is_chief,
-        )
-        self._start_step = self._checkpoints.restore_latest() or 0
-        self._trainer.require_same_step()
+        self._data_dir, self._model_dir = data_dir, model_dir
+        self._record, self._discard = record, discard_checkpoints
+
+    def __enter__(self) -> Experiment:
+        """Restores the newest checkpoint.
+
+        Raises:
+          UserError: the model directory is in use, of another run, or none of its checkpoints is
+            whole.
+        """
+        from pretrain import checkpoint
+        from pretrain.model_dir import check_model_dir, identity, locked, record_run
+
+        writes = self._record and self._is_chief
+        with contextlib.ExitStack() as stack:
+            if writes:
+                stack.enter_context(locked(self._model_dir))
+                if self._discard:
+                    checkpoint.discard(self._model_dir)
+            if writes or not self._discard:
+                check_model_dir(self._model_dir, self._config, self._manifest)
+            if writes:
+                record_run(self._model_dir, self._config, self._data_dir, self._manifest)
+            self._checkpoints = checkpoint.Checkpoints(
+                self._model_dir,
+                items=self._trainer.checkpoint_items,
+                run=identity(self._config, self._manifest),
+                keep=self._config.train.keep_checkpoints,
+                keep_every=self._config.train.keep_every,
+                is_chief=self._is_chief,
+            )
+            restored = None if self._discard else self._checkpoints.restore_newest()
+            if writes:
+                self._checkpoints.remove_unfinished()
+            self._trainer.require_same_step()
+            self._start_step = restored.step if restored else 0
+            self._window = Window(restored.notes.get("window") if restored else None)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Lets go of the model directory."""
+        self._stack.close()
 
     def print_recipe(self) -> None:
         """Says what the run amounts to; on the chief only."""
@@ -106,6 +144,11 @@ class Experiment:
 
         Returns:
           Whether there was anything left to train.
+
+        Raises:
+          Preempted: the machine is needed for something else; all is saved.
+          UserError: too many bad steps, a save that failed, or data that are damaged or were
+            exchanged.
         """
         from data.input_pipeline import training_batches
 
@@ -127,27 +170,33 @@ class Experiment:
             start_step=self._start_step,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
-        with contextlib.closing(self._progress()) as progress:
+        bad_steps = self._bad_step_log()
+        with contextlib.closing(self._progress()) as progress, PreemptionNotice() as notice:
             step = self._start_step
             if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
                 # The run was stopped between saving and evaluating.
                 progress.evaluation_row(step, *self.evaluation())
-            window = _Window()
+            self._window.restart_clock()
             while step < train.train_steps:
                 num_steps = self._steps_until_next_event(step)
                 metrics = self._trainer.train(iterator, num_steps)
-                self._refuse_non_finite(metrics, step, step + num_steps)
-                window.add(metrics, num_steps)
+                self._window.add(metrics, num_steps)
                 step += num_steps
+                self._check_bad_steps(metrics.bad_steps, bad_steps)
                 at_end = step == train.train_steps
-                if at_end or step % train.log_interval == 0:
-                    progress.training_row(step, self._training_row(window))
-                    window = _Window()
-                if at_end or _is_due(step, train.checkpoint_interval):
-                    self._checkpoints.save(step)
+                if self._window.has_steps and (at_end or step % train.log_interval == 0):
+                    progress.training_row(step, self._training_row())
+                    self._window = Window()
+                stops = not at_end and self._trainer.any_worker(notice.reason is not None)
+                if at_end or stops or _is_due(step, train.checkpoint_interval):
+                    self._save(step)
+                if stops:
+                    self._checkpoints.wait()
+                    raise Preempted(step, notice.reason)
                 if evaluate and self._is_evaluation_due(step):
                     progress.evaluation_row(step, *self.evaluation())
-                window.restart_clock()
+                self._window.restart_clock()
+            self._checkpoints.wait()
         return True
 
     def evaluation(self) -> tuple[dict[str, float], str]:
@@ -220,15 +269,31 @@ class Experiment:
         rows = read_metrics(self._model_dir)
         return any(row["step"] == step and "eval_loss" in row for row in rows)
 
-    def _refuse_non_finite(self, metrics, start: int, stop: int) -> None:
-        for name in ("loss", "grad_norm"):
-            value = getattr(metrics, name)
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{name} is {value} in steps {start + 1:,} to {stop:,}; the newest checkpoint in"
-                    f" {self._model_dir} is from before. Lower OptimizerConfig.peak_learning_rate or"
-                    " raise OptimizerConfig.warmup_steps"
-                )
+    def _bad_step_log(self):
+        from pretrain.bad_steps import BadStepLog
+
+        log = BadStepLog(
+            self._model_dir,
+            seed=self._config.train.seed,
+            global_batch_size=self._config.train.global_batch_size,
+            num_sequences=self._train_reader.num_sequences,
+        )
+        if self._is_chief:
+            log.forget_after(self._start_step)
+        return log
+
+    def _check_bad_steps(self, found, log) -> None:
+        from pretrain.bad_steps import refuse_too_many
+
+        if self._is_chief:
+            log.add(found)
+            for verdict in found:
+                print(f"pretraining: {verdict}", flush=True)
+        refuse_too_many(found, most=self._config.train.max_bad_steps, model_dir=self._model_dir)
+
+    def _save(self, step: int) -> None:
+        self._manifest.require_unchanged(self._data_dir)
+        self._checkpoints.save(step, {"window": self._window.to_json()})
 
     def _steps_until_next_event(self, step: int) -> int:
         train = self._config.train
@@ -236,46 +301,12 @@ class Experiment:
         distances = [interval - step % interval for interval in intervals if interval]
         return min(*distances, train.steps_per_loop, train.train_steps - step)
 
-    def _training_row(self, window: _Window) -> dict[str, float]:
+    def _training_row(self) -> dict[str, float]:
         return {
-            **window.means(),
+            **self._window.row(global_batch_size=self._config.train.global_batch_size),
             "learning_rate": self._trainer.learning_rate,
-            **_spread("trust_ratio", self._trainer.trust_ratios()),
-            "examples_per_second": window.steps
-            * self._config.train.global_batch_size
-            / window.seconds,
-            "input_wait_fraction": window.input_wait_seconds / window.seconds,
+            **spread("trust_ratio", self._trainer.trust_ratios()),
         }
-
-
-class _Window:
-    """Means over the steps between two rows; the clock leaves out evaluation and saving."""
-
-    def __init__(self):
-        self.steps, self.seconds, self.input_wait_seconds = 0, 0.0, 0.0
-        self._sums = {"loss": 0.0, "mlm_accuracy": 0.0, "grad_norm": 0.0}
-        self.restart_clock()
-
-    def restart_clock(self) -> None:
-        self._started = time.monotonic()
-
-    def add(self, metrics, num_steps: int) -> None:
-        self.steps += num_steps
-        self.seconds += time.monotonic() - self._started
-        self.input_wait_seconds += metrics.input_wait_seconds
-        for name in self._sums:
-            self._sums[name] += getattr(metrics, name) * num_steps
-        self.restart_clock()
-
-    def means(self) -> dict[str, float]:
-        return {name: float(total / self.steps) for name, total in self._sums.items()}
-
-
-def _spread(name: str, values: list[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    functions = {"min": np.min, "median": np.median, "max": np.max}
-    return {f"{name}_{key}": float(function(values)) for key, function in functions.items()}
 
 
 def _is_due(step: int, interval: int) -> bool:

@@ -76,14 +76,15 @@ def _write_all(target: Path, run: Run, model_dir: str, saved) -> None:
     from model.mlm import Pretrainer
     from model.preprocess import export_preprocessor
     from model.weights import build_tf_models, to_tf_models
-    from pretrain.checkpoint import restore
+    from pretrain.checkpoint import read, verify
 
     # Published encoders compute and answer in float32, whatever they were trained in.
     tf_keras.mixed_precision.set_global_policy("float32")
     vocab_file = Path(model_dir, schema.VOCAB_FILE)
     seed = run.config.train.seed
     trained = Pretrainer(run.config.encoder, seed=seed)
-    restore(tf.train.Checkpoint(**trained.checkpoint_items), saved)
+    verify(saved)
+    read(tf.train.Checkpoint(**trained.checkpoint_items), saved)
     pretrainer = build_tf_models(run.config.encoder, seed=seed)
     to_tf_models(trained, pretrainer)
 

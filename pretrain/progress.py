@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
 from tqdm import tqdm
 
-from data.files import write_atomically
+from data import files
 
 
 class Progress:
@@ -19,10 +18,10 @@ class Progress:
         """Rows of steps after `start_step` are of work that was lost, and will be written again."""
         import tensorflow as tf
 
-        self._path = Path(model_dir, "metrics.jsonl")
+        self._path = files.join(model_dir, "metrics.jsonl")
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
-        write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
-        self._file = self._path.open("a", encoding="utf-8")
+        files.write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
+        self._file = files.open_append(self._path)
         self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
         self._bar = tqdm(
@@ -86,11 +85,11 @@ class SilentProgress:
 
 def read_metrics(model_dir: str | os.PathLike) -> list[dict]:
     """The rows of metrics.jsonl; a last line cut by a crash is left out."""
-    path = Path(model_dir, "metrics.jsonl")
-    if not path.exists():
+    path = files.join(model_dir, "metrics.jsonl")
+    if not files.exists(path):
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in files.read_bytes(path).decode().splitlines():
         try:
             rows.append(json.loads(line))
         except ValueError:

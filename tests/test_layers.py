@@ -43,6 +43,7 @@ ALLOWED = {
         "data.hashing",
         "data.input_pipeline",
         "data.manifest",
+        "data.order",
         "data.vocab",
         "launch.config",
         "launch.strategy",
