@@ -121,6 +121,11 @@ def add_gin_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --gin_file and --gin_param, both repeatable."""
     parser.add_argument("--gin_file", action="append", default=[], metavar="F")
     parser.add_argument(
+        "--strict_gin",
+        action="store_true",
+        help="refuse gin files that import or refer to anything but the settings of this program",
+    )
+    parser.add_argument(
         "--gin_param",
         action="append",
         default=[],
@@ -129,13 +134,16 @@ def add_gin_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> list:
+def load_config(
+    files: Sequence[str], params: Sequence[str], *classes: type, strict: bool = False
+) -> list:
     """Reads gin files and parameters, and builds one checked instance of each class.
 
     Args:
       files: gin files; later ones override earlier ones.
       params: bindings such as "TrainConfig.seed=7"; they override the files.
       *classes: configuration classes.
+      strict: refuse what could run code. Gin files can import modules and call functions by name.
 
     Raises:
       UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
@@ -143,6 +151,11 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     gin.clear_config()
     logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
     try:
+        if strict:
+            for file in files:
+                _refuse_code_in_file(file)
+            for param in params:
+                _refuse_code(param, f"--gin_param {param!r}")
         with gin.unlock_config():
             for file in files:
                 gin.parse_config_file(file, skip_unknown=False)
@@ -161,11 +174,13 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
 
 
-def load_run_config(files: Sequence[str], params: Sequence[str]) -> RunConfig:
+def load_run_config(
+    files: Sequence[str], params: Sequence[str], *, strict: bool = False
+) -> RunConfig:
     """All settings of `pretrain.run`."""
     fields = dataclasses.fields(RunConfig)
     hints = typing.get_type_hints(RunConfig)
-    built = load_config(files, params, *(hints[field.name] for field in fields))
+    built = load_config(files, params, *(hints[field.name] for field in fields), strict=strict)
     return RunConfig(**{field.name: value for field, value in zip(fields, built, strict=True)})
 
 
@@ -184,6 +199,48 @@ def config_text() -> str:
 def operative_config_text() -> str:
     """What is in force: every parameter of the last `load_config` (operative_config.gin)."""
     return gin.operative_config_str()
+
+
+class _NoReferences(gin.config_parser.ParserDelegate):
+    """Takes references to values for what they are, and refuses those to anything else."""
+
+    def __init__(self, place: str):
+        self._place = place
+
+    def configurable_reference(self, scoped_configurable_name, evaluate):
+        raise UserError(
+            f"{self._place} refers to @{scoped_configurable_name}, which --strict_gin refuses: gin"
+            " would call it"
+        )
+
+    def macro(self, macro_name):
+        return macro_name
+
+
+def _refuse_code_in_file(file: str) -> None:
+    """Includes are followed as gin does: the first of its search paths that has the file."""
+    for directory in gin.config._LOCATION_PREFIXES:
+        path = Path(directory, file)
+        if path.is_file():
+            _refuse_code(path.read_text(encoding="utf-8"), str(path))
+            return
+
+
+def _refuse_code(text: str, place: str) -> None:
+    parser = gin.config_parser
+    for statement in parser.ConfigParser(text, _NoReferences(place)):
+        if isinstance(statement, parser.IncludeStatement):
+            _refuse_code_in_file(statement.filename)
+        elif isinstance(statement, parser.ImportStatement):
+            raise UserError(
+                f"{place} imports {statement.module!r}, which --strict_gin refuses: the module would"
+                " be run"
+            )
+        elif statement.selector not in _CONFIG_CLASSES and getattr(statement, "arg_name", None):
+            raise UserError(
+                f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin"
+                f" refuses: there are {', '.join(sorted(_CONFIG_CLASSES))}"
+            )
 
 
 def _parse_param(param: str) -> None:
