@@ -15,6 +15,7 @@ from data.errors import UserError
 from data.manifest import Manifest
 from data.vocab import Vocab
 from pretrain.config import RunConfig
+from pretrain.failures import explained
 from pretrain.preemption import Preempted, PreemptionNotice
 from pretrain.recipe import check, check_variables, describe, resolve
 from pretrain.window import Window, spread
@@ -64,14 +65,15 @@ class Experiment:
         Raises:
           UserError: with the setting or file that is wrong and the way out.
         """
-        from data.input_pipeline import SplitReader
-        from launch.strategy import build_strategy, is_chief
+        from data.input_pipeline import SplitReader, require_on_hosts
+        from launch.strategy import build_strategy, is_chief, remote_hosts
         from pretrain.trainer import Trainer
 
         self._manifest = Manifest.load(data_dir)
         self._config = resolve(config, self._manifest)
         self._strategy = build_strategy(config.cluster)
         check(self._config, replicas=self._strategy.num_replicas_in_sync)
+        require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
         self._eval_reader = None
@@ -122,8 +124,9 @@ class Experiment:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Lets go of the model directory."""
-        self._stack.close()
+        """Finishes the save under way, and lets go of the model directory."""
+        with self._stack, contextlib.suppress(UserError):  # not to hide what ended the run
+            self._checkpoints.wait()
 
     def print_recipe(self) -> None:
         """Says what the run amounts to; on the chief only."""
@@ -147,6 +150,7 @@ class Experiment:
 
         Raises:
           Preempted: the machine is needed for something else; all is saved.
+          WorkerLost: another worker has ended.
           UserError: too many bad steps, a save that failed, or data that are damaged or were
             exchanged.
         """
@@ -171,7 +175,11 @@ class Experiment:
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
         bad_steps = self._bad_step_log()
-        with contextlib.closing(self._progress()) as progress, PreemptionNotice() as notice:
+        with (
+            contextlib.closing(self._progress()) as progress,
+            PreemptionNotice() as notice,
+            explained(is_multi_worker=self._trainer.is_multi_worker),
+        ):
             step = self._start_step
             if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
                 # The run was stopped between saving and evaluating.
@@ -180,7 +188,7 @@ class Experiment:
             while step < train.train_steps:
                 num_steps = self._steps_until_next_event(step)
                 metrics = self._trainer.train(iterator, num_steps)
-                self._window.add(metrics, num_steps)
+                self._window.add(metrics)
                 step += num_steps
                 self._check_bad_steps(metrics.bad_steps, bad_steps)
                 at_end = step == train.train_steps

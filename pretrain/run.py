@@ -10,6 +10,7 @@ with exit code 42.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from data.manifest import Manifest
 from launch.config import DISCARD_FLAG, RESTART_CODE
 from pretrain.config import RunConfig, add_gin_flags, load_run_config
 from pretrain.experiment import Experiment
+from pretrain.failures import WorkerLost
 from pretrain.preemption import Preempted
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
 
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
-    config = load_run_config(args.gin_file, args.gin_param)
+    config = load_run_config(args.gin_file, args.gin_param, strict=args.strict_gin)
     if args.dry_run:
         _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None)
         return
@@ -80,6 +82,9 @@ def main(argv: Sequence[str]) -> None:
             flush=True,
         )
         sys.exit(RESTART_CODE)
+    except WorkerLost as lost:
+        print(f"error: {lost}", file=sys.stderr, flush=True)
+        os._exit(1)  # TensorFlow would wait for the others at the end of the process
     print(f"pretraining: checkpoints, metrics and TensorBoard files in {args.model_dir}")
 
 

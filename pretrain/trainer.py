@@ -29,17 +29,40 @@ _COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainMetrics:
-    """Means over the good steps of a loop; no numbers if there is none.
+    """Sums over the good steps of a loop; means are no numbers if there is none.
 
     Attributes:
+      loss_sum: over all predictions.
+      correct_sum: right predictions.
+      weight_sum: predictions.
+      grad_norm_sum: over the steps.
+      good_steps: how many.
       bad_steps: verdicts on the steps that were passed over.
+      input_wait_seconds: over all steps.
     """
 
-    loss: float
-    mlm_accuracy: float
-    grad_norm: float
-    input_wait_seconds: float
+    loss_sum: float
+    correct_sum: float
+    weight_sum: float
+    grad_norm_sum: float
+    good_steps: int
     bad_steps: tuple[Verdict, ...]
+    input_wait_seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Mean over the predictions."""
+        return self.loss_sum / self.weight_sum if self.good_steps else math.nan
+
+    @property
+    def mlm_accuracy(self) -> float:
+        """Of the predictions, those that are right."""
+        return self.correct_sum / self.weight_sum if self.good_steps else math.nan
+
+    @property
+    def grad_norm(self) -> float:
+        """Mean over the steps."""
+        return self.grad_norm_sum / self.good_steps if self.good_steps else math.nan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,9 +128,14 @@ class Trainer:
                 " need the same --model_dir, on a shared disk"
             )
 
+    @property
+    def is_multi_worker(self) -> bool:
+        """Whether other processes take part."""
+        return isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
     def any_worker(self, flag: bool) -> bool:
         """Whether the flag is set on any worker; all workers must call it, and all get the same."""
-        if not isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        if not self.is_multi_worker:
             return flag
         return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
 
@@ -143,16 +171,17 @@ class Trainer:
         rows = rows.numpy().astype(np.float64)
         is_good = rows[:, _VERDICT] == GOOD
         loss_sum, correct_sum, weight_sum, grad_norm_sum = rows[is_good, :_VERDICT].sum(axis=0)
-        with np.errstate(invalid="ignore"):  # no good step at all
-            return TrainMetrics(
-                loss=loss_sum / weight_sum,
-                mlm_accuracy=correct_sum / weight_sum,
-                grad_norm=grad_norm_sum / is_good.sum(),
-                input_wait_seconds=float(wait_seconds.numpy()),
-                bad_steps=tuple(
-                    _verdict(first_step + i, rows[i]) for i in np.flatnonzero(~is_good)
-                ),
-            )
+        return TrainMetrics(
+            loss_sum=float(loss_sum),
+            correct_sum=float(correct_sum),
+            weight_sum=float(weight_sum),
+            grad_norm_sum=float(grad_norm_sum),
+            good_steps=int(is_good.sum()),
+            bad_steps=tuple(
+                _verdict(first_step + int(i), rows[i]) for i in np.flatnonzero(~is_good)
+            ),
+            input_wait_seconds=float(wait_seconds.numpy()),
+        )
 
     def evaluate(self, iterator, num_steps: int) -> EvalMetrics:
         """Evaluates without dropout."""

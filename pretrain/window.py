@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-_MEANS = ("loss", "mlm_accuracy", "grad_norm")
+_SUMS = ("loss_sum", "correct_sum", "weight_sum", "grad_norm_sum", "good_steps")
 
 
 class Window:
@@ -18,8 +18,8 @@ class Window:
 
     def __init__(self, saved: dict | None = None):
         """`saved` is what `to_json` gave, or nothing."""
-        sums = dict.fromkeys(("good_steps", "bad_steps", "seconds", "input_wait_seconds"), 0)
-        self._sums = {**sums, **dict.fromkeys(_MEANS, 0.0), **(saved or {})}
+        names = (*_SUMS, "bad_steps", "seconds", "input_wait_seconds")
+        self._sums = {**dict.fromkeys(names, 0), **(saved or {})}
         self.restart_clock()
 
     def to_json(self) -> dict:
@@ -35,34 +35,30 @@ class Window:
         """Leaves out the time since the last call."""
         self._started = time.monotonic()
 
-    def add(self, metrics, num_steps: int) -> None:
-        """Takes in `num_steps` steps, of which `metrics` are the means."""
-        bad_steps = len(metrics.bad_steps)
-        good_steps = num_steps - bad_steps
+    def add(self, metrics) -> None:
+        """Takes in the steps of a loop."""
         seconds = time.monotonic() - self._started
-        added = {
-            "good_steps": good_steps,
-            "bad_steps": bad_steps,
+        added = {name: getattr(metrics, name) for name in _SUMS} | {
+            "bad_steps": len(metrics.bad_steps),
             "seconds": seconds,
             # Measured on the devices, with a clock that may be set meanwhile.
             "input_wait_seconds": min(max(metrics.input_wait_seconds, 0.0), seconds),
         }
-        if good_steps:
-            added |= {name: float(getattr(metrics, name)) * good_steps for name in _MEANS}
         for name, value in added.items():
             self._sums[name] += value
         self.restart_clock()
 
     def row(self, *, global_batch_size: int) -> dict[str, float]:
         """Means over the good steps, of which there must be some, and what it cost."""
-        steps = self._sums["good_steps"]
-        means = {name: self._sums[name] / steps for name in _MEANS}
-        seconds = self._sums["seconds"]
+        sums = self._sums
+        steps = sums["good_steps"] + sums["bad_steps"]
         return {
-            **means,
-            "bad_steps": self._sums["bad_steps"],
-            "examples_per_second": (steps + self._sums["bad_steps"]) * global_batch_size / seconds,
-            "input_wait_fraction": self._sums["input_wait_seconds"] / seconds,
+            "loss": sums["loss_sum"] / sums["weight_sum"],
+            "mlm_accuracy": sums["correct_sum"] / sums["weight_sum"],
+            "grad_norm": sums["grad_norm_sum"] / sums["good_steps"],
+            "bad_steps": sums["bad_steps"],
+            "examples_per_second": steps * global_batch_size / sums["seconds"],
+            "input_wait_fraction": sums["input_wait_seconds"] / sums["seconds"],
         }
 
 

@@ -193,7 +193,9 @@ def test_a_record_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     saving = Checkpoints(tmp_path, items=state(3.0), run=RUN, keep=1)
     monkeypatch.setattr(files, "write_atomically", full)
     saving.save(4)
-    with pytest.raises(UserError, match="step 4 could not be written to .*No space left on device"):
+    with pytest.raises(
+        UserError, match=r"step 4 could not be written to .*No space left on device"
+    ):
         saving.wait()
     assert committed(tmp_path) == []
 

@@ -1,9 +1,7 @@
 """The commands, from a build to an answer, and the errors a newcomer meets."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -137,52 +135,6 @@ def test_a_stopped_run_goes_on_with_the_same_numbers(small_build, model_dir, tmp
 def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
     run.main(arguments(small_build, tmp_path / "m", "InputConfig.masks = 'online'"))
     assert losses(tmp_path / "m") == losses(model_dir)
-
-
-def run_workers(data_dir, model_dirs, *params: str) -> list[subprocess.CompletedProcess]:
-    """One process a model directory, as workers of a cluster on this machine."""
-    ports = []
-    for _ in model_dirs:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            ports.append(free.getsockname()[1])
-    workers = [f"localhost:{port}" for port in ports]
-    processes = []
-    for index, model_dir in enumerate(model_dirs):
-        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        argv = arguments(data_dir, model_dir, "ClusterConfig.strategy = 'multi_worker'", *params)
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "pretrain.run", *argv],
-                env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    outputs = [process.communicate(timeout=300) for process in processes]
-    return [
-        subprocess.CompletedProcess(p.args, p.returncode, *output)
-        for p, output in zip(processes, outputs, strict=True)
-    ]
-
-
-def test_two_workers_train_as_one(small_build, model_dir, tmp_path):
-    shared = tmp_path / "m"
-    done = run_workers(small_build, [shared, shared])
-    assert [worker.returncode for worker in done] == [0, 0], done[0].stderr[-2000:]
-    assert "running on 2 x CPU (multi_worker strategy)" in done[0].stdout
-    assert [row["step"] for row in read_metrics(shared)] == [2, 4, 4, 6, 6]  # from the chief alone
-    found, expected = losses(shared), losses(model_dir)
-    assert found.keys() == expected.keys()
-    for step, loss in expected.items():
-        assert found[step] == pytest.approx(loss, rel=1e-5)
-
-    # On disks of their own the workers would go on from different steps.
-    done = run_workers(small_build, [shared, tmp_path / "other"], "TrainConfig.train_steps = 8")
-    assert [worker.returncode for worker in done] == [2, 2]
-    for worker, step in zip(done, (6, 0), strict=True):
-        assert f"error: this worker goes on from step {step}, another one" in worker.stderr
 
 
 def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
