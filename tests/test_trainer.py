@@ -218,6 +218,29 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path, precision):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+def test_going_on_with_other_devices(tmp_path):
+    """One device, then four, then one in micro-batches: as if nothing had changed."""
+    config = run_config(**DROPOUT)
+    _, expected = train(config, tf.distribute.get_strategy(), steps=5)
+    found = []
+    for strategy, micro_batch_size, steps in (
+        (tf.distribute.get_strategy(), 0, 1),
+        (mirrored(4), 0, 2),
+        (tf.distribute.get_strategy(), 2, 2),
+    ):
+        trainer = Trainer(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy)
+        checkpoints = Checkpoints(tmp_path, items=trainer.checkpoint_items, run={}, keep=1)
+        checkpoints.restore_newest()
+        batches = iterator(strategy, steps, first=len(found))
+        found += [trainer.train(batches, 1) for _ in range(steps)]
+        checkpoints.save(len(found))
+        checkpoints.wait()
+        assert trainer.step == len(found)
+    np.testing.assert_allclose([m.loss for m in found], [m.loss for m in expected], rtol=2e-6)
+    norms = [m.grad_norm for m in expected]
+    np.testing.assert_allclose([m.grad_norm for m in found], norms, rtol=1e-5)
+
+
 @pytest.mark.parametrize("site", ["dropout", "attention_dropout"])
 def test_dropout_depends_on_seed_and_step(reference, site):
     """The weights of the first step are the same, so the loss differs by the masks alone."""
