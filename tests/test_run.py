@@ -137,6 +137,14 @@ def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
     assert losses(tmp_path / "m") == losses(model_dir)
 
 
+def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
+    remote = f"ram://{tmp_path.name}/m"
+    run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
+    run.main(arguments(small_build, remote))  # goes on
+    assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
+    assert [saved.step for saved in committed(remote)] == [4, 6]
+
+
 def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "m")
     path, rows = copy / "metrics.jsonl", (model_dir / "metrics.jsonl").read_text()
