@@ -266,6 +266,20 @@ class Manifest:
         except (TypeError, KeyError, UserError) as error:
             raise UserError(f"{path} is damaged: {error}; build the data again") from error
 
+    def require_unchanged(self, directory: str | os.PathLike) -> None:
+        """Raises a UserError if the directory has become another build, or is gone."""
+        path = files.join(directory, schema.MANIFEST_FILE)
+        try:
+            found = hashlib.sha256(files.read_bytes(path)).hexdigest()
+        except FileNotFoundError:
+            found = "missing"
+        if found != self.sha256:
+            raise UserError(
+                f"{path} has changed since the start (sha256 {self.sha256[:8]} then, {found[:8]}"
+                " now): the data were built anew or taken away; nothing is saved of what was"
+                " trained since the last checkpoint"
+            )
+
     def load_vocab(self, directory: str | os.PathLike) -> Vocab:
         """The vocabulary of the build.
 

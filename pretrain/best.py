@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
+from data import files
 from data.errors import UserError
-from data.files import write_atomically
 
 BEST_FILE = "best.json"
 
 
-def record_best(model_dir: str | Path, step: int, metrics: Mapping[str, float]) -> bool:
+def record_best(model_dir: str | os.PathLike, step: int, metrics: Mapping[str, float]) -> bool:
     """Records a step if its held-out loss is the lowest so far.
 
     A record of this step or of a later one is of work that was lost: it is replaced.
@@ -33,11 +33,11 @@ def record_best(model_dir: str | Path, step: int, metrics: Mapping[str, float]) 
     if not math.isfinite(loss) or (best and best["step"] < step and best["loss"] <= loss):
         return False
     content = json.dumps({"step": step, "loss": loss})
-    write_atomically(Path(model_dir, BEST_FILE), content.encode())
+    files.write_atomically(files.join(model_dir, BEST_FILE), content.encode())
     return True
 
 
-def best_step(model_dir: str | Path) -> int | None:
+def best_step(model_dir: str | os.PathLike) -> int | None:
     """The recorded step; None if nothing was recorded.
 
     Raises:
@@ -47,10 +47,10 @@ def best_step(model_dir: str | Path) -> int | None:
     return best and best["step"]
 
 
-def _read(model_dir: str | Path) -> dict | None:
-    path = Path(model_dir, BEST_FILE)
+def _read(model_dir: str | os.PathLike) -> dict | None:
+    path = files.join(model_dir, BEST_FILE)
     try:
-        best = json.loads(path.read_text(encoding="utf-8"))
+        best = json.loads(files.read_bytes(path))
         return {"step": int(best["step"]), "loss": float(best["loss"])}
     except FileNotFoundError:
         return None

@@ -152,13 +152,14 @@ def _model(job: _Job):
 
     from model.mlm import Pretrainer
     from model.weights import assign, build_tf_models, values_of
-    from pretrain.checkpoint import restore
+    from pretrain.checkpoint import read, verify
 
     # Published encoders compute and answer in float32, whatever they were trained in.
     tf_keras.mixed_precision.set_global_policy("float32")
     config, seed = job.run.config.encoder, job.run.config.train.seed
     trained = Pretrainer(config, seed=seed)
-    restore(tf.train.Checkpoint(**trained.checkpoint_items), job.saved)
+    verify(job.saved)
+    read(tf.train.Checkpoint(**trained.checkpoint_items), job.saved)
     pretrainer = build_tf_models(config, seed=seed)
     assign(pretrainer, values_of(trained, config) | pooler_values(job))
     return pretrainer, values_of(pretrainer, config)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.files import write_atomically
+from data import files
 from pretrain.best import record_best
 from pretrain.config import RunConfig
 
@@ -27,13 +27,13 @@ class WandB:
         """Logs in as the client's own settings and environment variables say."""
         import wandb
 
-        id_path = Path(model_dir, "wandb_id")
-        if not id_path.exists():
-            write_atomically(id_path, uuid.uuid4().hex[:16].encode())
+        id_path = files.join(model_dir, "wandb_id")
+        if not files.exists(id_path):
+            files.write_atomically(id_path, uuid.uuid4().hex[:16].encode())
         self._run = wandb.init(
             project=project,
             name=Path(model_dir).resolve().name,
-            id=id_path.read_text(encoding="utf-8"),
+            id=files.read_bytes(id_path).decode(),
             resume="allow",
             dir=os.fspath(model_dir),
             config=dataclasses.asdict(config),
@@ -61,10 +61,10 @@ class Progress:
         import tensorflow as tf
 
         self._model_dir, self._wandb = model_dir, wandb
-        path = Path(model_dir, METRICS_FILE)
+        path = files.join(model_dir, METRICS_FILE)
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
-        write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
-        self._file = path.open("a", encoding="utf-8")
+        files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
+        self._file = files.open_append(path)
         self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
         self._started, self._start_step = time.monotonic(), start_step
@@ -107,7 +107,7 @@ class Progress:
     def _write_report(self) -> None:
         from pretrain.report import REPORT_FILE, write_report
 
-        write_report([self._model_dir], os.fspath(Path(self._model_dir, REPORT_FILE)))
+        write_report([self._model_dir], files.join(self._model_dir, REPORT_FILE))
 
     def _left(self, step: int) -> str:
         """Hours, minutes and seconds to the end at the mean speed so far, evaluations included."""
@@ -162,11 +162,11 @@ def training_line(row: dict) -> str:
 
 def read_metrics(model_dir: str | os.PathLike) -> list[dict]:
     """The rows of metrics.jsonl up to the first line that is none, as a crash leaves the last."""
-    path = Path(model_dir, METRICS_FILE)
-    if not path.exists():
+    path = files.join(model_dir, METRICS_FILE)
+    if not files.exists(path):
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in files.read_bytes(path).decode(errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:

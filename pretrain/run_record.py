@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
+from data import files
 from data.errors import UserError
 from pretrain.best import best_step
 from pretrain.model_dir import DATA_FILE, Run, load_run
@@ -64,15 +64,13 @@ def read_record(model_dir: str, name: str) -> RunRecord:
     Raises:
       UserError: it is none, or of another version, or a file of it is damaged.
     """
-    directory = Path(model_dir)
     run = load_run(model_dir)
     rows = read_metrics(model_dir)
-    metrics = directory / METRICS_FILE
-    num_lines = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+    num_lines = len((_read(model_dir, METRICS_FILE) or b"").splitlines())
     texts = {
-        file: (directory / file).read_text(encoding="utf-8")
+        file: content.decode()
         for file in ("config.gin", "operative_config.gin")
-        if (directory / file).exists()
+        if (content := _read(model_dir, file)) is not None
     }
     return RunRecord(
         name=name,
@@ -80,8 +78,8 @@ def read_record(model_dir: str, name: str) -> RunRecord:
         rows=tuple(rows),
         lost_lines=num_lines - len(rows),
         best_step=best_step(model_dir),
-        data=_read_json(directory / DATA_FILE),
-        environment=_read_json(directory / "environment.json"),
+        data=_read_json(model_dir, DATA_FILE),
+        environment=_read_json(model_dir, "environment.json"),
         texts=texts,
     )
 
@@ -98,10 +96,15 @@ def differing_settings(records: Sequence[RunRecord]) -> dict[str, list]:
     }
 
 
-def _read_json(path: Path) -> dict | None:
+def _read(model_dir: str, name: str) -> bytes | None:
+    path = files.join(model_dir, name)
+    return files.read_bytes(path) if files.exists(path) else None
+
+
+def _read_json(model_dir: str, name: str) -> dict | None:
+    content = _read(model_dir, name)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+        return None if content is None else json.loads(content)
     except ValueError as error:
+        path = files.join(model_dir, name)
         raise UserError(f"{path} is damaged: {error}; delete it") from error

@@ -11,6 +11,7 @@ Legend: B sequences of a replica, P predictions in a sequence, V pieces of the v
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -21,19 +22,49 @@ from model.loss import mlm_terms
 from model.mlm import Pretrainer
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
+from pretrain.bad_steps import GOOD, BadSteps, Verdict
 from pretrain.config import RunConfig
 
+_VERDICT = 4  # its place in what a step returns, after three sums and the norm of the gradient
 _COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainMetrics:
-    """Means over the steps of a loop."""
+    """Sums over the good steps of a loop; means are no numbers if there is none.
 
-    loss: float
-    mlm_accuracy: float
-    grad_norm: float
+    Attributes:
+      loss_sum: over all predictions.
+      correct_sum: right predictions.
+      weight_sum: predictions.
+      grad_norm_sum: over the steps.
+      good_steps: how many.
+      bad_steps: verdicts on the steps that were passed over.
+      input_wait_seconds: over all steps.
+    """
+
+    loss_sum: float
+    correct_sum: float
+    weight_sum: float
+    grad_norm_sum: float
+    good_steps: int
+    bad_steps: tuple[Verdict, ...]
     input_wait_seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Mean over the predictions."""
+        return self.loss_sum / self.weight_sum if self.good_steps else math.nan
+
+    @property
+    def mlm_accuracy(self) -> float:
+        """Of the predictions, those that are right."""
+        return self.correct_sum / self.weight_sum if self.good_steps else math.nan
+
+    @property
+    def grad_norm(self) -> float:
+        """Mean over the steps."""
+        return self.grad_norm_sum / self.good_steps if self.good_steps else math.nan
 
 
 class Trainer:
@@ -55,10 +86,20 @@ class Trainer:
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(config.optimizer, self._schedule)
             self.optimizer.build(self.variables)
+            self.bad_steps = BadSteps(threshold=config.train.spike_threshold)
         if _compiles(config.train.jit_compile):
             # Not `_update`: XLA reaches no other device, and all_reduce and the variables of further
             # replicas are on others.
             self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
+
+    @property
+    def checkpoint_items(self) -> dict:
+        """All state of the run, by name."""
+        return {
+            **self.model.checkpoint_items,
+            "optimizer": self.optimizer,
+            "bad_steps": self.bad_steps,
+        }
 
     def require_same_step(self) -> None:
         """Checks, on all workers, that they go on from the same step.
@@ -79,6 +120,22 @@ class Trainer:
                 f"this worker goes on from step {step}, another one from another step: all workers"
                 " need the same --model_dir, on a shared disk"
             )
+
+    @property
+    def is_multi_worker(self) -> bool:
+        """Whether other processes take part."""
+        return isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether the flag is set on any worker; all workers must call it, and all get the same."""
+        if not self.is_multi_worker:
+            return flag
+        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
+
+    @tf.function
+    def _sum_over_replicas(self, value):
+        values = self.strategy.run(lambda: tf.identity(value))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     @property
     def step(self) -> int:
@@ -107,13 +164,21 @@ class Trainer:
           iterator: over distributed batches of one element a replica.
           num_steps: how many.
         """
-        totals = self._train_steps(iterator, tf.constant(num_steps)).numpy()
-        loss_sum, correct_sum, weight_sum, grad_norm_sum, wait_seconds = totals
+        first_step = self.step + 1
+        rows, wait_seconds = self._train_steps(iterator, tf.constant(num_steps))
+        rows = rows.numpy().astype(np.float64)
+        is_good = rows[:, _VERDICT] == GOOD
+        loss_sum, correct_sum, weight_sum, grad_norm_sum = rows[is_good, :_VERDICT].sum(axis=0)
         return TrainMetrics(
-            loss=loss_sum / weight_sum,
-            mlm_accuracy=correct_sum / weight_sum,
-            grad_norm=grad_norm_sum / num_steps,
-            input_wait_seconds=wait_seconds,
+            loss_sum=float(loss_sum),
+            correct_sum=float(correct_sum),
+            weight_sum=float(weight_sum),
+            grad_norm_sum=float(grad_norm_sum),
+            good_steps=int(is_good.sum()),
+            bad_steps=tuple(
+                _verdict(first_step + int(i), rows[i]) for i in np.flatnonzero(~is_good)
+            ),
+            input_wait_seconds=float(wait_seconds.numpy()),
         )
 
     def evaluate(self, iterator, num_steps: int) -> np.ndarray:
@@ -127,8 +192,9 @@ class Trainer:
 
     @tf.function
     def _train_steps(self, iterator, num_steps):
-        totals = tf.zeros([5], tf.float64)
-        for _ in tf.range(num_steps):
+        rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_VERDICT + 2])
+        waited = tf.constant(0.0, tf.float64)
+        for i in tf.range(num_steps):
             started = tf.timestamp()
             with tf.control_dependencies([started]):
                 features = next(iterator)
@@ -138,12 +204,11 @@ class Trainer:
                 for part in self.strategy.experimental_local_results(value)
             ]
             with tf.control_dependencies(arrived):
-                waited = tf.timestamp() - started
-            sums = self.strategy.run(self.update, (features,))
+                waited += tf.timestamp() - started
+            row = self.strategy.run(self.update, (features,))
             # All replicas return the global sums.
-            sums = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, sums, axis=None)
-            totals += tf.concat([tf.cast(sums, tf.float64), waited[None]], axis=0)
-        return totals
+            rows = rows.write(i, self.strategy.reduce(tf.distribute.ReduceOp.MEAN, row, axis=None))
+        return rows.stack(), waited
 
     @tf.function
     def _eval_steps(self, iterator, num_steps):
@@ -156,7 +221,12 @@ class Trainer:
         return steps.concat()
 
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """One update on a replica's part of the batch: [loss, correct, weight, gradient norm]."""
+        """One update on a replica's part of the batch, unless the step is bad.
+
+        Returns:
+          float32 [6]: sums of loss, right predictions and weight over the global batch, the norm of
+          the gradient, and the verdict of BadSteps.judge.
+        """
         gradients, sums = self._accumulate(features)
         replica = tf.distribute.get_replica_context()
         gradients, sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, sums))
@@ -167,10 +237,12 @@ class Trainer:
             gradients, _ = tf.clip_by_global_norm(
                 gradients, self._optimizer_config.clip_norm, use_norm=norm
             )
+        verdict = self.bad_steps.judge(self.optimizer.iterations, sums[0] / weight_sum, norm)
+        self.optimizer.gate.set(verdict[0] == GOOD)
         self.optimizer.apply_gradients(
             zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
         )
-        return tf.concat([sums, norm[None]], axis=0)
+        return tf.concat([sums, norm[None], verdict], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Of a replica's part of the batch: gradients of the summed loss, and the sums."""
@@ -212,6 +284,12 @@ class Trainer:
         sums_B23 = tf.transpose(sums_23B, [2, 0, 1])
         sums_RB23 = tf.where(is_mine_R[:, None, None, None], sums_B23, 0.0)
         return tf.reshape(sums_RB23, [-1, 2, 3])
+
+
+def _verdict(step: int, row: np.ndarray) -> Verdict:
+    loss_sum, _, weight_sum, norm, kind, recent = row.tolist()
+    loss = loss_sum / weight_sum if weight_sum else math.nan
+    return Verdict(step=step, loss=loss, grad_norm=norm, kind=int(kind), recent=int(recent))
 
 
 def _compiles(setting: str) -> bool:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["LAMBERT_PREEMPTION_URL"] = ""  # no questions to a metadata server
 
 import pytest
 import tensorflow as tf

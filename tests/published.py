@@ -12,7 +12,7 @@ from model.weights import assign
 from pretrain import export
 from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, load_run_config
-from pretrain.model_dir import record_run
+from pretrain.model_dir import identity, record_run
 from pretrain.recipe import resolve
 from pretrain.trainer import Trainer
 
@@ -50,9 +50,10 @@ def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
     record_run(str(path), config, str(data_dir), manifest)
     trainer = Trainer(config, tf.distribute.get_strategy())
     assign(trainer.model, random_values(config, "encoder", "head"))
-    model, optimizer = trainer.model, trainer.optimizer
-    checkpoints = Checkpoints(path, model=model, optimizer=optimizer, keep=1, is_chief=True)
+    run = identity(config, manifest)
+    checkpoints = Checkpoints(path, items=trainer.checkpoint_items, run=run, keep=1)
     checkpoints.save(6)
+    checkpoints.wait()
     return config
 
 

@@ -50,6 +50,7 @@ ALLOWED = {
         "data.hashing",
         "data.input_pipeline",
         "data.manifest",
+        "data.order",
         "data.origins",
         "data.packing",
         "data.page",

@@ -1,9 +1,7 @@
 """The commands, from a build to an answer, and the errors a newcomer meets."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +101,7 @@ def test_metrics(model_dir, small_build):
         "trust_ratio_min",
         "trust_ratio_median",
         "trust_ratio_max",
+        "bad_steps",
         "examples_per_second",
         "tokens_per_second",
         "input_wait_fraction",
@@ -129,6 +128,7 @@ def test_metrics(model_dir, small_build):
 def test_only_the_newest_checkpoints_are_kept(model_dir):
     assert [saved.step for saved in committed(model_dir)] == [4, 6]
     assert sorted(p.name for p in (model_dir / "checkpoints").iterdir()) == [
+        "newest.json",
         "step-00000004",
         "step-00000006",
     ]
@@ -150,50 +150,12 @@ def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
     assert losses(tmp_path / "m") == losses(model_dir)
 
 
-def run_workers(data_dir, model_dirs, *params: str) -> list[subprocess.CompletedProcess]:
-    """One process a model directory, as workers of a cluster on this machine."""
-    ports = []
-    for _ in model_dirs:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            ports.append(free.getsockname()[1])
-    workers = [f"localhost:{port}" for port in ports]
-    processes = []
-    for index, model_dir in enumerate(model_dirs):
-        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        argv = arguments(data_dir, model_dir, "ClusterConfig.strategy = 'multi_worker'", *params)
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "pretrain.run", *argv],
-                env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    outputs = [process.communicate(timeout=300) for process in processes]
-    return [
-        subprocess.CompletedProcess(p.args, p.returncode, *output)
-        for p, output in zip(processes, outputs, strict=True)
-    ]
-
-
-def test_two_workers_train_as_one(small_build, model_dir, tmp_path):
-    shared = tmp_path / "m"
-    done = run_workers(small_build, [shared, shared])
-    assert [worker.returncode for worker in done] == [0, 0], done[0].stderr[-2000:]
-    assert "running on 2 x CPU (multi_worker strategy)" in done[0].stdout
-    assert [row["step"] for row in read_metrics(shared)] == [2, 4, 4, 6, 6]  # from the chief alone
-    found, expected = losses(shared), losses(model_dir)
-    assert found.keys() == expected.keys()
-    for step, loss in expected.items():
-        assert found[step] == pytest.approx(loss, rel=1e-5)
-
-    # On disks of their own the workers would go on from different steps.
-    done = run_workers(small_build, [shared, tmp_path / "other"], "TrainConfig.train_steps = 8")
-    assert [worker.returncode for worker in done] == [2, 2]
-    for worker, step in zip(done, (6, 0), strict=True):
-        assert f"error: this worker goes on from step {step}, another one" in worker.stderr
+def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
+    remote = f"ram://{tmp_path.name}/m"
+    run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
+    run.main(arguments(small_build, remote))  # goes on
+    assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
+    assert [saved.step for saved in committed(remote)] == [4, 6]
 
 
 def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
@@ -290,8 +252,11 @@ class TestErrors:
 
     def test_damaged_checkpoint(self, small_build, model_dir, tmp_path):
         copy = shutil.copytree(model_dir, tmp_path / "m")
-        (copy / "checkpoints/step-00000006/ckpt.data-00000-of-00001").write_bytes(b"")
-        self.fails(arguments(small_build, copy), "step-00000006/ckpt cannot be restored: ")
+        for step in (4, 6):
+            (copy / f"checkpoints/step-0000000{step}/ckpt.index").unlink()
+        self.fails(
+            arguments(small_build, copy), "none that can be restored .*ckpt.index is missing"
+        )
 
     def test_nothing_to_evaluate(self, small_build, tmp_path):
         self.fails([*arguments(small_build, tmp_path / "m"), "--mode", "eval"], "has no checkpoint")
@@ -320,8 +285,9 @@ class TestErrors:
 
     def test_a_loss_that_is_no_number(self, small_build, model_dir, tmp_path):
         """It stops the run before a checkpoint of it is written."""
-        argv = arguments(small_build, tmp_path / "m", "OptimizerConfig.peak_learning_rate = 1e30")
-        self.fails(argv, r"is (nan|inf) in steps \d to \d; the newest checkpoint in")
+        params = ("OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1")
+        argv = arguments(small_build, tmp_path / "m", *params)
+        self.fails(argv, r"2 of the last 128 steps were passed over, .* \d \(loss nan, gradient")
         rows = read_metrics(tmp_path / "m")
         assert all(np.isfinite(row["loss"]) for row in rows)
 
