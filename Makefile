@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check lint format lock clean
+.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 		"he was [MASK] in london in the 19th [MASK]." \
 		"my [MASK], i will go to the king."
 	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
-	@echo "model/ (checkpoints, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
+	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(DEMO)/export \"to be or not to [MASK].\""
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
@@ -48,6 +48,9 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
+
+learn: setup  ## does it learn as well as tf-models' reference trainer, in about 15 minutes
+	@$(RUN) bench.learn
 
 tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
 	$(BIN)/python -m pytest -m tpu_compile

@@ -249,7 +249,7 @@ def main(argv: Sequence[str]) -> None:
 
     from pretrain.config import load_config
 
-    (config,) = load_config(args.gin_file, args.gin_param, BuildConfig)
+    (config,) = load_config(args.gin_file, args.gin_param, BuildConfig, strict=args.strict_gin)
     inputs = [file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)]
     arguments = dict(
         config=config,

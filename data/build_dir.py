@@ -12,6 +12,7 @@ from data.journal import PLAN_FILE, WORK_DIRECTORY
 from data.manifest import Manifest
 from data.vocab import Vocab
 
+_PARTS = ("packed", "sources", "masked", "rejects")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.+")
 
 
@@ -42,7 +43,7 @@ def remove_leftovers(directory: str) -> None:
     files.remove_tree(files.join(directory, WORK_DIRECTORY))
     if files.is_remote(directory):
         return
-    for part in ("packed", "masked", "rejects"):
+    for part in _PARTS:
         for path in Path(directory, part).rglob(".tmp-*"):
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink()
@@ -54,8 +55,7 @@ def remove_leftovers(directory: str) -> None:
 def _strangers(directory: str, vocab: Vocab) -> list[str]:
     """What lies in the directory and did not come from a build; the vocabulary itself may."""
     if files.is_remote(directory):
-        parts = ("packed", "masked", "rejects")
-        return [part for part in parts if files.exists(files.join(directory, part))]
+        return [part for part in _PARTS if files.exists(files.join(directory, part))]
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:

@@ -15,7 +15,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from data.errors import UserError
 
@@ -111,6 +111,13 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         return file.read()
 
 
+def open_append(path: str | os.PathLike) -> TextIO:
+    """Opens a text file to write at its end, wherever it is."""
+    if is_remote(path):
+        return _gfile().GFile(os.fspath(path), "a")
+    return open(path, "a", encoding="utf-8")
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A file for writing bytes that appears under its name when the block ends without exception.
@@ -149,6 +156,16 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> None:
     """Writes a whole file."""
     with atomic_write(path) as file:
         file.write(content)
+
+
+def flush(path: str | os.PathLike) -> None:
+    """Brings the content of a closed local file to the disk, for names that are written after it."""
+    if not is_remote(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def exists(path: str | os.PathLike) -> bool:
@@ -206,6 +223,21 @@ def _matches(names: list[str], wanted: list[str]) -> bool:
     return (
         not is_hidden and fnmatch.fnmatchcase(name, pattern) and _matches(names_after, wanted_after)
     )
+
+
+def list_dir(directory: str | os.PathLike) -> list[str]:
+    """Names of what is in a directory, sorted; nothing if there is none."""
+    if not exists(directory):
+        return []
+    if is_remote(directory):
+        return sorted(name.rstrip("/") for name in _gfile().listdir(os.fspath(directory)))
+    return sorted(os.listdir(directory))
+
+
+def remove(path: str | os.PathLike) -> None:
+    """Removes a file; nothing happens if there is none."""
+    if exists(path):
+        _gfile().remove(os.fspath(path)) if is_remote(path) else os.unlink(path)
 
 
 def remove_tree(directory: str | os.PathLike) -> None:

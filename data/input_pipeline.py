@@ -6,8 +6,9 @@ Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,30 @@ class SplitReader:
             raise UserError(
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
                 f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or build it anew"
+            )
+
+
+def require_on_hosts(
+    directory: str | os.PathLike, manifest: Manifest, hosts: Sequence[str]
+) -> None:
+    """Raises a UserError unless every host finds the same build under the same path.
+
+    Args:
+      directory: the build, which the host of this process has.
+      manifest: its manifest.
+      hosts: CPU devices of hosts that read for themselves.
+    """
+    path = os.path.join(directory, schema.MANIFEST_FILE)
+    for host in hosts:
+        try:
+            with tf.device(host):
+                content = tf.io.read_file(path).numpy()
+        except tf.errors.OpError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() != manifest.sha256:
+            raise UserError(
+                f"{host} does not find this build at {path}; every host of a TPU slice reads for"
+                " itself: copy the build to all of them, or mount it, under the same path"
             )
 
 

@@ -19,8 +19,8 @@ from data.vocab import Vocab
 
 # Settings that stop a build or let it pass, and change nothing in it.
 _TOLERANCES = ("max_reject_fraction", "max_unknown_fraction")
-_HISTOGRAMS = ("sentence_lengths", "sequence_lengths")
-_FORMAT, _VERSION = "lambert-build", 2
+_LISTS = ("sentence_lengths", "sequence_lengths", "source_names")
+_FORMAT, _VERSION = "lambert-build", 3
 
 
 # What of the environment shows in the result of a build.
@@ -82,6 +82,8 @@ class Shard:
       unknown_tokens: text tokens that are [UNK].
       sentence_lengths: histogram of tokens in a sentence, in bins of data.accounting.BIN_TOKENS.
       sequence_lengths: histogram of tokens in a sequence, [CLS] and [SEP] included.
+      source_names: the sources of its documents, sorted.
+      sources: of each sequence, see data.origins.
     """
 
     split: str
@@ -93,8 +95,15 @@ class Shard:
     unknown_tokens: int
     sentence_lengths: tuple[int, ...]
     sequence_lengths: tuple[int, ...]
+    source_names: tuple[str, ...]
     packed: DataFile
+    sources: DataFile
     masked: tuple[DataFile, ...] = ()
+
+    @property
+    def files(self) -> list[DataFile]:
+        """Every file of the shard."""
+        return [self.packed, self.sources, *self.masked]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +137,7 @@ class Manifest:
     def files(self) -> list[DataFile]:
         """Every file of the build but manifest and vocabulary."""
         rejects = [self.rejects] if self.rejects else []
-        return rejects + [file for shard in self.shards for file in (shard.packed, *shard.masked)]
+        return rejects + [file for shard in self.shards for file in shard.files]
 
     def num_sequences(self, split: str) -> int:
         """Sequences in one copy of a split."""
@@ -257,6 +266,20 @@ class Manifest:
         except (TypeError, KeyError, UserError) as error:
             raise UserError(f"{path} is damaged: {error}; build the data again") from error
 
+    def require_unchanged(self, directory: str | os.PathLike) -> None:
+        """Raises a UserError if the directory has become another build, or is gone."""
+        path = files.join(directory, schema.MANIFEST_FILE)
+        try:
+            found = hashlib.sha256(files.read_bytes(path)).hexdigest()
+        except FileNotFoundError:
+            found = "missing"
+        if found != self.sha256:
+            raise UserError(
+                f"{path} has changed since the start (sha256 {self.sha256[:8]} then, {found[:8]}"
+                " now): the data were built anew or taken away; nothing is saved of what was"
+                " trained since the last checkpoint"
+            )
+
     def load_vocab(self, directory: str | os.PathLike) -> Vocab:
         """The vocabulary of the build.
 
@@ -298,11 +321,12 @@ def _first_difference(old: list[dict], new: list[dict]) -> str:
 
 
 def _shard_from_json(content: dict) -> Shard:
-    packed, masked = content.pop("packed"), content.pop("masked")
-    histograms = {name: tuple(content.pop(name)) for name in _HISTOGRAMS}
+    packed, sources, masked = (content.pop(name) for name in ("packed", "sources", "masked"))
+    lists = {name: tuple(content.pop(name)) for name in _LISTS}
     return Shard(
         packed=DataFile(**packed),
+        sources=DataFile(**sources),
         masked=tuple(DataFile(**file) for file in masked),
-        **histograms,
+        **lists,
         **content,
     )

@@ -22,6 +22,10 @@ import dataclasses
 
 import numpy as np
 
+from data import schema
+from data.config import BuildConfig
+from data.vocab import Vocab
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -32,6 +36,17 @@ class Layout:
     cls_id: int
     sep_id: int
     pad_id: int
+
+    @classmethod
+    def create(cls, config: BuildConfig, vocab: Vocab) -> Layout:
+        """The layout of a build."""
+        return cls(
+            max_seq_length=config.max_seq_length,
+            separators=config.separators,
+            cls_id=vocab.ids[schema.CLS],
+            sep_id=vocab.ids[schema.SEP],
+            pad_id=vocab.ids[schema.PAD],
+        )
 
 
 def pack(
@@ -85,6 +100,23 @@ def pack(
         ends = np.arange(num_sequences) * seq_length + 1 + offset[stops] - offset[starts]
         flat[ends] = layout.sep_id
     return packed_NS
+
+
+def crosses_boundary(tokens_NS: np.ndarray, layout: Layout) -> np.ndarray:
+    """Whether each sequence holds text from both sides of a boundary, bool [N].
+
+    A boundary lies between documents, and between the chapters of one where `pack` was told of them.
+
+    Args:
+      tokens_NS: packed sequences; they may be masked.
+      layout: with which they were packed.
+    """
+    is_sep_NS = tokens_NS == layout.sep_id
+    if layout.separators == "document":
+        return is_sep_NS.sum(axis=1) > 1
+    # A boundary is a separator after that of a sentence; one that ends the sequence parts nothing.
+    has_text_after_NS = tokens_NS[:, 2:] != layout.pad_id
+    return (is_sep_NS[:, :-2] & is_sep_NS[:, 1:-1] & has_text_after_NS).any(axis=1)
 
 
 def _split_overlong(

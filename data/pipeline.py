@@ -162,16 +162,17 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
             config=plan.config,
             vocab=plan.vocab,
         )
-        return counts, [schema.packed_path(split, shard)] if counts["records"] else []
+        paths = [schema.packed_path(split, shard), schema.sources_path(split, shard)]
+        return counts, paths if counts["records"] else []
 
     counts, written = plan.journal.once(f"pack/{split}-{shard:05d}", run)
     if not written:
         return {"tally": counts["tally"]}
-    packed = dataclasses.replace(written[0], records=counts["records"])
+    packed, sources = (dataclasses.replace(file, records=counts["records"]) for file in written)
     fields = {name: counts[name] for name in counts.keys() - {"tally", "records"}}
     return {
         "tally": counts["tally"],
-        "shard": Shard(split=split, shard=shard, packed=packed, **fields),
+        "shard": Shard(split=split, shard=shard, packed=packed, sources=sources, **fields),
     }
 
 

@@ -51,6 +51,11 @@ def packed_path(split: str, shard: int) -> str:
     return f"packed/{split}/shard-{shard:05d}.npy"
 
 
+def sources_path(split: str, shard: int) -> str:
+    """Path, relative to the build directory, of which sources the sequences of one shard are from."""
+    return f"sources/{split}/shard-{shard:05d}.npy"
+
+
 def masked_path(split: str, shard: int, copy: int) -> str:
     """Path, relative to the build directory, of one masked copy of one shard."""
     return f"masked/{split}/copy-{copy:03d}/shard-{shard:05d}.tfrecord"

@@ -29,6 +29,7 @@ from data.exchange import (
 from data.extract import num_partitions, partition_of, unit_paths
 from data.hashing import document_hash
 from data.masking import MaskingRule, mask_sequences
+from data.origins import source_bits
 from data.packing import Layout, pack
 from data.records import ExampleCodec, write_records
 from data.vocab import Vocab
@@ -85,25 +86,31 @@ def write_packed_shard(
     fate_R = _fates(corpus, hashed_D, output_dir, partition, config)
     tally = corpus.tally(fate_R)
     packed = accounting.FATES.index(accounting.PACKED)
-    tokens_T, lengths_K, starts_part_K = corpus.kept(fate_R == packed)
+    tokens_T, lengths_K, starts_part_K, source_T = corpus.kept(fate_R == packed)
     if not len(tokens_T):
         return {"tally": tally, "records": 0}
-    packed_NS = pack(tokens_T, lengths_K, starts_part_K, layout_of(config, vocab))
-    with files.atomic_write(files.join(output_dir, schema.packed_path(split, shard))) as file:
-        np.save(file, packed_NS, allow_pickle=False)
+    packed_NS = pack(tokens_T, lengths_K, starts_part_K, Layout.create(config, vocab))
     is_separator_NS = np.isin(packed_NS, [vocab.ids[piece] for piece in (schema.CLS, schema.SEP)])
     is_token_NS = packed_NS != vocab.ids[schema.PAD]
+    text_tokens_N = (is_token_NS & ~is_separator_NS).sum(axis=1)
+    for path, array in (
+        (schema.packed_path(split, shard), packed_NS),
+        (schema.sources_path(split, shard), source_bits(source_T, text_tokens_N)),
+    ):
+        with files.atomic_write(files.join(output_dir, path)) as file:
+            np.save(file, array, allow_pickle=False)
     return {
         "tally": tally,
         "records": len(packed_NS),
         "documents": len(np.unique(corpus.document_R[fate_R == packed])),
         "sentences": len(lengths_K),
         # Counted where they lie, so that a token lost in packing would be noticed.
-        "tokens": int((is_token_NS & ~is_separator_NS).sum()),
+        "tokens": int(text_tokens_N.sum()),
         "separators": int(is_separator_NS.sum()),
         "unknown_tokens": int((packed_NS == vocab.ids[schema.UNK]).sum()),
         "sentence_lengths": accounting.histogram(lengths_K),
         "sequence_lengths": accounting.histogram(is_token_NS.sum(axis=1)),
+        "source_names": corpus.sources.tolist(),
     }
 
 
@@ -134,17 +141,6 @@ def write_masked_copy(
     with files.atomic_write(path) as file:
         write_records(file, chunks())
     return {"records": len(packed_NS)}
-
-
-def layout_of(config: BuildConfig, vocab: Vocab) -> Layout:
-    """How sequences of a build are laid out."""
-    return Layout(
-        max_seq_length=config.max_seq_length,
-        separators=config.separators,
-        cls_id=vocab.ids[schema.CLS],
-        sep_id=vocab.ids[schema.SEP],
-        pad_id=vocab.ids[schema.PAD],
-    )
 
 
 def _documents_of(
@@ -190,13 +186,17 @@ class _Columns:
         self.document_R = np.repeat(np.arange(len(documents)), self.paragraphs_D)
         self.source_R = source_D[self.document_R]
 
-    def kept(self, keep_R: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Tokens, lengths and starts of parts of the sentences whose paragraph is kept."""
+    def kept(self, keep_R: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Tokens, lengths and starts of parts of the sentences that are kept; sources of the tokens.
+
+        A sentence is kept with its paragraph.
+        """
         keep_K = keep_R[self.paragraph_K]
         tokens_T = self.tokens_T[np.repeat(keep_K, self.lengths_K)]
         part_K = self.part_R[self.paragraph_K[keep_K]]
         starts_part_K = np.diff(part_K, prepend=-1) != 0
-        return tokens_T, self.lengths_K[keep_K], starts_part_K
+        source_T = np.repeat(self.source_R[self.paragraph_K[keep_K]], self.lengths_K[keep_K])
+        return tokens_T, self.lengths_K[keep_K], starts_part_K, source_T
 
     def tally(self, fate_R: np.ndarray) -> dict[str, dict[str, int]]:
         """Bytes, tokens, paragraphs and documents by source and fate."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import html
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from data import files, schema, view_plots, view_tables
+from data import files, page, schema, view_plots, view_tables
 from data.manifest import Manifest
+from data.page import escape
 from data.view_sequences import (
     PLAIN,
     PREDICTED,
@@ -55,8 +55,8 @@ def write_page(
     *accounts, packed = tables
     body = [
         '<p class="soft">Lambert build</p>',
-        f"<h1>{_escape(name)}</h1>",
-        f'<p class="soft">{_escape(_subtitle(manifest))}</p>',
+        f"<h1>{escape(name)}</h1>",
+        f'<p class="soft">{escape(_subtitle(manifest))}</p>',
         *_tiles(manifest),
         "<h2>Where the text went</h2>",
         *_accounts(manifest, accounts),
@@ -70,18 +70,8 @@ def write_page(
         "<h2>Configuration and inputs</h2>",
         *_configuration(manifest),
     ]
-    files.write_atomically(path, "\n".join([*_head(name), *body, "</body></html>\n"]).encode())
-
-
-def _head(name: str) -> Iterator[str]:
-    yield '<!DOCTYPE html>\n<html lang="en">'
-    yield '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    yield f"<title>{_escape(name)}: what the build holds</title>"
-    yield f"<style>\n{_STYLE_FILE.read_text()}</style></head>\n<body>"
-
-
-def _escape(text: object) -> str:
-    return html.escape(str(text))
+    head = page.head(f"{name}: what the build holds", _STYLE_FILE)
+    files.write_atomically(path, "\n".join([*head, *body, "</body></html>\n"]).encode())
 
 
 def _subtitle(manifest: Manifest) -> str:
@@ -98,31 +88,20 @@ def _tiles(manifest: Manifest) -> Iterator[str]:
     tokens = sum(shard.tokens for shard in shards)
     unknown = sum(shard.unknown_tokens for shard in shards)
     figures = {
-        "documents": _short(sum(shard.documents for shard in shards)),
-        "tokens": _short(tokens),
-        "training sequences": _short(sequences_of(manifest.split("train"))),
-        "held-out sequences": _short(sequences_of(manifest.split("eval"))),
+        "documents": page.short(sum(shard.documents for shard in shards)),
+        "tokens": page.short(tokens),
+        "training sequences": page.short(sequences_of(manifest.split("train"))),
+        "held-out sequences": page.short(sequences_of(manifest.split("eval"))),
         "masked copies": f"{manifest.config.copies}" if manifest.config.copies else "made online",
         "padding": percent(padding_of(shards, length), sequences_of(shards) * length),
         "[UNK] tokens": percent(unknown, tokens),
     }
-    yield '<div class="tiles">'
-    for label, figure in figures.items():
-        yield f'<div class="tile"><b>{_escape(figure)}</b><span>{_escape(label)}</span></div>'
-    yield "</div>"
-
-
-def _short(number: int) -> str:
-    """Three digits and a letter for what is large; the tables have the exact number."""
-    for unit, size in (("B", 10**9), ("M", 10**6)):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:,}"
+    return page.tiles(figures)
 
 
 def _accounts(manifest: Manifest, tables: Sequence[Table]) -> Iterator[str]:
     picture = view_plots.bytes_by_source(view_tables.byte_outcomes_by_source(manifest))
-    yield _figure("Bytes of each source, by what became of them", picture)
+    yield page.figure("Bytes of each source, by what became of them", picture)
     for table in tables:
         yield f'<div class="card">{_table(table)}</div>'
 
@@ -155,12 +134,12 @@ def _packed(manifest: Manifest, table: Table) -> Iterator[str]:
     )
     yield f'<div class="card">{_table(table)}</div>'
     yield '<div class="pair">'
-    yield _figure("Documents of each source", documents)
-    yield _figure("Tokens of each source", tokens)
-    yield _figure("Sentence lengths", sentence_lengths)
-    yield _figure("Sequence lengths, [CLS] and [SEP] included", sequence_lengths)
+    yield page.figure("Documents of each source", documents)
+    yield page.figure("Tokens of each source", tokens)
+    yield page.figure("Sentence lengths", sentence_lengths)
+    yield page.figure("Sequence lengths, [CLS] and [SEP] included", sequence_lengths)
     yield "</div>"
-    yield _figure("Shards: is one much larger than the others?", by_shard)
+    yield page.figure("Shards: is one much larger than the others?", by_shard)
 
 
 def _sequences(sequences: Sequence[MaskedSequence]) -> Iterator[str]:
@@ -180,18 +159,18 @@ def _sequences(sequences: Sequence[MaskedSequence]) -> Iterator[str]:
             for span, gap in zip(sequence.spans, gaps(sequence.spans), strict=True)
         )
         yield (
-            f'<div class="card"><h3>{_escape(place)}</h3><div class="sequence">{text}</div>'
-            f'<p class="soft small">{_escape(proof)}</p></div>'
+            f'<div class="card"><h3>{escape(place)}</h3><div class="sequence">{text}</div>'
+            f'<p class="soft small">{escape(proof)}</p></div>'
         )
 
 
 def _span(span: Span) -> str:
-    text = _escape(span.text)
+    text = escape(span.text)
     if span.kind == PLAIN:
         return text
     if not span.label:
         return f'<span class="{span.kind}">{text}</span>'
-    return f'<ruby class="{span.kind}"><span>{text}</span><rt>{_escape(span.label)}</rt></ruby>'
+    return f'<ruby class="{span.kind}"><span>{text}</span><rt>{escape(span.label)}</rt></ruby>'
 
 
 def _pieces(viewer: SequenceViewer, found: PieceCounts) -> Iterator[str]:
@@ -211,14 +190,14 @@ def _pieces(viewer: SequenceViewer, found: PieceCounts) -> Iterator[str]:
     yield '<div class="pair">'
     for ids in (top[:half], top[half:]):
         rows = [
-            f'<tr><td class="piece">{_escape(viewer.vocab.pieces[i])}</td>'
+            f'<tr><td class="piece">{escape(viewer.vocab.pieces[i])}</td>'
             f'<td class="bar"><i style="width: {100 * counts_V[i] / counts_V[top[0]]:.1f}%"></i></td>'
             f"<td>{counts_V[i]:,}</td><td>{percent(int(counts_V[i]), total)}</td></tr>"
             for i in ids
         ]
         yield f'<div class="card"><table>{"".join(rows)}</table></div>'
     ranked = counts_V[order[:num_used]]
-    yield _figure("How often the piece of each rank occurs", view_plots.frequencies(ranked))
+    yield page.figure("How often the piece of each rank occurs", view_plots.frequencies(ranked))
     yield f'<div class="card">{_coverage(viewer.vocab, order, ranked)}</div>'
     yield "</div>"
 
@@ -242,8 +221,8 @@ def _coverage(vocab: Vocab, order: np.ndarray, ranked: np.ndarray) -> str:
         for share in (50, 80, 90, 95, 99)
         for needed in [int(np.searchsorted(covered, covered[-1] * share / 100)) + 1]
     ]
-    table = _plain_table(("", "pieces"), rows, numbers=1)
-    shown = " ".join(map(_escape, never[:_UNUSED_PIECES]))
+    table = page.plain_table(("", "pieces"), rows, numbers=1)
+    shown = " ".join(map(escape, never[:_UNUSED_PIECES]))
     more = " ..." if len(never) > _UNUSED_PIECES else ""
     return table + (
         f'<p class="soft small">Never used: <span class="piece">{shown}{more}</span></p>'
@@ -285,7 +264,7 @@ def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
         for name in top
     ]
     head = ("reason", "the first of them", "documents", "bytes")
-    yield f'<div class="card">{_plain_table(head, rows, numbers=2)}</div>'
+    yield f'<div class="card">{page.plain_table(head, rows, numbers=2)}</div>'
     others = manifest.rejected - sum(reasons[name].documents for name in top)
     more = f" {others:,} more documents were refused." if others else ""
     yield f'<p class="soft small">One by one: <code>{schema.REJECTS_FILE}</code>.{more}</p>'
@@ -294,7 +273,7 @@ def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
 def _configuration(manifest: Manifest) -> Iterator[str]:
     settings = [(f"BuildConfig.{k}", v) for k, v in dataclasses.asdict(manifest.config).items()]
     settings.append(("vocabulary sha256", manifest.vocab_sha256))
-    yield f'<div class="card">{_plain_table(("setting", "value"), settings)}</div>'
+    yield f'<div class="card">{page.plain_table(("setting", "value"), settings)}</div>'
     inputs = manifest.inputs
     rows = [(f["kind"], f["name"], f["sha256"][:12], f"{f['bytes']:,}") for f in inputs]
     stored = sum(file["bytes"] for file in inputs)
@@ -303,42 +282,22 @@ def _configuration(manifest: Manifest) -> Iterator[str]:
     head = ("kind", "name", "sha256", "bytes as stored")
     yield (
         f'<details class="card"><summary>{len(rows):,} input files, {stored:,} bytes</summary>'
-        f"{_plain_table(head, rows[:_INPUTS_SHOWN], numbers=1)}{more}</details>"
+        f"{page.plain_table(head, rows[:_INPUTS_SHOWN], numbers=1)}{more}</details>"
     )
-
-
-def _figure(caption: str, svg: str) -> str:
-    labelled = svg.replace("<svg", f'<svg role="img" aria-label="{_escape(caption)}"', 1)
-    return f"<figure><figcaption>{_escape(caption)}</figcaption>{labelled}</figure>"
 
 
 def _table(table: Table) -> str:
     """Accounts as an HTML table."""
-    head = "".join(f"<th>{_escape(column)}</th>" for column in ("", *table.columns))
+    head = "".join(f"<th>{escape(column)}</th>" for column in ("", *table.columns))
     rows = []
     for row in table.rows:
         cells = "".join(
-            f'<td class="zero">{v}</td>' if v in ("0", "0.00%", "-") else f"<td>{_escape(v)}</td>"
+            f'<td class="zero">{v}</td>' if v in ("0", "0.00%", "-") else f"<td>{escape(v)}</td>"
             for v in row.values
         )
         label = f"= {row.label}" if row.kind == "sum" else row.label
-        rows.append(f'<tr class="{row.kind}"><td>{_escape(label)}</td>{cells}</tr>')
+        rows.append(f'<tr class="{row.kind}"><td>{escape(label)}</td>{cells}</tr>')
     return (
-        f"<table><caption>{_escape(table.title.capitalize())}</caption>"
+        f"<table><caption>{escape(table.title.capitalize())}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
-
-
-def _plain_table(head: Sequence[str], rows: Iterable[Sequence], *, numbers: int = 0) -> str:
-    """A table of text; the last `numbers` columns are numbers."""
-    classes = [""] * (len(head) - numbers) + [' class="number"'] * numbers
-    cells = "".join(
-        "<tr>"
-        + "".join(f"<td{c}>{_escape(v)}</td>" for c, v in zip(classes, row, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    titles = "".join(
-        f"<th{c}>{_escape(title)}</th>" for c, title in zip(classes, head, strict=True)
-    )
-    return f'<table class="text"><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table>'

@@ -6,6 +6,10 @@ import dataclasses
 
 from data.errors import UserError
 
+# Exit code of a run that has saved its state and wants to be started again.
+RESTART_CODE = 42
+# Has no place in a command that is started again and again.
+DISCARD_FLAG = "--discard_checkpoints"
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
 
 

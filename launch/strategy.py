@@ -86,10 +86,14 @@ def _tpu_strategy(name: str):
             f"ClusterConfig.tpu={name!r}: no TPU could be reached ({reason}); on a TPU VM install"
             " tensorflow-tpu in place of tensorflow, elsewhere choose another ClusterConfig.strategy"
         ) from None
-    strategy = tf.distribute.TPUStrategy(resolver)
-    if strategy.extended.num_hosts > 1:
-        raise UserError(
-            f"ClusterConfig.tpu={name!r} has {strategy.extended.num_hosts} hosts; the input runs in"
-            " this process and reaches the TPU cores of one host only so far"
-        )
-    return strategy
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def remote_hosts(strategy) -> list[str]:
+    """CPU devices of the hosts of a TPU, whose input this process sends as datasets."""
+    import tensorflow as tf
+
+    if not isinstance(strategy, tf.distribute.TPUStrategy):
+        return []
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return [name for name in devices if name.startswith("/job:")]

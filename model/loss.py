@@ -47,6 +47,22 @@ def mlm_sums(
     return call(tf.reshape(logits_BPV, [-1, logits_BPV.shape[-1]]))
 
 
+def mlm_terms(logits_BPV: tf.Tensor, ids_BP: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What each prediction adds to the sums, whether it counts or not; without a gradient.
+
+    Args:
+      logits_BPV: as for `mlm_sums`.
+      ids_BP: as for `mlm_sums`.
+
+    Returns:
+      (loss_BP, correct_BP), float32: cross-entropy in nats; 1 for a right first guess, else 0.
+    """
+    logits_NV = tf.reshape(logits_BPV, [-1, logits_BPV.shape[-1]])
+    loss_N, correct_N, _ = _statistics(logits_NV, tf.reshape(ids_BP, [-1]))
+    shape = tf.shape(ids_BP)
+    return tf.reshape(loss_N, shape), tf.reshape(correct_N, shape)
+
+
 def mlm_sums_by_chunks(
     x_BPH: tf.Tensor,
     table_VH: tf.Tensor,

@@ -1,28 +1,15 @@
-"""tf-models' model with our weights, for export and for comparison.
+"""Weights as arrays by name, and tf-models' model with them, for export and for comparison.
 
-Our variables have the names of `BertPretrainerV2`'s. Its shapes differ where heads have an axis of
-their own; the numbers lie in the same order:
-
-| name | ours | tf-models' |
-|---|---|---|
-| encoder/{word_embeddings, position_embedding, type_embeddings}/embeddings | [V or S or K, H] | same |
-| encoder/embeddings/layer_norm/{gamma, beta} | [H] | same |
-| encoder/transformer/layer_N/self_attention/{query, key, value}/kernel | [H, H] | [H, A, D] |
-| encoder/transformer/layer_N/self_attention/{query, key, value}/bias | [H] | [A, D] |
-| encoder/transformer/layer_N/self_attention/attention_output/kernel | [H, H] | [A, D, H] |
-| encoder/transformer/layer_N/self_attention/attention_output/bias | [H] | same |
-| encoder/transformer/layer_N/{intermediate, output}/{kernel, bias} | [I, O], [O] | same |
-| encoder/transformer/layer_N/{self_attention, output}_layer_norm/{gamma, beta} | [H] | same |
-| encoder/pooler_transform/{kernel, bias} | none | [H, H], [H] |
-| bert/cls/predictions/transform/dense/{kernel, bias} | [H, H], [H] | same |
-| bert/cls/predictions/transform/LayerNorm/{gamma, beta} | [H] | same |
-| bert/cls/predictions/output_bias/bias | [V] | same |
-
-Legend: V pieces, S positions, K types, H hidden, A heads, D = H / A, I inputs, O outputs.
+Our variables have the names of `BertPretrainerV2`'s; the table is in model/names.py. Its shapes differ
+in the attention, where heads have an axis of their own; the numbers lie in the same order. We have no
+pooler.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 import tf_keras
 from official.modeling import activations
@@ -30,8 +17,8 @@ from official.nlp.modeling import models, networks
 
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
+from model.names import POOLER, weights
 
-_POOLER = "encoder/pooler_transform/"
 # By EncoderConfig.hidden_activation.
 _ACTIVATIONS = {"gelu_tanh": activations.gelu, "gelu": tf_keras.activations.gelu}
 
@@ -77,6 +64,29 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
     return pretrainer
 
 
+def values_of(model: tf.Module, config: EncoderConfig) -> dict[str, np.ndarray]:
+    """The weights of our model, of tf-models' or of a loaded SavedModel, by name, in our shapes."""
+    found = _by_name(model)
+    return {
+        weight.name: found[weight.name].numpy().reshape(weight.shape)
+        for weight in weights(config)
+        if weight.name in found
+    }
+
+
+def assign(model: tf.Module, values: Mapping[str, np.ndarray]) -> None:
+    """Sets the variables of our model or of tf-models' that have a value; the others stay.
+
+    Raises:
+      ValueError: a value belongs to no variable, or has another number of elements.
+    """
+    variables = _by_name(model)
+    if strangers := values.keys() - variables.keys():
+        raise ValueError(f"the model has no {sorted(strangers)}")
+    for name, value in values.items():
+        variables[name].assign(tf.reshape(value, variables[name].shape))
+
+
 def to_tf_models(source: Pretrainer, target: models.BertPretrainerV2) -> None:
     """Copies all our weights; the pooler, which we do not have, stays as it is."""
     for ours, theirs in _pairs(source, target):
@@ -94,13 +104,17 @@ def trained_variables(pretrainer: Pretrainer, model: models.BertPretrainerV2) ->
     return [theirs for _, theirs in _pairs(pretrainer, model)]
 
 
+def _by_name(model: tf.Module) -> dict[str, tf.Variable]:
+    # A variable of a loaded SavedModel keeps the suffix that TensorFlow shows, ":0".
+    return {variable.name.partition(":")[0]: variable for variable in model.trainable_variables}
+
+
 def _pairs(
     pretrainer: Pretrainer, model: models.BertPretrainerV2
 ) -> list[tuple[tf.Variable, tf.Variable]]:
     """Variables of the same name; raises a ValueError if any has no partner."""
-    ours = {variable.name: variable for variable in pretrainer.trainable_variables}
-    theirs = {variable.name: variable for variable in model.trainable_variables}
-    theirs = {name: v for name, v in theirs.items() if not name.startswith(_POOLER)}
+    ours, theirs = _by_name(pretrainer), _by_name(model)
+    theirs = {name: v for name, v in theirs.items() if not name.startswith(POOLER)}
     if alone := ours.keys() ^ theirs.keys():
         raise ValueError(f"variables of one model only: {sorted(alone)}")
     return [(variable, theirs[name]) for name, variable in ours.items()]

@@ -1,25 +1,28 @@
-"""AdamW of tf_keras, with exclusions by pattern that are saved with it."""
+"""AdamW with exclusions by pattern that are saved with it, and with a gate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import tensorflow as tf
 import tf_keras
 
 from optim.config import matches
+from optim.gate import Gate, moving_average
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class AdamW(tf_keras.optimizers.AdamW):
-    """Adam with decoupled weight decay; tf_keras does the arithmetic.
+    """Adam with decoupled weight decay, in the arithmetic of tf_keras.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2 without the schedule
     multiplier (https://arxiv.org/abs/1711.05101), where decay is scaled by the learning rate:
 
         x = x - learning_rate * decay * x - learning_rate * m' / (sqrt(v') + epsilon)
 
-    with m' and v' the bias-corrected moments; tf_keras adds epsilon before v is corrected.
-    Variables that match a pattern have decay 0; an empty list excludes nothing.
+    with m' and v' the bias-corrected moments; as in tf_keras, epsilon is added before v is corrected.
+    Variables that match a pattern have decay 0; an empty list excludes nothing. While `gate` is
+    closed a step counts, and changes nothing else.
     """
 
     def __init__(self, *args, exclude_patterns: Sequence[str] = (), **kwargs):
@@ -31,10 +34,28 @@ class AdamW(tf_keras.optimizers.AdamW):
     def build(self, var_list) -> None:
         """Creates the moments, and looks up what does not decay."""
         if not getattr(self, "_built", False):
+            self.gate = Gate()
             # Not by `var_names`: the copies on further devices have names that end in "/replica_1".
             excluded = [v for v in var_list if matches(self._no_decay, v.name)]
             self.exclude_from_weight_decay(var_list=excluded)
         super().build(var_list)
+
+    def update_step(self, gradient, variable) -> None:
+        """Updates one variable."""
+        gradient = tf.convert_to_tensor(gradient)  # adds up the rows of sparse gradients
+        index = self._index_dict[self._var_key(variable)]
+        m, v = self._momentums[index], self._velocities[index]
+        m.assign(moving_average(m, gradient, self.gate.weights(self.beta_1)))
+        v.assign(moving_average(v, tf.square(gradient), self.gate.weights(self.beta_2)))
+        step = tf.cast(self.iterations + 1, tf.float32)
+        rate = self.gate.choose(tf.cast(self.learning_rate, tf.float32), 0.0)
+        alpha = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        if self._use_weight_decay(variable):
+            variable.assign_sub(variable * self.weight_decay * rate)
+        variable.assign_sub(m * alpha / (tf.sqrt(v) + self.epsilon))
+
+    def _apply_weight_decay(self, variables) -> None:
+        """Nothing: `update_step` does it."""
 
     def get_config(self) -> dict:
         """Constructor arguments."""

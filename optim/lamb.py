@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from optim.config import VARIANTS, matches
+from optim.gate import Gate, moving_average
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
@@ -41,7 +42,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
     Variables that match `exclude_from_weight_decay` have decay 0, those that match
     `exclude_from_layer_adaptation` a trust ratio of 1. The lists are independent of each other; an
     empty one excludes nothing. A variable without a gradient stays as it is. All arithmetic and all
-    slots are float32, whatever the type of the variable.
+    slots are float32, whatever the type of the variable. While `gate` is closed a step counts, and
+    changes nothing else.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         if getattr(self, "_built", False):
             return
         self._built = True
+        self.gate = Gate()
         # Here and not in `update_step`, where the copies on further devices end in "/replica_1".
         self._names = [variable.name for variable in var_list]
         self._moments_1 = [self._add_slot(v, "m", v.shape, "zeros") for v in var_list]
@@ -96,8 +99,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
         weights = tf.cast(variable, tf.float32)
         index = self._index_dict[self._var_key(variable)]
         m, v, name = self._moments_1[index], self._moments_2[index], self._names[index]
-        m.assign(self._beta_1 * m + (1 - self._beta_1) * gradient)
-        v.assign(self._beta_2 * v + (1 - self._beta_2) * tf.square(gradient))
+        m.assign(moving_average(m, gradient, self.gate.weights(self._beta_1)))
+        v.assign(moving_average(v, tf.square(gradient), self.gate.weights(self._beta_2)))
 
         direction = self._corrected(m, self._beta_1)
         direction /= tf.sqrt(self._corrected(v, self._beta_2)) + self._epsilon
@@ -106,8 +109,9 @@ class LAMB(tf_keras.optimizers.Optimizer):
         ratio = tf.ones(())
         if not matches(self._no_adaptation, name):
             ratio = self._trust_ratio(tf.norm(weights), tf.norm(direction))
-        self._trust_ratios[index].assign(ratio)
-        rate = tf.cast(self.learning_rate, tf.float32)
+        last_ratio = self._trust_ratios[index]
+        last_ratio.assign(self.gate.choose(ratio, last_ratio))
+        rate = self.gate.choose(tf.cast(self.learning_rate, tf.float32), 0.0)
         variable.assign_sub(tf.cast(rate * ratio * direction, variable.dtype))
 
     @property

@@ -43,8 +43,14 @@ class TrainConfig:
       eval_interval: steps between evaluations; 0 evaluates at the end only.
       checkpoint_interval: steps between checkpoints; 0 saves at the end only.
       keep_checkpoints: newest checkpoints to keep.
+      keep_every: checkpoints at multiples of this step are kept for good; 0 keeps none.
+      spike_threshold: a step whose loss or gradient norm lies this many standard deviations above
+        the median of the last 128 steps is passed over; 0 passes over none. Steps that are no
+        finite number are passed over in any case.
+      max_bad_steps: the run stops when more of the last 128 steps were passed over.
       precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
       seed: of initial weights, dropout and the order of the data.
+      wandb_project: project of Weights & Biases that is sent the metrics too; "" for none.
     """
 
     train_steps: int = 200_000
@@ -59,15 +65,20 @@ class TrainConfig:
     eval_interval: int = 5000
     checkpoint_interval: int = 1000
     keep_checkpoints: int = 5
+    keep_every: int = 0
+    spike_threshold: float = 10.0
+    max_bad_steps: int = 10
     precision: str = "mixed_bfloat16"
     seed: int = 12345
+    wandb_project: str = ""
 
     def __post_init__(self):
         at_least_one = "train_steps global_batch_size eval_batch_size steps_per_loop log_interval"
         for name in [*at_least_one.split(), "keep_checkpoints"]:
             if getattr(self, name) < 1:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
-        at_least_zero = "micro_batch_size logits_chunk_size eval_interval checkpoint_interval seed"
+        at_least_zero = "micro_batch_size logits_chunk_size eval_interval checkpoint_interval"
+        at_least_zero += " keep_every spike_threshold max_bad_steps seed"
         for name in at_least_zero.split():
             if getattr(self, name) < 0:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
@@ -127,6 +138,11 @@ def add_gin_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --gin_file and --gin_param, both repeatable."""
     parser.add_argument("--gin_file", action="append", default=[], metavar="F")
     parser.add_argument(
+        "--strict_gin",
+        action="store_true",
+        help="refuse gin files that import or refer to anything but the settings of this program",
+    )
+    parser.add_argument(
         "--gin_param",
         action="append",
         default=[],
@@ -135,13 +151,21 @@ def add_gin_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> list:
+def load_config(
+    files: Sequence[str],
+    params: Sequence[str],
+    *classes: type,
+    defaults: Sequence[str] = (),
+    strict: bool = False,
+) -> list:
     """Reads gin files and parameters, and builds one checked instance of each class.
 
     Args:
       files: gin files; later ones override earlier ones.
       params: bindings such as "TrainConfig.seed=7"; they override the files.
       *classes: configuration classes.
+      defaults: bindings that stand in for the classes' own defaults; the files override them.
+      strict: refuse what could run code. Gin files can import modules and call functions by name.
 
     Raises:
       UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
@@ -149,7 +173,14 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     gin.clear_config()
     logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
     try:
+        if strict:
+            for file in files:
+                _refuse_code_in_file(file)
+            for param in params:
+                _refuse_code(param, f"--gin_param {param!r}")
         with gin.unlock_config():
+            for binding in defaults:
+                gin.parse_config(binding)
             for file in files:
                 gin.parse_config_file(file, skip_unknown=False)
             for param in params:
@@ -167,11 +198,18 @@ def load_config(files: Sequence[str], params: Sequence[str], *classes: type) -> 
     return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
 
 
-def load_run_config(files: Sequence[str], params: Sequence[str]) -> RunConfig:
-    """All settings of `pretrain.run`."""
+def load_run_config(
+    files: Sequence[str],
+    params: Sequence[str],
+    *,
+    defaults: Sequence[str] = (),
+    strict: bool = False,
+) -> RunConfig:
+    """All settings of `pretrain.run`; arguments as of `load_config`."""
     fields = dataclasses.fields(RunConfig)
     hints = typing.get_type_hints(RunConfig)
-    built = load_config(files, params, *(hints[field.name] for field in fields))
+    classes = (hints[field.name] for field in fields)
+    built = load_config(files, params, *classes, defaults=defaults, strict=strict)
     return RunConfig(**{field.name: value for field, value in zip(fields, built, strict=True)})
 
 
@@ -190,6 +228,48 @@ def config_text() -> str:
 def operative_config_text() -> str:
     """What is in force: every parameter of the last `load_config` (operative_config.gin)."""
     return gin.operative_config_str()
+
+
+class _NoReferences(gin.config_parser.ParserDelegate):
+    """Takes references to values for what they are, and refuses those to anything else."""
+
+    def __init__(self, place: str):
+        self._place = place
+
+    def configurable_reference(self, scoped_configurable_name, evaluate):
+        raise UserError(
+            f"{self._place} refers to @{scoped_configurable_name}, which --strict_gin refuses: gin"
+            " would call it"
+        )
+
+    def macro(self, macro_name):
+        return macro_name
+
+
+def _refuse_code_in_file(file: str) -> None:
+    """Includes are followed as gin does: the first of its search paths that has the file."""
+    for directory in gin.config._LOCATION_PREFIXES:
+        path = Path(directory, file)
+        if path.is_file():
+            _refuse_code(path.read_text(encoding="utf-8"), str(path))
+            return
+
+
+def _refuse_code(text: str, place: str) -> None:
+    parser = gin.config_parser
+    for statement in parser.ConfigParser(text, _NoReferences(place)):
+        if isinstance(statement, parser.IncludeStatement):
+            _refuse_code_in_file(statement.filename)
+        elif isinstance(statement, parser.ImportStatement):
+            raise UserError(
+                f"{place} imports {statement.module!r}, which --strict_gin refuses: the module would"
+                " be run"
+            )
+        elif statement.selector not in _CONFIG_CLASSES and getattr(statement, "arg_name", None):
+            raise UserError(
+                f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin"
+                f" refuses: there are {', '.join(sorted(_CONFIG_CLASSES))}"
+            )
 
 
 def _parse_param(param: str) -> None:

@@ -3,100 +3,124 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import math
-import time
-from pathlib import Path
 
-import numpy as np
-
-from data import schema
 from data.errors import UserError
 from data.manifest import Manifest
-from data.vocab import Vocab
+from model.flops import training_flops
 from pretrain.config import RunConfig
+from pretrain.failures import explained
+from pretrain.preemption import Preempted, PreemptionNotice
 from pretrain.recipe import check, check_variables, describe, resolve
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Baseline:
-    """What always guessing one piece scores on the held-out predictions."""
-
-    piece: str
-    accuracy: float
-
-
-def most_frequent_baseline(reader, vocab: Vocab) -> Baseline:
-    """The best constant guess: the most frequent label among the held-out predictions."""
-    counts = np.zeros(len(vocab), np.int64)
-    for start in range(0, reader.num_sequences, 256):
-        index = np.arange(start, min(start + 256, reader.num_sequences))
-        features = reader.read(index, np.zeros_like(index))
-        labels = features["masked_lm_ids"][features["masked_lm_weights"] > 0]
-        counts += np.bincount(labels, minlength=len(vocab))
-    best = int(counts.argmax())
-    return Baseline(piece=vocab.pieces[best], accuracy=counts[best] / counts.sum())
+from pretrain.window import Window, spread
 
 
 class Experiment:
-    """A run in its model directory."""
+    """A run in its model directory: a context, in which the directory is in use."""
 
-    def __init__(self, config: RunConfig, *, data_dir: str, model_dir: str, record: bool):
-        """Checks everything that can be checked before the model is built.
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        data_dir: str,
+        model_dir: str,
+        record: bool,
+        discard_checkpoints: bool = False,
+    ):
+        """Checks everything that can be checked before the model directory is looked at.
 
         Args:
           config: as bound by gin.
           data_dir: a build.
           model_dir: new, or of the same run.
-          record: write the settings into the model directory; not for a look at a finished run.
+          record: the run may write into the model directory; not for a look at a finished run.
+          discard_checkpoints: start at step 0, whatever is there.
 
         Raises:
           UserError: with the setting or file that is wrong and the way out.
         """
-        from data.input_pipeline import SplitReader
-        from launch.strategy import build_strategy, is_chief
-        from pretrain.checkpoint import Checkpoints
-        from pretrain.model_dir import check_model_dir, record_run
+        from data.input_pipeline import SplitReader, require_on_hosts
+        from launch.peaks import peak_flops_per_second
+        from launch.strategy import build_strategy, is_chief, remote_hosts
+        from pretrain.initial import Initial
         from pretrain.trainer import Trainer
 
         self._manifest = Manifest.load(data_dir)
+        self._initial = Initial.load(model_dir)
+        if self._initial is not None:
+            self._initial.check_data(self._manifest)
         self._config = resolve(config, self._manifest)
+        if self._initial is not None:
+            self._initial.check_encoder(self._config.encoder)
         self._strategy = build_strategy(config.cluster)
+        self._peak = peak_flops_per_second(self._strategy)
         check(self._config, replicas=self._strategy.num_replicas_in_sync)
+        require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
         self._eval_reader = None
         if self._manifest.num_sequences("eval"):
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
-        self._vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
         self._trainer = Trainer(self._config, self._strategy)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
-        check_model_dir(model_dir, self._config, self._manifest)
-        if record and self._is_chief:
-            record_run(model_dir, self._config, data_dir, self._manifest)
-        self._model_dir = model_dir
-        self._checkpoints = Checkpoints(
-            model_dir,
-            model=self._trainer.model,
-            optimizer=self._trainer.optimizer,
-            keep=self._config.train.keep_checkpoints,
-            is_chief=self._is_chief,
-        )
-        self._start_step = self._checkpoints.restore_latest() or 0
-        self._trainer.require_same_step()
+        self._data_dir, self._model_dir = data_dir, model_dir
+        self._record, self._discard = record, discard_checkpoints
+
+    def __enter__(self) -> Experiment:
+        """Restores the newest checkpoint.
+
+        Raises:
+          UserError: the model directory is in use, of another run, or none of its checkpoints is
+            whole.
+        """
+        from pretrain import checkpoint
+        from pretrain.initial import start_from
+        from pretrain.model_dir import check_model_dir, identity, locked, record_run
+
+        writes = self._record and self._is_chief
+        with contextlib.ExitStack() as stack:
+            if writes:
+                stack.enter_context(locked(self._model_dir))
+                if self._discard:
+                    checkpoint.discard(self._model_dir)
+            if writes or not self._discard:
+                check_model_dir(self._model_dir, self._config, self._manifest)
+            if writes:
+                record_run(self._model_dir, self._config, self._data_dir, self._manifest)
+            self._checkpoints = checkpoint.Checkpoints(
+                self._model_dir,
+                items=self._trainer.checkpoint_items,
+                run=identity(self._config, self._manifest),
+                keep=self._config.train.keep_checkpoints,
+                keep_every=self._config.train.keep_every,
+                is_chief=self._is_chief,
+            )
+            restored = None if self._discard else self._checkpoints.restore_newest()
+            if writes:
+                self._checkpoints.remove_unfinished()
+            self._start_step = restored.step if restored else 0
+            if self._initial is not None and not self._start_step:
+                self._say(start_from(self._initial, self._trainer.model))
+            self._trainer.require_same_step()
+            self._window = Window(restored.notes.get("window") if restored else None)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Finishes the save under way, and lets go of the model directory."""
+        with self._stack, contextlib.suppress(UserError):  # not to hide what ended the run
+            self._checkpoints.wait()
 
     def print_recipe(self) -> None:
-        """Says what the run amounts to; on the chief only."""
-        if self._is_chief:
-            recipe = describe(
-                self._config,
-                self._manifest,
-                trained=[variable.name for variable in self._trainer.variables],
-                replicas=self._strategy.num_replicas_in_sync,
-            )
-            print(recipe, flush=True)
+        """Says what the run amounts to."""
+        recipe = describe(
+            self._config,
+            self._manifest,
+            trained=[variable.name for variable in self._trainer.variables],
+            replicas=self._strategy.num_replicas_in_sync,
+        )
+        self._say(recipe)
 
     def train(self, *, evaluate: bool) -> bool:
         """Trains from the newest checkpoint, or from the start, to train_steps.
@@ -106,6 +130,12 @@ class Experiment:
 
         Returns:
           Whether there was anything left to train.
+
+        Raises:
+          Preempted: the machine is needed for something else; all is saved.
+          WorkerLost: another worker has ended.
+          UserError: too many bad steps, a save that failed, or data that are damaged or were
+            exchanged.
         """
         from data.input_pipeline import training_batches
 
@@ -127,37 +157,50 @@ class Experiment:
             start_step=self._start_step,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
-        with contextlib.closing(self._progress()) as progress:
+        bad_steps = self._bad_step_log()
+        with (
+            contextlib.closing(self._progress()) as progress,
+            PreemptionNotice() as notice,
+            explained(is_multi_worker=self._trainer.is_multi_worker),
+        ):
             step = self._start_step
             if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
                 # The run was stopped between saving and evaluating.
                 progress.evaluation_row(step, *self.evaluation())
-            window = _Window()
+            self._window.restart_clock()
             while step < train.train_steps:
                 num_steps = self._steps_until_next_event(step)
                 with self._train_reader.own_errors():
                     metrics = self._trainer.train(iterator, num_steps)
-                self._refuse_non_finite(metrics, step, step + num_steps)
-                window.add(metrics, num_steps)
+                self._window.add(metrics)
                 step += num_steps
+                self._check_bad_steps(metrics.bad_steps, bad_steps)
                 at_end = step == train.train_steps
-                if at_end or step % train.log_interval == 0:
-                    progress.training_row(step, self._training_row(window))
-                    window = _Window()
-                if at_end or _is_due(step, train.checkpoint_interval):
-                    self._checkpoints.save(step)
-                if evaluate and self._is_evaluation_due(step):
+                if self._window.has_steps and (at_end or step % train.log_interval == 0):
+                    progress.training_row(step, self._training_row())
+                    self._window = Window()
+                stops = not at_end and self._trainer.any_worker(notice.reason is not None)
+                evaluates = evaluate and self._is_evaluation_due(step)
+                # What is evaluated is saved: it may be the best.
+                if any((at_end, stops, evaluates, _is_due(step, train.checkpoint_interval))):
+                    self._save(step)
+                if stops:
+                    self._checkpoints.wait()
+                    raise Preempted(step, notice.reason)
+                if evaluates:
                     progress.evaluation_row(step, *self.evaluation())
-                window.restart_clock()
+                self._window.restart_clock()
+            self._checkpoints.wait()
         return True
 
     def evaluation(self) -> tuple[dict[str, float], str]:
-        """Metrics on the held-out split, as a row and as a line for people.
+        """Metrics on the held-out split, as a row and as lines for people.
 
         Raises:
           UserError: the data has no held-out split.
         """
         from data.input_pipeline import evaluation_batches
+        from pretrain.evaluation import evaluation_row
 
         if self._eval_reader is None:
             raise UserError(
@@ -170,22 +213,8 @@ class Experiment:
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
         with self._eval_reader.own_errors():
-            metrics = self._trainer.evaluate(iterator, num_steps)
-        baseline = self._baseline
-        row = {
-            "eval_loss": metrics.loss,
-            "eval_perplexity": math.exp(min(metrics.loss, 700)),
-            "eval_mlm_accuracy": metrics.mlm_accuracy,
-            "eval_hidden_accuracy": metrics.hidden_accuracy,
-            "eval_baseline_accuracy": baseline.accuracy,
-        }
-        line = (
-            f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
-            f" on {metrics.predictions:,} predictions"
-            f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%}), and"
-            f" {metrics.hidden_accuracy:.2%} where the piece is hidden"
-        )
-        return row, line
+            sums = self._trainer.evaluate(iterator, num_steps)
+        return evaluation_row(sums, self._held_out)
 
     @property
     def step(self) -> int:
@@ -198,8 +227,10 @@ class Experiment:
         return self._eval_reader is not None
 
     @functools.cached_property
-    def _baseline(self) -> Baseline:
-        return most_frequent_baseline(self._eval_reader, self._vocab)
+    def _held_out(self):
+        from pretrain.evaluation import read_held_out
+
+        return read_held_out(self._data_dir, self._manifest, self._eval_reader)
 
     def _progress(self):
         from pretrain.progress import Progress, SilentProgress
@@ -210,7 +241,14 @@ class Experiment:
             self._model_dir,
             start_step=self._start_step,
             train_steps=self._config.train.train_steps,
+            wandb=self._wandb(),
         )
+
+    def _wandb(self):
+        from pretrain.progress import WandB
+
+        project = self._config.train.wandb_project
+        return WandB(project, self._model_dir, self._config) if project else None
 
     def _is_evaluation_due(self, step: int) -> bool:
         train = self._config.train
@@ -222,15 +260,35 @@ class Experiment:
         rows = read_metrics(self._model_dir)
         return any(row["step"] == step and "eval_loss" in row for row in rows)
 
-    def _refuse_non_finite(self, metrics, start: int, stop: int) -> None:
-        for name in ("loss", "grad_norm"):
-            value = getattr(metrics, name)
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{name} is {value} in steps {start + 1:,} to {stop:,}; the newest checkpoint in"
-                    f" {self._model_dir} is from before. Lower OptimizerConfig.peak_learning_rate or"
-                    " raise OptimizerConfig.warmup_steps"
-                )
+    def _bad_step_log(self):
+        from pretrain.bad_steps import BadStepLog
+
+        log = BadStepLog(
+            self._model_dir,
+            seed=self._config.train.seed,
+            global_batch_size=self._config.train.global_batch_size,
+            num_sequences=self._train_reader.num_sequences,
+        )
+        if self._is_chief:
+            log.forget_after(self._start_step)
+        return log
+
+    def _say(self, text: str) -> None:
+        if self._is_chief:
+            print(text, flush=True)
+
+    def _check_bad_steps(self, found, log) -> None:
+        from pretrain.bad_steps import refuse_too_many
+
+        if self._is_chief:
+            log.add(found)
+        for verdict in found:
+            self._say(f"pretraining: {verdict}")
+        refuse_too_many(found, most=self._config.train.max_bad_steps, model_dir=self._model_dir)
+
+    def _save(self, step: int) -> None:
+        self._manifest.require_unchanged(self._data_dir)
+        self._checkpoints.save(step, {"window": self._window.to_json()})
 
     def _steps_until_next_event(self, step: int) -> int:
         train = self._config.train
@@ -238,48 +296,29 @@ class Experiment:
         distances = [interval - step % interval for interval in intervals if interval]
         return min(*distances, train.steps_per_loop, train.train_steps - step)
 
-    def _training_row(self, window: _Window) -> dict:
+    def _training_row(self) -> dict:
         ratios = self._trainer.trust_ratios()
+        row = self._window.row(global_batch_size=self._config.train.global_batch_size)
         return {
-            **window.means(),
+            **row,
+            **self._speed(row["examples_per_second"]),
             "learning_rate": self._trainer.learning_rate,
-            **_spread("trust_ratio", list(ratios.values())),
-            "examples_per_second": window.steps
-            * self._config.train.global_batch_size
-            / window.seconds,
-            "input_wait_fraction": window.input_wait_seconds / window.seconds,
+            **spread("trust_ratio", list(ratios.values())),
             **({"trust_ratios": ratios} if ratios else {}),
         }
 
-
-class _Window:
-    """Means over the steps between two rows; the clock leaves out evaluation and saving."""
-
-    def __init__(self):
-        self.steps, self.seconds, self.input_wait_seconds = 0, 0.0, 0.0
-        self._sums = {"loss": 0.0, "mlm_accuracy": 0.0, "grad_norm": 0.0}
-        self.restart_clock()
-
-    def restart_clock(self) -> None:
-        self._started = time.monotonic()
-
-    def add(self, metrics, num_steps: int) -> None:
-        self.steps += num_steps
-        self.seconds += time.monotonic() - self._started
-        self.input_wait_seconds += metrics.input_wait_seconds
-        for name in self._sums:
-            self._sums[name] += getattr(metrics, name) * num_steps
-        self.restart_clock()
-
-    def means(self) -> dict[str, float]:
-        return {name: float(total / self.steps) for name, total in self._sums.items()}
-
-
-def _spread(name: str, values: list[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    functions = {"min": np.min, "median": np.median, "max": np.max}
-    return {f"{name}_{key}": float(function(values)) for key, function in functions.items()}
+    def _speed(self, examples_per_second: float) -> dict[str, float]:
+        """In positions, and as a share of what the devices could do, if that is known."""
+        build = self._manifest.config
+        flops = training_flops(
+            self._config.encoder,
+            seq_length=build.max_seq_length,
+            max_predictions=build.max_predictions,
+        )
+        speed = {"tokens_per_second": examples_per_second * build.max_seq_length}
+        if self._peak:
+            speed["peak_share"] = examples_per_second * flops / self._peak
+        return speed
 
 
 def _is_due(step: int, interval: int) -> bool:

@@ -1,180 +1,226 @@
 """Publishes a trained encoder.
 
-    python -m pretrain.export --model_dir M --output_dir E
+    python -m pretrain.export --model_dir M --output_dir E [--hf_dir H]
 
 E/encoder is a SavedModel with the interface of the published Lambert and BERT encoders and a
-trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md says what it is.
+trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md says what it is. H is the same
+model in Hugging Face's format: AutoModelForMaskedLM and AutoTokenizer load H, AutoModel loads H/encoder.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from data import schema
 from data.errors import UserError, run_main
 from data.files import require_local, sha256_of
-from model.config import EncoderConfig
+from data.vocab import Vocab
+from model.names import POOLER
+from pretrain.initial import Initial
 from pretrain.model_dir import Run, load_run
-from pretrain.progress import read_metrics
+from pretrain.recipe import check_table_size
 
-_ORIGIN_FILE = "export.json"
+POOLERS = ("initial", "identity", "imported")
+_ORIGIN_FILE, _SUMS_FILE = "export.json", "SHA256SUMS"
 
 
-def export(model_dir: str, output_dir: str) -> int:
-    """Exports the newest checkpoint; the output directory appears whole or not at all.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Job:
+    """What is exported; `saved` is the checkpoint, a `pretrain.checkpoint.Saved`."""
+
+    run: Run
+    model_dir: str
+    saved: Any
+    pooler: str
+
+    @property
+    def step(self) -> int:
+        """Of the checkpoint."""
+        return self.saved.step
+
+    @property
+    def origin(self) -> dict:
+        """What an export is made from; the index of a checkpoint has the checksums of its weights."""
+        return {
+            "step": self.step,
+            "checkpoint_sha256": sha256_of(f"{self.saved.prefix}.index"),
+            "pooler": self.pooler,
+            "lower_case": self.run.lower_case,
+            "encoder": dataclasses.asdict(self.run.config.encoder),
+        }
+
+
+def export(
+    model_dir: str, output_dir: str, *, hf_dir: str | None = None, pooler: str | None = None
+) -> int:
+    """Exports the newest checkpoint; each directory appears whole or not at all.
+
+    Args:
+      model_dir: of a run.
+      output_dir: for the SavedModels.
+      hf_dir: for Hugging Face's format.
+      pooler: what a masked language model does not train: "initial" is as drawn from the seed of the
+        run, "identity" makes pooled_output tanh of the output at [CLS], "imported" is that of the
+        weights the run started from. None takes the imported one if there is one, else the initial.
 
     Returns:
       The step of the checkpoint.
 
     Raises:
-      UserError: there is no checkpoint, it does not fit, or output_dir is in use.
+      UserError: there is no checkpoint, it does not fit, or a directory is in use.
     """
+    job = _job(model_dir, pooler)
+    targets = {"--output_dir": output_dir} | ({"--hf_dir": hf_dir} if hf_dir else {})
+    if hf_dir and Path(hf_dir).resolve() in (
+        Path(output_dir).resolve(),
+        *Path(output_dir).resolve().parents,
+    ):
+        raise UserError(f"--hf_dir {hf_dir} holds --output_dir {output_dir}; choose another one")
+    wanted = {flag for flag, target in targets.items() if not _is_done(flag, target, job)}
+    if wanted:
+        vocab_file = Path(model_dir, schema.VOCAB_FILE)
+        vocab = Vocab.load(vocab_file)
+        check_table_size(job.run.config.encoder.vocab_size, len(vocab), f"the run of {model_dir}")
+        pretrainer, values = _model(job)
+        if "--output_dir" in wanted:
+            with _appearing(Path(output_dir), job) as whole:
+                _write_saved_models(whole, job, pretrainer, vocab_file)
+        if "--hf_dir" in wanted:
+            with _appearing(Path(hf_dir), job) as whole:
+                _write_huggingface(whole, job, values, vocab)
+    return job.step
+
+
+def _job(model_dir: str, pooler: str | None) -> _Job:
     from pretrain.checkpoint import committed
 
-    require_local("--output_dir", output_dir)
     run = load_run(model_dir)
     saved = committed(model_dir)
     if not saved:
         raise UserError(f"{model_dir} has no finished checkpoint; train first")
-    target, step = Path(output_dir), saved[-1].step
-    if target.exists() and any(target.iterdir()):
-        if _origin_of(target) == _origin(saved[-1]):
-            print(f"export: {output_dir} holds step {step:,} of {model_dir} already")
-            return step
-        raise UserError(f"{output_dir} is not empty; choose another --output_dir or delete it")
+    initial = Initial.load(model_dir)
+    has_imported = initial is not None and bool(initial.values("pooler"))
+    if pooler == "imported" and not has_imported:
+        raise UserError(f"--pooler imported: {model_dir} has no imported weights with a pooler")
+    pooler = pooler or ("imported" if has_imported else "initial")
+    return _Job(run=run, model_dir=model_dir, saved=saved[-1], pooler=pooler)
 
+
+def _is_done(flag: str, target: str, job: _Job) -> bool:
+    """Whether a directory holds this export already; raises a UserError if it holds anything else."""
+    require_local(flag, target)
+    if not Path(target).exists() or not any(Path(target).iterdir()):
+        return False
+    record = Path(target, _ORIGIN_FILE)
+    if record.is_file() and json.loads(record.read_text(encoding="utf-8")) == job.origin:
+        print(f"export: {target} holds step {job.step:,} of {job.model_dir} already")
+        return True
+    raise UserError(f"{target} is not empty; choose another {flag} or delete it")
+
+
+@contextlib.contextmanager
+def _appearing(target: Path, job: _Job) -> Iterator[Path]:
+    """A directory to fill, which becomes `target` with its record and checksums at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-export-") as scratch:
         whole = Path(scratch, "export")
-        _write_all(whole, run, model_dir, saved[-1])
-        (whole / _ORIGIN_FILE).write_text(json.dumps(_origin(saved[-1]), indent=1))
+        whole.mkdir()
+        yield whole
+        (whole / _ORIGIN_FILE).write_text(json.dumps(job.origin, indent=1), encoding="utf-8")
+        sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
+        lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+        (whole / _SUMS_FILE).write_text(lines, encoding="utf-8")
         if target.exists():
             target.rmdir()
         whole.rename(target)
-    return step
 
 
-def _origin(saved) -> dict:
-    """What an export is made from; the index of a checkpoint has the checksums of its weights."""
-    return {"step": saved.step, "checkpoint_sha256": sha256_of(f"{saved.prefix}.index")}
-
-
-def _origin_of(target: Path) -> dict | None:
-    record = target / _ORIGIN_FILE
-    return json.loads(record.read_text()) if record.is_file() else None
-
-
-def _write_all(target: Path, run: Run, model_dir: str, saved) -> None:
+def _model(job: _Job):
+    """tf-models' model with the weights of the checkpoint, and all weights by our names."""
     import tensorflow as tf
     import tf_keras
 
     from model.mlm import Pretrainer
-    from model.preprocess import export_preprocessor
-    from model.weights import build_tf_models, to_tf_models
-    from pretrain.checkpoint import restore
+    from model.weights import assign, build_tf_models, values_of
+    from pretrain.checkpoint import read, verify
 
     # Published encoders compute and answer in float32, whatever they were trained in.
     tf_keras.mixed_precision.set_global_policy("float32")
-    vocab_file = Path(model_dir, schema.VOCAB_FILE)
-    seed = run.config.train.seed
-    trained = Pretrainer(run.config.encoder, seed=seed)
-    restore(tf.train.Checkpoint(**trained.checkpoint_items), saved)
-    pretrainer = build_tf_models(run.config.encoder, seed=seed)
-    to_tf_models(trained, pretrainer)
+    config, seed = job.run.config.encoder, job.run.config.train.seed
+    trained = Pretrainer(config, seed=seed)
+    verify(job.saved)
+    read(tf.train.Checkpoint(**trained.checkpoint_items), job.saved)
+    pretrainer = build_tf_models(config, seed=seed)
+    assign(pretrainer, values_of(trained, config) | pooler_values(job))
+    return pretrainer, values_of(pretrainer, config)
 
-    core = encoder_with_mlm(pretrainer)
-    core.vocab_file = tf.saved_model.Asset(str(vocab_file))
-    core.do_lower_case = tf.Variable(run.lower_case, trainable=False)
-    core.save(str(target / "encoder"), include_optimizer=False, save_format="tf")
+
+def pooler_values(job: _Job) -> dict[str, np.ndarray]:
+    """The pooler that is to be published; nothing leaves the initial one."""
+    if job.pooler == "imported":
+        return Initial.load(job.model_dir).values("pooler")
+    if job.pooler == "identity":
+        size = job.run.config.encoder.hidden_size
+        kernel, bias = np.eye(size, dtype=np.float32), np.zeros(size, np.float32)
+        return {f"{POOLER}kernel": kernel, f"{POOLER}bias": bias}
+    return {}
+
+
+def _write_saved_models(target: Path, job: _Job, pretrainer, vocab_file: Path) -> None:
+    from model.preprocess import export_preprocessor
+    from pretrain.card import saved_model_card
+    from pretrain.saved_model import save_encoder
+
+    config, lower_case = job.run.config.encoder, job.run.lower_case
+    encoder = target / "encoder"
+    save_encoder(encoder, pretrainer, config, vocab_file=vocab_file, lower_case=lower_case)
     export_preprocessor(
         target / "preprocessor",
         vocab_file=vocab_file,
-        lower_case=run.lower_case,
-        seq_length=min(128, run.config.encoder.max_position_embeddings),
+        lower_case=lower_case,
+        seq_length=min(128, config.max_position_embeddings),
     )
-    (target / "README.md").write_text(model_card(run, model_dir, saved.step), encoding="utf-8")
+    card = saved_model_card(job.run, job.model_dir, step=job.step, pooler=job.pooler)
+    (target / "README.md").write_text(card, encoding="utf-8")
 
 
-def encoder_with_mlm(pretrainer):
-    """The model to save: the encoder at the root, the whole pretrainer as `.mlm`.
+def _write_huggingface(
+    target: Path, job: _Job, values: Mapping[str, np.ndarray], vocab: Vocab
+) -> None:
+    """The masked language model at the root; `encoder/` for AutoModel, which wants a pooler and no head."""
+    from safetensors import numpy as safetensors
 
-    As in tf-models' export: `default` is another name of `pooled_output`, and the head's variables
-    belong to `.mlm` only, so the root's trainable variables are the encoder's.
-    """
-    import tf_keras
+    from model import huggingface
+    from pretrain.card import huggingface_card
 
-    def renamed(inputs: dict) -> dict:
-        return {
-            name: tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
-            for name, tensor in inputs.items()
-        }
-
-    encoder = pretrainer.encoder_network
-    encoder_inputs = renamed(encoder.inputs)
-    outputs = encoder(encoder_inputs)
-    outputs["default"] = outputs["pooled_output"]
-    core = tf_keras.Model(encoder_inputs, outputs, name="core_model")
-
-    mlm_inputs = renamed(pretrainer.inputs)
-    mlm = tf_keras.Model(mlm_inputs, pretrainer(mlm_inputs), name="mlm_model")
-    core._auto_track_sub_layers = False  # before attaching: keeps the head out of the root
-    core.mlm = mlm
-    return core
-
-
-def model_card(run: Run, model_dir: str, step: int) -> str:
-    """README.md of an export."""
-    encoder, train, optimizer = run.config.encoder, run.config.train, run.config.optimizer
-    evaluations = [row for row in read_metrics(model_dir) if "eval_mlm_accuracy" in row]
-    evaluation = "It was not evaluated on held-out text."
-    if evaluations:
-        last = evaluations[-1]
-        evaluation = (
-            f"On held-out text, after {last['step']:,} steps: MLM loss {last['eval_loss']:.3f},"
-            f" accuracy {last['eval_mlm_accuracy']:.2%}, {last['eval_hidden_accuracy']:.2%} where the"
-            " piece is hidden (always guessing the most frequent piece:"
-            f" {last['eval_baseline_accuracy']:.2%})."
+    config = job.run.config.encoder
+    tokenizer = huggingface.tokenizer_files(
+        vocab.pieces, lower_case=job.run.lower_case, max_length=config.max_position_embeddings
+    )
+    for folder, architecture in ((target, "BertForMaskedLM"), (target / "encoder", "BertModel")):
+        folder.mkdir(exist_ok=True)
+        content = huggingface.config_to_json(
+            config, pad_token_id=vocab.ids[schema.PAD], architecture=architecture
         )
-    case = "uncased" if run.lower_case else "cased"
-    return f"""# {case.capitalize()} BERT encoder, {_size(encoder)}
-
-Pretrained by Lambert: masked language model only, {optimizer.label}, FULL-SENTENCES sequences.
-
-```python
-import tensorflow as tf
-import tensorflow_hub as hub
-import tensorflow_text  # registers the preprocessor's ops
-import tf_keras
-
-preprocessor = hub.KerasLayer("preprocessor")
-encoder = hub.KerasLayer("encoder", trainable=True)
-text_input = tf_keras.layers.Input(shape=(), dtype=tf.string)
-outputs = encoder(preprocessor(text_input))
-pooled_output = outputs["pooled_output"]      # [batch_size, {encoder.hidden_size}]
-sequence_output = outputs["sequence_output"]  # [batch_size, seq_length, {encoder.hidden_size}]
-
-mlm = hub.KerasLayer(hub.load("encoder").mlm, trainable=True)  # adds masked_lm_positions -> mlm_logits
-```
-
-- Vocabulary: {encoder.vocab_size:,} pieces, {case}.
-- Training: {step:,} of {train.train_steps:,} steps of {train.global_batch_size:,} sequences; peak
-  learning rate {optimizer.peak_learning_rate:g}, beta_2 {optimizer.beta_2:g}, weight decay
-  {optimizer.weight_decay_rate:g}.
-- Data: manifest sha256 {run.data_sha256}.
-- {evaluation}
-- The pooler (`pooled_output`) is not trained by a masked language model: it is as initialised, and needs
-  fine-tuning.
-"""
-
-
-def _size(encoder: EncoderConfig) -> str:
-    layers, hidden = encoder.num_hidden_layers, encoder.hidden_size
-    return f"L={layers} H={hidden} A={encoder.num_attention_heads}"
+        texts = {"config.json": json.dumps(content, indent=1) + "\n", **tokenizer}
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        tensors = huggingface.to_tensors(values, config, architecture=architecture)
+        # As bytes: `save_file` would make a file that nobody else may read.
+        content = safetensors.save(tensors, metadata={"format": "pt"})
+        (folder / "model.safetensors").write_bytes(content)
+    card = huggingface_card(job.run, job.model_dir, step=job.step, pooler=job.pooler)
+    (target / "README.md").write_text(card, encoding="utf-8")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -188,9 +234,17 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--model_dir", required=True)
     parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--hf_dir", help="a directory for Hugging Face's format")
+    parser.add_argument(
+        "--pooler",
+        choices=POOLERS,
+        help="what no masked language model trains (default: imported, if there is one, else initial)",
+    )
     args = parser.parse_args(argv)
-    step = export(args.model_dir, args.output_dir)
+    step = export(args.model_dir, args.output_dir, hf_dir=args.hf_dir, pooler=args.pooler)
     print(f"export: step {step:,} in {args.output_dir} (encoder/, preprocessor/, README.md)")
+    if args.hf_dir:
+        print(f"export: step {step:,} in {args.hf_dir}, in Hugging Face's format")
 
 
 if __name__ == "__main__":

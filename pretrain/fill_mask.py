@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from data import schema
 from data.errors import UserError, run_main
 from data.vocab import Vocab
+from pretrain.exported import Exported
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,22 +30,14 @@ class MaskFiller:
 
     def __init__(self, export_dir: str):
         """Raises a UserError if `export_dir` is not an export with an MLM head."""
-        import tensorflow as tf
-        import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
-
-        for part in ("encoder", "preprocessor"):
-            if not Path(export_dir, part, "saved_model.pb").is_file():
-                raise UserError(
-                    f"{export_dir} is not an export: {part}/saved_model.pb is missing; make one with"
-                    " `python -m pretrain.export`"
-                )
-        encoder = tf.saved_model.load(str(Path(export_dir, "encoder")))
+        exported = Exported.load(export_dir)
+        encoder = exported.encoder
         if not hasattr(encoder, "mlm"):
             raise UserError(f"{export_dir}/encoder has no .mlm: it cannot fill masks")
-        preprocessor = tf.saved_model.load(str(Path(export_dir, "preprocessor")))
+        self._max_tokens = exported.max_tokens
         self._mlm = encoder.mlm
-        self._tokenize = preprocessor.tokenize
-        special = preprocessor.tokenize.get_special_tokens_dict()
+        self._tokenize = exported.preprocessor.tokenize
+        special = self._tokenize.get_special_tokens_dict()
         self._cls = int(special["start_of_sequence_id"])
         self._sep = int(special["end_of_segment_id"])
         self._mask = int(special["mask_id"])
@@ -75,19 +67,19 @@ class MaskFiller:
         for part in pieces[1:]:
             ids += [self._mask, *part]
         ids.append(self._sep)
+        if len(ids) > self._max_tokens:
+            raise UserError(
+                f"the text is too long for the encoder: {len(ids)} pieces, at most {self._max_tokens}"
+            )
         word_ids = np.array([ids], np.int32)
         positions = np.flatnonzero(word_ids[0] == self._mask).astype(np.int32)[None]
-        try:
-            logits_BPV = self._mlm(
-                {
-                    "input_word_ids": tf.constant(word_ids),
-                    "input_mask": tf.ones_like(word_ids),
-                    "input_type_ids": tf.zeros_like(word_ids),
-                    "masked_lm_positions": tf.constant(positions),
-                }
-            )["mlm_logits"]
-        except (ValueError, tf.errors.InvalidArgumentError) as error:
-            raise UserError(f"the text is too long for the encoder: {len(ids)} pieces") from error
+        features = {
+            "input_word_ids": tf.constant(word_ids),
+            "input_mask": tf.ones_like(word_ids),
+            "input_type_ids": tf.zeros_like(word_ids),
+            "masked_lm_positions": tf.constant(positions),
+        }
+        logits_BPV = self._mlm(features)["mlm_logits"]
         probabilities, best = tf.math.top_k(
             tf.nn.softmax(logits_BPV[0])[:, : len(self._vocab)],  # without rows added as padding
             k=top_k,

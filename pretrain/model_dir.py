@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
+import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from data import schema
+from data import accounting, files, schema
 from data.errors import UserError
-from data.files import write_atomically
 from data.manifest import Manifest
 from pretrain import config as config_module
 from pretrain.config import RunConfig
+from pretrain.initial import Initial
 
 RUN_FILE = "run.json"
+DATA_FILE = "data.json"
+_LOCK_FILE = ".lock"
 # What may change between two starts of a run. The batches stay the same; train_steps moves the end
-# of the schedule, and how and where a step is computed changes the numbers by rounding.
+# of the schedule, how and where a step is computed changes the numbers by rounding, and the threshold
+# of spikes decides which steps are passed over.
 _FREE = {
     "train": {
         "train_steps",
@@ -33,6 +41,10 @@ _FREE = {
         "eval_interval",
         "checkpoint_interval",
         "keep_checkpoints",
+        "wandb_project",
+        "keep_every",
+        "max_bad_steps",
+        "spike_threshold",
     },
     "input": {"masks", "prefetch", "reader"},
     "cluster": {"strategy", "tpu"},
@@ -46,17 +58,60 @@ class Run:
     config: RunConfig
     data_sha256: str
     lower_case: bool
+    initial_sha256: str | None = None
+
+
+@contextlib.contextmanager
+def locked(model_dir: str) -> Iterator[None]:
+    """Keeps other runs out of the directory; the lock ends with the process, however that ends.
+
+    Storage with a scheme such as gs:// has no locks: there it is up to the user.
+
+    Raises:
+      UserError: another process holds the lock.
+    """
+    if files.is_remote(model_dir):
+        yield
+        return
+    os.makedirs(model_dir, exist_ok=True)
+    with open(files.join(model_dir, _LOCK_FILE), "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"{model_dir} is in use by {file.read().strip() or 'another process'}; wait for its"
+                " end or stop it, or choose another --model_dir"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
 
 
 def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> None:
-    """Raises a UserError if the directory belongs to another configuration or to other data."""
-    if Path(model_dir, RUN_FILE).exists():
-        if differences := _differences(load_run(model_dir), config, manifest):
+    """Says which settings have changed since the directory was used last.
+
+    Raises:
+      UserError: the directory belongs to another configuration or to other data.
+    """
+    if files.exists(files.join(model_dir, RUN_FILE)):
+        run = load_run(model_dir)
+        refused, allowed = _differences(run, config)
+        if run.data_sha256 != manifest.sha256:
+            refused.append(
+                f"its data has manifest {run.data_sha256[:8]}, --data_dir has {manifest.sha256[:8]}"
+            )
+        if run.initial_sha256 != _initial_sha256(model_dir):
+            refused.append("the weights in initial/ are not those it started from")
+        if refused:
             raise UserError(
-                f"{model_dir} belongs to another run: {'; '.join(differences)}; choose another"
+                f"{model_dir} belongs to another run: {'; '.join(refused)}; choose another"
                 " --model_dir, or give the settings it was started with"
             )
-    elif Path(model_dir, "checkpoints").exists():
+        if allowed:
+            print(f"pretraining: going on with other settings: {'; '.join(allowed)}")
+    elif files.exists(files.join(model_dir, "checkpoints")):
         raise UserError(
             f"{model_dir} has checkpoints but no {RUN_FILE}, so nobody knows what they belong to;"
             " choose another --model_dir"
@@ -65,33 +120,48 @@ def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> No
 
 def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manifest) -> None:
     """Writes down what the directory belongs to."""
-    directory = Path(model_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    vocab = Path(data_dir, schema.VOCAB_FILE).read_bytes()
+    vocab = files.read_bytes(files.join(data_dir, schema.VOCAB_FILE))
     record = {
         "config": dataclasses.asdict(config),
         "data_sha256": manifest.sha256,
         "lower_case": manifest.config.lower_case,
+        "initial_sha256": _initial_sha256(model_dir),
     }
     for name, content in {
         schema.VOCAB_FILE: vocab,
         "config.gin": config_module.config_text().encode(),
         "operative_config.gin": config_module.operative_config_text().encode(),
+        DATA_FILE: json.dumps(describe_data(manifest), indent=1).encode(),
         "environment.json": json.dumps(describe_environment(), indent=1).encode(),
         RUN_FILE: json.dumps(record, indent=1).encode(),  # last: it declares the others
     }.items():
-        write_atomically(directory / name, content)
+        files.write_atomically(files.join(model_dir, name), content)
+
+
+def identity(config: RunConfig, manifest: Manifest) -> dict[str, str]:
+    """Hashes of data and of all settings that may not change, for the records of checkpoints."""
+    fixed = {
+        f"{part}.{name}": value
+        for part, values in dataclasses.asdict(config).items()
+        for name, value in values.items()
+        if name not in _FREE.get(part, ())
+    }
+    text = json.dumps(fixed, sort_keys=True)
+    return {
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "data_sha256": manifest.sha256,
+    }
 
 
 def load_run(model_dir: str) -> Run:
-    """Reads back what `open_model_dir` recorded.
+    """Reads back what `record_run` recorded.
 
     Raises:
       UserError: there is no run in the directory.
     """
-    path = Path(model_dir, RUN_FILE)
+    path = files.join(model_dir, RUN_FILE)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(files.read_bytes(path))
     except FileNotFoundError:
         raise UserError(
             f"{model_dir} is not a model directory: {path} is missing; train one with"
@@ -104,6 +174,33 @@ def load_run(model_dir: str) -> Run:
         return Run(**record)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
+
+
+def describe_data(manifest: Manifest) -> dict:
+    """What the data is, for whoever has the run and not the build."""
+    splits = {
+        split: {
+            "sequences": manifest.num_sequences(split),
+            "tokens": sum(shard.tokens for shard in manifest.split(split)),
+            "documents": sum(shard.documents for shard in manifest.split(split)),
+        }
+        for split in schema.SPLITS
+    }
+    packed = {
+        source: {
+            unit: counts.get(f"{unit}_{accounting.PACKED}", 0)
+            for unit in ("documents", "tokens", "bytes")
+        }
+        for source, counts in manifest.accounts.items()
+    }
+    return {
+        "sha256": manifest.sha256,
+        "splits": splits,
+        "sources": packed,
+        "vocab_pieces": manifest.vocab_pieces,
+        "vocab_sha256": manifest.vocab_sha256,
+        "build": dataclasses.asdict(manifest.config),
+    }
 
 
 def describe_environment() -> dict:
@@ -122,6 +219,12 @@ def describe_environment() -> dict:
     }
 
 
+def _initial_sha256(model_dir: str) -> str | None:
+    """Which imported weights the directory starts from."""
+    initial = Initial.load(model_dir)
+    return initial.weights_sha256 if initial else None
+
+
 def _git_commit() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
@@ -130,17 +233,17 @@ def _git_commit() -> str | None:
         return None  # no git, or not a checkout
 
 
-def _differences(run: Run, config: RunConfig, manifest: Manifest) -> list[str]:
-    found = []
+def _differences(run: Run, config: RunConfig) -> tuple[list[str], list[str]]:
+    """What differs and must not, and what differs and may."""
+    refused, allowed = [], []
     for part in dataclasses.fields(RunConfig):
         old, new = getattr(run.config, part.name), getattr(config, part.name)
         for field in dataclasses.fields(old):
-            values = getattr(old, field.name), getattr(new, field.name)
-            if values[0] != values[1] and field.name not in _FREE.get(part.name, ()):
+            before, now = getattr(old, field.name), getattr(new, field.name)
+            if before != now:
+                may_change = field.name in _FREE.get(part.name, ())
                 name = f"{type(old).__name__}.{field.name}"
-                found.append(f"{name} is {values[0]} there and {values[1]} now")
-    if run.data_sha256 != manifest.sha256:
-        found.append(
-            f"its data has manifest {run.data_sha256[:8]}, --data_dir has {manifest.sha256[:8]}"
-        )
-    return found
+                (allowed if may_change else refused).append(
+                    f"{name} is {before} there and {now} now"
+                )
+    return refused, allowed

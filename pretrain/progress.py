@@ -2,61 +2,117 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 import os
 import sys
+import time
+import uuid
 from pathlib import Path
 
 from tqdm import tqdm
 
-from data.files import write_atomically
+from data import files
+from pretrain.best import record_best
+from pretrain.config import RunConfig
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class WandB:
+    """A run at Weights & Biases; started again, it is the same one."""
+
+    def __init__(self, project: str, model_dir: str, config: RunConfig):
+        """Logs in as the client's own settings and environment variables say."""
+        import wandb
+
+        id_path = files.join(model_dir, "wandb_id")
+        if not files.exists(id_path):
+            files.write_atomically(id_path, uuid.uuid4().hex[:16].encode())
+        self._run = wandb.init(
+            project=project,
+            name=Path(model_dir).resolve().name,
+            id=files.read_bytes(id_path).decode(),
+            resume="allow",
+            dir=os.fspath(model_dir),
+            config=dataclasses.asdict(config),
+        )
+        # Its own count of steps only rises; a run that goes on makes some steps a second time.
+        self._run.define_metric("step")
+        self._run.define_metric("*", step_metric="step")
+
+    def log(self, step: int, row: dict) -> None:
+        """Sends a row."""
+        self._run.log({"step": step, **row})
+
+    def close(self) -> None:
+        """Waits until everything is sent."""
+        self._run.finish()
 
 
 class Progress:
     """Rows of metrics to every place people look at."""
 
-    def __init__(self, model_dir: str, *, start_step: int, train_steps: int):
+    def __init__(
+        self, model_dir: str, *, start_step: int, train_steps: int, wandb: WandB | None = None
+    ):
         """Rows of steps after `start_step` are of work that was lost, and will be written again."""
         import tensorflow as tf
 
-        self._path = Path(model_dir, "metrics.jsonl")
+        self._model_dir, self._wandb = model_dir, wandb
+        path = files.join(model_dir, METRICS_FILE)
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
-        write_atomically(self._path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
-        self._file = self._path.open("a", encoding="utf-8")
+        files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
+        self._file = files.open_append(path)
         self._summary = tf.summary
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
+        self._started, self._start_step = time.monotonic(), start_step
         self._bar = tqdm(
             total=train_steps,
             initial=start_step,
-            desc="pretraining",
-            unit="step",
-            disable=None,  # no bar where there is no terminal
+            file=sys.stdout,
+            bar_format="{percentage:3.0f}%|{bar:10}| {desc}",
+            disable=None,  # no live line where there is no terminal
             dynamic_ncols=True,
         )
 
     def training_row(self, step: int, row: dict) -> None:
         """Metrics of the steps since the last row: numbers, or several under one name."""
         self._record(step, row, prefix="train")
-        line = (
-            f"loss {row['loss']:.3f}  accuracy {row['mlm_accuracy']:.1%}"
-            f"  lr {row['learning_rate']:.2e}  {row['examples_per_second']:.1f} sequences/s"
-        )
+        line = f"step {step:,}/{self._bar.total:,}  {training_line(row)}  {self._left(step)} left"
         if self._bar.disable:
-            self._say(f"step {step:,}/{self._bar.total:,}  {line}")
+            self._say(line)
         else:
-            self._bar.set_postfix_str(line, refresh=False)
+            self._bar.set_description_str(line, refresh=False)
             self._bar.update(step - self._bar.n)
+            self._bar.refresh()
 
-    def evaluation_row(self, step: int, row: dict[str, float], line: str) -> None:
-        """Metrics on held-out text."""
+    def evaluation_row(self, step: int, row: dict, lines: str) -> None:
+        """Metrics on held-out text, and whether they are the best so far."""
         self._record(step, row, prefix="eval")
-        self._say(f"step {step:,}  {line}")
+        is_best = record_best(self._model_dir, step, row)
+        self._say(f"step {step:,}{', the best so far' if is_best else ''}  {lines}")
+        self._write_report()
 
     def close(self) -> None:
-        """Ends the live line and flushes everything."""
+        """Ends the live line, flushes everything and writes the report."""
         self._bar.close()
         self._file.close()
         self._writer.close()
+        if self._wandb:
+            self._wandb.close()
+        self._write_report()
+
+    def _write_report(self) -> None:
+        from pretrain.report import REPORT_FILE, write_report
+
+        write_report([self._model_dir], files.join(self._model_dir, REPORT_FILE))
+
+    def _left(self, step: int) -> str:
+        """Hours, minutes and seconds to the end at the mean speed so far, evaluations included."""
+        seconds = (time.monotonic() - self._started) / (step - self._start_step)
+        return str(datetime.timedelta(seconds=round(seconds * (self._bar.total - step))))
 
     def _say(self, text: str) -> None:
         tqdm.write(text, file=sys.stdout)
@@ -65,14 +121,16 @@ class Progress:
     def _record(self, step: int, row: dict, *, prefix: str) -> None:
         self._file.write(json.dumps({"step": step, **row}, allow_nan=False) + "\n")
         self._file.flush()
+        named = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
         with self._writer.as_default(step=step):
-            for name, value in row.items():
+            for name, value in named.items():
                 if isinstance(value, dict):
-                    for part, number in value.items():
-                        self._summary.scalar(f"{name}/{part}", number)
+                    self._summary.histogram(name, list(value.values()))
                 else:
-                    self._summary.scalar(f"{prefix}/{name.removeprefix('eval_')}", value)
+                    self._summary.scalar(name, value)
         self._writer.flush()
+        if self._wandb:
+            self._wandb.log(step, named)
 
 
 class SilentProgress:
@@ -81,22 +139,39 @@ class SilentProgress:
     def training_row(self, step: int, row: dict) -> None:
         """Does nothing."""
 
-    def evaluation_row(self, step: int, row: dict[str, float], line: str) -> None:
+    def evaluation_row(self, step: int, row: dict, lines: str) -> None:
         """Does nothing."""
 
     def close(self) -> None:
         """Does nothing."""
 
 
+def training_line(row: dict) -> str:
+    """A training row for people; the share of the peak only where the peak is known."""
+    parts = [
+        f"loss {row['loss']:.3f}",
+        f"accuracy {row['mlm_accuracy']:.1%}",
+        f"lr {row['learning_rate']:.2e}",
+        f"{row['tokens_per_second']:,.0f} tokens/s",
+    ]
+    if "peak_share" in row:
+        parts.append(f"{row['peak_share']:.1%} of peak")
+    parts.append(f"input wait {row['input_wait_fraction']:.1%}")
+    return "  ".join(parts)
+
+
 def read_metrics(model_dir: str | os.PathLike) -> list[dict]:
-    """The rows of metrics.jsonl; a last line cut by a crash is left out."""
-    path = Path(model_dir, "metrics.jsonl")
-    if not path.exists():
+    """The rows of metrics.jsonl up to the first line that is none, as a crash leaves the last."""
+    path = files.join(model_dir, METRICS_FILE)
+    if not files.exists(path):
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in files.read_bytes(path).decode(errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            break
+        rows.append(row)
     return rows

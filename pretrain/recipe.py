@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
     encoder, build = config.encoder, manifest.config
     if encoder.vocab_size == 0:
         encoder = dataclasses.replace(encoder, vocab_size=manifest.vocab_pieces)
-    padded = -(-manifest.vocab_pieces // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+    padded = padded_vocab_size(manifest.vocab_pieces)
     if not manifest.vocab_pieces <= encoder.vocab_size <= padded:
         raise UserError(
             f"EncoderConfig.vocab_size={encoder.vocab_size} does not fit the vocabulary of the data,"
@@ -40,9 +41,31 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
     return dataclasses.replace(config, encoder=encoder)
 
 
+def padded_vocab_size(pieces: int) -> int:
+    """The most rows that an embedding table of so many pieces may have."""
+    return -(-pieces // _VOCAB_MULTIPLE) * _VOCAB_MULTIPLE
+
+
+def check_table_size(rows: int, pieces: int, where: str) -> None:
+    """Raises a UserError unless an embedding table can be that of a vocabulary."""
+    if not pieces <= rows <= padded_vocab_size(pieces):
+        raise UserError(
+            f"{where}: the embedding table has {rows} rows, the vocabulary {pieces} pieces; use the"
+            " vocabulary it was trained with"
+        )
+
+
 def check(config: RunConfig, *, replicas: int = 1) -> None:
-    """Raises a UserError unless there are steps after the warm-up and the batches divide evenly."""
+    """Raises a UserError unless there are steps after the warm-up and the batches divide evenly.
+
+    Also if metrics are to go to a service whose client is not installed.
+    """
     train = config.train
+    if train.wandb_project and importlib.util.find_spec("wandb") is None:
+        raise UserError(
+            f"TrainConfig.wandb_project={train.wandb_project!r}, but wandb is not installed:"
+            " `pip install wandb`, or leave the setting out"
+        )
     if config.optimizer.warmup_steps >= train.train_steps:
         raise UserError(
             f"OptimizerConfig.warmup_steps={config.optimizer.warmup_steps} leaves nothing of"

@@ -2,19 +2,27 @@
 
     python -m pretrain.run --gin_file gin/lambert_large.gin --data_dir D --model_dir M
 
-Stopped and started again with the same command, a run goes on from its newest checkpoint.
+Stopped and started again with the same command, a run goes on from its newest checkpoint. Told that
+the machine will be taken away (SIGTERM, or the notice of a Google Cloud machine), it saves and ends
+with exit code 42.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
+from launch.config import DISCARD_FLAG, RESTART_CODE
 from pretrain.config import RunConfig, add_gin_flags, load_run_config
 from pretrain.experiment import Experiment
+from pretrain.failures import WorkerLost
+from pretrain.initial import Initial
+from pretrain.preemption import Preempted
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
 
 
@@ -34,41 +42,74 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--dry_run", action="store_true", help="print settings and recipe of the run, and stop"
     )
+    parser.add_argument(
+        DISCARD_FLAG,
+        action="store_true",
+        help="remove all checkpoints of the model directory and start at step 0",
+    )
     args = parser.parse_args(argv)
 
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
-    config = load_run_config(args.gin_file, args.gin_param)
+    initial = Initial.load(args.model_dir) if args.model_dir else None
+    defaults = initial.settings() if initial else []
+    config = load_run_config(
+        args.gin_file, args.gin_param, defaults=defaults, strict=args.strict_gin
+    )
     if args.dry_run:
-        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None)
+        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None, initial)
         return
     for name in ("data_dir", "model_dir"):
         if not getattr(args, name):
             raise UserError(f"--{name} is missing")
-        require_local(f"--{name}", getattr(args, name))
+    require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
         from pretrain.checkpoint import committed
 
-        if not committed(args.model_dir):
+        if not committed(args.model_dir) and initial is None:
             raise UserError(
                 f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first"
             )
     experiment = Experiment(
-        config, data_dir=args.data_dir, model_dir=args.model_dir, record=args.mode != "eval"
+        config,
+        data_dir=args.data_dir,
+        model_dir=args.model_dir,
+        record=args.mode != "eval",
+        discard_checkpoints=args.discard_checkpoints,
     )
+    try:
+        with experiment:
+            _run(experiment, args.mode)
+    except Preempted as preempted:
+        print(
+            f"pretraining: stopped after step {preempted.step:,} by {preempted.reason}; all is"
+            f" saved, the same command goes on (exit code {RESTART_CODE})",
+            flush=True,
+        )
+        sys.exit(RESTART_CODE)
+    except WorkerLost as lost:
+        print(f"error: {lost}", file=sys.stderr, flush=True)
+        os._exit(1)  # TensorFlow would wait for the others at the end of the process
+    print(
+        f"pretraining: checkpoints, metrics, TensorBoard files and report.html in {args.model_dir}"
+    )
+
+
+def _run(experiment: Experiment, mode: str) -> None:
     trained = False
-    if args.mode != "eval":
+    if mode != "eval":
         experiment.print_recipe()
-        trained = experiment.train(evaluate=args.mode == "train_and_eval")
-    if args.mode == "eval" or (
-        args.mode == "train_and_eval" and not trained and experiment.has_eval_split
-    ):
+        trained = experiment.train(evaluate=mode == "train_and_eval")
+    if mode == "eval" or (mode == "train_and_eval" and not trained and experiment.has_eval_split):
         print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluation()[1]}")
-    print(f"pretraining: checkpoints, metrics and TensorBoard files in {args.model_dir}")
 
 
-def _dry_run(config: RunConfig, manifest: Manifest | None) -> None:
+def _dry_run(config: RunConfig, manifest: Manifest | None, initial: Initial | None) -> None:
+    if initial and manifest:
+        initial.check_data(manifest)
     config = resolve(config, manifest) if manifest else config
+    if initial:
+        initial.check_encoder(config.encoder)
     check(config)
     from model.mlm import variable_names  # TensorFlow: a wrong setting is told before it loads
 

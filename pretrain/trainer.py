@@ -11,42 +11,60 @@ Legend: B sequences of a replica, P predictions in a sequence, V pieces of the v
 from __future__ import annotations
 
 import dataclasses
+import math
 
+import numpy as np
 import tensorflow as tf
 
 from data.errors import UserError
 from model.dropout import Dropout
-from model.mlm import Pretrainer, mlm_sums
+from model.loss import mlm_terms
+from model.mlm import Pretrainer
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
+from pretrain.bad_steps import GOOD, BadSteps, Verdict
 from pretrain.config import RunConfig
 
+_VERDICT = 4  # its place in what a step returns, after three sums and the norm of the gradient
 _COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainMetrics:
-    """Means over the steps of a loop."""
-
-    loss: float
-    mlm_accuracy: float
-    grad_norm: float
-    input_wait_seconds: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalMetrics:
-    """Means over the predictions of a split.
+    """Sums over the good steps of a loop; means are no numbers if there is none.
 
     Attributes:
-      hidden_accuracy: of the predictions whose piece the input does not show. One in ten is shown
-        as it is (BERT, section 3.1), so a model scores on `mlm_accuracy` by repeating what it sees.
+      loss_sum: over all predictions.
+      correct_sum: right predictions.
+      weight_sum: predictions.
+      grad_norm_sum: over the steps.
+      good_steps: how many.
+      bad_steps: verdicts on the steps that were passed over.
+      input_wait_seconds: over all steps.
     """
 
-    loss: float
-    mlm_accuracy: float
-    hidden_accuracy: float
-    predictions: int
+    loss_sum: float
+    correct_sum: float
+    weight_sum: float
+    grad_norm_sum: float
+    good_steps: int
+    bad_steps: tuple[Verdict, ...]
+    input_wait_seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Mean over the predictions."""
+        return self.loss_sum / self.weight_sum if self.good_steps else math.nan
+
+    @property
+    def mlm_accuracy(self) -> float:
+        """Of the predictions, those that are right."""
+        return self.correct_sum / self.weight_sum if self.good_steps else math.nan
+
+    @property
+    def grad_norm(self) -> float:
+        """Mean over the steps."""
+        return self.grad_norm_sum / self.good_steps if self.good_steps else math.nan
 
 
 class Trainer:
@@ -68,10 +86,20 @@ class Trainer:
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(config.optimizer, self._schedule)
             self.optimizer.build(self.variables)
+            self.bad_steps = BadSteps(threshold=config.train.spike_threshold)
         if _compiles(config.train.jit_compile):
             # Not `_update`: XLA reaches no other device, and all_reduce and the variables of further
             # replicas are on others.
             self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
+
+    @property
+    def checkpoint_items(self) -> dict:
+        """All state of the run, by name."""
+        return {
+            **self.model.checkpoint_items,
+            "optimizer": self.optimizer,
+            "bad_steps": self.bad_steps,
+        }
 
     def require_same_step(self) -> None:
         """Checks, on all workers, that they go on from the same step.
@@ -92,6 +120,22 @@ class Trainer:
                 f"this worker goes on from step {step}, another one from another step: all workers"
                 " need the same --model_dir, on a shared disk"
             )
+
+    @property
+    def is_multi_worker(self) -> bool:
+        """Whether other processes take part."""
+        return isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether the flag is set on any worker; all workers must call it, and all get the same."""
+        if not self.is_multi_worker:
+            return flag
+        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
+
+    @tf.function
+    def _sum_over_replicas(self, value):
+        values = self.strategy.run(lambda: tf.identity(value))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     @property
     def step(self) -> int:
@@ -120,31 +164,37 @@ class Trainer:
           iterator: over distributed batches of one element a replica.
           num_steps: how many.
         """
-        totals = self._train_steps(iterator, tf.constant(num_steps)).numpy()
-        loss_sum, correct_sum, weight_sum, grad_norm_sum, wait_seconds = totals
+        first_step = self.step + 1
+        rows, wait_seconds = self._train_steps(iterator, tf.constant(num_steps))
+        rows = rows.numpy().astype(np.float64)
+        is_good = rows[:, _VERDICT] == GOOD
+        loss_sum, correct_sum, weight_sum, grad_norm_sum = rows[is_good, :_VERDICT].sum(axis=0)
         return TrainMetrics(
-            loss=loss_sum / weight_sum,
-            mlm_accuracy=correct_sum / weight_sum,
-            grad_norm=grad_norm_sum / num_steps,
-            input_wait_seconds=wait_seconds,
+            loss_sum=float(loss_sum),
+            correct_sum=float(correct_sum),
+            weight_sum=float(weight_sum),
+            grad_norm_sum=float(grad_norm_sum),
+            good_steps=int(is_good.sum()),
+            bad_steps=tuple(
+                _verdict(first_step + int(i), rows[i]) for i in np.flatnonzero(~is_good)
+            ),
+            input_wait_seconds=float(wait_seconds.numpy()),
         )
 
-    def evaluate(self, iterator, num_steps: int) -> EvalMetrics:
-        """Evaluates without dropout."""
-        sums, hidden_sums = self._eval_steps(iterator, tf.constant(num_steps)).numpy().tolist()
-        loss_sum, correct_sum, weight_sum = sums
-        _, hidden_correct_sum, hidden_weight_sum = hidden_sums
-        return EvalMetrics(
-            loss=loss_sum / weight_sum,
-            mlm_accuracy=correct_sum / weight_sum,
-            hidden_accuracy=hidden_correct_sum / max(hidden_weight_sum, 1.0),
-            predictions=round(weight_sum),
-        )
+    def evaluate(self, iterator, num_steps: int) -> np.ndarray:
+        """Evaluates without dropout.
+
+        Returns:
+          float32 [N, 2, 3], for each sequence of the steps, in order: sums of loss, right guesses and
+          predictions, over all its predictions and over those whose piece the input does not show.
+        """
+        return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
     @tf.function
     def _train_steps(self, iterator, num_steps):
-        totals = tf.zeros([5], tf.float64)
-        for _ in tf.range(num_steps):
+        rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_VERDICT + 2])
+        waited = tf.constant(0.0, tf.float64)
+        for i in tf.range(num_steps):
             started = tf.timestamp()
             with tf.control_dependencies([started]):
                 features = next(iterator)
@@ -154,24 +204,29 @@ class Trainer:
                 for part in self.strategy.experimental_local_results(value)
             ]
             with tf.control_dependencies(arrived):
-                waited = tf.timestamp() - started
-            sums = self.strategy.run(self.update, (features,))
+                waited += tf.timestamp() - started
+            row = self.strategy.run(self.update, (features,))
             # All replicas return the global sums.
-            sums = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, sums, axis=None)
-            totals += tf.concat([tf.cast(sums, tf.float64), waited[None]], axis=0)
-        return totals
+            rows = rows.write(i, self.strategy.reduce(tf.distribute.ReduceOp.MEAN, row, axis=None))
+        return rows.stack(), waited
 
     @tf.function
     def _eval_steps(self, iterator, num_steps):
-        totals = tf.zeros([2, 3], tf.float64)
-        for _ in tf.range(num_steps):
+        steps = tf.TensorArray(tf.float32, num_steps)
+        for step in tf.range(num_steps):
             sums = self.strategy.run(self._eval_sums, (next(iterator),))
+            # Every replica fills in its own part of the batch.
             sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-            totals += tf.cast(sums, tf.float64)
-        return totals
+            steps = steps.write(step, sums)
+        return steps.concat()
 
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """One update on a replica's part of the batch: [loss, correct, weight, gradient norm]."""
+        """One update on a replica's part of the batch, unless the step is bad.
+
+        Returns:
+          float32 [6]: sums of loss, right predictions and weight over the global batch, the norm of
+          the gradient, and the verdict of BadSteps.judge.
+        """
         gradients, sums = self._accumulate(features)
         replica = tf.distribute.get_replica_context()
         gradients, sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, sums))
@@ -182,10 +237,12 @@ class Trainer:
             gradients, _ = tf.clip_by_global_norm(
                 gradients, self._optimizer_config.clip_norm, use_norm=norm
             )
+        verdict = self.bad_steps.judge(self.optimizer.iterations, sums[0] / weight_sum, norm)
+        self.optimizer.gate.set(verdict[0] == GOOD)
         self.optimizer.apply_gradients(
             zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
         )
-        return tf.concat([sums, norm[None]], axis=0)
+        return tf.concat([sums, norm[None], verdict], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Of a replica's part of the batch: gradients of the summed loss, and the sums."""
@@ -209,19 +266,30 @@ class Trainer:
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Sums over all predictions, and over those whose piece is hidden, float32 [2, 3]."""
-        logits_BPV = self.model.logits(features)
+        """Sums of each sequence of the global batch, float32 [N, 2, 3]; 0 for other replicas'."""
         ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
+        loss_BP, correct_BP = mlm_terms(self.model.logits(features), ids_BP)
         shown_BP = tf.gather(
             features["input_word_ids"], features["masked_lm_positions"], batch_dims=1
         )
         hidden_BP = tf.cast(tf.not_equal(shown_BP, ids_BP), tf.float32)
-        return tf.stack(
-            [
-                tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP)),
-                tf.stack(mlm_sums(logits_BPV, ids_BP, weights_BP * hidden_BP)),
-            ]
+        terms_3BP = tf.stack([loss_BP, correct_BP, tf.ones_like(loss_BP)])
+        counted_2BP = tf.stack([weights_BP, weights_BP * hidden_BP])
+        # A product of matrices would be of bfloat16 on a TPU.
+        sums_23B = tf.reduce_sum(counted_2BP[:, None] * terms_3BP, axis=-1)
+        replica = tf.distribute.get_replica_context()
+        is_mine_R = tf.one_hot(
+            replica.replica_id_in_sync_group, replica.num_replicas_in_sync, True, False
         )
+        sums_B23 = tf.transpose(sums_23B, [2, 0, 1])
+        sums_RB23 = tf.where(is_mine_R[:, None, None, None], sums_B23, 0.0)
+        return tf.reshape(sums_RB23, [-1, 2, 3])
+
+
+def _verdict(step: int, row: np.ndarray) -> Verdict:
+    loss_sum, _, weight_sum, norm, kind, recent = row.tolist()
+    loss = loss_sum / weight_sum if weight_sum else math.nan
+    return Verdict(step=step, loss=loss, grad_norm=norm, kind=int(kind), recent=int(recent))
 
 
 def _compiles(setting: str) -> bool:

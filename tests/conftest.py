@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["LAMBERT_PREEMPTION_URL"] = ""  # no questions to a metadata server
 
 import pytest
 import tensorflow as tf
@@ -90,3 +91,11 @@ def small_build(tmp_path_factory, small_config, vocab, inputs) -> Path:
     path = tmp_path_factory.mktemp("build") / "data"
     build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, small_build):
+    """A model directory and its exports; see tests/published.py."""
+    from tests.published import publish  # tf-models takes long to load
+
+    return publish(tmp_path_factory.mktemp("published"), small_build)

@@ -159,3 +159,52 @@ def test_errors_in_files_name_file_and_line(tmp_path):
         load_run_config([str(path)], [])
     with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
         load_run_config([str(tmp_path / "none.gin")], [])
+
+
+class TestStrictGin:
+    """Gin files are code: what is refused here would run otherwise."""
+
+    def refuses(self, tmp_path, monkeypatch, text, message):
+        marker = tmp_path / "ran"
+        (tmp_path / "evil.py").write_text(f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
+        monkeypatch.syspath_prepend(tmp_path)
+        path = tmp_path / "a.gin"
+        path.write_text(f"TrainConfig.seed = 1\n{text}\n")
+        with pytest.raises(UserError, match=message):
+            load_run_config([str(path)], [], strict=True)
+        assert not marker.exists()
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("import evil", r"a\.gin imports 'evil', which --strict_gin refuses"),
+            (
+                "from __gin__ import dynamic_registration\nimport subprocess\n"
+                "TrainConfig.precision = @subprocess.getoutput()",
+                "imports '__gin__.dynamic_registration'",
+            ),
+            (
+                "TrainConfig.precision = @TrainConfig()",
+                "refers to @TrainConfig, which --strict_gin",
+            ),
+            ("TrainConfig.precision = [('a', {1: @x})]", "refers to @x"),
+            ("gin.singleton.constructor = 3", "sets gin.singleton.constructor, which"),
+        ],
+    )
+    def test_what_runs_code(self, tmp_path, monkeypatch, text, message):
+        self.refuses(tmp_path, monkeypatch, text, message)
+
+    def test_what_an_included_file_runs(self, tmp_path, monkeypatch):
+        (tmp_path / "b.gin").write_text("import evil")
+        self.refuses(tmp_path, monkeypatch, f"include '{tmp_path}/b.gin'", r"b\.gin imports 'evil'")
+
+    def test_what_a_parameter_runs(self):
+        with pytest.raises(UserError, match=r"--gin_param 'TrainConfig.seed=@f\(\)' refers to @f"):
+            load_run_config([], ["TrainConfig.seed=@f()"], strict=True)
+
+    @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+    def test_our_own_files_pass(self, path, tmp_path):
+        macro = tmp_path / "m.gin"
+        macro.write_text(f"include '{path}'\nlearning_seed = 5\nTrainConfig.seed = %learning_seed")
+        config = load_run_config([str(macro)], ["TrainConfig.log_interval=7"], strict=True)
+        assert (config.train.seed, config.train.log_interval) == (5, 7)

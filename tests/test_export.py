@@ -1,20 +1,34 @@
 """The exported SavedModels as their users see them: the card's snippets and the Hub's API."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_hub as hub
+import tensorflow_text as text
 import tf_keras
+from official.nlp.tasks.utils import get_encoder_from_hub
 
 from data.wordpiece import WordPieceTokenizer
 from model.config import EncoderConfig
 from model.preprocess import export_preprocessor
 from model.weights import build_tf_models
-from pretrain.export import encoder_with_mlm
+from pretrain.saved_model import encoder_with_mlm, save_encoder
 
 L, H, V, P = 2, 16, 1500, 4
+CONFIG = EncoderConfig(
+    vocab_size=V,
+    hidden_size=H,
+    num_hidden_layers=L,
+    num_attention_heads=2,
+    intermediate_size=32,
+    max_position_embeddings=64,
+    initializer_range=0.3,
+)
 
 
 def inputs(batch=3, seq_length=12):
@@ -39,26 +53,16 @@ def mlm_inputs(**shape):
 @pytest.fixture(scope="module")
 def pretrainer():
     tf_keras.mixed_precision.set_global_policy("float32")
-    config = EncoderConfig(
-        vocab_size=V,
-        hidden_size=H,
-        num_hidden_layers=L,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-    )
-    return build_tf_models(config, seed=1)
+    return build_tf_models(CONFIG, seed=1)
 
 
 @pytest.fixture(scope="module")
 def export_dir(pretrainer, golden, tmp_path_factory):
     """Without training: outputs depend on the weights, whatever they are."""
     path = tmp_path_factory.mktemp("export")
-    core = encoder_with_mlm(pretrainer)
-    core.vocab_file = tf.saved_model.Asset(str(golden / "vocab.txt"))
-    core.do_lower_case = tf.Variable(True, trainable=False)
-    core.save(str(path / "encoder"), include_optimizer=False, save_format="tf")
+    save_encoder(
+        path / "encoder", pretrainer, CONFIG, vocab_file=golden / "vocab.txt", lower_case=True
+    )
     export_preprocessor(
         path / "preprocessor", vocab_file=golden / "vocab.txt", lower_case=True, seq_length=64
     )
@@ -199,71 +203,128 @@ def test_loads_in_a_strategy_scope(export_dir):
         assert value.shape == (3, H)
 
 
-# The model card's snippets, word for word but for the two addresses. `tf.keras` is Keras 3 in
-# TF 2.20; TF_USE_LEGACY_KERAS=1 makes it the Keras that tensorflow_hub knows.
-CARD_SNIPPETS = """
-import sys
-import tensorflow as tf
-import tensorflow_hub as hub
-import tensorflow_text
+def test_as_a_hub_layer(export_dir, pretrainer):
+    """What tf-models' fine-tuning does with `task.hub_module_url`."""
+    model = get_encoder_from_hub(str(export_dir / "encoder"))
+    assert len(model.trainable_variables) == 39
+    expected = pretrainer.encoder_network(inputs())["pooled_output"]
+    np.testing.assert_allclose(model(inputs())["pooled_output"], expected, atol=1e-6)
+    layer = hub.KerasLayer(str(export_dir / "encoder"), trainable=True)
+    source = {v.name: v for v in pretrainer.encoder_network.trainable_variables}
+    assert len(layer.trainable_weights) == len(source)
+    for weight in layer.trainable_weights:
+        np.testing.assert_array_equal(weight, source[weight.name])
 
-PREPROCESSOR, ENCODER = sys.argv[1:]
-assert not any(name.split(".")[0] in ("pretrain", "model", "official") for name in sys.modules)
 
-text_input = tf.keras.layers.Input(shape=(), dtype=tf.string)
-preprocessor = hub.KerasLayer(PREPROCESSOR)
-encoder_inputs = preprocessor(text_input)
-encoder = hub.KerasLayer(ENCODER, trainable=True)
-outputs = encoder(encoder_inputs)
-pooled_output = outputs["pooled_output"]      # [batch_size, 1024].
-sequence_output = outputs["sequence_output"]  # [batch_size, seq_length, 1024].
+def test_static_shapes_are_passed_on(export_dir):
+    layer = hub.KerasLayer(str(export_dir / "encoder"), trainable=True)
+    outputs = layer({name: tf_keras.Input((10,), dtype=tf.int32) for name in inputs()})
+    assert outputs["pooled_output"].shape.as_list() == [None, H]
+    assert outputs["sequence_output"].shape.as_list() == [None, 10, H]
+    assert [o.shape.as_list() for o in outputs["encoder_outputs"]] == [[None, 10, H]] * L
 
-embedding_model = tf.keras.Model(text_input, pooled_output)
-sentences = tf.constant(["(your text here)"])
-print(embedding_model(sentences))
-assert embedding_model(sentences).shape == (1, 16)
-assert len(embedding_model.trainable_variables) == 39
-assert len(outputs["encoder_outputs"]) == 2
 
-seq_length, num_predict = 24, 4
-mlm_inputs = dict(
-    input_word_ids=tf.keras.layers.Input(shape=(seq_length,), dtype=tf.int32),
-    input_mask=tf.keras.layers.Input(shape=(seq_length,), dtype=tf.int32),
-    input_type_ids=tf.keras.layers.Input(shape=(seq_length,), dtype=tf.int32),
-    masked_lm_positions=tf.keras.layers.Input(shape=(num_predict,), dtype=tf.int32),
-)
+def test_no_lambda_layers(pretrainer):
+    """They would hold Python's bytecode, of one version."""
 
-encoder = hub.load(ENCODER)
-mlm = hub.KerasLayer(encoder.mlm, trainable=True)
-mlm_outputs = mlm(mlm_inputs)
-mlm_logits = mlm_outputs["mlm_logits"]  # [batch_size, num_predict, vocab_size]
-assert mlm_logits.shape.as_list() == [None, 4, 1500], mlm_logits.shape
+    def layers(layer):
+        return [layer, *(below for part in getattr(layer, "layers", []) for below in layers(part))]
 
-model = tf.keras.Model(mlm_inputs, mlm_logits)
-model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-ones = {name: tf.ones(value.shape[1:])[None] for name, value in mlm_inputs.items()}
-ones = {name: tf.cast(value, tf.int32) for name, value in ones.items()}
-first = model.train_on_batch(ones, tf.ones((1, 4), tf.int32))
-for _ in range(5):
-    last = model.train_on_batch(ones, tf.ones((1, 4), tf.int32))
-assert last < first, (first, last)
-print("the snippets ran")
-"""
+    core = encoder_with_mlm(pretrainer, max_length=64)
+    found = layers(core) + layers(core.mlm)
+    assert len(found) > 8
+    assert not any(isinstance(layer, tf_keras.layers.Lambda) for layer in found)
+
+
+def test_outputs_are_float32_under_any_policy(export_dir):
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        loaded = tf.saved_model.load(str(export_dir / "encoder"))
+        assert {t.dtype for t in tf.nest.flatten(loaded(inputs()))} == {tf.float32}
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+
+
+def test_signatures_have_names(encoder):
+    found = encoder.signatures["serving_default"](**inputs())
+    assert found.keys() == {"default", "pooled_output", "sequence_output"}
+    np.testing.assert_allclose(found["default"], encoder(inputs())["default"], atol=1e-5)
+    found = encoder.signatures["mlm"](**mlm_inputs())
+    assert found.keys() == {"mlm_logits", "pooled_output", "sequence_output"}
+    np.testing.assert_allclose(
+        found["mlm_logits"], encoder.mlm(mlm_inputs())["mlm_logits"], rtol=0, atol=1e-5
+    )
+
+
+class TestWrongInputs:
+    def test_too_long(self, encoder):
+        """The last two: where the length is not known before, and on accelerators."""
+        too_long, mlm_too_long = inputs(seq_length=65), mlm_inputs(seq_length=65)
+        with pytest.raises(ValueError, match="input_has_more_than_64_tokens"):
+            encoder(too_long)
+        with pytest.raises(ValueError, match="input_has_more_than_64_tokens"):
+            encoder.mlm(mlm_too_long)
+        message = "the encoder takes at most 64 tokens, the input has more"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            encoder.signatures["serving_default"](**too_long)
+        compiled = tf.function(lambda features: encoder(features)["default"], jit_compile=True)
+        assert compiled(inputs(seq_length=64)).shape == (3, H)
+        with pytest.raises(ValueError, match="input_has_more_than_64_tokens"):
+            compiled(too_long)
+
+    def test_wrong_type(self, encoder):
+        features = {name: tf.cast(value, tf.int64) for name, value in inputs().items()}
+        with pytest.raises(ValueError, match=r"(?s)dtype=int64.*Expected.*dtype=tf\.int32"):
+            encoder(features)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="expected to be a int32 tensor"):
+            encoder.signatures["serving_default"](**features)
+
+
+def test_masking_with_tensorflow_text(preprocessor, encoder, vocab):
+    """Both SavedModels and tensorflow-text's helpers: pairs, masked, to logits."""
+    special = preprocessor.tokenize.get_special_tokens_dict()
+    cls, sep = int(special["start_of_sequence_id"]), int(special["end_of_segment_id"])
+    segments = [["the bird", "the tree"], ["of the sole tree", "a lay"]]
+    tokens = [preprocessor.tokenize(tf.constant(s)).merge_dims(1, 2) for s in segments]
+    tokens = text.WaterfallTrimmer(16 - 3).trim(tokens)
+    ids, types = text.combine_segments(tokens, start_of_sequence_id=cls, end_of_segment_id=sep)
+    ids, positions, _ = text.mask_language_model(
+        input_ids=ids,
+        item_selector=text.RandomItemSelector(2, selection_rate=0.5, unselectable_ids=[cls, sep]),
+        mask_values_chooser=text.MaskValuesChooser(
+            vocab_size=V,
+            mask_token=int(special["mask_id"]),
+            mask_token_rate=1.0,
+            random_token_rate=0.0,
+        ),
+    )
+    word_ids, mask = text.pad_model_inputs(ids, 16, pad_value=int(special["padding_id"]))
+    type_ids, _ = text.pad_model_inputs(types, 16)
+    positions, _ = text.pad_model_inputs(positions, 2)
+    assert (word_ids.numpy() == vocab.ids["[MASK]"]).sum() == 4
+    outputs = encoder.mlm(
+        {
+            "input_word_ids": word_ids,
+            "input_mask": mask,
+            "input_type_ids": type_ids,
+            "masked_lm_positions": tf.cast(positions, tf.int32),
+        }
+    )
+    assert outputs["mlm_logits"].shape == (2, 2, V)
 
 
 @pytest.mark.parametrize("keras", ["legacy variable", "tf_keras"])
 def test_the_snippets_of_the_card(export_dir, tmp_path, keras):
-    code, environment = CARD_SNIPPETS, {"TF_USE_LEGACY_KERAS": "1"}
+    script = Path(__file__).parent.parent / "docs/use_export.py"
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
     if keras == "tf_keras":
-        code = code.replace("tf.keras", "tf_keras").replace("import sys", "import sys, tf_keras")
-        environment = {}
-    import os
-
-    script = tmp_path / "snippets.py"
-    script.write_text(code)
-    command = [sys.executable, str(script), f"{export_dir}/preprocessor", f"{export_dir}/encoder"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **environment}
-    )
+        code = script.read_text().replace("tf.keras", "tf_keras")
+        script = tmp_path / "snippets.py"
+        script.write_text(code.replace("import sys", "import sys, tf_keras"))
+        del environment["TF_USE_LEGACY_KERAS"]
+    command = [sys.executable, str(script), str(export_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "the snippets ran" in done.stdout
+    for line in ("2 blocks", "39 variables are fine-tuned", "logits: [None, 4, 1500]"):
+        assert line in done.stdout.splitlines()
+    assert "fine-tuned on one batch: loss" in done.stdout

@@ -30,12 +30,12 @@ def test_missing(tmp_path):
 
 def test_another_version(copy):
     path = copy / schema.MANIFEST_FILE
-    path.write_text(path.read_text().replace('"version": 2', '"version": 3'))
-    with pytest.raises(UserError, match="is lambert-build version 3; this program reads"):
+    path.write_text(path.read_text().replace('"version": 3', '"version": 2'))
+    with pytest.raises(UserError, match="is lambert-build version 2; this program reads"):
         Manifest.load(copy)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": "lambert-build", "version": 2}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": "lambert-build", "version": 3}'])
 def test_damaged(copy, content):
     (copy / schema.MANIFEST_FILE).write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json"):
@@ -55,7 +55,7 @@ def test_a_shard_that_is_missing_or_cut(copy):
 
 def test_verify_compares_every_byte(copy, capsys):
     main(["--verify", str(copy)])
-    assert "is whole: 11 files" in capsys.readouterr().out
+    assert "is whole: 14 files" in capsys.readouterr().out
     path = copy / schema.masked_path("train", 1, 2)
     content = bytearray(path.read_bytes())
     content[100] ^= 1

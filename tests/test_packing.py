@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.packing import Layout, pack
+from data.packing import Layout, crosses_boundary, pack
 
 PAD, CLS, SEP = 0, 1, 2
 
@@ -187,3 +187,24 @@ def test_equals_the_rules_spelled_out(shape, max_seq_length, separators):
         for sequence in sequences:
             for left, right in itertools.pairwise(sequence[1:-1]):
                 assert right == SEP or (left == SEP) == (right in first_tokens)
+
+
+@pytest.mark.parametrize(
+    ("separators", "sequence", "expected"),
+    [
+        ("document", [CLS, 10, 11, SEP], False),
+        ("document", [CLS, 10, 11, 12, 13, 14, 15, SEP], False),
+        ("document", [CLS, 10, SEP, 20, SEP], True),
+        ("document", [CLS, 10, SEP, 20, SEP, 30, 31, SEP], True),
+        ("sentence", [CLS, 10, SEP, 11, SEP], False),
+        ("sentence", [CLS, 10, SEP, SEP, 20, SEP], True),
+        ("sentence", [CLS, 10, 11, 12, SEP, SEP, 20, SEP], True),
+        ("sentence", [CLS, 10, SEP, SEP], False),  # the boundary parts it from the next sequence,
+        ("sentence", [CLS, 10, 11, 12, 13, 14, SEP, SEP], False),
+        ("sentence", [CLS, SEP, 20, SEP], False),  # or from the one before
+    ],
+)
+def test_sequences_that_cross_a_boundary(separators, sequence, expected):
+    layout = Layout(max_seq_length=8, separators=separators, cls_id=CLS, sep_id=SEP, pad_id=PAD)
+    row = np.array([sequence + [PAD] * (8 - len(sequence))], np.uint16)
+    assert crosses_boundary(row, layout).tolist() == [expected]

@@ -130,7 +130,7 @@ def test_a_directory_of_something_else_is_left_alone(golden, vocab, tmp_path):
     (tmp_path / "vocab.txt").write_text(vocab.text)  # may be there already
     build(**arguments)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("manifest.json", "packed", "rejects", "vocab.txt")
+        *("manifest.json", "packed", "rejects", "sources", "vocab.txt")
     ]
 
 

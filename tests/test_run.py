@@ -1,9 +1,7 @@
 """The commands, from a build to an answer, and the errors a newcomer meets."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from data import schema
 from data.errors import UserError, run_main
 from data.manifest import Manifest
 from pretrain import export, fill_mask, run
+from pretrain.best import best_step
 from pretrain.checkpoint import committed
 from pretrain.progress import read_metrics
 
@@ -62,7 +61,7 @@ def losses(model_dir) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in read_metrics(model_dir) if "loss" in row}
 
 
-def test_a_model_directory_has_all_it_promises(model_dir):
+def test_a_model_directory_has_all_it_promises(model_dir, small_build):
     names = {path.name for path in model_dir.iterdir()}
     assert {
         "config.gin",
@@ -70,6 +69,9 @@ def test_a_model_directory_has_all_it_promises(model_dir):
         "environment.json",
         "metrics.jsonl",
         "checkpoints",
+        "report.html",
+        "best.json",
+        "data.json",
         "run.json",
         "vocab.txt",
     } <= names
@@ -77,6 +79,13 @@ def test_a_model_directory_has_all_it_promises(model_dir):
     assert "TrainConfig.train_steps = 6" in (model_dir / "config.gin").read_text()
     environment = json.loads((model_dir / "environment.json").read_text())
     assert environment["packages"]["tensorflow"].startswith("2.20")
+    evaluations = {row["step"]: row["eval_loss"] for row in read_metrics(model_dir)[2::2]}
+    assert best_step(model_dir) == min(evaluations, key=evaluations.get)
+    report = (model_dir / "report.html").read_text()
+    assert f"{evaluations[6]:.3f}" in report
+    manifest = Manifest.load(small_build)
+    assert f"{manifest.num_sequences('train'):,}" in report
+    assert manifest.sha256 in report
 
 
 def test_metrics(model_dir, small_build):
@@ -92,7 +101,9 @@ def test_metrics(model_dir, small_build):
         "trust_ratio_min",
         "trust_ratio_median",
         "trust_ratio_max",
+        "bad_steps",
         "examples_per_second",
+        "tokens_per_second",
         "input_wait_fraction",
     }
     assert training[0]["loss"] == pytest.approx(np.log(1500), rel=0.05)
@@ -111,11 +122,13 @@ def test_metrics(model_dir, small_build):
     labels = features["masked_lm_ids"].numpy()[features["masked_lm_weights"].numpy() > 0]
     best = np.bincount(labels).max() / len(labels)
     assert evaluations[0]["eval_baseline_accuracy"] == pytest.approx(best)
+    assert {"eval_loss/books", "eval_mlm_accuracy/cross_boundary"} <= set(evaluations[0])
 
 
 def test_only_the_newest_checkpoints_are_kept(model_dir):
     assert [saved.step for saved in committed(model_dir)] == [4, 6]
     assert sorted(p.name for p in (model_dir / "checkpoints").iterdir()) == [
+        "newest.json",
         "step-00000004",
         "step-00000006",
     ]
@@ -137,50 +150,12 @@ def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
     assert losses(tmp_path / "m") == losses(model_dir)
 
 
-def run_workers(data_dir, model_dirs, *params: str) -> list[subprocess.CompletedProcess]:
-    """One process a model directory, as workers of a cluster on this machine."""
-    ports = []
-    for _ in model_dirs:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            ports.append(free.getsockname()[1])
-    workers = [f"localhost:{port}" for port in ports]
-    processes = []
-    for index, model_dir in enumerate(model_dirs):
-        task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        argv = arguments(data_dir, model_dir, "ClusterConfig.strategy = 'multi_worker'", *params)
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "pretrain.run", *argv],
-                env={**os.environ, "TF_CONFIG": json.dumps(task)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    outputs = [process.communicate(timeout=300) for process in processes]
-    return [
-        subprocess.CompletedProcess(p.args, p.returncode, *output)
-        for p, output in zip(processes, outputs, strict=True)
-    ]
-
-
-def test_two_workers_train_as_one(small_build, model_dir, tmp_path):
-    shared = tmp_path / "m"
-    done = run_workers(small_build, [shared, shared])
-    assert [worker.returncode for worker in done] == [0, 0], done[0].stderr[-2000:]
-    assert "running on 2 x CPU (multi_worker strategy)" in done[0].stdout
-    assert [row["step"] for row in read_metrics(shared)] == [2, 4, 4, 6, 6]  # from the chief alone
-    found, expected = losses(shared), losses(model_dir)
-    assert found.keys() == expected.keys()
-    for step, loss in expected.items():
-        assert found[step] == pytest.approx(loss, rel=1e-5)
-
-    # On disks of their own the workers would go on from different steps.
-    done = run_workers(small_build, [shared, tmp_path / "other"], "TrainConfig.train_steps = 8")
-    assert [worker.returncode for worker in done] == [2, 2]
-    for worker, step in zip(done, (6, 0), strict=True):
-        assert f"error: this worker goes on from step {step}, another one" in worker.stderr
+def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
+    remote = f"ram://{tmp_path.name}/m"
+    run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
+    run.main(arguments(small_build, remote))  # goes on
+    assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
+    assert [saved.step for saved in committed(remote)] == [4, 6]
 
 
 def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
@@ -205,6 +180,13 @@ def test_more_steps_may_follow(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8"))
     assert [saved.step for saved in committed(copy)] == [6, 8]
+
+
+def test_what_is_evaluated_is_saved(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    params = [f"TrainConfig.{name}_interval = {n}" for name, n in (("eval", 7), ("checkpoint", 0))]
+    run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8", *params))
+    assert [saved.step for saved in committed(copy)] == [7, 8]
 
 
 def test_evaluation_alone(small_build, model_dir, capsys):
@@ -270,8 +252,11 @@ class TestErrors:
 
     def test_damaged_checkpoint(self, small_build, model_dir, tmp_path):
         copy = shutil.copytree(model_dir, tmp_path / "m")
-        (copy / "checkpoints/step-00000006/ckpt.data-00000-of-00001").write_bytes(b"")
-        self.fails(arguments(small_build, copy), "step-00000006/ckpt cannot be restored: ")
+        for step in (4, 6):
+            (copy / f"checkpoints/step-0000000{step}/ckpt.index").unlink()
+        self.fails(
+            arguments(small_build, copy), "none that can be restored .*ckpt.index is missing"
+        )
 
     def test_nothing_to_evaluate(self, small_build, tmp_path):
         self.fails([*arguments(small_build, tmp_path / "m"), "--mode", "eval"], "has no checkpoint")
@@ -300,8 +285,9 @@ class TestErrors:
 
     def test_a_loss_that_is_no_number(self, small_build, model_dir, tmp_path):
         """It stops the run before a checkpoint of it is written."""
-        argv = arguments(small_build, tmp_path / "m", "OptimizerConfig.peak_learning_rate = 1e30")
-        self.fails(argv, r"is (nan|inf) in steps \d to \d; the newest checkpoint in")
+        params = ("OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1")
+        argv = arguments(small_build, tmp_path / "m", *params)
+        self.fails(argv, r"2 of the last 128 steps were passed over, .* \d \(loss nan, gradient")
         rows = read_metrics(tmp_path / "m")
         assert all(np.isfinite(row["loss"]) for row in rows)
 
@@ -348,6 +334,7 @@ class TestExport:
             "encoder",
             "preprocessor",
             "README.md",
+            "SHA256SUMS",
             "export.json",
         }
         card = (export_dir / "README.md").read_text()
@@ -378,6 +365,22 @@ class TestExport:
             assert sum(filling.probability for filling in candidates) == pytest.approx(1, abs=1e-4)
             probabilities = [filling.probability for filling in candidates]
             assert probabilities == sorted(probabilities, reverse=True)
+
+    def test_fill_mask_without_a_head(self, export_dir, tmp_path):
+        import tensorflow as tf
+
+        shutil.copytree(export_dir / "preprocessor", tmp_path / "preprocessor")
+        name = "encoder/position_embedding/embeddings"
+        for variables, message in (
+            (
+                [tf.Variable(tf.zeros([64, 16]), name=name)],
+                r"/encoder has no \.mlm: it cannot fill",
+            ),
+            ([tf.Variable(0.0, name="step")], f"/encoder has no {name}: it is no encoder of ours"),
+        ):
+            tf.saved_model.save(tf.train.Checkpoint(variables=variables), str(tmp_path / "encoder"))
+            with pytest.raises(UserError, match=message):
+                fill_mask.MaskFiller(str(tmp_path))
 
     def test_fill_mask_errors(self, export_dir, tmp_path):
         with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):

@@ -77,7 +77,7 @@ def test_the_same_manifest_on_another_file_system(small_build, small_config, voc
     manifest = Manifest.load(directory)
     assert manifest == Manifest.load(small_build)
     for shard in manifest.shards:
-        for file in (shard.packed, *shard.masked):
+        for file in shard.files:
             file.check_content(directory)
     assert not files.exists(files.join(directory, "unfinished"))
 

@@ -249,17 +249,41 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path, precision):
     whole, metrics = train(config, tf.distribute.get_strategy(), steps=6)
 
     def checkpoints(trainer):
-        parts = {"model": trainer.model, "optimizer": trainer.optimizer}
-        return Checkpoints(tmp_path, **parts, keep=1, is_chief=True)
+        return Checkpoints(tmp_path, items=trainer.checkpoint_items, run={}, keep=1)
 
     first, _ = train(config, tf.distribute.get_strategy(), steps=4)
-    checkpoints(first).save(4)
+    saving = checkpoints(first)
+    saving.save(4)
+    saving.wait()
     second = Trainer(config, tf.distribute.get_strategy())
-    assert checkpoints(second).restore_latest() == second.step == 4
+    assert checkpoints(second).restore_newest().step == second.step == 4
     batches = iterator(second.strategy, 2, first=4)
     assert [second.train(batches, 1).loss for _ in range(2)] == [m.loss for m in metrics[4:]]
     for a, b in zip(second.variables, whole.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+def test_going_on_with_other_devices(tmp_path):
+    """One device, then four, then one in micro-batches: as if nothing had changed."""
+    config = run_config(**DROPOUT)
+    _, expected = train(config, tf.distribute.get_strategy(), steps=5)
+    found = []
+    for strategy, micro_batch_size, steps in (
+        (tf.distribute.get_strategy(), 0, 1),
+        (mirrored(4), 0, 2),
+        (tf.distribute.get_strategy(), 2, 2),
+    ):
+        trainer = Trainer(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy)
+        checkpoints = Checkpoints(tmp_path, items=trainer.checkpoint_items, run={}, keep=1)
+        checkpoints.restore_newest()
+        batches = iterator(strategy, steps, first=len(found))
+        found += [trainer.train(batches, 1) for _ in range(steps)]
+        checkpoints.save(len(found))
+        checkpoints.wait()
+        assert trainer.step == len(found)
+    np.testing.assert_allclose([m.loss for m in found], [m.loss for m in expected], rtol=2e-6)
+    norms = [m.grad_norm for m in expected]
+    np.testing.assert_allclose([m.grad_norm for m in found], norms, rtol=1e-5)
 
 
 @pytest.mark.parametrize("site", ["dropout", "attention_dropout"])
@@ -294,25 +318,23 @@ def test_learning_rate_and_trust_ratios_are_reported(reference):
 
 
 @pytest.mark.parametrize("replicas", [1, 4])
-def test_evaluation_sums_over_all_predictions(replicas):
+def test_evaluation_gives_the_sums_of_each_sequence_in_order(replicas):
     strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
     trainer = Trainer(run_config(), strategy)
-    metrics = trainer.evaluate(iterator(strategy, 3), 3)
-    loss = weight = hidden = hidden_right = 0.0
+    found = trainer.evaluate(iterator(strategy, 3), 3)
+    expected = np.zeros((24, 2, 3))
     for step in range(3):
         batch = global_batch(step)
-        logits = trainer.model.logits({name: tf.constant(batch[name]) for name in batch})
-        sums = mlm_sums(logits, batch["masked_lm_ids"], batch["masked_lm_weights"])
-        loss, weight = loss + sums[0].numpy(), weight + sums[2].numpy()
+        logits = trainer.model.logits({name: tf.constant(batch[name]) for name in batch}).numpy()
         for i, j in np.argwhere(batch["masked_lm_weights"]):
-            label = batch["masked_lm_ids"][i, j]
+            label, scores = batch["masked_lm_ids"][i, j], logits[i, j].astype(np.float64)
+            loss = np.log(np.exp(scores).sum()) - scores[label]
+            terms = [loss, scores.argmax() == label, 1]
+            expected[8 * step + i, 0] += terms
             if batch["input_word_ids"][i, batch["masked_lm_positions"][i, j]] != label:
-                hidden += 1
-                hidden_right += logits[i, j].numpy().argmax() == label
-    np.testing.assert_allclose(metrics.loss, loss / weight, rtol=1e-5)
-    assert 0 < hidden < weight
-    assert metrics.hidden_accuracy == pytest.approx(hidden_right / hidden)
-    assert metrics.predictions == weight
+                expected[8 * step + i, 1] += terms
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert 0 < expected[:, 1, 2].sum() < expected[:, 0, 2].sum()
 
 
 def test_mlm_sums_equal_float64_numpy():
@@ -332,6 +354,48 @@ def test_mlm_sums_equal_float64_numpy():
     expected = [(losses * weights).sum(), correct.sum(), 8]
     np.testing.assert_allclose([f.numpy() for f in found], expected, rtol=1e-6)
     assert correct.sum() >= 2
+
+
+@pytest.mark.parametrize("replicas", [1, 4])
+def test_a_bad_step_in_a_loop_on_the_device_is_passed_over(replicas):
+    """Nothing but the count of steps shows that there was one: the good ones are as they would be."""
+    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
+    poisoned = {1, 3}
+
+    def batches(context):
+        elements = []
+        for step in range(5):
+            batch = global_batch(step)
+            if step in poisoned:  # in one row: of one replica
+                batch["masked_lm_weights"][5, 0] = np.nan
+            for part in np.split(np.arange(8), context.num_replicas_in_sync):
+                elements.append({name: values[part] for name, values in batch.items()})
+        stacked = {name: np.stack([e[name] for e in elements]) for name in elements[0]}
+        return tf.data.Dataset.from_tensor_slices(stacked)
+
+    trainer = Trainer(run_config(), strategy)
+    batches_of_all = iter(strategy.distribute_datasets_from_function(batches))
+    metrics = trainer.train(batches_of_all, 5)
+    assert trainer.step == 5
+    assert [verdict.step for verdict in metrics.bad_steps] == [2, 4]
+    assert [verdict.recent for verdict in metrics.bad_steps] == [1, 2]
+    assert all(np.isnan(verdict.loss) for verdict in metrics.bad_steps)
+
+    # The same steps, one by one, with the optimizer's count moved past the bad ones.
+    expected = Trainer(run_config(), strategy)
+    losses = []
+    for step in (0, 2, 4):
+        expected.optimizer.iterations.assign(step)
+        losses.append(expected.train(iterator(strategy, 1, first=step), 1).loss)
+    weights = [global_batch(step)["masked_lm_weights"].sum() for step in (0, 2, 4)]
+    np.testing.assert_allclose(metrics.loss, np.average(losses, weights=weights), rtol=1e-6)
+    assert np.isfinite(metrics.grad_norm)
+    for a, b in zip(trainer.variables, expected.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    slots = zip(trainer.optimizer.variables[1:], expected.optimizer.variables[1:], strict=True)
+    for a, b in slots:
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    assert trainer.bad_steps.seen.numpy() == 3
 
 
 class TestStrategy:

@@ -61,6 +61,8 @@ def handmade() -> Manifest:
             separators=6,
             sequence_lengths=lengths,
             packed=DataFile(path=f"{split}{shard}", bytes=1, sha256="", records=sum(lengths)),
+            source_names=("books", "wiki"),
+            sources=DataFile(path=f"{split}{shard}s", bytes=1, sha256="", records=sum(lengths)),
             **common | more,
         )
         for split, shard, tokens, lengths, more in (

@@ -65,8 +65,7 @@ def sentences(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     """Clean text to packed sequences: in memory, and through the files of the build."""
     from data.extract import tokenize
-    from data.packing import pack
-    from data.shards import layout_of
+    from data.packing import Layout, pack
 
     config, vocab = _config(), Vocab.load(workspace.vocab)
     batches = _batches(workspace)
@@ -79,7 +78,7 @@ def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
             np.concatenate([document.tokens for document in tokenized]),
             np.concatenate([document.sentence_lengths for document in tokenized]),
             np.diff(part_K, prepend=-1) != 0,
-            layout_of(config, vocab),
+            Layout.create(config, vocab),
         )
 
     tokens = workspace.facts["tokens"]

@@ -1,0 +1,1 @@
+"""Does it learn: pretraining beside tf-models' reference trainer, on the same data."""

@@ -1,0 +1,175 @@
+"""Pretrains one implementation on a build and evaluates it as it goes.
+
+Runs in a process of its own, see bench/learn/__main__.py. Every evaluation is a line of JSON on the
+standard output. Both are evaluated by the same code on the same held-out masks: the weights of the
+other are copied into our model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from data.config import InputConfig
+from data.input_pipeline import SplitReader, evaluation_batches, training_batches
+from data.manifest import Manifest
+from launch.config import ClusterConfig
+from model.config import EncoderConfig
+from optim.build import build_schedule
+from optim.config import OptimizerConfig
+from pretrain.config import RunConfig, TrainConfig
+from pretrain.evaluation import metrics_of
+from pretrain.trainer import Trainer
+
+
+def run_config(settings: dict, manifest: Manifest) -> RunConfig:
+    """BERT's proportions and dropout, in float32; settings as in bench/learn/__main__.py."""
+    return RunConfig(
+        train=TrainConfig(
+            train_steps=settings["steps"],
+            global_batch_size=settings["batch"],
+            eval_batch_size=64,
+            precision="float32",
+            seed=settings["seed"],
+        ),
+        input=InputConfig(),
+        encoder=EncoderConfig(
+            vocab_size=manifest.vocab_pieces,
+            hidden_size=settings["hidden"],
+            num_hidden_layers=settings["layers"],
+            num_attention_heads=settings["heads"],
+            intermediate_size=4 * settings["hidden"],
+            max_position_embeddings=manifest.config.max_seq_length,
+        ),
+        optimizer=OptimizerConfig(
+            peak_learning_rate=settings["learning_rate"], warmup_steps=settings["warmup"]
+        ),
+        cluster=ClusterConfig(),
+    )
+
+
+class Lambert:
+    """Ours: the trainer and the input of `pretrain.run`."""
+
+    def __init__(self, config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer):
+        reader = SplitReader(directory, manifest, "train", "materialised")
+        dataset = training_batches(
+            reader,
+            config.input,
+            seed=config.train.seed,
+            global_batch_size=config.train.global_batch_size,
+            start_step=0,
+        )
+        self._trainer = trainer
+        self._batches = iter(trainer.strategy.distribute_datasets_from_function(dataset))
+
+    def train(self, steps: int) -> None:
+        """Makes updates of the trainer's model."""
+        self._trainer.train(self._batches, steps)
+
+
+class TFModels:
+    """tf-models: its model, `MaskedLMTask.train_step`, its LAMB and its loader on our TFRecords."""
+
+    def __init__(self, config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer):
+        from official.modeling.optimization.lamb import LAMB
+        from official.nlp.configs import bert
+        from official.nlp.data.pretrain_dataloader import BertPretrainDataConfig
+        from official.nlp.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
+
+        from model.weights import build_tf_models
+
+        optimizer = config.optimizer
+        data = BertPretrainDataConfig(
+            input_path=os.path.join(directory, "masked", "train", "*", "*.tfrecord"),
+            global_batch_size=config.train.global_batch_size,
+            is_training=True,
+            seq_length=manifest.config.max_seq_length,
+            max_predictions_per_seq=manifest.config.max_predictions,
+            use_next_sentence_label=False,
+            use_v2_feature_names=True,
+            shuffle_buffer_size=1000,
+            seed=config.train.seed,
+        )
+        task = MaskedLMTask(
+            MaskedLMConfig(model=bert.PretrainerConfig(cls_heads=[]), train_data=data)
+        )
+        self._trainer = trainer
+        self._model = build_tf_models(config.encoder, seed=config.train.seed)
+        lamb = LAMB(
+            build_schedule(optimizer, config.train.train_steps),
+            beta_1=optimizer.beta_1,
+            beta_2=optimizer.beta_2,
+            epsilon=optimizer.epsilon,
+            weight_decay_rate=optimizer.weight_decay_rate,
+            exclude_from_weight_decay=list(optimizer.exclude_from_weight_decay),
+            exclude_from_layer_adaptation=list(optimizer.exclude_from_layer_adaptation),
+            global_clipnorm=optimizer.clip_norm,
+        )
+        metrics = task.build_metrics()
+        batches = iter(task.build_inputs(data, tf.distribute.InputContext()))
+
+        @tf.function
+        def steps(count):
+            for _ in tf.range(count):
+                task.train_step(next(batches), self._model, lamb, metrics)
+
+        self._steps = steps
+
+    def train(self, steps: int) -> None:
+        """Makes updates, and copies the weights into the trainer's model."""
+        from model.weights import from_tf_models
+
+        self._steps(tf.constant(steps))
+        from_tf_models(self._model, self._trainer.model)
+
+
+IMPLEMENTATIONS = {"lambert": Lambert, "tf-models": TFModels}
+
+
+def evaluation(config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer) -> Callable:
+    """A function that evaluates the trainer's model on the whole held-out split."""
+    reader = SplitReader(directory, manifest, "eval", "materialised")
+    dataset, num_steps = evaluation_batches(
+        reader, config.input, global_batch_size=config.train.eval_batch_size
+    )
+
+    def evaluate() -> dict:
+        batches = iter(trainer.strategy.distribute_datasets_from_function(dataset))
+        sums = trainer.evaluate(batches, num_steps)
+        return dataclasses.asdict(metrics_of(sums[: reader.num_sequences]))
+
+    return evaluate
+
+
+def main() -> None:
+    """Trains and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--implementation", choices=IMPLEMENTATIONS, required=True)
+    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--settings", type=json.loads, required=True)
+    args = parser.parse_args()
+    manifest = Manifest.load(args.data_dir)
+    config = run_config(args.settings, manifest)
+    trainer = Trainer(config, tf.distribute.get_strategy())
+    learner = IMPLEMENTATIONS[args.implementation](config, args.data_dir, manifest, trainer)
+    evaluate = evaluation(config, args.data_dir, manifest, trainer)
+    seconds, steps, every = 0.0, config.train.train_steps, args.settings["evaluate_every"]
+    for step in range(0, steps, every):
+        count = min(every, steps - step)
+        started = time.perf_counter()
+        learner.train(count)
+        seconds += time.perf_counter() - started
+        print(json.dumps({"step": step + count, "seconds": seconds, **evaluate()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

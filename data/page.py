@@ -1,0 +1,57 @@
+"""Parts of a page that needs nothing from outside: reports of builds and of runs are made of them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+_STYLE_FILE = Path(__file__).with_name("page.css")
+
+
+def head(title: str, style_file: Path) -> Iterator[str]:
+    """Everything before the content; the style sheet given comes after the common one."""
+    yield '<!DOCTYPE html>\n<html lang="en">'
+    yield '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    yield f"<title>{escape(title)}</title>"
+    yield f"<style>\n{_STYLE_FILE.read_text()}{style_file.read_text()}</style></head>\n<body>"
+
+
+def escape(text: object) -> str:
+    """Text that may stand anywhere in HTML."""
+    return html.escape(str(text))
+
+
+def short(number: float) -> str:
+    """Three digits and a letter for what is large; tables have the exact number."""
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:,.0f}"
+
+
+def tiles(figures: Mapping[str, str]) -> Iterator[str]:
+    """Figures to be seen first, by what they are."""
+    yield '<div class="tiles">'
+    for label, figure in figures.items():
+        yield f'<div class="tile"><b>{escape(figure)}</b><span>{escape(label)}</span></div>'
+    yield "</div>"
+
+
+def figure(caption: str, content: str) -> str:
+    """A picture with its caption; an <svg> in it is named by it."""
+    labelled = content.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{labelled}</figure>"
+
+
+def plain_table(head: Sequence[str], rows: Iterable[Sequence], *, numbers: int = 0) -> str:
+    """A table of text; the last `numbers` columns are numbers."""
+    classes = [""] * (len(head) - numbers) + [' class="number"'] * numbers
+    cells = "".join(
+        "<tr>"
+        + "".join(f"<td{c}>{escape(v)}</td>" for c, v in zip(classes, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    titles = "".join(f"<th{c}>{escape(title)}</th>" for c, title in zip(classes, head, strict=True))
+    return f'<table class="text"><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table>'

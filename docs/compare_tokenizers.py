@@ -1,0 +1,85 @@
+"""Counts where three tokenizers differ: the data build's, the exported preprocessor's and Hugging Face's.
+
+    python docs/compare_tokenizers.py --vocab_file vocab.txt --input 'samples/*/*'
+
+Every sentence of the text is tokenized by all three; the first must be equal to the second.
+"""
+
+import argparse
+import itertools
+import sys
+import tempfile
+
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
+from tokenizers import Tokenizer
+
+from data.documents import find_inputs
+from data.errors import run_main
+from data.learn_vocab import guess_kind, paragraphs_of
+from data.sentences import split_sentences
+from data.vocab import Vocab
+from data.wordpiece import WordPieceTokenizer
+from model.huggingface import tokenizer_files
+from model.preprocess import export_preprocessor
+
+
+def compare(sentences: list[str], vocab_file: str, *, lower_case: bool) -> dict[str, list[tuple]]:
+    """The differences, each as (sentence, pieces of the data build, pieces of the other one)."""
+    vocab = Vocab.load(vocab_file)
+    ours = WordPieceTokenizer(vocab, lower_case=lower_case)
+    with tempfile.TemporaryDirectory() as path:
+        export_preprocessor(path, vocab_file=vocab_file, lower_case=lower_case, seq_length=128)
+        preprocessor = tf.saved_model.load(path)
+    files = tokenizer_files(vocab.pieces, lower_case=lower_case, max_length=512)
+    theirs = Tokenizer.from_str(files["tokenizer.json"])
+    found = {"preprocessor": [], "Hugging Face": []}
+    for start in range(0, len(sentences), 1024):
+        batch = sentences[start : start + 1024]
+        ids, lengths = ours.encode(batch)
+        ends = itertools.accumulate(lengths.tolist())
+        expected = [
+            ids[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)
+        ]
+        others = {
+            "preprocessor": preprocessor.tokenize(tf.constant(batch)).merge_dims(1, 2).to_list(),
+            "Hugging Face": [
+                e.ids for e in theirs.encode_batch_fast(batch, add_special_tokens=False)
+            ],
+        }
+        for name, rows in others.items():
+            for sentence, one, other in zip(batch, expected, rows, strict=True):
+                if one != other:
+                    pieces = [[vocab.pieces[i] for i in row] for row in (one, other)]
+                    found[name].append((sentence, *pieces))
+    return found
+
+
+def main(argv: list[str]) -> None:
+    """Parses the command line and prints counts and examples."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--vocab_file", required=True)
+    parser.add_argument("--input", required=True, action="extend", nargs="+", metavar="GLOB")
+    parser.add_argument("--cased", action="store_true")
+    parser.add_argument("--examples", type=int, default=5)
+    args = parser.parse_args(argv)
+    inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
+    sentences = [s for p in paragraphs_of(inputs, max_bytes=10**9) for s in split_sentences(p)]
+    found = compare(sentences, args.vocab_file, lower_case=not args.cased)
+    print(f"{len(sentences):,} sentences, against the tokens of the data build:")
+    for name, differences in found.items():
+        print(f"{name}: {len(differences):,} sentences differ")
+        for sentence, ours, theirs in differences[: args.examples]:
+            pairs = zip(ours, theirs, strict=False)
+            first = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
+            window = slice(max(first - 1, 0), first + 4)
+            print(f"  {sentence[:100]!r}")
+            print(f"    data build {ours[window]}, {name} {theirs[window]}")
+    if found["preprocessor"]:
+        sys.exit("the exported preprocessor must give the tokens of the data build")
+
+
+if __name__ == "__main__":
+    run_main(main)

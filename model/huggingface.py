@@ -1,0 +1,209 @@
+"""Hugging Face's format of a BERT: names, configuration and tokenizer files, as pure functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from data import schema
+from data.errors import UserError
+from model.config import EncoderConfig
+from model.names import weights
+
+# PyTorch's gelu is the exact one; BERT's own is `gelu_new` there, and other names of the same.
+_TO_HIDDEN_ACT = {"gelu_tanh": "gelu_new", "gelu": "gelu"}
+_FROM_HIDDEN_ACT = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+}
+# The settings that the two configurations call the same.
+_COMMON = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "initializer_range",
+)
+# What our encoder is not, by the setting that says so; a missing one has the value given here.
+_FIXED = {
+    "model_type": "bert",
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+    "layer_norm_eps": 1e-12,
+}
+# Other names of the same weight, and constants that older files hold.
+_ALIASES = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
+_DECODER, _TABLE = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
+_CONSTANT = "embeddings.position_ids"
+
+
+def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: str) -> dict:
+    """The content of config.json.
+
+    Args:
+      config: the architecture; vocab_size must be known.
+      pad_token_id: id of [PAD].
+      architecture: "BertForMaskedLM" or "BertModel".
+    """
+    return {
+        "architectures": [architecture],
+        **_FIXED,
+        **{name: getattr(config, name) for name in _COMMON},
+        "hidden_act": _TO_HIDDEN_ACT[config.hidden_activation],
+        "pad_token_id": pad_token_id,
+        "dtype": "float32",
+    }
+
+
+def config_from_json(content: Mapping, source: str) -> EncoderConfig:
+    """The architecture that a config.json describes.
+
+    Args:
+      content: of config.json.
+      source: name of the file, for errors.
+
+    Raises:
+      UserError: it is not a BERT, or one that our encoder is not.
+    """
+    for name, ours in _FIXED.items():
+        theirs = content.get(name, None if name == "model_type" else ours)
+        if theirs != ours:
+            raise UserError(
+                f"{source}: {name} is {theirs!r}; this encoder is a BERT with {name} {ours!r}"
+            )
+    return EncoderConfig(
+        **common_settings(content, source),
+        hidden_activation=_look_up(_FROM_HIDDEN_ACT, "hidden_act", content, source),
+    )
+
+
+def common_settings(content: Mapping, source: str) -> dict:
+    """The settings that BERT's own bert_config.json and config.json call as we do.
+
+    Raises:
+      UserError: one of the sizes is missing.
+    """
+    settings = {}
+    for name in _COMMON:
+        if name in content:
+            settings[name] = content[name]
+        elif name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+            raise UserError(f"{source} has no {name}: it is not the configuration of a BERT")
+    return settings
+
+
+def _look_up(table: Mapping, name: str, content: Mapping, source: str) -> str:
+    value = content.get(name, "gelu")
+    if value not in table:
+        raise UserError(f"{source}: {name} is {value!r}; known are {', '.join(table)}")
+    return table[value]
+
+
+def to_tensors(
+    values: Mapping[str, np.ndarray], config: EncoderConfig, *, architecture: str
+) -> dict[str, np.ndarray]:
+    """The content of model.safetensors, float32.
+
+    Args:
+      values: by our names, in our shapes, all of them.
+      config: the architecture.
+      architecture: "BertForMaskedLM" has the head and no pooler, "BertModel" the pooler and no head.
+    """
+    parts = {"BertForMaskedLM": ("encoder", "head"), "BertModel": ("encoder", "pooler")}
+    tensors = {}
+    for weight in weights(config, *parts[architecture]):
+        value, name = values[weight.name], weight.huggingface
+        if architecture == "BertModel":
+            name = name.removeprefix("bert.")
+        tensors[name] = np.ascontiguousarray(value.T if weight.is_kernel else value)
+    return tensors
+
+
+def from_tensors(
+    tensors: Mapping[str, np.ndarray], config: EncoderConfig, source: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Weights by our names.
+
+    Args:
+      tensors: of a BertModel, BertForMaskedLM, BertForPreTraining or another model with a BERT in it.
+      config: the architecture.
+      source: name of the file, for errors.
+
+    Returns:
+      (values, left_out): what is there of encoder, pooler and head, in our shapes, and the names of
+      tensors that are none of these, such as a classifier's.
+
+    Raises:
+      UserError: the logits do not come from the word embeddings.
+    """
+    found = {_canonical(name): value for name, value in tensors.items()}
+    decoder, table = found.pop(_DECODER, None), found.get(_TABLE)
+    if decoder is not None and not np.array_equal(decoder, table):
+        raise UserError(
+            f"{source}: {_DECODER} differs from the word embeddings; this encoder has one table for both"
+        )
+    values = {}
+    for weight in weights(config):
+        if (value := found.pop(weight.huggingface, None)) is not None:
+            values[weight.name] = value.T if weight.is_kernel else value
+    return values, sorted(name for name in found if not name.endswith(_CONSTANT))
+
+
+def _canonical(name: str) -> str:
+    """A tensor's name as BertForMaskedLM has it today."""
+    if name.startswith(("embeddings.", "encoder.", "pooler.")):
+        name = f"bert.{name}"  # of a BertModel alone
+    stem, _, leaf = name.rpartition(".")
+    if stem.endswith("LayerNorm"):
+        name = f"{stem}.{ {'gamma': 'weight', 'beta': 'bias'}.get(leaf, leaf) }"  # of old files
+    return _ALIASES.get(name, name)
+
+
+def tokenizer_files(
+    pieces: tuple[str, ...], *, lower_case: bool, max_length: int
+) -> dict[str, str]:
+    """The files of a fast BertTokenizer by name: vocab.txt, tokenizer.json, tokenizer_config.json.
+
+    Args:
+      pieces: the vocabulary.
+      lower_case: as in the data build.
+      max_length: longest input of the encoder.
+    """
+    from tokenizers import BertWordPieceTokenizer
+
+    special = {
+        "unk_token": schema.UNK,
+        "sep_token": schema.SEP,
+        "pad_token": schema.PAD,
+        "cls_token": schema.CLS,
+        "mask_token": schema.MASK,
+    }
+    tokenizer = BertWordPieceTokenizer(
+        {piece: i for i, piece in enumerate(pieces)}, lowercase=lower_case, **special
+    )
+    # Its content is that of `BertTokenizer.save_pretrained`.
+    settings = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": lower_case,
+        "strip_accents": None,
+        "tokenize_chinese_chars": True,
+        "model_max_length": max_length,
+        **special,
+    }
+    return {
+        schema.VOCAB_FILE: "".join(f"{piece}\n" for piece in pieces),
+        "tokenizer.json": tokenizer.to_str(pretty=True),
+        "tokenizer_config.json": json.dumps(settings, indent=1) + "\n",
+    }

@@ -1,0 +1,41 @@
+"""A switch of an optimizer: while it is off, a step changes nothing but the count of steps.
+
+The alternative, a branch around the whole update, would have to hold both outcomes of every
+variable. Here the numbers of the update are chosen instead, so it costs no memory and no pass over
+the variables, and a step stays one program on any device.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+class Gate:
+    """1 lets updates through, 0 holds them back, whatever the gradients are."""
+
+    def __init__(self):
+        # Every replica sets the same value.
+        self.variable = tf.Variable(
+            1.0,
+            trainable=False,
+            name="gate",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def set(self, is_open: tf.Tensor) -> None:
+        """Opens or closes; for the next update."""
+        self.variable.assign(tf.cast(is_open, tf.float32))
+
+    def weights(self, beta: float) -> tuple[tf.Tensor, tf.Tensor]:
+        """What a moving average keeps of itself and takes of the new: (beta, 1 - beta) or (1, 0)."""
+        return self.choose(beta, 1.0), self.choose(1 - beta, 0.0)
+
+    def choose(self, when_open, when_closed) -> tf.Tensor:
+        """One of two float32 tensors."""
+        return tf.where(self.variable > 0, when_open, when_closed)
+
+
+def moving_average(old: tf.Tensor, new: tf.Tensor, weights: tuple) -> tf.Tensor:
+    """The sum keep * old + take * new; a `new` that is no number does not matter where take is 0."""
+    keep, take = weights
+    return keep * old + tf.math.multiply_no_nan(new, take)

@@ -1,0 +1,125 @@
+"""Turns lines of text into vectors, with an exported encoder.
+
+    python -m pretrain.embed --model_dir E --input lines.txt --output F.npy
+
+F.npy is float32 [lines, hidden size]; row i belongs to line i.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data.errors import UserError, run_main
+from data.files import atomic_path, require_local
+from pretrain.exported import Exported
+
+POOLINGS = ("mean", "cls")
+
+
+class Embedder:
+    """Texts to vectors."""
+
+    def __init__(self, exported: Exported, *, pooling: str = "mean"):
+        """Takes the parts of an export that are needed.
+
+        Args:
+          exported: encoder and preprocessor.
+          pooling: "mean" over all tokens of a line, [CLS] and [SEP] included, as sentence-transformers
+            does; or "cls", the output at [CLS].
+        """
+        self._encoder, self._pooling = exported.encoder, pooling
+        self._tokenize = exported.preprocessor.tokenize
+        self._pack = exported.preprocessor.bert_pack_inputs
+        self.max_tokens, self.hidden_size = exported.max_tokens, exported.hidden_size
+
+    def embed(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
+        """Vectors of texts.
+
+        Args:
+          texts: N of them. One without a word is [CLS] [SEP] to the encoder, and has the vector of
+            these.
+
+        Returns:
+          (vectors, truncated): float32 [N, H], and how many texts were longer than the encoder takes.
+        """
+        import tensorflow as tf
+
+        pieces = self._tokenize(tf.constant(texts)).merge_dims(1, 2)
+        longest = int(tf.reduce_max(pieces.row_lengths())) + 2  # [CLS] and [SEP]
+        truncated = int(
+            tf.reduce_sum(tf.cast(pieces.row_lengths() + 2 > self.max_tokens, tf.int32))
+        )
+        features = self._pack([pieces], seq_length=tf.constant(min(longest, self.max_tokens)))
+        hidden_NSH = self._encoder(features)["sequence_output"]
+        if self._pooling == "cls":
+            return hidden_NSH[:, 0].numpy(), truncated
+        mask_NS1 = tf.cast(features["input_mask"], tf.float32)[..., None]
+        sums_NH = tf.reduce_sum(hidden_NSH * mask_NS1, axis=1)
+        return (sums_NH / tf.reduce_sum(mask_NS1, axis=1)).numpy(), truncated
+
+
+def read_lines(source: str) -> list[str]:
+    """The lines of a file; raises a UserError if it has none or is not UTF-8."""
+    try:
+        *lines, last = Path(source).read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--input {source} is not UTF-8: {error}") from error
+    if last:
+        lines.append(last)
+    if not lines:
+        raise UserError(f"--input {source} has no lines")
+    return lines
+
+
+def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size: int) -> str:
+    """Embeds lines into a file that appears whole or not at all; returns what was done, for people."""
+    empty, truncated = sum(not line.strip() for line in lines), 0
+    # Lines of about the same length go together: padding costs as much as text.
+    order = np.argsort([len(line) for line in lines], kind="stable")[::-1]
+    with atomic_path(target) as path, tqdm(total=len(lines), unit="line", disable=None) as bar:
+        shape = (len(lines), embedder.hidden_size)
+        vectors = np.lib.format.open_memmap(path, "w+", dtype="<f4", shape=shape)
+        for start in range(0, len(lines), batch_size):
+            rows = order[start : start + batch_size]
+            vectors[rows], too_long = embedder.embed([lines[row] for row in rows])
+            truncated += too_long
+            bar.update(len(rows))
+        vectors.flush()
+    return (
+        f"embed: {len(lines):,} lines in {target}, float32 [{shape[0]}, {shape[1]}]; {empty:,} empty"
+        f" (the vector of [CLS] [SEP] alone), {truncated:,} cut to {embedder.max_tokens} tokens"
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and embeds."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain.embed",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--model_dir", required=True, help="an export made by pretrain.export")
+    parser.add_argument("--input", required=True, help="text, one piece of it a line")
+    parser.add_argument("--output", required=True, help="a new .npy file")
+    parser.add_argument("--pooling", choices=POOLINGS, default="mean")
+    parser.add_argument("--batch_size", type=int, default=32)
+    args = parser.parse_args(argv)
+    if args.batch_size < 1:
+        raise UserError(f"--batch_size {args.batch_size}: must be at least 1")
+    for name in ("input", "output"):
+        require_local(f"--{name}", getattr(args, name))
+    if os.path.exists(args.output):
+        raise UserError(f"--output {args.output} exists; delete it or choose another name")
+    lines = read_lines(args.input)  # before the models, which take longer to load
+    embedder = Embedder(Exported.load(args.model_dir), pooling=args.pooling)
+    print(embed_lines(embedder, lines, args.output, batch_size=args.batch_size))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,53 @@
+"""Loads what `pretrain.export` wrote; needs TensorFlow only, not the model's code."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+
+_POSITIONS = "encoder/position_embedding/embeddings"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The two SavedModels of an export.
+
+    Attributes:
+      max_tokens: longest input of the encoder, [CLS] and [SEP] included.
+      hidden_size: of its outputs.
+    """
+
+    encoder: Any
+    preprocessor: Any
+    max_tokens: int
+    hidden_size: int
+
+    @classmethod
+    def load(cls, export_dir: str) -> Exported:
+        """Raises a UserError if `export_dir` is not an export."""
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
+
+        for part in ("encoder", "preprocessor"):
+            if not Path(export_dir, part, "saved_model.pb").is_file():
+                raise UserError(
+                    f"{export_dir} is not an export: {part}/saved_model.pb is missing; make one with"
+                    " `python -m pretrain.export`"
+                )
+        encoder, preprocessor = (
+            tf.saved_model.load(str(Path(export_dir, part))) for part in ("encoder", "preprocessor")
+        )
+        variables = getattr(encoder, "variables", ())
+        positions = [v for v in variables if v.name.partition(":")[0] == _POSITIONS]
+        if not positions:
+            raise UserError(f"{export_dir}/encoder has no {_POSITIONS}: it is no encoder of ours")
+        max_tokens, hidden_size = positions[0].shape
+        return cls(
+            encoder=encoder,
+            preprocessor=preprocessor,
+            max_tokens=max_tokens,
+            hidden_size=hidden_size,
+        )

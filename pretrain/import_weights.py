@@ -1,0 +1,105 @@
+"""Starts a model directory from weights that exist, to train them on.
+
+    python -m pretrain.import_weights --from bert-base-uncased --model_dir M
+    python -m data.build ... --vocab_file M/initial/vocab.txt --output_dir D
+    python -m pretrain.run --gin_file F --data_dir D --model_dir M
+
+The source is a directory in Hugging Face's format (config.json, model.safetensors, vocab.txt), a
+TensorFlow checkpoint of tf-models or of Google's BERT (with bert_config.json and vocab.txt beside it),
+or an export made by pretrain.export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from data import schema
+from data.errors import UserError, run_main
+from data.files import require_local
+from data.vocab import Vocab
+from pretrain.foreign import Foreign, read
+from pretrain.initial import DIRECTORY, Initial, write_initial
+
+
+def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None) -> Foreign:
+    """Writes `initial/` of a model directory; it appears whole or not at all.
+
+    Raises:
+      UserError: the source cannot be used, or the directory is in use.
+    """
+    require_local("--model_dir", model_dir)
+    target = Path(model_dir)
+    foreign = read(source, vocab_file=vocab_file)
+    if (there := Initial.load(model_dir)) is not None:
+        if there.origin == foreign.origin:
+            return foreign
+        raise UserError(
+            f"{target / DIRECTORY} holds other weights ({there.origin['path']}, sha256"
+            f" {there.origin['sha256'][:8]}); choose another --model_dir"
+        )
+    if target.exists() and any(target.iterdir()):
+        raise UserError(f"{model_dir} is not empty; choose another --model_dir")
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-import-") as scratch:
+        whole = Path(scratch, DIRECTORY)
+        write_initial(
+            whole,
+            encoder=foreign.encoder,
+            lower_case=foreign.lower_case,
+            origin=foreign.origin,
+            values=foreign.values,
+            vocab=foreign.vocab,
+        )
+        whole.rename(target / DIRECTORY)
+    return foreign
+
+
+def describe(foreign: Foreign, model_dir: str) -> str:
+    """What was imported and what comes next, in lines."""
+    encoder = foreign.encoder
+    head = (
+        "with its MLM head"
+        if "head" in foreign.parts
+        else "without an MLM head: a fresh one starts"
+    )
+    pooler = "with its pooler" if "pooler" in foreign.parts else "without a pooler"
+    count = sum(value.size for value in foreign.values.values())
+    lines = [
+        f"import: {foreign.kind}, {count:,} weights, {head}, {pooler}",
+        f"import: L={encoder.num_hidden_layers} H={encoder.hidden_size}"
+        f" A={encoder.num_attention_heads}, {encoder.hidden_activation},"
+        f" {len(foreign.vocab):,} pieces, {'uncased' if foreign.lower_case else 'cased'},"
+        f" sequences up to {encoder.max_position_embeddings} tokens",
+    ]
+    if foreign.left_out:
+        lines.append(f"import: left out, of no use here: {', '.join(foreign.left_out)}")
+    vocab_file = Path(model_dir, DIRECTORY, schema.VOCAB_FILE)
+    lines.append(
+        f"import: in {model_dir}; next: python -m data.build ... --vocab_file {vocab_file}, then"
+        f" python -m pretrain.run ... --model_dir {model_dir}"
+    )
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and imports."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain.import_weights",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--from", required=True, dest="source", metavar="S", help="what to import")
+    parser.add_argument("--model_dir", required=True, help="a new model directory")
+    parser.add_argument("--vocab_file", help="of a source that has no vocab.txt beside it")
+    args = parser.parse_args(argv)
+    if args.vocab_file:
+        Vocab.load(args.vocab_file)  # before the weights, which take longer to read
+    foreign = import_weights(args.source, args.model_dir, vocab_file=args.vocab_file)
+    print(describe(foreign, args.model_dir))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,257 @@
+"""The content of a report: its parts and its tables, for one run or for several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from data import page
+from data.page import escape, plain_table, short
+from pretrain.report_figures import (
+    GROUP_NAMES,
+    coloured,
+    held_out_figures,
+    percent,
+    speed_figures,
+    three,
+    training_figures,
+)
+from pretrain.run_record import RunRecord, differing_settings
+
+_STYLE_FILE = Path(__file__).with_name("report.css")
+_PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", "numpy")
+
+
+def page_of(records: Sequence[RunRecord]) -> str:
+    """The whole page."""
+    title = " and ".join(record.name for record in records)
+    body = _one(records[0]) if len(records) == 1 else _several(records)
+    return "\n".join([*page.head(f"{title}: training", _STYLE_FILE), *body, "</body></html>\n"])
+
+
+def _one(record: RunRecord) -> Iterator[str]:
+    yield '<p class="soft">Lambert run</p>'
+    yield f"<h1>{escape(record.name)}</h1>"
+    yield f'<p class="soft">{escape(_subtitle(record))}</p>'
+    yield from _notes(record)
+    yield from page.tiles(_figures(record))
+    yield from _section("Held-out text", [*_evaluation_tables(record), *held_out_figures([record])])
+    yield from _section("Training", training_figures([record]))
+    yield from _section("Speed", speed_figures([record]))
+    yield from _section("Data", _data(record))
+    yield from _section("Configuration", _configuration(record))
+    yield from _section("Environment", _environment(record))
+
+
+def _several(records: Sequence[RunRecord]) -> Iterator[str]:
+    yield '<p class="soft">Lambert runs, side by side</p>'
+    yield f"<h1>{escape(', '.join(record.name for record in records))}</h1>"
+    for record in records:
+        yield from _notes(record)
+    yield from _section("What differs", [_differences(records)])
+    yield from _section("Held-out text", [_comparison(records), *held_out_figures(records)])
+    yield from _section("Training", training_figures(records))
+    yield from _section("Speed", speed_figures(records))
+
+
+def _section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
+    """A heading and what is below it; neither if there is nothing."""
+    parts = [part for part in parts if part]
+    if parts:
+        yield f"<h2>{title}</h2>"
+        yield from parts
+
+
+def _subtitle(record: RunRecord) -> str:
+    encoder, train = record.run.config.encoder, record.run.config.train
+    return (
+        f"L={encoder.num_hidden_layers} H={encoder.hidden_size} A={encoder.num_attention_heads},"
+        f" {encoder.vocab_size:,} pieces; {record.run.config.optimizer.label};"
+        f" {train.train_steps:,} steps of {train.global_batch_size:,} sequences;"
+        f" data {record.run.data_sha256[:12]}"
+    )
+
+
+def _notes(record: RunRecord) -> Iterator[str]:
+    notes = []
+    if not record.rows:
+        notes.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
+    elif not record.evaluations:
+        notes.append("Not evaluated on held-out text yet.")
+    if record.lost_lines:
+        notes.append(
+            f"metrics.jsonl has a broken line, as a killed process leaves it: {record.lost_lines:,}"
+            " of its lines are not shown."
+        )
+    for note in notes:
+        yield f'<p class="note">{escape(record.name)}: {escape(note)}</p>'
+
+
+def _figures(record: RunRecord) -> dict[str, str]:
+    train = record.run.config.train
+    step = max((row["step"] for row in record.rows), default=0)
+    found = {f"of {train.train_steps:,} steps": f"{step:,}"}
+    if record.evaluations:
+        last = record.evaluations[-1]
+        found |= {
+            "held-out loss": _cell(last, "eval_loss", three),
+            "held-out accuracy": _cell(last, "eval_mlm_accuracy", percent),
+            "where the piece is hidden": _cell(last, "eval_hidden_accuracy", percent),
+        }
+        if record.best_step is not None:
+            found["best step, held out"] = f"{record.best_step:,}"
+    if record.training:
+        last = record.training[-1]
+        found |= {
+            "training loss": _cell(last, "loss", three),
+            "sequences seen": short(step * train.global_batch_size),
+            "tokens/s": _cell(last, "tokens_per_second", short),
+            "of the bfloat16 peak": _cell(last, "peak_share", percent),
+        }
+    return {label: figure for label, figure in found.items() if figure}
+
+
+def _evaluation_tables(record: RunRecord) -> Iterator[str]:
+    evaluations = {row["step"]: row for row in record.evaluations}
+    if not evaluations:
+        return
+    last = max(evaluations)
+    yield _evaluation_table(
+        evaluations[last], "the last" + " and the best" * (last == record.best_step)
+    )
+    if record.best_step in evaluations and record.best_step != last:
+        yield _evaluation_table(evaluations[record.best_step], "the best")
+
+
+def _evaluation_table(row: dict, which: str) -> str:
+    suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
+    names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
+    shows = (_count, three, _one_digit, percent, percent)
+    rows = [
+        (
+            GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
+            *(
+                _cell(row, f"eval_{name}{suffix}", show)
+                for name, show in zip(names, shows, strict=True)
+            ),
+        )
+        for suffix in suffixes
+    ]
+    head = ("", "predictions", "loss", "perplexity", "accuracy", "hidden")
+    baseline = _cell(row, "eval_baseline_accuracy", percent)
+    return (
+        f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
+        f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'
+        f" the most frequent piece: {baseline}. Hidden: accuracy where the input does not show the"
+        " piece. Each sequence counts for its source or for several, and by whether a separator parts"
+        " two documents (or chapters) in it.</p></div>"
+    )
+
+
+def _differences(records: Sequence[RunRecord]) -> str:
+    settings = differing_settings(records)
+    heads = "".join(
+        f'<th class="number"><i class="swatch" style="color:{colour}"></i>{escape(record.name)}</th>'
+        for colour, record in coloured(records)
+    )
+    rows = "".join(
+        f"<tr><td>{escape(name).replace('.', '.<wbr>')}</td>"
+        + "".join(f'<td class="number">{escape(value)}</td>' for value in values)
+        + "</tr>"
+        for name, values in settings.items()
+    )
+    nothing = "" if settings else '<p class="soft small">No setting differs.</p>'
+    return (
+        f'<div class="card"><table class="text"><thead><tr><th>setting</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>{nothing}</div>"
+    )
+
+
+def _comparison(records: Sequence[RunRecord]) -> str:
+    rows = []
+    for record in records:
+        if not record.evaluations:
+            rows.append((record.name, *[""] * 5))
+            continue
+        last = record.evaluations[-1]
+        best = min(record.evaluations, key=lambda row: row["eval_loss"])
+        rows.append(
+            (
+                record.name,
+                f"{last['step']:,}",
+                _cell(last, "eval_loss", three),
+                _cell(last, "eval_mlm_accuracy", percent),
+                _cell(last, "eval_hidden_accuracy", percent),
+                f"{_cell(best, 'eval_loss', three)} at {best['step']:,}",
+            )
+        )
+    head = ("run", "step", "loss", "accuracy", "hidden", "best loss")
+    return f'<div class="card comparison">{plain_table(head, rows, numbers=5)}</div>'
+
+
+def _data(record: RunRecord) -> Iterator[str]:
+    if not (data := record.data):
+        yield (
+            '<div class="card"><p>Not recorded: the run was begun by an older version. The manifest of'
+            f" its data has the sha256 <code>{escape(record.run.data_sha256)}</code>.</p></div>"
+        )
+        return
+    units = ("sequences", "documents", "tokens")
+    splits = [
+        (split, *(f"{counts[unit]:,}" for unit in units))
+        for split, counts in data["splits"].items()
+    ]
+    sources = [
+        (source, *(f"{counts[unit]:,}" for unit in ("documents", "tokens", "bytes")))
+        for source, counts in data["sources"].items()
+    ]
+    settings = [(f"BuildConfig.{name}", value) for name, value in data["build"].items()]
+    facts = [
+        ("manifest", f"sha256 {data['sha256']}"),
+        ("vocabulary", f"{data['vocab_pieces']:,} pieces, sha256 {data['vocab_sha256']}"),
+    ]
+    yield '<div class="pair">'
+    yield f'<div class="card">{plain_table(("split", *units), splits, numbers=3)}</div>'
+    head = ("source, as packed", "documents", "tokens", "bytes")
+    yield f'<div class="card">{plain_table(head, sources, numbers=3)}</div></div>'
+    yield f'<div class="card">{plain_table(("name", ""), facts)}</div>'
+    yield _folded("How it was built", plain_table(("setting", "value"), settings))
+
+
+def _configuration(record: RunRecord) -> Iterator[str]:
+    for name, text in record.texts.items():
+        meaning = "what was asked for" if name == "config.gin" else "what is in force"
+        yield _folded(f"{name}: {meaning}", f"<pre>{escape(text.strip())}</pre>")
+
+
+def _environment(record: RunRecord) -> Iterator[str]:
+    if not (environment := record.environment):
+        return
+    packages = environment["packages"]
+    rows = [
+        ("command", " ".join(environment["command"])),
+        ("machine", environment["machine"]),
+        ("python", environment["python"]),
+        ("git commit", environment["git_commit"] or "unknown"),
+        *((name, packages[name]) for name in _PACKAGES if name in packages),
+    ]
+    yield f'<div class="card">{plain_table(("of the last start", ""), rows)}</div>'
+    yield _folded(f"All {len(packages):,} packages", plain_table(("", ""), packages.items()))
+
+
+def _folded(summary: str, content: str) -> str:
+    return f'<details class="card"><summary>{escape(summary)}</summary>{content}</details>'
+
+
+def _cell(row: dict, key: str, show: Callable[[float], str]) -> str:
+    """A value as text; none if the version that wrote the row did not have it."""
+    value = row.get(key)
+    return show(value) if isinstance(value, (int, float)) else ""
+
+
+def _one_digit(value: float) -> str:
+    return f"{value:,.1f}" if value < 10**6 else short(value)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"

@@ -1,0 +1,124 @@
+"""The encoder as a SavedModel, with the interface of the published BERT encoders.
+
+https://www.tensorflow.org/hub/common_saved_model_apis/text#transformer-encoders
+"""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+import tf_keras
+from official.nlp.modeling import models
+
+from model.config import EncoderConfig
+
+_ENCODER_INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
+_IDS = tf.TensorSpec([None, None], tf.int32)
+
+
+def save_encoder(
+    path: str | os.PathLike,
+    pretrainer: models.BertPretrainerV2,
+    config: EncoderConfig,
+    *,
+    vocab_file: str | os.PathLike,
+    lower_case: bool,
+) -> None:
+    """Writes tf-models' model as a SavedModel that needs nobody's code to load.
+
+    Its root is the encoder, its `.mlm` the encoder with the head of the masked language model; both
+    take int32 [B, S] and answer in float32. The signatures `serving_default` and `mlm` are for
+    servers: they give names to all outputs but the list of the blocks'.
+
+    Args:
+      path: directory to write.
+      pretrainer: built under a float32 policy.
+      config: its architecture.
+      vocab_file: becomes an asset, `.vocab_file`.
+      lower_case: as in the data build; becomes `.do_lower_case`.
+    """
+    core = encoder_with_mlm(pretrainer, max_length=config.max_position_embeddings)
+    core.vocab_file = tf.saved_model.Asset(os.fspath(vocab_file))
+    core.do_lower_case = tf.Variable(lower_case, trainable=False)
+    core.save(
+        os.fspath(path), include_optimizer=False, save_format="tf", signatures=_signatures(core)
+    )
+
+
+def encoder_with_mlm(pretrainer: models.BertPretrainerV2, *, max_length: int) -> tf_keras.Model:
+    """The model to save: the encoder at the root, the whole pretrainer as `.mlm`.
+
+    As in tf-models' export: `default` is another name of `pooled_output`, and the head's variables
+    belong to `.mlm` only, so the root's trainable variables are the encoder's.
+    """
+
+    def renamed(inputs: dict) -> dict:
+        return {
+            name: tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+            for name, tensor in inputs.items()
+        }
+
+    encoder = pretrainer.encoder_network
+    encoder_inputs = renamed(encoder.inputs)
+    outputs = encoder(_LengthCheck(max_length, name="length_check")(encoder_inputs))
+    outputs["default"] = outputs["pooled_output"]
+    core = tf_keras.Model(encoder_inputs, outputs, name="core_model")
+
+    mlm_inputs = renamed(pretrainer.inputs)
+    mlm = tf_keras.Model(
+        mlm_inputs,
+        pretrainer(_LengthCheck(max_length, name="length_check")(mlm_inputs)),
+        name="mlm_model",
+    )
+    core._auto_track_sub_layers = False  # before attaching: keeps the head out of the root
+    core.mlm = mlm
+    return core
+
+
+class _LengthCheck(tf_keras.layers.Layer):
+    """Passes its inputs on, and says what is wrong with those that are too long.
+
+    Without it the sum of embeddings fails, on two shapes that nobody knows. The assertion tells when
+    the length is known at run time only; when it is known before, and on TPUs, which have no
+    assertions, the reshape fails and its name tells.
+    """
+
+    def __init__(self, max_length: int, **settings):
+        super().__init__(**settings)
+        self._max_length = max_length
+
+    def call(self, inputs: dict) -> dict:
+        limit = self._max_length
+        length = tf.shape(inputs["input_word_ids"])[1]
+        assertion = tf.debugging.assert_less_equal(
+            length, limit, message=f"the encoder takes at most {limit} tokens, the input has more"
+        )
+        with tf.control_dependencies([assertion]):
+            check = tf.reshape(
+                tf.range(limit)[:length], [length], name=f"input_has_more_than_{limit}_tokens"
+            )
+        with tf.control_dependencies([check]):
+            return {name: tf.identity(tensor) for name, tensor in inputs.items()}
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "max_length": self._max_length}
+
+
+def _signatures(core: tf_keras.Model) -> dict:
+    def named(outputs: dict) -> dict:
+        return {name: tensor for name, tensor in outputs.items() if name != "encoder_outputs"}
+
+    @tf.function(input_signature=[_IDS] * 3)
+    def serving_default(input_word_ids, input_mask, input_type_ids):
+        values = (input_word_ids, input_mask, input_type_ids)
+        return named(core(dict(zip(_ENCODER_INPUTS, values, strict=True)), training=False))
+
+    @tf.function(input_signature=[_IDS] * 4)
+    def mlm(input_word_ids, input_mask, input_type_ids, masked_lm_positions):
+        values = (input_word_ids, input_mask, input_type_ids)
+        features = dict(zip(_ENCODER_INPUTS, values, strict=True))
+        features["masked_lm_positions"] = masked_lm_positions
+        return named(core.mlm(features, training=False))
+
+    return {"serving_default": serving_default, "mlm": mlm}

@@ -1,0 +1,80 @@
+"""The launcher of a cluster on this machine; the workers are small programs without TensorFlow."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from data.errors import UserError
+from launch import local
+
+PROGRAM = """
+import json, os, signal, sys, time
+config = json.loads(os.environ["TF_CONFIG"])
+index = config["task"]["index"]
+print(config["task"]["type"], index, "of", len(set(config["cluster"]["worker"])), flush=True)
+{}
+"""
+
+
+def run(capfd, body, workers=2) -> tuple[int, list[str], str]:
+    code = local.run_workers([sys.executable, "-c", PROGRAM.format(body)], workers)
+    output, errors = capfd.readouterr()
+    return code, sorted(output.splitlines()), errors
+
+
+def test_every_worker_has_its_place_and_prefix(capfd):
+    assert run(capfd, "", workers=3) == (
+        0,
+        [f"[worker {i}] worker {i} of 3" for i in range(3)],
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("death", "code", "how"),
+    [
+        ("sys.exit(2)", 2, "with exit code 2"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137, "by signal SIGKILL"),
+    ],
+)
+def test_a_death_stops_the_others(capfd, monkeypatch, death, code, how):
+    monkeypatch.setattr(local, "_GRACE_SECONDS", 0.1)
+    found, _, errors = run(capfd, f"if index: {death}\ntime.sleep(600)")
+    assert found == code
+    assert errors == f"error: worker 1 ended {how}; the others are stopped\n"
+
+
+def test_the_restart_code_is_passed_on(capfd):
+    assert run(capfd, "time.sleep(0.3 * index); sys.exit(42)")[0] == 42
+
+
+def test_who_does_not_end_is_stopped(capfd, monkeypatch):
+    monkeypatch.setattr(local, "_GRACE_SECONDS", 0.3)
+    code, _, errors = run(capfd, "if index: time.sleep(600)")
+    assert code == 1
+    assert "worker 1 still ran 0 s after the first had ended" in errors
+
+
+def test_sigterm_goes_to_all():
+    program = PROGRAM.format(
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))\nprint('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", program]
+    launcher = f"import sys; from launch.local import *; sys.exit(run_workers({command!r}, 2))"
+    process = subprocess.Popen([sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True)
+    ready = 0
+    while ready < 2:
+        ready += "ready" in process.stdout.readline()
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=60) == 42
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("argv", [["--workers", "0", "--", "x"], ["--workers", "2"]])
+def test_errors(argv):
+    with pytest.raises(UserError, match=r"must be at least 1|nothing to run"):
+        local.main(argv)

@@ -1,0 +1,139 @@
+"""The command that exports: whole or not at all, and a card with the facts of the run."""
+
+import json
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.errors import UserError
+from pretrain import export
+from pretrain.model_dir import load_run
+from tests.published import random_values
+
+
+def flags(model_dir, target) -> list[str]:
+    return ["--model_dir", str(model_dir), "--output_dir", f"{target}/e", "--hf_dir", f"{target}/h"]
+
+
+def test_what_is_written(published):
+    assert {path.name for path in published.export_dir.iterdir()} == {
+        *("encoder", "preprocessor", "README.md", "export.json", "SHA256SUMS")
+    }
+    assert {path.name for path in published.hf_dir.iterdir()} == {
+        *("config.json", "model.safetensors", "vocab.txt", "tokenizer.json"),
+        *("tokenizer_config.json", "encoder", "README.md", "export.json", "SHA256SUMS"),
+    }
+    assert not [path for path in published.hf_dir.parent.iterdir() if path.name.startswith(".")]
+    for path in published.hf_dir.rglob("*"):
+        assert path.stat().st_mode & 0o044 == 0o044, path  # others may read it
+
+
+@pytest.mark.parametrize("name", ["export_dir", "hf_dir"])
+def test_checksums(published, tmp_path, name):
+    command = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+    copy = shutil.copytree(getattr(published, name), tmp_path / "copy")
+    assert subprocess.run(command, cwd=copy, capture_output=True).returncode == 0
+    listed = {line.split("  ")[1] for line in (copy / "SHA256SUMS").read_text().splitlines()}
+    there = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert listed == there - {"SHA256SUMS"}
+    (copy / "README.md").write_text("another")
+    assert subprocess.run(command, cwd=copy, capture_output=True).returncode == 1
+
+
+def test_the_weights_are_those_of_the_checkpoint(published):
+    encoder = tf.saved_model.load(str(published.export_dir / "encoder"))
+    expected = random_values(published.config)
+    variables = {v.name.partition(":")[0]: v.numpy() for v in encoder.mlm.trainable_variables}
+    assert variables.keys() == expected.keys()
+    for name, value in expected.items():
+        same = np.array_equal(variables[name].reshape(value.shape), value)
+        assert same == ("pooler" not in name), name  # which nobody trained
+
+
+@pytest.mark.parametrize("name", ["export_dir", "hf_dir"])
+def test_the_card(published, small_build, name):
+    card = (getattr(published, name) / "README.md").read_text()
+    data = json.loads((published.model_dir / "data.json").read_text())
+    for fact in (
+        "# Uncased BERT encoder, L=2 H=16 A=2",
+        "6 of 6 steps of 4 sequences, float32, seed 12345",
+        "LAMB (tf_models)",
+        f"Manifest sha256 {load_run(str(published.model_dir)).data_sha256}",
+        f"{data['splits']['train']['sequences']:,} training sequences of 64;",
+        f"books ({data['sources']['books']['documents']:,} documents, ",
+        "It was not evaluated on held-out text.",
+        "Here it is as initialised from the seed of the run: random",
+        "At most 64 tokens",
+        "tensorflow 2.20",
+    ):
+        assert fact in card, fact
+    assert "Training went on" not in card
+    assert card.startswith("---\nlibrary_name: transformers\n") == (name == "hf_dir")
+
+
+def test_again_is_skipped(published, capsys):
+    targets = f"--output_dir={published.export_dir}", f"--hf_dir={published.hf_dir}"
+    export.main([f"--model_dir={published.model_dir}", *targets])
+    assert capsys.readouterr().out.count("holds step 6 of") == 2
+
+
+def test_another_pooler_is_another_export(published):
+    argv = ["--model_dir", str(published.model_dir), "--output_dir", str(published.export_dir)]
+    with pytest.raises(UserError, match="export is not empty; choose another --output_dir"):
+        export.main([*argv, "--pooler", "identity"])
+
+
+def test_the_identity_as_pooler(published):
+    run = load_run(str(published.model_dir))
+    found = export.pooler_values(SimpleNamespace(pooler="identity", run=run))
+    np.testing.assert_array_equal(found["encoder/pooler_transform/kernel"], np.eye(16))
+    assert not found["encoder/pooler_transform/bias"].any()
+
+
+class TestErrors:
+    @pytest.fixture
+    def model_dir(self, published, tmp_path):
+        return shutil.copytree(published.model_dir, tmp_path / "model")
+
+    def fails(self, model_dir, message, *more):
+        """And nothing is left half-written."""
+        with pytest.raises(UserError, match=message) as caught:
+            export.main([*flags(model_dir, model_dir.parent), *more])
+        assert "\n" not in str(caught.value)
+        assert [path.name for path in model_dir.parent.iterdir()] == ["model"]
+
+    def test_no_vocabulary(self, model_dir):
+        (model_dir / "vocab.txt").unlink()
+        self.fails(model_dir, r"vocab\.txt does not exist")
+
+    def test_another_vocabulary(self, model_dir):
+        pieces = (model_dir / "vocab.txt").read_text().splitlines()
+        (model_dir / "vocab.txt").write_text("\n".join(pieces[:1000]))
+        self.fails(
+            model_dir, "model: the embedding table has 1500 rows, the vocabulary 1000 pieces"
+        )
+
+    def test_a_checkpoint_of_another_configuration(self, model_dir):
+        record = json.loads((model_dir / "run.json").read_text())
+        record["config"]["encoder"]["hidden_size"] = 32
+        (model_dir / "run.json").write_text(json.dumps(record))
+        self.fails(model_dir, r"checkpoint .*step-00000006.* cannot be restored: .*16.*32|32.*16")
+
+    def test_no_imported_pooler(self, model_dir):
+        message = "--pooler imported: .*model has no imported weights with a pooler"
+        self.fails(model_dir, message, "--pooler", "imported")
+
+    def test_one_directory_for_both(self, model_dir):
+        target = str(model_dir.parent / "e")
+        self.fails(model_dir, "--hf_dir .*/e holds --output_dir", "--hf_dir", target)
+
+    def test_a_directory_in_use(self, published, tmp_path):
+        (tmp_path / "h").mkdir()
+        (tmp_path / "h/file").touch()
+        with pytest.raises(UserError, match="h is not empty; choose another --hf_dir or delete it"):
+            export.main(flags(published.model_dir, tmp_path))
+        assert [path.name for path in tmp_path.rglob("*")] == ["h", "file"]

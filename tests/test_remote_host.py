@@ -1,0 +1,66 @@
+"""Input of hosts that are fed from another process, as those of a TPU slice are."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SERVER = """
+import sys, tensorflow as tf
+server = tf.distribute.Server(
+    {"worker": ["localhost:0"]}, job_name="worker", task_index=0, start=True
+)
+print(server.target, flush=True)
+sys.stdin.read()
+"""
+# A process of its own: whoever is connected to other hosts cannot make the other tests' devices.
+CLIENT = """
+import json, sys
+import tensorflow as tf
+from data.config import InputConfig
+from data.errors import UserError
+from data.input_pipeline import SplitReader, require_on_hosts, training_batches
+from data.manifest import Manifest
+
+target, data_dir, empty_dir = sys.argv[1:]
+tf.config.experimental_connect_to_host(target.removeprefix("grpc://"), job_name="worker")
+hosts = {"here": "/job:localhost/replica:0/task:0/device:CPU:0",
+         "there": "/job:worker/replica:0/task:0/device:CPU:0"}
+manifest = Manifest.load(data_dir)
+require_on_hosts(data_dir, manifest, list(hosts.values()))
+try:
+    require_on_hosts(empty_dir, manifest, [hosts["there"]])
+except UserError as error:
+    print(json.dumps(str(error)))
+context = tf.distribute.InputContext(
+    num_input_pipelines=2, input_pipeline_id=1, num_replicas_in_sync=4
+)
+for masks in ("materialised", "online"):
+    reader = SplitReader(data_dir, manifest, "train", masks)
+    batches = training_batches(
+        reader, InputConfig(masks=masks), seed=3, global_batch_size=8, start_step=5
+    )
+    found = {}
+    for name, host in hosts.items():
+        with tf.device(host):
+            found[name] = next(iter(batches(context)))
+    print(json.dumps([
+        found["there"]["input_word_ids"].device,
+        all((found["here"][k].numpy() == found["there"][k].numpy()).all() for k in found["here"]),
+    ]))
+"""
+
+
+@pytest.mark.slow
+def test_another_host_reads_the_same_batches_for_itself(small_build, tmp_path):
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", SERVER], **pipes, text=True) as server:
+        target = server.stdout.readline().strip()
+        command = [sys.executable, "-c", CLIENT, target, str(small_build), str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        server.stdin.close()
+    there = "/job:worker/replica:0/task:0/device:CPU:0"
+    error, *batches = map(json.loads, done.stdout.splitlines())
+    assert error.startswith(f"{there} does not find this build at {tmp_path}/manifest.json")
+    assert batches == [[there, True], [there, True]]
