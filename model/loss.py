@@ -159,8 +159,11 @@ def _statistics(logits, ids):
     log_sum = largest + tf.math.log(tf.reduce_sum(tf.exp(x - largest[:, None]), axis=-1))
     piece = tf.range(x.shape[1])[None]
     right = tf.reduce_sum(tf.where(piece == ids[:, None], x, 0.0), axis=-1)
-    guess = tf.reduce_min(tf.where(x == largest[:, None], piece, x.shape[1]), axis=-1)
-    return log_sum - right, tf.cast(guess == ids, tf.float32), log_sum
+    # All sums of a row are made in one pass over the logits; a search for the best piece is another.
+    is_before = piece < ids[:, None]
+    as_good_before = tf.reduce_sum(tf.where(is_before & (x == largest[:, None]), 1.0, 0.0), axis=-1)
+    is_first_guess = (right == largest) & (as_good_before == 0)
+    return log_sum - right, tf.cast(is_first_guess, tf.float32), log_sum
 
 
 @compiled

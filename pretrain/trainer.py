@@ -230,14 +230,14 @@ class Trainer:
         gradients, sums = self._accumulate(features)
         replica = tf.distribute.get_replica_context()
         gradients, sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, sums))
-        weight_sum = sums[2]
-        gradients = [gradient / weight_sum for gradient in gradients]
-        norm = tf.linalg.global_norm(gradients)
+        # The division by the number of predictions and the clipping are one factor: the gradient of a
+        # large model is long to go through.
+        scale = 1 / sums[2]
+        norm = tf.linalg.global_norm(gradients) * scale
         if self._optimizer_config.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self._optimizer_config.clip_norm, use_norm=norm
-            )
-        verdict = self.bad_steps.judge(self.optimizer.iterations, sums[0] / weight_sum, norm)
+            scale *= tf.minimum(1.0, self._optimizer_config.clip_norm / norm)
+        gradients = [gradient * scale for gradient in gradients]
+        verdict = self.bad_steps.judge(self.optimizer.iterations, sums[0] / sums[2], norm)
         self.optimizer.gate.set(verdict[0] == GOOD)
         self.optimizer.apply_gradients(
             zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
