@@ -177,9 +177,9 @@ def _json_number(value: float) -> float | str:
 
 
 def _median(window: tf.Tensor) -> tf.Tensor:
-    """The upper one of an even number, by its rank: a sort in TensorFlow is of no static shape."""
-    values, place = tf.convert_to_tensor(window), tf.range(WINDOW)
-    is_less = values[None] < values[:, None]
-    is_equal_before = (values[None] == values[:, None]) & (place[None] < place[:, None])
-    rank = tf.reduce_sum(tf.cast(is_less | is_equal_before, tf.int32), axis=1)
-    return tf.reduce_sum(tf.where(rank == WINDOW // 2, values, 0.0))
+    """The upper one of an even number: a sort in TensorFlow is of no static shape."""
+    values = tf.convert_to_tensor(window)
+    less = tf.reduce_sum(tf.cast(values[None] < values[:, None], tf.int32), axis=1)
+    not_greater = tf.reduce_sum(tf.cast(values[None] <= values[:, None], tf.int32), axis=1)
+    is_median = (less <= WINDOW // 2) & (not_greater > WINDOW // 2)
+    return tf.reduce_max(tf.where(is_median, values, values.dtype.min))

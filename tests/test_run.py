@@ -101,6 +101,7 @@ def test_metrics(model_dir, small_build):
         "trust_ratio_min",
         "trust_ratio_median",
         "trust_ratio_max",
+        "trust_ratios",
         "bad_steps",
         "examples_per_second",
         "tokens_per_second",

@@ -22,7 +22,7 @@ from tests.test_run import arguments
 
 # Rows end in the middle of what a checkpoint keeps, and saves lie before and after them.
 PARAMS = ("TrainConfig.log_interval = 3", "TrainConfig.train_steps = 9")
-TIMES = {"examples_per_second", "input_wait_fraction"}
+TIMES = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
 # pretrain.run, where a worker sends itself a signal before a step or before a commit record.
 PROGRAM = """
