@@ -88,7 +88,7 @@ class Trainer:
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=config.train.spike_threshold)
         if _compiles(config.train.jit_compile):
-            # Not `_update`: XLA reaches no other device, and all_reduce and the variables of further
+            # Not `update`: XLA reaches no other device, and all_reduce and the variables of further
             # replicas are on others.
             self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
 
