@@ -109,6 +109,7 @@ def test_a_target_and_its_stretch():
 def test_flops_of_a_model_by_hand():
     sizes = {
         "hidden": 2,
+        "heads": 1,
         "layers": 2,
         "positions": 4,
         "predictions": 1,
