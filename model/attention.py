@@ -68,10 +68,12 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
             ddropped_BAST = tf.einsum("BASD,BATD->BAST", dy_BASD, v_BATD)
             dweights_BAST = drop(tf.cast(ddropped_BAST, tf.float32)) / keep_probability
             dscores_BAST = tf.cast(weights_BAST * (dweights_BAST - along_BAS1), dtype)
+            # Not in bfloat16, in which 0.9 is 0.8984: all gradients of values would be too large.
+            scaled_dy_BASD = tf.cast(tf.cast(dy_BASD, tf.float32) / keep_probability, dtype)
             return (
                 tf.einsum("BAST,BATD->BASD", dscores_BAST, k_BATD),
                 tf.einsum("BAST,BASD->BATD", dscores_BAST, q_BASD),
-                tf.einsum("BAST,BASD->BATD", dropped_BAST, dy_BASD / keep_probability),
+                tf.einsum("BAST,BASD->BATD", dropped_BAST, scaled_dy_BASD),
             )
 
         return y_BASD, gradient

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from model.layers import sum_rows
 from model.tracing import compiled
 
 
@@ -118,12 +119,11 @@ def mlm_sums_by_chunks(
                 dlogits_CV = _scores_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_C)
                 dx_CH = tf.matmul(dlogits_CV, compute_VH)
                 more_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
-                more_V = tf.raw_ops.BiasAddGrad(out_backprop=dlogits_CV)
                 return (
                     k + 1,
                     dx_KCH.write(k, dx_CH),
                     dtable_VH + tf.cast(more_VH, tf.float32),
-                    dbias_V + tf.cast(more_V, tf.float32),
+                    dbias_V + sum_rows(dlogits_CV),
                 )
 
             dx_KCH = tf.TensorArray(x_KCH.dtype, chunks, element_shape=[chunk_size, hidden])

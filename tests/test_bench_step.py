@@ -91,9 +91,25 @@ def test_the_targets_count_ours_without_jit():
     assert "3.97 x huggingface (target 4: MISSED)" in main.verdicts(rows, SETTINGS)
 
 
+def test_a_target_and_its_stretch():
+    rows = [
+        {
+            "setting": str(SETTINGS[1]),
+            "precision": "mixed_bfloat16",
+            "implementation": name,
+            "tokens_per_second": rate,
+        }
+        for name, rate in [("lambert", 130.0), ("tf-models", 100.0)]
+    ]
+    assert main.verdicts(rows, SETTINGS) == (
+        "H=32 mixed_bfloat16: 1.30 x tf-models (target 1.25: reached, stretch 1.5: MISSED)"
+    )
+
+
 def test_flops_of_a_model_by_hand():
     sizes = {
         "hidden": 2,
+        "heads": 1,
         "layers": 2,
         "positions": 4,
         "predictions": 1,

@@ -9,7 +9,7 @@ from model.attention import attention
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import gather_rows
-from model.layers import add_dropped, biased_gelu, dropout, layer_norm
+from model.layers import add_dropped, biased_gelu, dropout, layer_norm, sum_rows
 from model.mlm import Pretrainer, mlm_sums
 from model.weights import build_tf_models, from_tf_models, to_tf_models, trained_variables
 from optim.lamb import LAMB
@@ -230,6 +230,42 @@ def test_layer_norm_of_equal_values_is_finite():
     x = tf.constant([0.1, 1e-6, 333.33, -7e4])[:, None] * tf.ones([4, 12])
     y = layer_norm(x, tf.ones([12]), tf.range(12.0), tf.float32)
     assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["ops", "compiled"])
+def test_sums_over_rows_do_not_stand_still(dtype, jit_compile):
+    """In bfloat16 256 + 1 is 256."""
+    ones = tf.ones([4, 512, 3], dtype)
+    sums = tf.function(sum_rows, jit_compile=jit_compile)(ones)
+    assert sums.dtype == tf.float32
+    assert sums.numpy().tolist() == [2048.0, 2048.0, 2048.0]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["ops", "compiled"])
+def test_attention_in_bfloat16_has_no_bias(jit_compile):
+    """Its gradients are those of float32 and noise: 0.9 in bfloat16 would scale some by 1.0017."""
+    rng = np.random.default_rng(0)
+    q, k, v, dy = (
+        tf.cast(tf.constant(rng.normal(size=(2, 2, 64, 32)), tf.float32), tf.bfloat16)
+        for _ in range(4)
+    )
+
+    @tf.function(jit_compile=jit_compile)
+    def gradients(*inputs):
+        *qkv, dy = inputs
+        masks = Dropout(seed=0, step=tf.constant(0), example_B=tf.range(2))
+        mask = masks.attention(1, 0.1, rows_BR=tf.range(64)[None], columns=64, heads=2)
+        with tf.GradientTape() as tape:
+            tape.watch(qkv)
+            y = attention(*qkv, tf.zeros([2, 1, 1, 64], dy.dtype), mask)
+        return tape.gradient(y, qkv, dy)
+
+    halves = gradients(q, k, v, dy)
+    wanted = gradients(*(tf.cast(x, tf.float32) for x in (q, k, v, dy)))
+    for half, whole in zip(halves, wanted, strict=True):
+        scale = tf.reduce_sum(tf.cast(half, tf.float32) * whole) / tf.reduce_sum(whole**2)
+        assert abs(scale - 1) < 8e-4
 
 
 def test_bfloat16_stays_near_float32():

@@ -18,18 +18,6 @@ from model.mlm import Pretrainer, mlm_sums
 from optim.lamb import LAMB
 
 
-def encoder_config(sizes: dict[str, int]) -> EncoderConfig:
-    """BERT's proportions and dropout 0.1."""
-    return EncoderConfig(
-        vocab_size=sizes["vocab"],
-        hidden_size=sizes["hidden"],
-        num_hidden_layers=sizes["layers"],
-        num_attention_heads=sizes["heads"],
-        intermediate_size=4 * sizes["hidden"],
-        max_position_embeddings=sizes["positions"],
-    )
-
-
 def lambert(config: EncoderConfig, precision: str, optimizer: LAMB):
     """Variables, and the logits of a batch in training."""
     dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
@@ -77,7 +65,7 @@ def training_step(build: Callable, jit_compile: bool, precision: str, sizes: dic
         exclude_from_layer_adaptation=["LayerNorm", "layer_norm", "bias"],
     )
     batch = {name: tf.constant(value) for name, value in work.batch(sizes).items()}
-    variables, logits = build(encoder_config(sizes), precision, optimizer)
+    variables, logits = build(work.encoder_config(sizes), precision, optimizer)
     optimizer.build(variables)
 
     @tf.function(jit_compile=jit_compile)

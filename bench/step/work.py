@@ -1,4 +1,4 @@
-"""What every implementation is given and how it is timed: numpy alone, for all environments."""
+"""What every implementation is given and how it is timed: numpy and no TensorFlow, for all environments."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-# Factor of the backward pass's products over the forward pass's: by inputs and by weights.
-_BACKWARD = 2
+from model.config import EncoderConfig
+from model.flops import training_flops
 
 
 def batch(sizes: dict[str, int]) -> dict[str, np.ndarray]:
@@ -30,25 +30,23 @@ def batch(sizes: dict[str, int]) -> dict[str, np.ndarray]:
     return {**features, "masked_lm_weights": np.ones(slots, np.float32)}
 
 
+def encoder_config(sizes: dict[str, int]) -> EncoderConfig:
+    """BERT's proportions and dropout 0.1."""
+    return EncoderConfig(
+        vocab_size=sizes["vocab"],
+        hidden_size=sizes["hidden"],
+        num_hidden_layers=sizes["layers"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=4 * sizes["hidden"],
+        max_position_embeddings=sizes["positions"],
+    )
+
+
 def model_flops(sizes: dict[str, int]) -> int:
-    """Floating point operations of the matrix products that an update cannot do without.
-
-    A product [n, i] x [i, o] counts 2 n i o; the backward pass has two for each of the forward pass.
-    Of the last block only keys and values are needed at all positions; logits are needed at the
-    predictions. Whoever computes more gets no credit for it.
-    """
-    hidden, inner = sizes["hidden"], 4 * sizes["hidden"]
-    positions, predictions = sizes["positions"], sizes["predictions"]
-
-    def block(rows: int) -> int:
-        keys_and_values = 2 * positions * hidden * 2 * hidden
-        queries_and_output = 2 * rows * hidden * 2 * hidden
-        scores_and_sums = 2 * rows * positions * 2 * hidden
-        return keys_and_values + queries_and_output + scores_and_sums + 4 * rows * hidden * inner
-
-    head = 2 * predictions * hidden * (hidden + sizes["vocab"])
-    forward = (sizes["layers"] - 1) * block(positions) + block(predictions) + head
-    return (1 + _BACKWARD) * sizes["batch"] * forward
+    """Of an update; whoever computes more than ours gets no credit for it."""
+    return sizes["batch"] * training_flops(
+        encoder_config(sizes), seq_length=sizes["positions"], max_predictions=sizes["predictions"]
+    )
 
 
 def main(implementations: dict[str, Callable[[str, dict], Callable[[], object]]]) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from bench.step.work import encoder_config
 from data.input_pipeline import InputConfig
 from launch.config import ClusterConfig
-from model.config import EncoderConfig
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig, TrainConfig
 from pretrain.trainer import Trainer
@@ -50,18 +50,6 @@ def input_specs(setting: dict[str, int]) -> dict[str, tf.TensorSpec]:
     shapes |= dict.fromkeys(("masked_lm_positions", "masked_lm_ids"), (batch, predictions))
     specs = {name: tf.TensorSpec(shape, tf.int32) for name, shape in shapes.items()}
     return {**specs, "masked_lm_weights": tf.TensorSpec((batch, predictions), tf.float32)}
-
-
-def encoder_config(setting: dict[str, int]) -> EncoderConfig:
-    """BERT's proportions and dropout 0.1."""
-    return EncoderConfig(
-        vocab_size=setting["vocab"],
-        hidden_size=setting["hidden"],
-        num_hidden_layers=setting["layers"],
-        num_attention_heads=setting["heads"],
-        intermediate_size=4 * setting["hidden"],
-        max_position_embeddings=setting["positions"],
-    )
 
 
 def lambert(setting: dict[str, int]) -> Step:
