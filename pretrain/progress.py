@@ -36,7 +36,8 @@ class WandB:
             name=Path(model_dir).resolve().name,
             id=files.read_bytes(id_path).decode(),
             resume="allow",
-            dir=os.fspath(model_dir),
+            # Its own files; None is the current directory.
+            dir=None if files.is_remote(model_dir) else os.fspath(model_dir),
             config=dataclasses.asdict(config),
         )
         # Its own count of steps only rises; a run that goes on makes some steps a second time.

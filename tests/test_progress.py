@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import sys
+from unittest import mock
 
 import pytest
 import tensorflow as tf
@@ -184,6 +185,15 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     assert (first[3]["step"], second[3]["step"]) == (5, 10)
     assert first[3]["train/loss"] == 6.25
     assert first[4] == {"finished": True}
+
+
+def test_weights_and_biases_beside_a_remote_model_directory(tmp_path, monkeypatch):
+    """Its own files are local: it would make a folder called "ram:" here."""
+    wandb = mock.Mock()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    WandB("bert", f"ram://{tmp_path.name}/m", run_config(wandb_project="bert"))
+    settings = wandb.init.call_args.kwargs
+    assert (settings["name"], settings["dir"]) == ("m", None)
 
 
 def test_weights_and_biases_that_is_not_installed(monkeypatch):

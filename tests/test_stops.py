@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from data.errors import UserError
 from launch.local import run_workers
@@ -133,6 +134,23 @@ def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
     for row, expected in zip(found, whole, strict=True):
         name = "loss" if "loss" in expected else "eval_loss"
         assert row[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+def test_a_worker_lost_during_evaluation_alone(small_build, tmp_path, monkeypatch, capsys):
+    """What the runtime says becomes one line, outside the loop of training too."""
+
+    def broken_off(self, iterator, num_steps):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
+    run.main([*argv, "--mode", "train"])
+    monkeypatch.setattr(Trainer, "is_multi_worker", True)
+    monkeypatch.setattr(Trainer, "evaluate", broken_off)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as caught:
+        run.main([*argv, "--mode", "eval"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("error: the work with the other workers has broken o")
 
 
 @pytest.mark.slow
