@@ -156,10 +156,7 @@ class Experiment:
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
         bad_steps = self._bad_step_log()
-        with (
-            contextlib.closing(self._progress()) as progress,
-            PreemptionNotice() as notice,
-        ):
+        with contextlib.closing(self._progress()) as progress, PreemptionNotice() as notice:
             step = self._start_step
             if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
                 # The run was stopped between saving and evaluating.

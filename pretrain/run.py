@@ -67,17 +67,7 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f"--{name} is missing")
     require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
-        if args.discard_checkpoints:
-            raise UserError(
-                f"{DISCARD_FLAG} starts training at step 0, and --mode eval does not train; leave one"
-                " of them out"
-            )
-        from pretrain.checkpoint import committed
-
-        if not committed(args.model_dir) and initial is None:
-            raise UserError(
-                f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first"
-            )
+        _require_weights(args, initial)
     experiment = Experiment(
         config,
         data_dir=args.data_dir,
@@ -101,6 +91,18 @@ def main(argv: Sequence[str]) -> None:
     print(
         f"pretraining: checkpoints, metrics, TensorBoard files and report.html in {args.model_dir}"
     )
+
+
+def _require_weights(args: argparse.Namespace, initial: Initial | None) -> None:
+    if args.discard_checkpoints:
+        raise UserError(
+            f"{DISCARD_FLAG} starts training at step 0, and --mode eval does not train; leave one of"
+            " them out"
+        )
+    from pretrain.checkpoint import committed
+
+    if not committed(args.model_dir) and initial is None:
+        raise UserError(f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first")
 
 
 def _run(experiment: Experiment, mode: str) -> None:

@@ -101,6 +101,7 @@ def test_metrics(model_dir, small_build):
         "trust_ratio_min",
         "trust_ratio_median",
         "trust_ratio_max",
+        "trust_ratios",
         "bad_steps",
         "examples_per_second",
         "tokens_per_second",
@@ -334,8 +335,9 @@ class TestErrors:
         copy = shutil.copytree(model_dir, tmp_path / "m")
         (copy / "run.json").write_text("{")
         self.fails(arguments(small_build, copy), r"run\.json cannot be read")
-        (copy / "run.json").write_text("{}")
-        self.fails(arguments(small_build, copy), r"run\.json is of another version")
+        for content in ("{}", '{"config": []}'):
+            (copy / "run.json").write_text(content)
+            self.fails(arguments(small_build, copy), r"run\.json is of another version")
 
     def test_ctrl_c(self, capsys):
         def interrupted(argv):

@@ -23,7 +23,7 @@ from tests.test_run import arguments
 
 # Rows end in the middle of what a checkpoint keeps, and saves lie before and after them.
 PARAMS = ("TrainConfig.log_interval = 3", "TrainConfig.train_steps = 9")
-TIMES = {"examples_per_second", "input_wait_fraction"}
+TIMES = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
 # pretrain.run, where a worker sends itself a signal before a step or before a commit record.
 PROGRAM = """
@@ -79,6 +79,7 @@ def whole(small_build, tmp_path_factory) -> list[dict]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
     argv = arguments(small_build, tmp_path / "m", *PARAMS)
     # The save of step 6 may be under way when the process is killed before step 7.
@@ -110,6 +111,7 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
     assert rows(tmp_path / "m") == whole
 
 
+@pytest.mark.slow
 def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
     """One is told to stop, then one is killed; the pair goes on and trains as one process does."""
     model_dir = tmp_path / "m"
