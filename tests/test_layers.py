@@ -62,6 +62,7 @@ ALLOWED = {
         "model.dropout",
         "model.flops",
         "model.huggingface",
+        "model.loss",
         "model.mlm",
         "model.names",
         "model.preprocess",
