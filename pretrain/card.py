@@ -64,7 +64,7 @@ def _card(run: Run, model_dir: str, *, step: int, pooler: str, use: str) -> str:
         "Training": _training(run, step),
         "Start": _start(model_dir),
         "Data": _data(run, model_dir),
-        "Evaluation": _evaluation(model_dir),
+        "Evaluation": _evaluation(model_dir, step),
         "Limits": _limits(run, pooler),
         "Environment": _environment(model_dir),
     }
@@ -125,8 +125,10 @@ def _data(run: Run, model_dir: str) -> str:
     return "\n".join(lines)
 
 
-def _evaluation(model_dir: str) -> str:
-    rows = [row for row in read_metrics(model_dir) if "eval_mlm_accuracy" in row]
+def _evaluation(model_dir: str, step: int) -> str:
+    """The last one up to the step that is published."""
+    rows = [row for row in read_metrics(model_dir) if row["step"] <= step]
+    rows = [row for row in rows if row.get("eval_loss") is not None]
     if not rows:
         return "It was not evaluated on held-out text."
     last = rows[-1]

@@ -17,7 +17,7 @@ import tensorflow as tf
 from data import files
 from data.errors import UserError
 from launch.config import DISCARD_FLAG
-from pretrain.best import best_step
+from pretrain.best import BEST_FILE, best_step
 
 COMMIT_FILE = "COMMIT.json"
 _NEWEST_FILE = "newest.json"
@@ -53,6 +53,36 @@ def committed(model_dir: str | os.PathLike) -> list[Saved]:
         for step, folder in _folders(model_dir)
         if files.exists(files.join(folder, COMMIT_FILE))
     ]
+
+
+def choose(model_dir: str | os.PathLike, which: str) -> Saved:
+    """One of the committed checkpoints: "latest", "best" on held-out text, or the number of a step.
+
+    Raises:
+      UserError: it is not there, or is none of these.
+    """
+    saved = {one.step: one for one in committed(model_dir)}
+    if not saved:
+        raise UserError(f"{model_dir} has no finished checkpoint; train first")
+    if which == "latest":
+        return saved[max(saved)]
+    if which == "best":
+        step = best_step(model_dir)
+        if step is None:
+            raise UserError(
+                f"--checkpoint best: {model_dir} has no {BEST_FILE}: no held-out text was evaluated,"
+                " so none is the best; choose latest, or the number of a step"
+            )
+    elif which.isdecimal():
+        step = int(which)
+    else:
+        raise UserError(f"--checkpoint {which}: must be best, latest or the number of a step")
+    if step not in saved:
+        raise UserError(
+            f"--checkpoint {which}: in {model_dir} the checkpoint of step {step} is not there: there"
+            f" are those of step {', '.join(map(str, saved))}"
+        )
+    return saved[step]
 
 
 class Checkpoints:
@@ -178,7 +208,8 @@ class Checkpoints:
             self._write()  # TensorFlow keeps what its thread could not do for the next call
         failure, saved = self._failure, self._pending
         self._pending = self._failure = None
-        files.remove_tree(saved.folder)
+        if not files.exists(files.join(saved.folder, COMMIT_FILE)):
+            files.remove_tree(saved.folder)
         if not isinstance(failure, (tf.errors.OpError, OSError)):
             raise failure
         raise UserError(
@@ -199,6 +230,9 @@ class Checkpoints:
         record = {"step": saved.step, **self._run, "notes": notes, "files": content}
         _write_json(files.join(saved.folder, COMMIT_FILE), record)
         _write_json(files.join(self._dir, _NEWEST_FILE), {"step": saved.step})
+        self._remove_old()
+
+    def _remove_old(self) -> None:
         best = best_step(self._model_dir)
         for old in committed(self._model_dir)[: -self._keep]:
             is_kept = old.step == best or (self._keep_every and old.step % self._keep_every == 0)
@@ -207,7 +241,8 @@ class Checkpoints:
 
 
 def discard(model_dir: str | os.PathLike) -> None:
-    """Removes all checkpoints of a model directory."""
+    """Removes all checkpoints of a model directory, and the record of the best of them."""
+    files.remove(files.join(model_dir, BEST_FILE))
     folder = files.join(model_dir, "checkpoints")
     if files.exists(folder):
         print(f"pretraining: removing {len(committed(model_dir))} checkpoints in {folder}")

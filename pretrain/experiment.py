@@ -9,7 +9,6 @@ from data.errors import UserError
 from data.manifest import Manifest
 from model.flops import training_flops
 from pretrain.config import RunConfig
-from pretrain.failures import explained
 from pretrain.preemption import Preempted, PreemptionNotice
 from pretrain.recipe import check, check_variables, describe, resolve
 from pretrain.window import Window, spread
@@ -133,7 +132,6 @@ class Experiment:
 
         Raises:
           Preempted: the machine is needed for something else; all is saved.
-          WorkerLost: another worker has ended.
           UserError: too many bad steps, a save that failed, or data that are damaged or were
             exchanged.
         """
@@ -158,40 +156,40 @@ class Experiment:
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
         bad_steps = self._bad_step_log()
-        with (
-            contextlib.closing(self._progress()) as progress,
-            PreemptionNotice() as notice,
-            explained(is_multi_worker=self._trainer.is_multi_worker),
-        ):
+        with contextlib.closing(self._progress()) as progress, PreemptionNotice() as notice:
             step = self._start_step
             if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
                 # The run was stopped between saving and evaluating.
                 progress.evaluation_row(step, *self.evaluation())
-            self._window.restart_clock()
-            while step < train.train_steps:
-                num_steps = self._steps_until_next_event(step)
-                with self._train_reader.own_errors():
-                    metrics = self._trainer.train(iterator, num_steps)
-                self._window.add(metrics)
-                step += num_steps
-                self._check_bad_steps(metrics.bad_steps, bad_steps)
-                at_end = step == train.train_steps
-                if self._window.has_steps and (at_end or step % train.log_interval == 0):
-                    progress.training_row(step, self._training_row())
-                    self._window = Window()
-                stops = not at_end and self._trainer.any_worker(notice.reason is not None)
-                evaluates = evaluate and self._is_evaluation_due(step)
-                # What is evaluated is saved: it may be the best.
-                if any((at_end, stops, evaluates, _is_due(step, train.checkpoint_interval))):
-                    self._save(step)
-                if stops:
-                    self._checkpoints.wait()
-                    raise Preempted(step, notice.reason)
-                if evaluates:
-                    progress.evaluation_row(step, *self.evaluation())
-                self._window.restart_clock()
+            self._loop(iterator, progress, notice, bad_steps=bad_steps, evaluate=evaluate)
             self._checkpoints.wait()
         return True
+
+    def _loop(self, iterator, progress, notice: PreemptionNotice, *, bad_steps, evaluate: bool):
+        train, step = self._config.train, self._start_step
+        self._window.restart_clock()
+        while step < train.train_steps:
+            num_steps = self._steps_until_next_event(step)
+            with self._train_reader.own_errors():
+                metrics = self._trainer.train(iterator, num_steps)
+            self._window.add(metrics)
+            step += num_steps
+            self._check_bad_steps(metrics.bad_steps, bad_steps)
+            at_end = step == train.train_steps
+            if self._window.has_steps and (at_end or step % train.log_interval == 0):
+                progress.training_row(step, self._training_row())
+                self._window = Window()
+            stops = not at_end and self._trainer.any_worker(notice.reason is not None)
+            evaluates = evaluate and self._is_evaluation_due(step)
+            # What is evaluated is saved: it may be the best.
+            if any((at_end, stops, evaluates, _is_due(step, train.checkpoint_interval))):
+                self._save(step)
+            if stops:
+                self._checkpoints.wait()
+                raise Preempted(step, notice.reason)
+            if evaluates:
+                progress.evaluation_row(step, *self.evaluation())
+            self._window.restart_clock()
 
     def evaluation(self) -> tuple[dict[str, float], str]:
         """Metrics on the held-out split, as a row and as lines for people.
@@ -220,6 +218,11 @@ class Experiment:
     def step(self) -> int:
         """Updates made so far."""
         return self._trainer.step
+
+    @property
+    def is_multi_worker(self) -> bool:
+        """Whether other processes take part."""
+        return self._trainer.is_multi_worker
 
     @property
     def has_eval_split(self) -> bool:

@@ -1,6 +1,6 @@
 """Publishes a trained encoder.
 
-    python -m pretrain.export --model_dir M --output_dir E [--hf_dir H]
+    python -m pretrain.export --model_dir M --output_dir E [--hf_dir H] [--checkpoint best]
 
 E/encoder is a SavedModel with the interface of the published Lambert and BERT encoders and a
 trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md says what it is. H is the same
@@ -61,13 +61,19 @@ class _Job:
 
 
 def export(
-    model_dir: str, output_dir: str, *, hf_dir: str | None = None, pooler: str | None = None
+    model_dir: str,
+    output_dir: str,
+    *,
+    checkpoint: str = "latest",
+    hf_dir: str | None = None,
+    pooler: str | None = None,
 ) -> int:
-    """Exports the newest checkpoint; each directory appears whole or not at all.
+    """Exports a checkpoint; each directory appears whole or not at all.
 
     Args:
       model_dir: of a run.
       output_dir: for the SavedModels.
+      checkpoint: "latest", "best" on held-out text, or the number of a step.
       hf_dir: for Hugging Face's format.
       pooler: what a masked language model does not train: "initial" is as drawn from the seed of the
         run, "identity" makes pooled_output tanh of the output at [CLS], "imported" is that of the
@@ -77,9 +83,9 @@ def export(
       The step of the checkpoint.
 
     Raises:
-      UserError: there is no checkpoint, it does not fit, or a directory is in use.
+      UserError: the checkpoint is not there or does not fit, or a directory is in use.
     """
-    job = _job(model_dir, pooler)
+    job = _job(model_dir, checkpoint, pooler)
     targets = {"--output_dir": output_dir} | ({"--hf_dir": hf_dir} if hf_dir else {})
     if hf_dir and Path(hf_dir).resolve() in (
         Path(output_dir).resolve(),
@@ -101,19 +107,16 @@ def export(
     return job.step
 
 
-def _job(model_dir: str, pooler: str | None) -> _Job:
-    from pretrain.checkpoint import committed
+def _job(model_dir: str, checkpoint: str, pooler: str | None) -> _Job:
+    from pretrain.checkpoint import choose
 
-    run = load_run(model_dir)
-    saved = committed(model_dir)
-    if not saved:
-        raise UserError(f"{model_dir} has no finished checkpoint; train first")
+    run, saved = load_run(model_dir), choose(model_dir, checkpoint)
     initial = Initial.load(model_dir)
     has_imported = initial is not None and bool(initial.values("pooler"))
     if pooler == "imported" and not has_imported:
         raise UserError(f"--pooler imported: {model_dir} has no imported weights with a pooler")
     pooler = pooler or ("imported" if has_imported else "initial")
-    return _Job(run=run, model_dir=model_dir, saved=saved[-1], pooler=pooler)
+    return _Job(run=run, model_dir=model_dir, saved=saved, pooler=pooler)
 
 
 def _is_done(flag: str, target: str, job: _Job) -> bool:
@@ -234,6 +237,12 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--model_dir", required=True)
     parser.add_argument("--output_dir", required=True)
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="C",
+        help="best on held-out text, latest (default), or the number of a step",
+    )
     parser.add_argument("--hf_dir", help="a directory for Hugging Face's format")
     parser.add_argument(
         "--pooler",
@@ -241,7 +250,13 @@ def main(argv: Sequence[str]) -> None:
         help="what no masked language model trains (default: imported, if there is one, else initial)",
     )
     args = parser.parse_args(argv)
-    step = export(args.model_dir, args.output_dir, hf_dir=args.hf_dir, pooler=args.pooler)
+    step = export(
+        args.model_dir,
+        args.output_dir,
+        checkpoint=args.checkpoint,
+        hf_dir=args.hf_dir,
+        pooler=args.pooler,
+    )
     print(f"export: step {step:,} in {args.output_dir} (encoder/, preprocessor/, README.md)")
     if args.hf_dir:
         print(f"export: step {step:,} in {args.hf_dir}, in Hugging Face's format")

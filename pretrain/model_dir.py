@@ -41,8 +41,8 @@ _FREE = {
         "eval_interval",
         "checkpoint_interval",
         "keep_checkpoints",
-        "wandb_project",
         "keep_every",
+        "wandb_project",
         "max_bad_steps",
         "spike_threshold",
     },
@@ -172,7 +172,7 @@ def load_run(model_dir: str) -> Run:
     try:
         record["config"] = config_module.run_config_from_dict(record["config"])
         return Run(**record)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 import os
 import sys
 import time
@@ -35,7 +36,8 @@ class WandB:
             name=Path(model_dir).resolve().name,
             id=files.read_bytes(id_path).decode(),
             resume="allow",
-            dir=os.fspath(model_dir),
+            # Its own files; None is the current directory.
+            dir=None if files.is_remote(model_dir) else os.fspath(model_dir),
             config=dataclasses.asdict(config),
         )
         # Its own count of steps only rises; a run that goes on makes some steps a second time.
@@ -90,8 +92,9 @@ class Progress:
 
     def evaluation_row(self, step: int, row: dict, lines: str) -> None:
         """Metrics on held-out text, and whether they are the best so far."""
-        self._record(step, row, prefix="eval")
+        # Before the row, which says that this step was evaluated and need not be again.
         is_best = record_best(self._model_dir, step, row)
+        self._record(step, row, prefix="eval")
         self._say(f"step {step:,}{', the best so far' if is_best else ''}  {lines}")
         self._write_report()
 
@@ -107,7 +110,10 @@ class Progress:
     def _write_report(self) -> None:
         from pretrain.report import REPORT_FILE, write_report
 
-        write_report([self._model_dir], files.join(self._model_dir, REPORT_FILE))
+        try:
+            write_report([self._model_dir], files.join(self._model_dir, REPORT_FILE))
+        except Exception as error:  # whatever it is: a page must not end a run, nor hide what did
+            self._say(f"pretraining: no {REPORT_FILE}: {error}")
 
     def _left(self, step: int) -> str:
         """Hours, minutes and seconds to the end at the mean speed so far, evaluations included."""
@@ -119,7 +125,7 @@ class Progress:
         sys.stdout.flush()
 
     def _record(self, step: int, row: dict, *, prefix: str) -> None:
-        self._file.write(json.dumps({"step": step, **row}, allow_nan=False) + "\n")
+        self._file.write(json.dumps({"step": step, **_finite(row)}, allow_nan=False) + "\n")
         self._file.flush()
         named = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
         with self._writer.as_default(step=step):
@@ -144,6 +150,13 @@ class SilentProgress:
 
     def close(self) -> None:
         """Does nothing."""
+
+
+def _finite(value):
+    """JSON has no word for what is not finite: null stands for it."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def training_line(row: dict) -> str:

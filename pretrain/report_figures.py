@@ -132,7 +132,8 @@ def _by_layer(record: RunRecord) -> list[Curve]:
     for row in record.training:
         groups: dict[str, list[float]] = {}
         for name, ratio in row.get("trust_ratios", {}).items():
-            groups.setdefault(_layer_of(name), []).append(ratio)
+            if ratio is not None:
+                groups.setdefault(_layer_of(name), []).append(ratio)
         for layer, ratios in groups.items():
             points.setdefault(layer, []).append((row["step"], statistics.median(ratios)))
     layers = sorted((name for name in points if name.isdecimal()), key=int)

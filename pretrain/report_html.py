@@ -174,7 +174,8 @@ def _comparison(records: Sequence[RunRecord]) -> str:
             rows.append((record.name, *[""] * 5))
             continue
         last = record.evaluations[-1]
-        best = min(record.evaluations, key=lambda row: row["eval_loss"])
+        finite = [row for row in record.evaluations if row["eval_loss"] is not None]
+        best = min(finite, key=lambda row: row["eval_loss"], default=None)
         rows.append(
             (
                 record.name,
@@ -182,7 +183,7 @@ def _comparison(records: Sequence[RunRecord]) -> str:
                 _cell(last, "eval_loss", three),
                 _cell(last, "eval_mlm_accuracy", percent),
                 _cell(last, "eval_hidden_accuracy", percent),
-                f"{_cell(best, 'eval_loss', three)} at {best['step']:,}",
+                f"{_cell(best, 'eval_loss', three)} at {best['step']:,}" if best else "",
             )
         )
     head = ("run", "step", "loss", "accuracy", "hidden", "best loss")

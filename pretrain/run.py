@@ -20,14 +20,13 @@ from data.manifest import Manifest
 from launch.config import DISCARD_FLAG, RESTART_CODE
 from pretrain.config import RunConfig, add_gin_flags, load_run_config
 from pretrain.experiment import Experiment
-from pretrain.failures import WorkerLost
+from pretrain.failures import WorkerLost, explained
 from pretrain.initial import Initial
 from pretrain.preemption import Preempted
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
 
 
-def main(argv: Sequence[str]) -> None:
-    """Parses the command line and runs."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.run",
         description=__doc__,
@@ -47,8 +46,12 @@ def main(argv: Sequence[str]) -> None:
         action="store_true",
         help="remove all checkpoints of the model directory and start at step 0",
     )
-    args = parser.parse_args(argv)
+    return parser
 
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and runs."""
+    args = _parser().parse_args(argv)
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
     initial = Initial.load(args.model_dir) if args.model_dir else None
@@ -64,12 +67,7 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f"--{name} is missing")
     require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
-        from pretrain.checkpoint import committed
-
-        if not committed(args.model_dir) and initial is None:
-            raise UserError(
-                f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first"
-            )
+        _require_weights(args, initial)
     experiment = Experiment(
         config,
         data_dir=args.data_dir,
@@ -78,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
         discard_checkpoints=args.discard_checkpoints,
     )
     try:
-        with experiment:
+        with explained(is_multi_worker=experiment.is_multi_worker), experiment:
             _run(experiment, args.mode)
     except Preempted as preempted:
         print(
@@ -93,6 +91,18 @@ def main(argv: Sequence[str]) -> None:
     print(
         f"pretraining: checkpoints, metrics, TensorBoard files and report.html in {args.model_dir}"
     )
+
+
+def _require_weights(args: argparse.Namespace, initial: Initial | None) -> None:
+    if args.discard_checkpoints:
+        raise UserError(
+            f"{DISCARD_FLAG} starts training at step 0, and --mode eval does not train; leave one of"
+            " them out"
+        )
+    from pretrain.checkpoint import committed
+
+    if not committed(args.model_dir) and initial is None:
+        raise UserError(f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first")
 
 
 def _run(experiment: Experiment, mode: str) -> None:

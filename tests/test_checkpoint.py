@@ -10,6 +10,7 @@ import tensorflow as tf
 from data import files
 from data.errors import UserError
 from pretrain import checkpoint
+from pretrain.best import best_step, record_best
 from pretrain.checkpoint import Checkpoints, Saved, committed
 
 RUN = {"config_sha256": "c0", "data_sha256": "d0"}
@@ -198,6 +199,46 @@ def test_a_record_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     ):
         saving.wait()
     assert committed(tmp_path) == []
+
+
+def test_what_fails_after_the_commit_record_leaves_the_checkpoint(tmp_path):
+    (tmp_path / "best.json").write_text("{")
+    with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):
+        fill(tmp_path, 2)
+    assert [saved.step for saved in committed(tmp_path)] == [2]
+    assert restore(tmp_path)[1] == {2.0}
+
+
+def test_the_best_is_kept(model_dir):
+    fill(model_dir, 10, keep=1)
+    record_best(model_dir, 10, {"eval_loss": 3.0})
+    fill(model_dir, 20, 30, keep=1)
+    assert [saved.step for saved in committed(model_dir)] == [10, 30]
+    checkpoint.discard(model_dir)
+    assert best_step(model_dir) is None
+
+
+@pytest.mark.parametrize(("which", "step"), [("latest", 30), ("best", 10), ("20", 20)])
+def test_one_is_chosen(tmp_path, which, step):
+    fill(tmp_path, 10, 20, 30)
+    record_best(tmp_path, 10, {"eval_loss": 3.0})
+    assert checkpoint.choose(tmp_path, which).step == step
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ("best", "no held-out text was evaluated, so none is the best"),
+        ("15", "the checkpoint of step 15 is not there: there are those of step 10, 20$"),
+        ("newest", "--checkpoint newest: must be best, latest or the number of a step"),
+    ],
+)
+def test_none_is_chosen(tmp_path, which, message):
+    with pytest.raises(UserError, match="has no finished checkpoint; train first"):
+        checkpoint.choose(tmp_path, which)
+    fill(tmp_path, 10, 20)
+    with pytest.raises(UserError, match=message):
+        checkpoint.choose(tmp_path, which)
 
 
 def test_a_record_names_every_file(tmp_path):

@@ -1,13 +1,16 @@
 """Where rows of metrics go: the terminal, metrics.jsonl, TensorBoard, Weights & Biases."""
 
+import contextlib
 import io
 import json
 import sys
+from unittest import mock
 
 import pytest
 import tensorflow as tf
 
 from data.errors import UserError
+from pretrain.best import best_step
 from pretrain.progress import Progress, WandB, read_metrics, training_line
 from pretrain.recipe import check
 from tests.model_dirs import make_model_dir, run_config
@@ -87,6 +90,39 @@ def test_rows_go_to_tensorboard(tmp_path):
     assert values["train/trust_ratios"] == (5, "histograms")
 
 
+def test_a_held_out_loss_that_is_no_number(tmp_path):
+    """As bfloat16 can give; the run goes on, and the file stays JSON."""
+    row = {"eval_loss": float("nan"), "eval_perplexity": float("inf"), "eval_mlm_accuracy": 0.5}
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    progress.evaluation_row(5, row, "held-out: loss nan")
+    progress.close()
+    none = {"eval_loss": None, "eval_perplexity": None, "eval_mlm_accuracy": 0.5}
+    assert read_metrics(tmp_path) == [{"step": 5, **none}]
+    assert best_step(tmp_path) is None
+
+
+def test_a_report_that_fails_does_not_hide_what_ended_the_run(tmp_path, capsys):
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    (tmp_path / "best.json").write_text("{")
+    with pytest.raises(UserError, match="disk is full"), contextlib.closing(progress):
+        raise UserError("disk is full")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"pretraining: no report.html: {tmp_path}/best.json is damaged")
+
+
+def test_the_best_is_recorded_before_its_row(tmp_path, monkeypatch):
+    """A row says that the step was evaluated: what follows a crash after it is not made again."""
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    monkeypatch.setattr("pretrain.progress.record_best", crash)
+    with pytest.raises(KeyboardInterrupt):
+        progress.evaluation_row(5, EVALUATION, "")
+    assert read_metrics(tmp_path) == []
+
+
 @pytest.mark.parametrize("tail", ['{"step": 3, "lo', '{"loss": 1}', "[3]", '{"step": "x"}', "\x00"])
 def test_rows_after_a_broken_line_are_left_out(tmp_path, tail):
     path = tmp_path / "metrics.jsonl"
@@ -149,6 +185,15 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     assert (first[3]["step"], second[3]["step"]) == (5, 10)
     assert first[3]["train/loss"] == 6.25
     assert first[4] == {"finished": True}
+
+
+def test_weights_and_biases_beside_a_remote_model_directory(tmp_path, monkeypatch):
+    """Its own files are local: it would make a folder called "ram:" here."""
+    wandb = mock.Mock()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    WandB("bert", f"ram://{tmp_path.name}/m", run_config(wandb_project="bert"))
+    settings = wandb.init.call_args.kwargs
+    assert (settings["name"], settings["dir"]) == ("m", None)
 
 
 def test_weights_and_biases_that_is_not_installed(monkeypatch):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from data.errors import UserError
 from pretrain import export
+from pretrain.best import record_best
 from pretrain.model_dir import load_run
 from tests.published import random_values
 
@@ -85,6 +86,31 @@ def test_another_pooler_is_another_export(published):
     argv = ["--model_dir", str(published.model_dir), "--output_dir", str(published.export_dir)]
     with pytest.raises(UserError, match="export is not empty; choose another --output_dir"):
         export.main([*argv, "--pooler", "identity"])
+
+
+def test_the_best_checkpoint(published, tmp_path, capsys):
+    """Its weights, and in the card its evaluation."""
+    model_dir = shutil.copytree(published.model_dir, tmp_path / "model")
+    later = shutil.copytree(
+        model_dir / "checkpoints/step-00000006", model_dir / "checkpoints/step-00000008"
+    )
+    (later / "ckpt.data-00000-of-00001").write_bytes(b"worse")
+    names = ("mlm_accuracy", "hidden_accuracy", "baseline_accuracy")
+    rows = [
+        {"step": step, "eval_loss": loss, **{f"eval_{name}": 0.125 for name in names}}
+        for step, loss in ((6, 3.25), (8, 4.0))
+    ]
+    (model_dir / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    record_best(model_dir, 6, rows[0])
+    target = tmp_path / "e"
+    argv = [f"--model_dir={model_dir}", f"--output_dir={target}"]
+    export.main([*argv, "--checkpoint", "best"])
+    assert "export: step 6 in " in capsys.readouterr().out
+    assert json.loads((target / "export.json").read_text())["step"] == 6
+    assert "after 6 steps: MLM loss 3.250" in (target / "README.md").read_text()
+    shutil.rmtree(model_dir / "checkpoints/step-00000006")
+    with pytest.raises(UserError, match=r"--checkpoint best: .* of step 6 is not there"):
+        export.main([*argv, "--checkpoint", "best"])
 
 
 def test_the_identity_as_pooler(published):

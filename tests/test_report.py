@@ -208,6 +208,15 @@ def test_one_row_and_numbers_that_are_none(tmp_path):
     check_html(content.replace("loss inf", ""))
 
 
+def test_held_out_losses_that_are_none(tmp_path):
+    rows = [{"step": step, "eval_loss": loss} for step, loss in ((1, None), (2, 3.25), (3, None))]
+    one = make_model_dir(tmp_path / "one", rows)
+    two = make_model_dir(tmp_path / "two", rows[:1])
+    check_html(page(one))
+    report.main([str(one), str(two), "--output", str(tmp_path / "both.html")])
+    assert "3.250 at 2" in (tmp_path / "both.html").read_text()
+
+
 def test_errors(tmp_path):
     with pytest.raises(UserError, match="nowhere is not a model directory"):
         report.main([str(tmp_path / "nowhere")])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import schema
+from data import files, schema
 from data.errors import UserError, run_main
 from data.manifest import Manifest
 from pretrain import export, fill_mask, run
@@ -157,6 +157,8 @@ def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
     run.main(arguments(small_build, remote))  # goes on
     assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
     assert [saved.step for saved in committed(remote)] == [4, 6]
+    assert best_step(remote) in (4, 6)
+    assert files.exists(f"{remote}/report.html")
 
 
 def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
@@ -263,6 +265,23 @@ class TestErrors:
         self.fails([*arguments(small_build, tmp_path / "m"), "--mode", "eval"], "has no checkpoint")
         assert not (tmp_path / "m").exists()
 
+    def test_discarding_is_for_training(self, small_build, model_dir):
+        argv = [*arguments(small_build, model_dir), "--mode", "eval", "--discard_checkpoints"]
+        self.fails(
+            argv, "--discard_checkpoints starts training at step 0, and --mode eval does not"
+        )
+        assert [saved.step for saved in committed(model_dir)] == [4, 6]
+
+    def test_damaged_held_out_text(self, small_build, model_dir, tmp_path):
+        """In a file that is sound when the run starts."""
+        copy = shutil.copytree(small_build, tmp_path / "data")
+        for path in copy.glob("masked/eval/*/*.tfrecord"):
+            content = bytearray(path.read_bytes())
+            content[-50] ^= 1
+            path.write_bytes(content)
+        argv = [*arguments(copy, model_dir), "--mode", "eval"]
+        self.fails(argv, r"shard-\S+\.tfrecord: record \d+")
+
     def test_small_vocabulary(self, small_build, tmp_path):
         self.fails(
             arguments(small_build, tmp_path / "m", "EncoderConfig.vocab_size = 1000"),
@@ -316,8 +335,9 @@ class TestErrors:
         copy = shutil.copytree(model_dir, tmp_path / "m")
         (copy / "run.json").write_text("{")
         self.fails(arguments(small_build, copy), r"run\.json cannot be read")
-        (copy / "run.json").write_text("{}")
-        self.fails(arguments(small_build, copy), r"run\.json is of another version")
+        for content in ("{}", '{"config": []}'):
+            (copy / "run.json").write_text(content)
+            self.fails(arguments(small_build, copy), r"run\.json is of another version")
 
     def test_ctrl_c(self, capsys):
         def interrupted(argv):

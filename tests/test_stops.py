@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from data.errors import UserError
 from launch.local import run_workers
@@ -78,6 +79,7 @@ def whole(small_build, tmp_path_factory) -> list[dict]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
     argv = arguments(small_build, tmp_path / "m", *PARAMS)
     # The save of step 6 may be under way when the process is killed before step 7.
@@ -109,6 +111,7 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
     assert rows(tmp_path / "m") == whole
 
 
+@pytest.mark.slow
 def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
     """One is told to stop, then one is killed; the pair goes on and trains as one process does."""
     model_dir = tmp_path / "m"
@@ -133,6 +136,23 @@ def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
     for row, expected in zip(found, whole, strict=True):
         name = "loss" if "loss" in expected else "eval_loss"
         assert row[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+def test_a_worker_lost_during_evaluation_alone(small_build, tmp_path, monkeypatch, capsys):
+    """What the runtime says becomes one line, outside the loop of training too."""
+
+    def broken_off(self, iterator, num_steps):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
+    run.main([*argv, "--mode", "train"])
+    monkeypatch.setattr(Trainer, "is_multi_worker", True)
+    monkeypatch.setattr(Trainer, "evaluate", broken_off)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as caught:
+        run.main([*argv, "--mode", "eval"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("error: the work with the other workers has broken o")
 
 
 @pytest.mark.slow
