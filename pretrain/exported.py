@@ -59,7 +59,7 @@ def load_saved_model(path: Path) -> Any:
     try:
         return tf.saved_model.load(str(path))
     except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} cannot be loaded: {reason}; `sha256sum --check SHA256SUMS` in {path.parent} tells"
             " which files are not what was exported"
