@@ -93,11 +93,13 @@ def common_settings(content: Mapping, source: str) -> dict:
     """The settings that BERT's own bert_config.json and config.json call as we do.
 
     Raises:
-      UserError: one of the sizes is missing.
+      UserError: one of the sizes is missing or no number.
     """
     settings = {}
     for name in _COMMON:
         if name in content:
+            if not isinstance(content[name], int | float):
+                raise UserError(f"{source}: {name} is {content[name]!r}, not a number")
             settings[name] = content[name]
         elif name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
             raise UserError(f"{source} has no {name}: it is not the configuration of a BERT")

@@ -28,7 +28,7 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
 
     Args:
       config: the architecture; vocab_size must be known.
-      seed: of the initial weights. After `to_tf_models`, of the pooler alone.
+      seed: of the initial weights. The pooler keeps its own: we have none.
     """
     tf_keras.utils.set_random_seed(seed)
 

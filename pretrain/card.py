@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from data import files
 from model.config import EncoderConfig
 from pretrain.initial import Initial
 from pretrain.model_dir import DATA_FILE, Run
@@ -107,20 +108,23 @@ def _start(model_dir: str) -> str:
 
 
 def _data(run: Run, model_dir: str) -> str:
-    path = Path(model_dir, DATA_FILE)
+    path = files.join(model_dir, DATA_FILE)
     lines = [f"- Manifest sha256 {run.data_sha256}."]
-    if path.is_file():
-        data = json.loads(path.read_text(encoding="utf-8"))
+    if files.exists(path):
+        data = json.loads(files.read_bytes(path))
         sources = ", ".join(
             f"{source} ({counts['documents']:,} documents, {counts['bytes']:,} bytes of text)"
             for source, counts in data["sources"].items()
         )
         train, held_out, build = data["splits"]["train"], data["splits"]["eval"], data["build"]
+        copies = (
+            f"{build['copies']:,} masked copies" if build["copies"] else "masked in each pass anew"
+        )
         lines += [
             f"- Sources: {sources}.",
             f"- {train['documents']:,} documents, {train['tokens']:,} tokens in {train['sequences']:,}"
             f" training sequences of {build['max_seq_length']}; {held_out['sequences']:,} held out;"
-            f" {build['copies']:,} masked copies.",
+            f" {copies}, {build['masked_lm_rate']:.0%} of the tokens.",
         ]
     return "\n".join(lines)
 
@@ -150,7 +154,7 @@ def _limits(run: Run, pooler: str) -> str:
 
 
 def _environment(model_dir: str) -> str:
-    environment = json.loads(Path(model_dir, "environment.json").read_text(encoding="utf-8"))
+    environment = json.loads(files.read_bytes(files.join(model_dir, "environment.json")))
     packages = environment["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in _PACKAGES if name in packages)
     commit = environment["git_commit"] or "unknown"

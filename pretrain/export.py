@@ -23,7 +23,7 @@ import numpy as np
 
 from data import schema
 from data.errors import UserError, run_main
-from data.files import require_local, sha256_of
+from data.files import join, require_local, sha256_of
 from data.vocab import Vocab
 from model.names import POOLER
 from pretrain.initial import Initial
@@ -49,15 +49,16 @@ class _Job:
         return self.saved.step
 
     @property
-    def origin(self) -> dict:
+    def record(self) -> str:
         """What an export is made from; the index of a checkpoint has the checksums of its weights."""
-        return {
+        origin = {
             "step": self.step,
             "checkpoint_sha256": sha256_of(f"{self.saved.prefix}.index"),
             "pooler": self.pooler,
             "lower_case": self.run.lower_case,
             "encoder": dataclasses.asdict(self.run.config.encoder),
         }
+        return json.dumps(origin, indent=1)
 
 
 def export(
@@ -94,7 +95,7 @@ def export(
         raise UserError(f"--hf_dir {hf_dir} holds --output_dir {output_dir}; choose another one")
     wanted = {flag for flag, target in targets.items() if not _is_done(flag, target, job)}
     if wanted:
-        vocab_file = Path(model_dir, schema.VOCAB_FILE)
+        vocab_file = join(model_dir, schema.VOCAB_FILE)
         vocab = Vocab.load(vocab_file)
         check_table_size(job.run.config.encoder.vocab_size, len(vocab), f"the run of {model_dir}")
         pretrainer, values = _model(job)
@@ -125,7 +126,7 @@ def _is_done(flag: str, target: str, job: _Job) -> bool:
     if not Path(target).exists() or not any(Path(target).iterdir()):
         return False
     record = Path(target, _ORIGIN_FILE)
-    if record.is_file() and json.loads(record.read_text(encoding="utf-8")) == job.origin:
+    if record.is_file() and record.read_bytes() == job.record.encode():
         print(f"export: {target} holds step {job.step:,} of {job.model_dir} already")
         return True
     raise UserError(f"{target} is not empty; choose another {flag} or delete it")
@@ -139,7 +140,7 @@ def _appearing(target: Path, job: _Job) -> Iterator[Path]:
         whole = Path(scratch, "export")
         whole.mkdir()
         yield whole
-        (whole / _ORIGIN_FILE).write_text(json.dumps(job.origin, indent=1), encoding="utf-8")
+        (whole / _ORIGIN_FILE).write_text(job.record, encoding="utf-8")
         sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
         lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
         (whole / _SUMS_FILE).write_text(lines, encoding="utf-8")
@@ -179,7 +180,7 @@ def pooler_values(job: _Job) -> dict[str, np.ndarray]:
     return {}
 
 
-def _write_saved_models(target: Path, job: _Job, pretrainer, vocab_file: Path) -> None:
+def _write_saved_models(target: Path, job: _Job, pretrainer, vocab_file: str) -> None:
     from model.preprocess import export_preprocessor
     from pretrain.card import saved_model_card
     from pretrain.saved_model import save_encoder

@@ -28,7 +28,6 @@ class Exported:
     @classmethod
     def load(cls, export_dir: str) -> Exported:
         """Raises a UserError if `export_dir` is not an export."""
-        import tensorflow as tf
         import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 
         for part in ("encoder", "preprocessor"):
@@ -38,7 +37,7 @@ class Exported:
                     " `python -m pretrain.export`"
                 )
         encoder, preprocessor = (
-            tf.saved_model.load(str(Path(export_dir, part))) for part in ("encoder", "preprocessor")
+            load_saved_model(Path(export_dir, part)) for part in ("encoder", "preprocessor")
         )
         variables = getattr(encoder, "variables", ())
         positions = [v for v in variables if v.name.partition(":")[0] == _POSITIONS]
@@ -51,3 +50,17 @@ class Exported:
             max_tokens=max_tokens,
             hidden_size=hidden_size,
         )
+
+
+def load_saved_model(path: Path) -> Any:
+    """Loads one SavedModel of an export; raises a UserError if files of it are cut short or changed."""
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(path))
+    except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be loaded: {reason}; `sha256sum --check SHA256SUMS` in {path.parent} tells"
+            " which files are not what was exported"
+        ) from error

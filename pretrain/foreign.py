@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from data.vocab import Vocab
 from model import huggingface
 from model.config import EncoderConfig
 from model.names import weights
+from pretrain.exported import load_saved_model
 from pretrain.recipe import check_table_size
+
+# Weights of a block, as Hugging Face, Google and tf-models call them.
+_BLOCK = re.compile(r"(?:bert[./]encoder[./]layer[._]|_transformer_layers/)(\d+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,12 +84,10 @@ def read(source: str, *, vocab_file: str | None = None) -> Foreign:
 
 
 def _read_export(path: Path) -> Foreign:
-    import tensorflow as tf
-
     from model.weights import values_of
 
     record = _json(path / "export.json")
-    loaded = tf.saved_model.load(str(path / "encoder"))
+    loaded = load_saved_model(path / "encoder")
     if not hasattr(loaded, "mlm"):
         raise UserError(
             f"{path}/encoder has no .mlm: the head of its masked language model is missing"
@@ -204,6 +207,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         encoder = _google_config(config_file)
     else:
         encoder = _config_from_shapes(lambda path: value(path, encoder_node), prefix)
+    num_layers = _count_layers(lambda path: value(path, encoder_node))
     values = {}
     for weight in weights(encoder):
         node = head if weight.part == "head" else encoder_node
@@ -217,6 +221,9 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         encoder=encoder,
         values=values,
         vocab=_vocab(prefix.parent, vocab_file),
+        left_out=tuple(
+            f"_transformer_layers/{n}" for n in range(encoder.num_hidden_layers, num_layers)
+        ),
     )
 
 
@@ -261,18 +268,23 @@ def _config_from_shapes(value, prefix: Path) -> EncoderConfig:
         if array is None:
             raise UserError(f"checkpoint {prefix} has no {path}: it is no BERT of tf-models")
     words, positions, types, query, inner = (array.shape for array in found)
-    layers = 1
-    while value(f"_transformer_layers/{layers}/_output_dense/bias") is not None:
-        layers += 1
     return EncoderConfig(
         vocab_size=words[0],
         hidden_size=words[1],
-        num_hidden_layers=layers,
+        num_hidden_layers=_count_layers(value),
         num_attention_heads=query[1],
         intermediate_size=inner[1],
         max_position_embeddings=positions[0],
         type_vocab_size=types[0],
     )
+
+
+def _count_layers(value) -> int:
+    """Of a tf-models checkpoint."""
+    layers = 0
+    while value(f"_transformer_layers/{layers}/_output_dense/bias") is not None:
+        layers += 1
+    return layers
 
 
 def _google_config(path: Path) -> EncoderConfig:
@@ -290,9 +302,12 @@ def _files_of(prefix: Path) -> tuple[Path, ...]:
 
 def _json(path: Path) -> Mapping:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not settings by name")
+    return content
 
 
 def _vocab(directory: Path, vocab_file: str | None) -> Vocab:
@@ -309,7 +324,14 @@ def _vocab(directory: Path, vocab_file: str | None) -> Vocab:
         raise UserError(
             f"{tokenizer}: its model is {model.get('type')!r}; this encoder has a 'WordPiece' vocabulary"
         )
-    return Vocab(tuple(sorted(model["vocab"], key=model["vocab"].get)))
+    pieces = sorted(model["vocab"], key=model["vocab"].get)
+    for number, piece in enumerate(pieces):
+        if model["vocab"][piece] != number:
+            raise UserError(
+                f"{tokenizer}: no piece has id {number}, {piece!r} has {model['vocab'][piece]}; give the"
+                " vocabulary as --vocab_file"
+            )
+    return Vocab(tuple(pieces))
 
 
 def _checked(
@@ -324,6 +346,11 @@ def _checked(
 ) -> Foreign:
     """What was read, if the parts are whole and fit each other."""
     check_table_size(encoder.vocab_size, len(vocab), str(files[0]))
+    blocks = [int(found[1]) + 1 for name in left_out if (found := _BLOCK.match(name))]
+    if (num_layers := max(blocks, default=0)) > encoder.num_hidden_layers:
+        raise UserError(
+            f"{files[0]} has {num_layers} layers, its configuration says {encoder.num_hidden_layers}"
+        )
     for part in ("encoder", "head", "pooler"):
         wanted = weights(encoder, part)
         missing = [weight.name for weight in wanted if weight.name not in values]

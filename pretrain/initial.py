@@ -16,7 +16,7 @@ import numpy as np
 
 from data import schema
 from data.errors import UserError
-from data.files import sha256_of
+from data.files import exists, is_remote, join, sha256_of
 from data.manifest import Manifest
 from data.vocab import Vocab
 from model.config import EncoderConfig
@@ -50,8 +50,13 @@ class Initial:
         """Reads the record in a model directory; None if nothing was imported into it.
 
         Raises:
-          UserError: the record is damaged, or files of it are missing.
+          UserError: the record is damaged, files of it are missing, or it does not lie on a disk.
         """
+        if is_remote(model_dir) and exists(join(model_dir, DIRECTORY, _SOURCE)):
+            raise UserError(
+                f"{join(model_dir, DIRECTORY)}: a run starts from imported weights on a local disk only;"
+                " choose a local --model_dir"
+            )
         directory = Path(model_dir, DIRECTORY)
         path = directory / _SOURCE
         if not directory.exists():

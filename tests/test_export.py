@@ -14,21 +14,11 @@ import tf_keras
 from official.nlp.tasks.utils import get_encoder_from_hub
 
 from data.wordpiece import WordPieceTokenizer
-from model.config import EncoderConfig
-from model.preprocess import export_preprocessor
-from model.weights import build_tf_models
-from pretrain.saved_model import encoder_with_mlm, save_encoder
+from model.weights import assign, build_tf_models
+from pretrain.saved_model import encoder_with_mlm
+from tests.published import random_values
 
-L, H, V, P = 2, 16, 1500, 4
-CONFIG = EncoderConfig(
-    vocab_size=V,
-    hidden_size=H,
-    num_hidden_layers=L,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=64,
-    initializer_range=0.3,
-)
+L, H, V, P = 2, 16, 1500, 4  # of tests/published.py, and predictions
 
 
 def inputs(batch=3, seq_length=12):
@@ -51,22 +41,17 @@ def mlm_inputs(**shape):
 
 
 @pytest.fixture(scope="module")
-def pretrainer():
+def pretrainer(published):
+    """The source of the export, pooler included: it is drawn from the seed of the run."""
     tf_keras.mixed_precision.set_global_policy("float32")
-    return build_tf_models(CONFIG, seed=1)
+    model = build_tf_models(published.config.encoder, seed=published.config.train.seed)
+    assign(model, random_values(published.config, "encoder", "head"))
+    return model
 
 
 @pytest.fixture(scope="module")
-def export_dir(pretrainer, golden, tmp_path_factory):
-    """Without training: outputs depend on the weights, whatever they are."""
-    path = tmp_path_factory.mktemp("export")
-    save_encoder(
-        path / "encoder", pretrainer, CONFIG, vocab_file=golden / "vocab.txt", lower_case=True
-    )
-    export_preprocessor(
-        path / "preprocessor", vocab_file=golden / "vocab.txt", lower_case=True, seq_length=64
-    )
-    return path
+def export_dir(published):
+    return published.export_dir
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +298,9 @@ def test_masking_with_tensorflow_text(preprocessor, encoder, vocab):
     assert outputs["mlm_logits"].shape == (2, 2, V)
 
 
-@pytest.mark.parametrize("keras", ["legacy variable", "tf_keras"])
+@pytest.mark.parametrize(
+    "keras", ["legacy variable", pytest.param("tf_keras", marks=pytest.mark.slow)]
+)
 def test_the_snippets_of_the_card(export_dir, tmp_path, keras):
     script = Path(__file__).parent.parent / "docs/use_export.py"
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}

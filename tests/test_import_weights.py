@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from official.nlp.modeling import networks
-from safetensors import numpy as safetensors
 
 from data.errors import UserError
 from model.config import EncoderConfig
@@ -137,6 +136,13 @@ class TestTfModels:
         assign(other, read(prefix).values)
         assert_equal(values_of(other, published.config.encoder), values)
 
+    def test_a_configuration_with_fewer_layers(self, theirs, vocab, tmp_path):
+        self.write(tmp_path, vocab, **theirs.checkpoint_items)
+        config = {**GOOGLE_CONFIG, "num_hidden_layers": 1}
+        (tmp_path / "bert_config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError, match="has 2 layers, its configuration says 1"):
+            read(str(tmp_path))
+
 
 def random_subset(values, config, *parts) -> dict:
     return {weight.name: values[weight.name] for weight in weights(config, *parts)}
@@ -232,6 +238,31 @@ def test_google(google, published, values):
     assert foreign.left_out == head
 
 
+def test_google_without_its_configuration(google):
+    (google / "bert_config.json").rename(google / "config.txt")
+    with pytest.raises(UserError, match=r"bert_config\.json is missing: it says how many heads"):
+        read(str(google))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"intermediate_size": 64},
+            r"intermediate/kernel has shape \[16, 32\], its .* says \[16, 64\]",
+        ),
+        ({"num_hidden_layers": 1}, "has 2 layers, its configuration says 1"),
+        ({"num_hidden_layers": 3}, "16 of 53 weights of the encoder are missing"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu'; this encoder has 'gelu'"),
+        ({"hidden_size": "16"}, "hidden_size is '16', not a number"),
+    ],
+)
+def test_google_of_another_configuration(google, change, message):
+    (google / "bert_config.json").write_text(json.dumps({**GOOGLE_CONFIG, **change}))
+    with pytest.raises(UserError, match=message):
+        read(str(google))
+
+
 def test_the_import_is_told(published, tmp_path, capsys):
     argv = ["--from", str(published.hf_dir / "encoder"), "--model_dir", str(tmp_path / "m")]
     for _ in range(2):  # again: nothing to do
@@ -311,112 +342,3 @@ class TestRunErrors:
     def test_a_damaged_record(self, imported, small_build):
         (imported / "initial/source.json").write_text("{}")
         self.fails(flags(small_build, imported), r"source\.json cannot be read")
-
-
-class TestImportErrors:
-    @pytest.fixture
-    def source(self, published, tmp_path) -> Path:
-        return shutil.copytree(published.hf_dir, tmp_path / "hf")
-
-    def fails(self, source, message, *flags):
-        """And nothing is left half-written."""
-        target = source.parent / "model"
-        with pytest.raises(UserError, match=message) as caught:
-            command.main(["--from", str(source), "--model_dir", str(target), *flags])
-        assert "\n" not in str(caught.value)
-        assert not target.exists()
-
-    def test_nothing_there(self, tmp_path):
-        self.fails(tmp_path / "nowhere", "there is no BERT that is known here: neither config.json")
-
-    def test_no_vocabulary(self, source, golden):
-        for name in ("vocab.txt", "tokenizer.json"):
-            (source / name).unlink()
-        self.fails(source, "has no vocab.txt; give the vocabulary as --vocab_file")
-        assert len(read(str(source), vocab_file=str(golden / "vocab.txt")).vocab) == 1500
-
-    def test_the_vocabulary_of_tokenizer_json(self, source, vocab):
-        (source / "vocab.txt").unlink()
-        assert read(str(source)).vocab == vocab
-
-    def test_a_foreign_vocabulary(self, source):
-        pieces = (source / "vocab.txt").read_text().splitlines()
-        (source / "vocab.txt").write_text("\n".join(pieces[:1000]))
-        self.fails(source, "embedding table has 1500 rows, the vocabulary 1000 pieces; use")
-
-    def test_a_sentencepiece_vocabulary(self, source):
-        (source / "vocab.txt").unlink()
-        (source / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
-        self.fails(source, "its model is 'Unigram'; this encoder has a 'WordPiece' vocabulary")
-
-    def test_a_truncated_file(self, source):
-        path = source / "model.safetensors"
-        path.write_bytes(path.read_bytes()[:-100])
-        self.fails(source, r"model\.safetensors is damaged: ")
-
-    def test_pickled_weights(self, source):
-        (source / "model.safetensors").rename(source / "pytorch_model.bin")
-        self.fails(source, r"model\.safetensors is missing; weights in a pytorch_model\.bin or")
-
-    def change(self, source, changes: dict):
-        tensors = safetensors.load_file(source / "model.safetensors") | changes
-        kept = {name: value for name, value in tensors.items() if value is not None}
-        safetensors.save_file(kept, source / "model.safetensors")
-
-    def test_a_wrong_shape(self, source):
-        name = "bert.encoder.layer.1.output.dense.weight"
-        self.change(source, {name: np.zeros([16, 31], np.float32)})
-        self.fails(source, r"layer_1/output/kernel has shape \[31, 16\], its .* says \[32, 16\]")
-
-    def test_a_missing_weight(self, source):
-        self.change(source, {"bert.encoder.layer.1.output.dense.bias": None})
-        self.fails(source, "1 of 37 weights of the encoder are missing, e.g. .*layer_1/output/bias")
-
-    def test_half_a_head(self, source):
-        self.change(source, {"cls.predictions.bias": None})
-        self.fails(source, "1 of 5 weights of the head are missing")
-
-    @pytest.mark.parametrize("model_type", ["roberta", "deberta-v2"])
-    def test_another_architecture(self, source, model_type):
-        config = json.loads((source / "config.json").read_text())
-        (source / "config.json").write_text(json.dumps({**config, "model_type": model_type}))
-        self.fails(source, f"model_type is '{model_type}'; this encoder is a BERT")
-
-    def test_a_damaged_configuration(self, source):
-        (source / "config.json").write_text("{")
-        self.fails(source, r"config\.json cannot be read: ")
-
-    def test_a_saved_model_without_a_head(self, published, tmp_path):
-        module = tf.Module()
-        tf.saved_model.save(module, str(tmp_path / "export/encoder"))
-        shutil.copy(published.export_dir / "export.json", tmp_path / "export")
-        self.fails(tmp_path / "export", r"encoder has no \.mlm: the head .* is missing")
-
-    def test_a_checkpoint_of_something_else(self, tmp_path):
-        source = tmp_path / "source"
-        prefix = tf.train.Checkpoint(step=tf.Variable(1)).write(str(source / "ckpt"))
-        self.fails(source, "has no BERT encoder of tf-models in it")
-        Path(f"{prefix}.data-00000-of-00001").unlink()
-        self.fails(source, "checkpoint .*/ckpt cannot be read: ")
-
-    def test_several_checkpoints(self, tmp_path):
-        source = tmp_path / "source"
-        for step in (1, 2):
-            tf.train.Checkpoint(step=tf.Variable(1)).write(str(source / f"ckpt-{step}"))
-        self.fails(source, r"has several checkpoints \(ckpt-1, ckpt-2\); name one of them")
-
-    def test_google_without_its_configuration(self, google):
-        (google / "bert_config.json").rename(google / "config.txt")
-        self.fails(google, r"bert_config\.json is missing: it says how many heads")
-
-    def test_google_of_another_configuration(self, google):
-        changed = {**GOOGLE_CONFIG, "intermediate_size": 64}
-        (google / "bert_config.json").write_text(json.dumps(changed))
-        self.fails(google, r"intermediate/kernel has shape \[16, 32\], its .* says \[16, 64\]")
-
-    def test_a_directory_in_use(self, published, tmp_path):
-        (tmp_path / "m").mkdir()
-        (tmp_path / "m/file").touch()
-        with pytest.raises(UserError, match="m is not empty; choose another --model_dir"):
-            command.main(["--from", str(published.hf_dir), "--model_dir", str(tmp_path / "m")])
-        assert [path.name for path in (tmp_path / "m").iterdir()] == ["file"]

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data import files
 from data.errors import UserError
 from pretrain import export
 from pretrain.best import record_best
+from pretrain.card import saved_model_card
 from pretrain.model_dir import load_run
 from tests.published import random_values
 
@@ -113,11 +115,53 @@ def test_the_best_checkpoint(published, tmp_path, capsys):
         export.main([*argv, "--checkpoint", "best"])
 
 
+def test_a_damaged_record_is_no_export_of_ours(published, tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e/export.json").write_bytes(b"\xff{")
+    argv = ["--model_dir", str(published.model_dir), "--output_dir", f"{tmp_path}/e"]
+    with pytest.raises(UserError, match="e is not empty; choose another --output_dir"):
+        export.main(argv)
+
+
 def test_the_identity_as_pooler(published):
     run = load_run(str(published.model_dir))
     found = export.pooler_values(SimpleNamespace(pooler="identity", run=run))
     np.testing.assert_array_equal(found["encoder/pooler_transform/kernel"], np.eye(16))
     assert not found["encoder/pooler_transform/bias"].any()
+
+
+@pytest.mark.slow
+def test_a_model_directory_with_a_scheme(published, tmp_path):
+    """ram:// takes the code path of gs://."""
+    remote = f"ram://{tmp_path.name}/m"
+    for path in published.model_dir.rglob("*"):
+        if path.is_file():
+            name = str(path.relative_to(published.model_dir))
+            files.write_atomically(files.join(remote, name), path.read_bytes())
+    export.main([f"--model_dir={remote}", f"--output_dir={tmp_path}/e"])
+    for name in ("README.md", "export.json", "encoder/assets/vocab.txt"):
+        expected = (published.export_dir / name).read_bytes()
+        assert (tmp_path / "e" / name).read_bytes() == expected
+
+
+def test_the_card_has_no_figures_of_later_weights(published, tmp_path):
+    """As after a run that was killed between an evaluation and the next checkpoint."""
+    model_dir = shutil.copytree(published.model_dir, tmp_path / "m")
+    run = load_run(str(model_dir))
+    names = ("eval_loss", "eval_mlm_accuracy", "eval_hidden_accuracy", "eval_baseline_accuracy")
+    rows = [{"step": step, **dict.fromkeys(names, step / 100)} for step in (4, 6, 8)]
+    (model_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    card = saved_model_card(run, str(model_dir), step=6, pooler="initial")
+    assert "after 6 steps: MLM loss 0.060, accuracy 6.00%, 6.00% where the piece is" in card
+
+
+def test_the_card_of_masks_made_online(published, tmp_path):
+    model_dir = shutil.copytree(published.model_dir, tmp_path / "m")
+    data = json.loads((model_dir / "data.json").read_text())
+    data["build"]["copies"] = 0
+    (model_dir / "data.json").write_text(json.dumps(data))
+    card = saved_model_card(load_run(str(model_dir)), str(model_dir), step=6, pooler="initial")
+    assert "held out; masked in each pass anew, 15% of the tokens." in card
 
 
 class TestErrors:
