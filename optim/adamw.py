@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from optim.config import matches
-from optim.gate import Gate, moving_average
+from optim.gate import Gate
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
@@ -42,11 +42,13 @@ class AdamW(tf_keras.optimizers.AdamW):
 
     def update_step(self, gradient, variable) -> None:
         """Updates one variable."""
-        gradient = tf.convert_to_tensor(gradient)  # adds up the rows of sparse gradients
+        # Adds up the rows of sparse gradients.
+        gradient = self.gate.pass_on(tf.convert_to_tensor(gradient))
         index = self._index_dict[self._var_key(variable)]
         m, v = self._momentums[index], self._velocities[index]
-        m.assign(moving_average(m, gradient, self.gate.weights(self.beta_1)))
-        v.assign(moving_average(v, tf.square(gradient), self.gate.weights(self.beta_2)))
+        (keep_1, take_1), (keep_2, take_2) = map(self.gate.weights, (self.beta_1, self.beta_2))
+        m.assign(keep_1 * m + take_1 * gradient)
+        v.assign(keep_2 * v + take_2 * tf.square(gradient))
         step = tf.cast(self.iterations + 1, tf.float32)
         rate = self.gate.choose(tf.cast(self.learning_rate, tf.float32), 0.0)
         alpha = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))

@@ -30,12 +30,10 @@ class Gate:
         """What a moving average keeps of itself and takes of the new: (beta, 1 - beta) or (1, 0)."""
         return self.choose(beta, 1.0), self.choose(1 - beta, 0.0)
 
+    def pass_on(self, gradient: tf.Tensor) -> tf.Tensor:
+        """The float32 gradient, or 0: a number that is none must not even be multiplied by 0."""
+        return self.choose(gradient, 0.0)
+
     def choose(self, when_open, when_closed) -> tf.Tensor:
         """One of two float32 tensors."""
         return tf.where(self.variable > 0, when_open, when_closed)
-
-
-def moving_average(old: tf.Tensor, new: tf.Tensor, weights: tuple) -> tf.Tensor:
-    """The sum keep * old + take * new; a `new` that is no number does not matter where take is 0."""
-    keep, take = weights
-    return keep * old + tf.math.multiply_no_nan(new, take)

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from optim.config import VARIANTS, matches
-from optim.gate import Gate, moving_average
+from optim.gate import Gate
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
@@ -95,12 +95,13 @@ class LAMB(tf_keras.optimizers.Optimizer):
     def update_step(self, gradient, variable) -> None:
         """Updates one variable."""
         # Adds up the rows of sparse gradients.
-        gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
+        gradient = self.gate.pass_on(tf.cast(tf.convert_to_tensor(gradient), tf.float32))
         weights = tf.cast(variable, tf.float32)
         index = self._index_dict[self._var_key(variable)]
         m, v, name = self._moments_1[index], self._moments_2[index], self._names[index]
-        m.assign(moving_average(m, gradient, self.gate.weights(self._beta_1)))
-        v.assign(moving_average(v, tf.square(gradient), self.gate.weights(self._beta_2)))
+        (keep_1, take_1), (keep_2, take_2) = map(self.gate.weights, (self._beta_1, self._beta_2))
+        m.assign(keep_1 * m + take_1 * gradient)
+        v.assign(keep_2 * v + take_2 * tf.square(gradient))
 
         direction = self._corrected(m, self._beta_1)
         direction /= tf.sqrt(self._corrected(v, self._beta_2)) + self._epsilon
