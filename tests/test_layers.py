@@ -33,6 +33,7 @@ ALLOWED = {
         "data.wordpiece",
         "model.config",
         "model.dropout",
+        "model.flops",
         "model.mlm",
         "model.weights",
         "launch.config",
