@@ -113,34 +113,40 @@ def mlm_sums_by_chunks(
         )
 
         def gradient(dloss, *_):
-            def add(k, dx_KCH, dtable_VH, dbias_V):
-                logits_CV = scores(x_KCH[k], compute_VH, bias_V)
-                weights_C = weights_KC[k] * dloss
-                dlogits_CV = _scores_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_C)
-                dx_CH = tf.matmul(dlogits_CV, compute_VH)
-                more_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
-                return (
-                    k + 1,
-                    dx_KCH.write(k, dx_CH),
-                    dtable_VH + tf.cast(more_VH, tf.float32),
-                    dbias_V + sum_rows(dlogits_CV),
-                )
-
-            dx_KCH = tf.TensorArray(x_KCH.dtype, chunks, element_shape=[chunk_size, hidden])
-            _, dx_KCH, *dweights = tf.while_loop(
-                lambda k, *_: k < chunks,
-                add,
-                (tf.constant(0), dx_KCH, tf.zeros(table_VH.shape), tf.zeros(bias_V.shape)),
-                parallel_iterations=1,
-                maximum_iterations=chunks,
-            )
-            return dx_KCH.stack(), *dweights
+            dweights_KC = weights_KC * dloss
+            return _gradients_by_chunks(x_KCH, compute_VH, bias_V, ids_KC, log_sum_KC, dweights_KC)
 
         return _weighted_sums(loss_KC, correct_KC, weights_KC), gradient
 
     return call(
         chunked(x_BPH, [hidden]), tf.convert_to_tensor(table_VH), tf.convert_to_tensor(bias_V)
     )
+
+
+def _gradients_by_chunks(x_KCH, table_VH, bias_V, ids_KC, log_sum_KC, weights_KC):
+    """Gradients of x, in its type, and of table and bias, added up in float32."""
+
+    def add(k, dx_KCH, dtable_VH, dbias_V):
+        logits_CV = scores(x_KCH[k], table_VH, bias_V)
+        dlogits_CV = _scores_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_KC[k])
+        more_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
+        return (
+            k + 1,
+            dx_KCH.write(k, tf.matmul(dlogits_CV, table_VH)),
+            dtable_VH + tf.cast(more_VH, tf.float32),
+            dbias_V + sum_rows(dlogits_CV),
+        )
+
+    chunks = x_KCH.shape[0]
+    dx_KCH = tf.TensorArray(x_KCH.dtype, chunks, element_shape=x_KCH.shape[1:])
+    _, dx_KCH, *dweights = tf.while_loop(
+        lambda k, *_: k < chunks,
+        add,
+        (tf.constant(0), dx_KCH, tf.zeros(table_VH.shape), tf.zeros(bias_V.shape)),
+        parallel_iterations=1,
+        maximum_iterations=chunks,
+    )
+    return dx_KCH.stack(), *dweights
 
 
 def _weighted_sums(loss, correct, weights) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
