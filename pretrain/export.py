@@ -26,12 +26,13 @@ from data.errors import UserError, run_main
 from data.files import join, require_local, sha256_of
 from data.vocab import Vocab
 from model.names import POOLER
+from pretrain.exported import SUMS_FILE
 from pretrain.initial import Initial
 from pretrain.model_dir import Run, load_run
 from pretrain.recipe import check_table_size
 
 POOLERS = ("initial", "identity", "imported")
-_ORIGIN_FILE, _SUMS_FILE = "export.json", "SHA256SUMS"
+_ORIGIN_FILE = "export.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ def _appearing(target: Path, job: _Job) -> Iterator[Path]:
         (whole / _ORIGIN_FILE).write_text(job.record, encoding="utf-8")
         sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
         lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-        (whole / _SUMS_FILE).write_text(lines, encoding="utf-8")
+        (whole / SUMS_FILE).write_text(lines, encoding="utf-8")
         if target.exists():
             target.rmdir()
         whole.rename(target)
