@@ -67,6 +67,16 @@ def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: st
     }
 
 
+def bert_config_to_json(config: EncoderConfig) -> dict | None:
+    """The content of BERT's own bert_config.json; None if it cannot say the activation.
+
+    "gelu" means the approximation with tanh there, and the exact one has no name.
+    """
+    if config.hidden_activation != "gelu_tanh":
+        return None
+    return {**{name: getattr(config, name) for name in _COMMON}, "hidden_act": "gelu"}
+
+
 def config_from_json(content: Mapping, source: str) -> EncoderConfig:
     """The architecture that a config.json describes.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from data.errors import UserError
 
-SUMS_FILE = "SHA256SUMS"
+RECORD_FILE, SUMS_FILE = "export.json", "SHA256SUMS"
 _POSITIONS = "encoder/position_embedding/embeddings"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from model import huggingface
+from pretrain.exported import RECORD_FILE
 from pretrain.foreign_checkpoint import checkpoint_prefix, read_checkpoint
 from pretrain.foreign_model import Foreign, checked, find_vocab, read_json
 from pretrain.foreign_saved_model import read_export, read_hub
@@ -24,7 +25,7 @@ def read(source: str, *, vocab_file: str | None = None) -> Foreign:
       UserError: it is none of these, of another architecture, damaged, or not consistent.
     """
     path = Path(source)
-    if (path / "export.json").is_file() and (path / "encoder/saved_model.pb").is_file():
+    if (path / RECORD_FILE).is_file() and (path / "encoder/saved_model.pb").is_file():
         return read_export(path)
     for directory in (path, path / "encoder"):
         if (directory / "saved_model.pb").is_file():

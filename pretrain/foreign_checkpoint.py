@@ -10,7 +10,15 @@ from data.errors import UserError
 from model import huggingface
 from model.config import EncoderConfig
 from model.names import weights
-from pretrain.foreign_model import Foreign, checked, config_from_shapes, find_vocab, read_json
+from pretrain.exported import RECORD_FILE
+from pretrain.foreign_model import (
+    Foreign,
+    checked,
+    config_from_shapes,
+    find_vocab,
+    read_json,
+    read_record,
+)
 
 
 def checkpoint_prefix(path: Path) -> Path | None:
@@ -80,8 +88,11 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         key = None if node is None else graph.key(path, node)
         return None if key is None else reader.get_tensor(key)
 
-    config_file = prefix.parent / "bert_config.json"
-    if config_file.is_file():
+    record, config_file = prefix.parent / RECORD_FILE, prefix.parent / "bert_config.json"
+    lower_case = None
+    if record.is_file():
+        encoder, lower_case = read_record(record)
+    elif config_file.is_file():
         encoder = _google_config(config_file)
     else:
         encoder = _config(lambda path: value(path, encoder_node), prefix)
@@ -99,6 +110,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         encoder=encoder,
         values=values,
         vocab=find_vocab(prefix.parent, vocab_file),
+        lower_case=lower_case,
         left_out=tuple(
             f"_transformer_layers/{n}" for n in range(encoder.num_hidden_layers, num_layers)
         ),

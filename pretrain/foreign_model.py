@@ -93,6 +93,19 @@ def read_json(path: Path) -> Mapping:
     return content
 
 
+def read_record(path: Path) -> tuple[EncoderConfig, bool]:
+    """Architecture and case from the record of an export of ours.
+
+    Raises:
+      UserError: it is none, or of another version.
+    """
+    content = read_json(path)
+    try:
+        return EncoderConfig(**content["encoder"]), bool(content["lower_case"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is of another version: {error!r}") from error
+
+
 def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
     """The vocabulary given, or the one that lies beside the weights."""
     if vocab_file or (directory / schema.VOCAB_FILE).is_file():

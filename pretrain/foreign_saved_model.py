@@ -21,8 +21,8 @@ from data.errors import UserError
 from data.vocab import Vocab
 from model.config import ACTIVATIONS, EncoderConfig
 from model.names import POOLER, weights
-from pretrain.exported import load_saved_model
-from pretrain.foreign_model import Foreign, checked, config_from_shapes, read_json
+from pretrain.exported import RECORD_FILE, load_saved_model
+from pretrain.foreign_model import Foreign, checked, config_from_shapes, read_record
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -40,23 +40,19 @@ def read_export(path: Path) -> Foreign:
     """
     from model.weights import values_of
 
-    record = read_json(path / "export.json")
+    encoder, lower_case = read_record(path / RECORD_FILE)
     loaded = load_saved_model(path / "encoder")
     if not hasattr(loaded, "mlm"):
         raise UserError(
             f"{path}/encoder has no .mlm: the head of its masked language model is missing"
         )
-    try:
-        encoder = EncoderConfig(**record["encoder"])
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}/export.json is of another version: {error!r}") from error
     return checked(
         kind="export",
         files=_files_of(path / "encoder"),
         encoder=encoder,
         values=values_of(loaded.mlm, encoder),
         vocab=Vocab.load(path / "encoder/assets" / schema.VOCAB_FILE),
-        lower_case=bool(loaded.do_lower_case.numpy()),
+        lower_case=lower_case,
     )
 
 
