@@ -8,7 +8,14 @@ from data.errors import UserError
 from model import huggingface
 from pretrain.exported import RECORD_FILE
 from pretrain.foreign_checkpoint import checkpoint_prefix, read_checkpoint
-from pretrain.foreign_model import Foreign, checked, find_vocab, read_json
+from pretrain.foreign_model import (
+    Foreign,
+    check_layers,
+    checked,
+    count_layers,
+    find_vocab,
+    read_json,
+)
 from pretrain.foreign_saved_model import read_export, read_hub
 
 
@@ -57,8 +64,8 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> Foreign:
             tensors = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise UserError(f"{file} is damaged: {error}") from error
+    check_layers(encoder, count_layers(tensors), file)
     values, left_out = huggingface.from_tensors(tensors, encoder, str(file))
-    settings = path / "tokenizer_config.json"
     vocab = find_vocab(path, vocab_file)
     return checked(
         kind="Hugging Face",
@@ -66,6 +73,14 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> Foreign:
         encoder=encoder,
         values=values,
         vocab=vocab,
-        lower_case=(read_json(settings) if settings.is_file() else {}).get("do_lower_case"),
+        lower_case=_lower_case(path / "tokenizer_config.json"),
         left_out=tuple(left_out),
     )
+
+
+def _lower_case(settings: Path) -> bool | None:
+    """What a tokenizer_config.json says, if it is there and says it."""
+    found = read_json(settings).get("do_lower_case") if settings.is_file() else None
+    if found is not None and not isinstance(found, bool):
+        raise UserError(f"{settings}: do_lower_case is {found!r}, neither true nor false")
+    return found

@@ -13,8 +13,10 @@ from model.names import weights
 from pretrain.exported import RECORD_FILE
 from pretrain.foreign_model import (
     Foreign,
+    check_layers,
     checked,
     config_from_shapes,
+    count_layers,
     find_vocab,
     read_json,
     read_record,
@@ -52,6 +54,7 @@ def _read_google(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         raise UserError(f"{config_file} is missing: it says how many heads {prefix} has")
     encoder = _google_config(config_file)
     shapes = reader.get_variable_to_shape_map()
+    check_layers(encoder, count_layers(shapes), prefix)
     values = {
         weight.name: reader.get_tensor(weight.google)
         for weight in weights(encoder)
@@ -96,7 +99,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         encoder = _google_config(config_file)
     else:
         encoder = _config(lambda path: value(path, encoder_node), prefix)
-    num_layers = _count_layers(lambda path: value(path, encoder_node))
+    check_layers(encoder, _count_layers(lambda path: value(path, encoder_node)), prefix)
     values = {}
     for weight in weights(encoder):
         node = head if weight.part == "head" else encoder_node
@@ -111,9 +114,6 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
         values=values,
         vocab=find_vocab(prefix.parent, vocab_file),
         lower_case=lower_case,
-        left_out=tuple(
-            f"_transformer_layers/{n}" for n in range(encoder.num_hidden_layers, num_layers)
-        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,8 @@ from model.names import weights
 from pretrain.recipe import check_table_size
 
 Shape = tuple[int, ...]
-# Weights of a block, as Hugging Face, Google and tf-models call them.
-_BLOCK = re.compile(r"(?:bert[./]encoder[./]layer[._]|_transformer_layers/)(\d+)")
+# A weight of a block, as Hugging Face and Google call it.
+_BLOCK = re.compile(r"(?:bert[./])?encoder[./]layer[._](\d+)[./]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,22 @@ def config_from_shapes(
     )
 
 
+def count_layers(names: Iterable[str]) -> int:
+    """How many blocks weights of Hugging Face or Google belong to."""
+    return max((int(found[1]) + 1 for name in names if (found := _BLOCK.match(name))), default=0)
+
+
+def check_layers(encoder: EncoderConfig, num_layers: int, source: object) -> None:
+    """Raises a UserError if a configuration says another number of blocks than there are.
+
+    Before any table of names is made: a configuration can say any number.
+    """
+    if num_layers != encoder.num_hidden_layers:
+        raise UserError(
+            f"{source} has {num_layers} layers, its configuration says {encoder.num_hidden_layers}"
+        )
+
+
 def read_json(path: Path) -> Mapping:
     """The settings in a file; raises a UserError if it holds something else."""
     try:
@@ -115,19 +131,23 @@ def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
         raise UserError(
             f"{directory} has no {schema.VOCAB_FILE}; give the vocabulary as --vocab_file"
         )
-    model = read_json(tokenizer).get("model", {})
-    if model.get("type") != "WordPiece":
+    model = read_json(tokenizer).get("model")
+    kind = model.get("type") if isinstance(model, dict) else None
+    if kind != "WordPiece":
         raise UserError(
-            f"{tokenizer}: its model is {model.get('type')!r}; this encoder has a 'WordPiece' vocabulary"
+            f"{tokenizer}: its model is {kind!r}; this encoder has a 'WordPiece' vocabulary"
         )
-    pieces = sorted(model["vocab"], key=model["vocab"].get)
+    ids = model.get("vocab")
+    if not isinstance(ids, dict) or not all(type(number) is int for number in ids.values()):
+        raise UserError(f"{tokenizer}: its vocab does not give each piece its id")
+    pieces = sorted(ids, key=ids.get)
     for number, piece in enumerate(pieces):
-        if model["vocab"][piece] != number:
+        if ids[piece] != number:
             raise UserError(
-                f"{tokenizer}: no piece has id {number}, {piece!r} has {model['vocab'][piece]}; give the"
+                f"{tokenizer}: no piece has id {number}, {piece!r} has {ids[piece]}; give the"
                 " vocabulary as --vocab_file"
             )
-    return Vocab(tuple(pieces))
+    return Vocab.checked(tuple(pieces), str(tokenizer))
 
 
 def checked(
@@ -142,11 +162,6 @@ def checked(
 ) -> Foreign:
     """What was read, if the parts are whole and fit each other."""
     check_table_size(encoder.vocab_size, len(vocab), str(files[0]))
-    blocks = [int(found[1]) + 1 for name in left_out if (found := _BLOCK.match(name))]
-    if (num_layers := max(blocks, default=0)) > encoder.num_hidden_layers:
-        raise UserError(
-            f"{files[0]} has {num_layers} layers, its configuration says {encoder.num_hidden_layers}"
-        )
     for part in ("encoder", "head", "pooler"):
         wanted = weights(encoder, part)
         missing = [weight.name for weight in wanted if weight.name not in values]
@@ -162,12 +177,19 @@ def checked(
                 f"{files[0]}: {weight.name} has shape {list(found.shape)}, its configuration says"
                 f" {list(weight.shape)}"
             )
+        if found is not None and found.dtype.kind in "biu":
+            raise UserError(
+                f"{files[0]}: {weight.name} is {found.dtype}: quantised weights cannot be trained on"
+            )
+    values = {name: np.asarray(value, np.float32) for name, value in values.items()}
+    if broken := [name for name, value in values.items() if not np.isfinite(value).all()]:
+        raise UserError(f"{files[0]}: {broken[0]} has values that are no numbers, or infinite")
     if lower_case is None:
         special = {*schema.SPECIAL_TOKENS, *(vocab.pieces[i] for i in vocab.special_ids)}
         lower_case = not any(p != p.lower() for p in vocab.pieces if p not in special)
     return Foreign(
         encoder=encoder,
-        values={name: np.asarray(value, np.float32) for name, value in values.items()},
+        values=values,
         vocab=vocab,
         files=files,
         lower_case=lower_case,
