@@ -116,7 +116,7 @@ def savings(step: Step, machine: Machine) -> dict[str, Option | None]:
                 step, rematerialize_blocks=rematerialize, logits_chunk_size=chunk
             )
             names = [
-                *(["rematerialize_blocks"] if rematerialize else []),
+                *(["rematerialize_blocks=True"] if rematerialize else []),
                 *([f"logits_chunk_size={chunk}"] if chunk else []),
             ]
             found[", ".join(names) or "neither"] = suggested(options(changed, machine))
@@ -124,19 +124,24 @@ def savings(step: Step, machine: Machine) -> dict[str, Option | None]:
 
 
 def remedies(step: Step, machine: Machine) -> list[str]:
-    """What would make room for a single sequence, if nothing fits."""
-    found = [
-        f"set {name}" for name, way in savings(step, machine).items() if way and name != "neither"
-    ]
-    alone = dataclasses.replace(step, batch=1, micro_batch=1)
-    if step.batch > 1 and evaluated(alone, machine).fits:
-        found.append(f"take {step.batch} times the devices, which need not accumulate")
-    one = dataclasses.replace(step, micro_batch=1)
+    """What would make room, if the step itself or every way of it is too large."""
+    ways = savings(step, machine)
+    if ways["neither"]:
+        return [f"set TrainConfig.micro_batch_size={ways['neither'].step.micro_batch}"]
+    found = [name for name, way in ways.items() if way]
+    # Not both settings where one is enough.
+    alone = [f"set TrainConfig.{name}" for name in found if ", " not in name]
+    actions = alone or [f"set TrainConfig.{name.replace(', ', ' and ')}" for name in found]
+    chip, one = machine.accelerator.chip, dataclasses.replace(step, batch=1, micro_batch=1)
+    more = machine.accelerator.chips * step.batch
+    if step.batch > 1 and more <= chip.most_chips and evaluated(one, machine).fits:
+        actions.append(f"take {more:,} chips, which need not accumulate")
+    smallest = memory(dataclasses.replace(step, micro_batch=1)).total / (1 - machine.headroom)
     roomy = [
-        chip.name
-        for chip in (*TPUS.values(), *GPUS.values())
-        if memory(one).total <= chip.memory_bytes / chip.devices * (1 - machine.headroom)
+        other.name
+        for other in (*TPUS.values(), *GPUS.values())
+        if smallest <= other.memory_bytes / other.devices
     ]
     if roomy:
-        found.append(f"take {', '.join(roomy)}")
-    return found or ["take a smaller encoder: no device listed here holds this one"]
+        actions.append(f"take {', '.join(roomy)}")
+    return actions or ["take a smaller encoder: no device listed here holds this one"]

@@ -32,6 +32,7 @@ What is fitted, and to what, is in docs/plan.md, with the error for each compile
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 from launch.chips import Chip
@@ -74,7 +75,7 @@ _FITS = {
     "v3": (0.68, 0, 0.15),
     "v4": (0.48, 0, 0.15),
     "v5e": (0.625, 128 * _MIB, 0.10),
-    "v5p": (0.50, 128 * _MIB, 0.25),
+    "v5p": (0.48, 0, 0.30),
     "v6e": (0.50, 128 * _MIB, 0.25),
     "a100": (0.28, 0, 0.40),
     "a100-40g": (0.28, 0, 0.40),
@@ -144,6 +145,7 @@ class Step:
         return 2 if self.precision == "mixed_bfloat16" else 4
 
 
+@functools.cache
 def num_parameters(encoder: EncoderConfig) -> int:
     """N, of all trained weights: there is no pooler."""
     return sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))

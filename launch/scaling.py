@@ -50,14 +50,14 @@ class Update:
 
 
 def slices(chip: Chip) -> list[Accelerator]:
-    """Numbers of chips that one job can have, each twice as many as the one before."""
-    least = 1 if chip.network_bytes_per_second else chip.sizes[0] if chip.sizes else 4
-    found, chips = [], max(least // chip.counted, 1)
-    while chips <= chip.most_chips and chips * chip.devices <= _MOST_DEVICES:
-        if not chip.sizes or chips * chip.counted in chip.sizes:
-            found.append(Accelerator(name=f"{chips} {chip.name}", chip=chip, chips=chips))
-        chips *= 2
-    return found
+    """Numbers of chips that one job can have; where any may be, each twice as many as the one before."""
+    if chip.sizes:
+        counts = [size // chip.counted for size in chip.sizes]
+    else:
+        first = 1 if chip.network_bytes_per_second else chip.chips_per_host
+        most = min(chip.most_chips, _MOST_DEVICES // chip.devices)
+        counts = [first * 2**n for n in range(most.bit_length()) if first * 2**n <= most]
+    return [Accelerator(name=f"{n} {chip.name}", chip=chip, chips=n) for n in counts]
 
 
 def update(step: Step, accelerator: Accelerator, *, batch: int, sharded: bool) -> Update:

@@ -44,7 +44,7 @@ class Chip:
 
     Attributes:
       topology: its name for the smallest slice.
-      flops_per_cycle: bfloat16 peak of what is compiled for: a core, or the two of a v5p together.
+      flops_per_cycle: bfloat16 peak of a core.
     """
 
     topology: str
@@ -57,7 +57,6 @@ CHIPS = {
         "v5e": "v5e:2x2",
         "v4": "v4:2x2x1",
         "v3": "v3:2x2",
-        "v5p": "v5p:2x2x1",
         "v6e": "v6e:2x2",
     }.items()
 }
@@ -102,7 +101,6 @@ SMALL = (
         {"layers": 4},
         [
             *(Case("lambert", chip, 8) for chip in CHIPS),
-            Case("lambert", "v5p", 16),
             Case("lambert", "v5e", 8, rematerialize=True),
             Case("lambert", "v5e", 8, chunk=152),
             Case("lambert", "v5e", 16, rematerialize=True, chunk=152),
