@@ -15,7 +15,7 @@ import argparse
 import json
 import math
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.config import BuildConfig
@@ -29,20 +29,21 @@ from pretrain.recipe import resolve
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise ValueError
-    return value
+    return _number(text, lambda value: 0 < value < math.inf, "must be above 0")
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise ValueError
+    return _number(text, lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+
+
+def _number(text: str, is_right: Callable[[float], bool], wanted: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not is_right(value):
+        raise argparse.ArgumentTypeError(f"{text}: {wanted}")
     return value
-
-
-_positive.__name__, _share.__name__ = "positive number", "share from 0 to below 1"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,12 +58,24 @@ def _parser() -> argparse.ArgumentParser:
     add("--data_dir", help="a build, for its sequences, lengths and vocabulary")
     add("--sequences", type=int, help="training sequences, where there is no build yet")
     add("--price_per_chip_hour", **number, help="of a chip or GPU, in any currency")
-    add("--headroom", type=_share, default=0.1, help="memory to leave free, a share (0.1)")
+    add(
+        "--headroom",
+        type=_share,
+        metavar="N",
+        default=0.1,
+        help="memory to leave free, a share (0.1)",
+    )
     add("--as_configured", action="store_true", help="plan with the file's micro-batch")
     add("--grace_seconds", **number, default=30.0, help="from notice to preemption (30)")
     add("--failures_per_day", **number, help="of the whole job; by default that of large clusters")
     add("--restart_seconds", **number, default=300.0, help="from a failure to going on (300)")
-    add("--most_lost", **number, default=0.01, help="share of the time that may be lost (0.01)")
+    add(
+        "--most_lost",
+        type=_share,
+        metavar="N",
+        default=0.01,
+        help="share of the time that may be lost (0.01)",
+    )
     add("--json", type=Path, metavar="F", help="write all numbers")
     add("--scaling", type=Path, metavar="F", help="write a page on larger slices and batches")
     return parser
@@ -85,6 +98,11 @@ def _settings(args: argparse.Namespace) -> tuple[RunConfig, BuildConfig, int | N
         raise UserError(
             "EncoderConfig.vocab_size=0 takes the vocabulary of the data: give --data_dir, or"
             " --gin_param EncoderConfig.vocab_size=30522"
+        )
+    if build.max_seq_length > run.encoder.max_position_embeddings:
+        raise UserError(
+            f"BuildConfig.max_seq_length={build.max_seq_length} is more than"
+            f" EncoderConfig.max_position_embeddings={run.encoder.max_position_embeddings}"
         )
     if args.sequences is not None and args.sequences < 1:
         raise UserError(f"--sequences {args.sequences}: must be at least 1")

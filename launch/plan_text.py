@@ -114,6 +114,9 @@ def _speed(plan: Plan) -> Iterator[str]:
         f" second, {_rate(plan.sequences_per_second)} sequences/s{share}"
     )
     yield _worth(plan)
+    if math.isinf(plan.days):
+        yield f"{plan.run.train.train_steps:,} updates: never, failures come faster than checkpoints"
+        return
     took = f"{plan.days:,.1f} days" if plan.days >= 2 else f"{24 * plan.days:,.1f} hours"
     cost = "" if plan.cost is None else f", {plan.cost:,.0f} at {price:g} each"
     yield (

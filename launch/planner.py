@@ -8,6 +8,7 @@ import math
 from data.config import BuildConfig
 from data.errors import UserError
 from data.records import ExampleCodec
+from data.vocab import token_dtype
 from launch import failures
 from launch.choose import (
     FORMULA,
@@ -32,7 +33,6 @@ from pretrain.recipe import check, passes
 
 # Copies of the state on the host, and files written of them: docs/training.md, 400 MB in 0.1 s and 2 s.
 _COPY_BYTES_PER_SECOND, _WRITE_BYTES_PER_SECOND = 4e9, 200e6
-_PACKED_LARGEST = 2**16  # pieces that two bytes can name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,9 +160,11 @@ class Plan:
 
     @property
     def days(self) -> float:
-        """Of all updates and of what failures cost."""
+        """Of all updates and of what failures cost; infinite if they cost all."""
+        if self.saving.lost_share >= 1:
+            return math.inf
         seconds = self.run.train.train_steps * self.update_seconds
-        return seconds / (1 - min(self.saving.lost_share, 0.99)) / failures.SECONDS_OF_DAY
+        return seconds / (1 - self.saving.lost_share) / failures.SECONDS_OF_DAY
 
     @property
     def chip_hours(self) -> float:
@@ -260,7 +262,7 @@ def _storage(run: RunConfig, build: BuildConfig, sequences: int) -> Storage:
         max_predictions=build.max_predictions,
         vocab_size=run.encoder.vocab_size,
     )
-    token_bytes = 2 if run.encoder.vocab_size <= _PACKED_LARGEST else 4
+    token_bytes = token_dtype(run.encoder.vocab_size).itemsize
     total, distinct = passes(run.train, sequences, build.copies)
     return Storage(
         sequences=sequences,
@@ -342,11 +344,16 @@ def figures(plan: Plan) -> dict:
         "update_seconds": plan.update_seconds,
         "error_of_seconds": plan.error,
         "sequences_per_second": plan.sequences_per_second,
-        "peak_share": None if math.isnan(plan.peak_share) else plan.peak_share,
-        "days": plan.days,
-        "chip_hours": plan.chip_hours,
-        "cost": plan.cost,
+        "peak_share": _finite(plan.peak_share),
+        "days": _finite(plan.days),
+        "chip_hours": _finite(plan.chip_hours),
+        "cost": _finite(plan.cost),
         "storage": plan.storage and dataclasses.asdict(plan.storage),
         "saving": dataclasses.asdict(plan.saving),
         "assumptions": dataclasses.asdict(plan.assumptions),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no other numbers."""
+    return value if value is not None and math.isfinite(value) else None

@@ -14,7 +14,7 @@ from launch.chips import CPU, GPUS, TPUS, Accelerator, Chip
 from launch.costs import Device, Step, device, memory, num_parameters, update_seconds
 from launch.exchange import all_reduce_seconds
 
-_MOST_DEVICES = 8192
+_MOST_DEVICES = 4096
 MOST_SEQUENCES = 8  # at once, as the compiled steps that are fastest
 
 Point = tuple[float, float]

@@ -14,7 +14,7 @@ from pretrain.curves import STYLE_FILE, Curve, plot
 
 _BATCHES = (8192, 16_384, 32_768, 65_536)
 _SEQUENCES = 32  # of a device, where the batch grows: 8,192 on 256 devices
-_MARKS = tuple(4.0**n for n in range(8))
+_MARKS = tuple(4.0**n for n in range(7))
 _MINUTES = (1.0, 10.0, 100.0, 1000.0)
 _CHIPS_OF_LOSSES = (64, 512, 4096)
 _PALETTE = 8  # colours of the style sheet
@@ -93,7 +93,7 @@ def _strong(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
         updates = {batch: scaling.strong(step, chip, batch=batch) for batch in _BATCHES}
         yield _over(
             "devices",
-            f"Sequences/s of a {chip.name} device, as a share of the smallest slice's, by sequences of an"
+            f"{chip.name}: sequences/s of a device, as a share of the smallest slice's, by sequences of an"
             " update",
             {f"{batch:,}": scaling.efficiency(found) for batch, found in updates.items()},
             show=_percent,
@@ -134,7 +134,7 @@ def _sharded(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
     name = chips[0].name
     yield _over(
         "devices",
-        f"Memory of a {name} device, GB",
+        f"{name}: memory of a device, GB",
         {
             label: [(u.devices, u.memory_bytes / 1e9) for u in found]
             for label, found in (("every device has all", whole[name]), ("sharded", sharded[name]))
@@ -217,10 +217,12 @@ def _over(
     from_zero: bool = False,
     dashed: str = "",
 ) -> str:
-    """A figure over a number of devices or chips, on an axis of powers of 4."""
+    """A figure over a number of devices or chips, on an axis of powers of 4; none without points."""
     xs = [x for points in lines.values() for x, _ in points]
+    if not xs:
+        return ""
     first = max(mark for mark in _MARKS if mark <= min(xs))
-    last = min(mark for mark in _MARKS if mark >= max(xs))
+    last = min(mark for mark in _MARKS if mark >= max(xs) and mark > first)
     marks = [mark for mark in _MARKS if first <= mark <= last]
     return plot(
         f"{caption}, over {x_name}",

@@ -86,7 +86,13 @@ EXCEPTIONS = {
     ),
     *(
         ("launch/planner.py", module)
-        for module in ("data.config", "data.records", "pretrain.config", "pretrain.recipe")
+        for module in (
+            "data.config",
+            "data.records",
+            "data.vocab",
+            "pretrain.config",
+            "pretrain.recipe",
+        )
     ),
     *(("launch/costs.py", f"model.{name}") for name in ("config", "flops", "names")),
     ("launch/scaling_html.py", "data.page"),

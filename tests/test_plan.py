@@ -90,6 +90,15 @@ def test_the_configured_micro_batch(tmp_path):
     assert (found["chosen"]["source"], found["error_of_seconds"]) == ("formula", 0.1)
 
 
+def test_failures_that_are_faster_than_checkpoints(tmp_path, capsys):
+    # A failure every 300 s, which is the time to start again.
+    found = numbers(tmp_path, "--accelerator", "v5e-256", "--failures_per_day", "288")
+    assert (found["days"], found["chip_hours"], found["cost"]) == (None, None, None)
+    text = capsys.readouterr().out.replace("\n    ", " ")
+    assert "200,000 updates: never, failures come faster than checkpoints" in text
+    assert "none loses only 1.0%" in text
+
+
 def test_other_sizes_have_a_larger_error(tmp_path):
     base = ["--gin_param", "EncoderConfig.hidden_size=768"]
     base += ["--gin_param", "EncoderConfig.num_attention_heads=12"]
@@ -148,6 +157,10 @@ def test_a_build_says_what_is_trained_on(small_build, tmp_path, capsys):
             ["--accelerator", "v5e-256", "--gin_param", "EncoderConfig.vocab_size=0"],
             "EncoderConfig.vocab_size=0 takes the vocabulary of the data: give --data_dir, or",
         ),
+        (
+            ["--accelerator", "v5e-256", "--gin_param", "BuildConfig.max_seq_length=1024"],
+            "max_seq_length=1024 is more than EncoderConfig.max_position_embeddings=512",
+        ),
         (["--accelerator", "v5e-256", "--sequences", "0"], "--sequences 0: must be at least 1"),
         (
             ["--accelerator", "v5e-256", "--sequences", "5", "--data_dir", "D"],
@@ -190,6 +203,21 @@ def test_errors(arguments, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--headroom", "1", "--headroom: 1: must be at least 0 and below 1"),
+        ("--price_per_chip_hour", "-2", "--price_per_chip_hour: -2: must be above 0"),
+        ("--grace_seconds", "nan", "--grace_seconds: nan: must be above 0"),
+        ("--restart_seconds", "soon", "--restart_seconds: soon: must be above 0"),
+    ],
+)
+def test_numbers_of_the_command_line(capsys, option, value, message):
+    with pytest.raises(SystemExit):
+        plan.main([*LARGE, "--accelerator", "v5e-256", option, value])
+    assert message in capsys.readouterr().err
+
+
 @settings(deadline=None)
 @given(
     share=st.integers(1, 96),
@@ -219,3 +247,9 @@ def test_it_loads_no_tensorflow():
         "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_gpus_are_as_fast_as_published(tmp_path):
+    """BERT-large at 512 tokens on 8 A100: 649.69 sequences/s (NVIDIA, DeepLearningExamples)."""
+    found = numbers(tmp_path, "--accelerator", "a100x8")
+    assert found["sequences_per_second"] == pytest.approx(649.69, rel=0.1)

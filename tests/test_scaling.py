@@ -29,7 +29,7 @@ def test_slices_are_those_of_one_job():
     assert [a.chips for a in scaling.slices(TPUS["v5e"])] == [1, 4, 8, 16, 32, 64, 128, 256]
     assert [a.devices for a in scaling.slices(TPUS["v3"])] == [8, 32, 64, 128, 256, 512, 1024, 2048]
     assert [a.chips for a in scaling.slices(TPUS["v4"])] == [2**n for n in range(2, 13)]
-    assert scaling.slices(GPUS["h100"])[-1].chips == 8192
+    assert scaling.slices(GPUS["h100"])[-1].chips == 4096
 
 
 def test_weak_scaling_loses_the_exchange_only():
@@ -117,6 +117,20 @@ def test_the_page_is_whole_and_alone(tmp_path, accelerator):
     assert (outline.open, outline.references, outline.figures) == ([], [], 11)
     assert "419 unexpected interruptions in 54 days on 16,384 chips" in text
     assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_a_batch_that_no_slice_can_share(tmp_path):
+    """The smallest slices of v4 and v5p have four devices: they have no curves for one sequence."""
+    path = tmp_path / "page.html"
+    arguments = ["--gin_file", "gin/lambert_tiny.gin", "--accelerator", "h100x1"]
+    for setting in (
+        *("EncoderConfig.vocab_size=8000", "TrainConfig.global_batch_size=1"),
+        "TrainConfig.eval_batch_size=1",
+    ):
+        arguments += ["--gin_param", setting]
+    plan.main([*arguments, "--scaling", str(path)])
+    days = path.read_text().partition("Days for 1,500 updates of 1")[2].partition("</p>")[0]
+    assert re.findall(r"</i>(\w+)</span>", days) == ["h100", "v5e"]
 
 
 @pytest.mark.browser

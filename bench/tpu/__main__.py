@@ -57,7 +57,6 @@ CHIPS = {
         "v5e": "v5e:2x2",
         "v4": "v4:2x2x1",
         "v3": "v3:2x2",
-        "v6e": "v6e:2x2",
     }.items()
 }
 
@@ -89,7 +88,7 @@ CASES = [
     Case("lambert", "v5e", 32, 8),
     *(
         Case(implementation, chip, batch)
-        for chip in ("v5e", "v4", "v3")
+        for chip in CHIPS
         for batch in (8, 16)
         for implementation in ("lambert", "tf-models")
     ),
@@ -246,7 +245,7 @@ def _compile_small(results: Path) -> None:
     rows = []
     for sizes, cases in SMALL:
         for row in run(cases, {**LAMBERT_LARGE, **sizes}):
-            rows.append(row)
+            rows.append({**row, "command": "python -m bench.tpu --small"})
             results.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"tpu: rows in {results}; programs in {WORK}/")
 
