@@ -114,8 +114,8 @@ def test_computing_again_costs_a_third_of_the_blocks():
 @pytest.mark.parametrize("table", estimates.TABLES)
 def test_every_compiled_row_is_reproduced(table):
     """Memory and cycles of each, ours and the peer's, within 10%."""
-    found = rows(table)
-    assert len(found) >= 7
+    found = [row for row in rows(table) if "out_of_memory" not in row]
+    assert len(found) >= 5
     for row in found:
         for error in estimates.estimated(row).errors(row).values():
             assert abs(error) < 0.10, row
@@ -124,6 +124,8 @@ def test_every_compiled_row_is_reproduced(table):
 def test_the_rows_of_full_size_are_reproduced_closely():
     """What remains of the memory beside the arguments, which are simple, too."""
     for row in rows("tpu"):
+        if "out_of_memory" in row:
+            continue
         found = estimates.estimated(row)
         assert found.argument_bytes == pytest.approx(row["hbm_argument_bytes"], rel=0.003)
         assert found.temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.05)

@@ -102,7 +102,6 @@ SMALL = (
             *(Case("lambert", chip, 8) for chip in CHIPS),
             Case("lambert", "v5e", 8, rematerialize=True),
             Case("lambert", "v5e", 8, chunk=152),
-            Case("lambert", "v5e", 16, rematerialize=True, chunk=152),
         ],
     ),
     ({"layers": 4, "hidden": 768, "heads": 12}, [Case("lambert", "v5e", 8)]),

@@ -67,14 +67,16 @@ def estimated(row: dict) -> Estimate:
 def table(compiled: Sequence[dict]) -> list[str]:
     """Lines of a Markdown table: each row, what was estimated, and by how much that is off."""
     lines = [
-        "| chip, sequences | layers | memory, GB | estimated | off | M cycles | estimated | off |",
+        "| chip, sequences | encoder | memory, GB | estimated | off | M cycles | estimated | off |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in compiled:
+        if "out_of_memory" in row:
+            continue
         found, step = estimated(row), step_of(row, _ANY)
         off = found.errors(row)
         lines.append(
-            f"| {_name(row)} | {step.encoder.num_hidden_layers}"
+            f"| {_name(row)} | L={step.encoder.num_hidden_layers} H={step.encoder.hidden_size}"
             f" | {(row['hbm_argument_bytes'] + row['hbm_temp_bytes']) / 1e9:.2f}"
             f" | {(found.argument_bytes + found.temporary_bytes) / 1e9:.2f} | {off['memory']:+.1%}"
             f" | {row['estimated_cycles'] / 1e6:.1f} | {found.cycles / 1e6:.1f} | {off['cycles']:+.1%} |"
