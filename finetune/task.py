@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from data import files
+from data.errors import UserError
 from data.vocab import Vocab
-from finetune.config import GLUE_TASKS, SQUAD_TASKS, TaskConfig
+from finetune.config import SQUAD_TASKS, TaskConfig
 
 # Of every split: int32 [N, S], as encoders take them.
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
@@ -154,10 +156,49 @@ def open_task(config: TaskConfig, vocab: Vocab, *, lower_case: bool) -> Task:
       lower_case: whether the encoder's text is lower-cased and stripped of accents.
     """
     # Not above: those modules import this one.
-    from finetune import sentence_task, span_task, token_task
-
     if config.task in SQUAD_TASKS:
-        return span_task.SpanTask(config, vocab, lower_case=lower_case)
-    if config.task not in GLUE_TASKS and config.kind == "tokens":
-        return token_task.TokenTask(config, vocab, lower_case=lower_case)
-    return sentence_task.SentenceTask(config, vocab, lower_case=lower_case)
+        from finetune.span_task import SpanTask as Opened
+    elif config.kind == "tokens":
+        from finetune.token_task import TokenTask as Opened
+    else:
+        from finetune.sentence_task import SentenceTask as Opened
+    return Opened(config, vocab, lower_case=lower_case)
+
+
+def own_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:
+    """The file of each split of a task of one's own."""
+    named = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
+    return {split: (name,) for split, name in named.items() if name}
+
+
+def find_file(
+    task_data_dir: str | Path,
+    names: Sequence[str],
+    *,
+    folders: Sequence[str] = (".",),
+    must_exist: bool,
+) -> str | None:
+    """The first of some files that is there.
+
+    Args:
+      task_data_dir: directory of the task, or the one that holds all tasks.
+      names: of the file, the preferred one first.
+      folders: below the directory to look in.
+      must_exist: whether it is an error if there is none.
+
+    Raises:
+      UserError: the directory is not there, or the file.
+    """
+    if not files.exists(task_data_dir):
+        raise UserError(f"--task_data {task_data_dir} does not exist")
+    for name in names:
+        for folder in folders:
+            path = files.join(task_data_dir, *(part for part in (folder, name) if part != "."))
+            if files.exists(path):
+                return path
+    if must_exist:
+        raise UserError(
+            f"--task_data {task_data_dir} has no {' or '.join(names)}; there are"
+            f" {', '.join(files.list_dir(task_data_dir)[:20]) or 'no files'}"
+        )
+    return None
