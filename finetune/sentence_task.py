@@ -18,7 +18,7 @@ from finetune import glue, tables
 from finetune.config import TaskConfig
 from finetune.metrics import METRICS
 from finetune.sequences import Segment, assemble, trim_pairs
-from finetune.task import Skip, Split, Task, find_file, own_files
+from finetune.task import Skip, Split, Task, entropy, find_file, own_files
 
 _OWN_METRICS = {
     "classification": ("accuracy", "f1_macro"),
@@ -223,13 +223,6 @@ class SentenceTask(Task):
 def _needs_labels(split: str) -> bool:
     """Whether a row without a label is of no use; in other splits every row wants a prediction."""
     return split.startswith(("train", "dev"))
-
-
-def entropy(label_ids: np.ndarray) -> float:
-    """Entropy in nats of the frequencies of labels."""
-    shares = np.bincount(label_ids) / len(label_ids)
-    shares = shares[shares > 0]
-    return float(-np.sum(shares * np.log(shares)))
 
 
 def _label_text(cell: Any) -> str:

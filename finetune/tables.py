@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -22,6 +23,8 @@ from finetune.task import Skip
 # csv refuses longer fields by default, and an article may be one.
 csv.field_size_limit(sys.maxsize)
 _BYTE_ORDER_MARK = "\ufeff"
+# Between columns of words and labels; words may contain other white space, such as U+00A0.
+_BLANKS = re.compile(r"[ \t]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,8 +203,8 @@ def read_conll(path: str | os.PathLike) -> Table:
     words: list[tuple[str, str]] = []
     first_bare = first_labelled = 0
     for number, line in enumerate([*read_text(path).split("\n"), ""], start=1):
-        fields = line.split()
-        if not fields:
+        fields = _BLANKS.split(line.strip(" \t\r"))
+        if fields == [""]:
             if words:
                 cells = {"words": [w for w, _ in words], "labels": [label for _, label in words]}
                 rows.append(Row(number - 1, cells))

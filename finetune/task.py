@@ -165,6 +165,13 @@ def open_task(config: TaskConfig, vocab: Vocab, *, lower_case: bool) -> Task:
     return Opened(config, vocab, lower_case=lower_case)
 
 
+def entropy(label_ids: np.ndarray) -> float:
+    """Entropy in nats of the frequencies of labels."""
+    shares = np.bincount(label_ids) / len(label_ids)
+    shares = shares[shares > 0]
+    return float(-np.sum(shares * np.log(shares)))
+
+
 def own_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:
     """The file of each split of a task of one's own."""
     named = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
