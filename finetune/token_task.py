@@ -167,9 +167,8 @@ class TokenTask(Task):
         room = self._config.max_seq_length - 2
         ids, pieces_W, notes = self._pieces_of([w for words in sentences for w in words], room)
         starts_W = np.cumsum(pieces_W) - pieces_W
-        sequence_W = _fill_sequences(
-            pieces_W, np.repeat(np.arange(len(sentences)), list(map(len, sentences))), room
-        )
+        sentence_W = np.repeat(np.arange(len(sentences)), list(map(len, sentences)))
+        sequence_W = _fill_sequences(pieces_W, sentence_W, room)
         num_sequences = int(sequence_W[-1]) + 1
         lengths = np.bincount(sequence_W, weights=pieces_W).astype(np.int64)
         starts = np.cumsum(lengths) - lengths
