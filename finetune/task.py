@@ -126,7 +126,7 @@ class Task(abc.ABC):
         Args:
           outputs: as of `metrics`.
           split: labelled or not.
-          directory: is made if need be.
+          directory: for this split alone; is made if need be.
           null_threshold: of SQuAD 2.0: a question has no answer if the score of none exceeds that
             of the best answer by more than this: "null_threshold" of `metrics` on the dev split.
 
