@@ -9,9 +9,6 @@ from finetune.config import TaskConfig
 from finetune.corpus_task import Sentence, bag_of_words_accuracy, divide, main, split_of
 from finetune.task import open_task
 
-# Of twelve documents in order of their names, what the hash of the name says.
-SPLITS = [split_of(f"wiki/{n}") for n in range(12)]
-
 
 def sentences(label: str, documents, *, number: int = 10) -> list[Sentence]:
     return [
@@ -28,10 +25,10 @@ def both() -> list[Sentence]:
 
 
 def test_the_split_is_a_function_of_the_document():
-    assert [
-        *("test", "train", "dev", "train", "dev", "train"),
-        *("train", "train", "train", "train", "train", "train"),
-    ] == SPLITS
+    assert [split_of(f"wiki/{n}") for n in range(8)] == [
+        *("dev", "train", "train", "train"),
+        *("train", "test", "test", "test"),
+    ]
 
 
 def test_documents_are_kept_apart_and_labels_balanced(both):
@@ -41,7 +38,7 @@ def test_documents_are_kept_apart_and_labels_balanced(both):
         assert not one & other
     for split in splits.values():
         labels = [sentence.label for sentence in split]
-        assert labels.count("wiki") == labels.count("books") > 20
+        assert labels.count("wiki") == labels.count("books") >= 20
     assert divide(both[::-1]) == splits  # whatever the order of the input
 
 
