@@ -38,25 +38,25 @@ def parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.Argume
     return found
 
 
-def parse(
-    prog: str, description: str, verbs: Sequence[str], argv: Sequence[str]
-) -> tuple[argparse.Namespace, Job]:
-    """The command line of a target, and the job that its gin files describe.
+def load_job(args: argparse.Namespace) -> Job:
+    """The job that the gin files of a command line describe; sets `args.work_dir` if it is missing.
 
     Raises:
       UserError: a setting of the job or of its run is wrong; nothing has been touched yet.
     """
-    from pretrain.config import load_job_config
+    from pretrain.config import load_job_config, load_run_config
+    from pretrain.recipe import check
 
-    args = parser(prog, description, verbs).parse_args(argv)
     config, run_gin = load_job_config(args.gin_file, args.gin_param)
+    check(load_run_config([], [run_gin] if run_gin else []))
     args.work_dir = args.work_dir or f".launch/{config.name}"
-    return args, Job(config=config, run_gin=run_gin)
+    return Job(config=config, run_gin=run_gin)
 
 
 def run_target(prog: str, description: str, verbs: Mapping[str, Verb], argv: Sequence[str]) -> None:
     """The whole program of a target whose verbs are commands and nothing else."""
-    args, job = parse(prog, description, list(verbs), argv)
+    args = parser(prog, description, list(verbs)).parse_args(argv)
+    job = load_job(args)
     execute(verbs[args.verb](job, args.work_dir), print_only=args.print_only)
 
 

@@ -1,6 +1,6 @@
-"""The data build on Dataflow.
+r"""The data build on Dataflow.
 
-    python -m launch.dataflow --gin_file gin/data_lambert.gin --gin_file job.gin -- \\
+    python -m launch.dataflow --gin_file gin/data_lambert.gin --gin_file job.gin -- \
         --wiki 'gs://B/dumps/*.bz2' --vocab_file vocab.txt --output_dir gs://B/D [--dry_run]
 
 What stands after -- are arguments of data.build. Settings of the build and of the job may stand in

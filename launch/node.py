@@ -8,6 +8,7 @@ JOB_DIR is the folder that a target such as launch.tpu has filled. Exit codes ar
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import os
@@ -26,6 +27,8 @@ from launch.tpu_types import tpu_kind
 
 # All workers of a cluster, "host:port,host:port"; set by the script of launch.slurm.
 WORKERS_VARIABLE = "LAMBERT_WORKERS"
+# What there is in place of LaunchConfig.accelerator: a rehearsal has "cpu".
+ACCELERATOR_VARIABLE = "LAMBERT_ACCELERATOR"
 _SECONDS_BEFORE_RESTART = 10.0
 
 
@@ -40,6 +43,8 @@ def main(argv: Sequence[str]) -> None:
     job_dir = parser.parse_args(argv).job_dir
     with remote_errors(job_dir):
         job = Job.load(job_dir)
+    accelerator = os.environ.get(ACCELERATOR_VARIABLE, job.config.accelerator)
+    job = dataclasses.replace(job, config=dataclasses.replace(job.config, accelerator=accelerator))
     os.environ.update(environment(job.config, os.environ))
     data_dir = job.config.data_dir
     if job.config.scratch_dir:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
-from launch.commands import execute, output_of, parse
+from launch.commands import execute, load_job, output_of, parser
 from launch.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
 from launch.tpu_types import single_host
 
@@ -21,7 +21,6 @@ STARTUP_SCRIPT = "launch/tpu_startup.sh"
 # What the machine says of the job: "running on HOST", and at last "ended CODE".
 _STATUS_FILE = "status"
 _SUBMITTED = b"submitted\n"
-_SECONDS_BETWEEN_LOOKS = 60.0
 # Looks at the state that may fail in a row: the network of who watches is not the job's.
 _FORGIVEN_LOOKS = 30
 _GONE = ("SUSPENDING", "SUSPENDED")
@@ -84,8 +83,13 @@ def run(job: Job, work_dir: str) -> Action:
 VERBS = dict(create=create, run=run, status=status, logs=logs, delete=delete)
 
 
-def keep_running(job: Job, work_dir: str) -> None:
+def keep_running(job: Job, work_dir: str, poll_seconds: float) -> None:
     """Sees a job through to its end, and gives the TPU back whatever that is.
+
+    Args:
+      job: to run.
+      work_dir: local folder for its files.
+      poll_seconds: between two looks.
 
     Raises:
       UserError: the run failed, the request failed, or the TPU was lost too often.
@@ -96,7 +100,7 @@ def keep_running(job: Job, work_dir: str) -> None:
     else:
         execute(create(job, work_dir))
     for _ in range(job.config.max_restarts + 1):
-        code = _watch(job)
+        code = _watch(job, poll_seconds)
         execute(delete(job))
         if code is not None:
             _conclude(job, code)
@@ -110,7 +114,7 @@ def keep_running(job: Job, work_dir: str) -> None:
     )
 
 
-def _watch(job: Job) -> int | None:
+def _watch(job: Job, poll_seconds: float) -> int | None:
     """Waits for the end of a job: the exit code of the run, None if its TPU was taken away."""
     failures, shown = 0, ""
     while True:
@@ -136,7 +140,7 @@ def _watch(job: Job) -> int | None:
         if state and state != shown:
             print(f"launch: {job.config.name} is {state}", flush=True)
             shown = state
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(poll_seconds)
 
 
 def _conclude(job: Job, code: int) -> None:
@@ -174,9 +178,14 @@ def _status_command(job: Job) -> tuple[str, ...]:
 
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and does what it says."""
-    args, job = parse("python -m launch.tpu", __doc__, list(VERBS), argv)
+    found = parser("python -m launch.tpu", __doc__, list(VERBS))
+    found.add_argument(
+        "--poll_seconds", type=float, default=60.0, help="between two looks of run; 60 without it"
+    )
+    args = found.parse_args(argv)
+    job = load_job(args)
     if args.verb == "run" and not args.print_only:
-        keep_running(job, args.work_dir)
+        keep_running(job, args.work_dir, args.poll_seconds)
     else:
         execute(VERBS[args.verb](job, args.work_dir), print_only=args.print_only)
 
