@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
         except UserError as error:
             mark, said = "FAIL", str(error)
         except Exception as error:  # what a broken installation throws cannot be foreseen
-            mark, said = "FAIL", f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            mark, said = "FAIL", " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if mark == "FAIL":
             failed.append(name)
         print(f"preflight: {mark:4}  {name:11}  {said}", flush=True)
@@ -90,9 +90,10 @@ def _checks(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]
 def check_versions() -> str:
     """Every requirement of this package is met; tensorflow-tpu counts as tensorflow."""
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     installed = {
-        distribution.metadata["Name"].lower(): distribution.version
+        canonicalize_name(distribution.metadata["Name"]): distribution.version
         for distribution in importlib.metadata.distributions()
         if distribution.metadata["Name"]
     }
@@ -110,7 +111,7 @@ def check_versions() -> str:
         if "extra ==" not in text
     ]
     for requirement in wanted:
-        found = has.get(requirement.name)
+        found = has.get(canonicalize_name(requirement.name))
         if found is None or not requirement.specifier.contains(found, prereleases=True):
             raise UserError(
                 f"{requirement} is needed, {found or 'none'} is installed; install with launch/install.sh"
@@ -244,6 +245,8 @@ def check_clock(model_dir: str) -> str:
         after = time.time()
         written = files.modified_seconds(path)
         files.remove(path)
+    if not written:
+        return f"{model_dir} tells no times"
     skew = max(before - written, written - after, 0.0)
     if skew > _MAX_CLOCK_SKEW_SECONDS:
         raise UserError(

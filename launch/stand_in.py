@@ -32,7 +32,7 @@ STATE_VARIABLE = "STAND_IN_CLOUD"
 STEP_VARIABLE = "STAND_IN_PREEMPTION_STEP"
 _SCHEME = "file://"
 _NOTICE_SECONDS = 60.0
-_SAVED = "all is saved"  # what pretrain.run says before exit code 42
+_SAVED = "the run has saved its state"  # what launch.supervise says of exit code 42
 
 
 def install(folder: Path) -> None:

@@ -94,20 +94,20 @@ def keep_running(job: Job, work_dir: str, poll_seconds: float) -> None:
     Raises:
       UserError: the run failed, the request failed, or the TPU was lost too often.
     """
-    create(job, work_dir)  # wrong settings are told before anything is asked
-    if _state(job) and not _ended(job):
+    submission = create(job, work_dir)  # wrong settings are told before anything is asked
+    if _state(job):
         print(f"launch: {job.config.name} exists; watching it", flush=True)
     else:
-        execute(create(job, work_dir))
-    for _ in range(job.config.max_restarts + 1):
+        execute(submission)
+    for restarts in range(job.config.max_restarts + 1):
+        if restarts:
+            print("launch: the TPU was taken away; asking for another one", flush=True)
+            execute(request(job))
         code = _watch(job, poll_seconds)
         execute(delete(job))
         if code is not None:
             _conclude(job, code)
             return
-        print("launch: the TPU was taken away; asking for another one", flush=True)
-        execute(request(job))
-    execute(delete(job))
     raise UserError(
         f"the TPU was taken away {job.config.max_restarts + 1} times; the run goes on from its"
         " newest checkpoint if you start this command again (LaunchConfig.max_restarts)"

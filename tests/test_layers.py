@@ -16,7 +16,7 @@ ALLOWED = {
     "data": set(),
     "model": set(),
     "optim": set(),
-    "launch": set(),
+    "launch": {"data.files", "data.manifest"},
     "bench": {
         "data.config",
         "data.contamination",
@@ -74,7 +74,13 @@ ALLOWED = {
     },
 }
 # Entry points read gin files through the one module that imports gin.
-EXCEPTIONS = {("data/build.py", "pretrain.config")}
+EXCEPTIONS = {
+    ("data/build.py", "pretrain.config"),
+    ("launch/commands.py", "pretrain.config"),
+    ("launch/commands.py", "pretrain.recipe"),
+    ("launch/dataflow.py", "data.config"),
+    ("launch/dataflow.py", "pretrain.config"),
+}
 FREE = {"data.errors", "data.schema"}
 STANDARD_LIBRARY_ONLY = [
     *("data/schema.py", "data/errors.py", "data/config.py"),
