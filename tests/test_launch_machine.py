@@ -114,7 +114,7 @@ class TestPreflight:
 
         mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         monkeypatch.setattr(preflight, "_strategy", lambda *_: mirrored)
-        assert "summed over 2 devices; the gradient is exact" in preflight.check_step(False, None)
+        assert "summed over 2 devices, is exact" in preflight.check_step(False, None)
         real = tf.matmul
         monkeypatch.setattr(tf, "matmul", lambda a, b: real(a, b) + 1 / 256)
         with pytest.raises(UserError, match="the gradient of a small model is wrong by up to"):
