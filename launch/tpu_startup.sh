@@ -27,6 +27,7 @@ report() {
 
 finish() {
   local code=$?
+  pkill --parent "$uploader" || true
   kill "$uploader" 2>/dev/null || true
   echo "launch: ended with exit code $code on $(hostname)"
   keep_log
