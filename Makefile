@@ -4,11 +4,12 @@ PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
 REHEARSAL ?= rehearsal
+ACCELERATOR ?= v5e-256
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo rehearse test test-all test-gcp test-parity bench-data bench-step tpu-check learn lint format lock clean
+.PHONY: help setup demo rehearse test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -59,12 +60,17 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
 
+plan: setup  ## what the published run takes on ACCELERATOR=v5e-256: memory, days, storage
+	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
+		--accelerator $(ACCELERATOR)
+
 learn: setup  ## does it learn as well as tf-models' reference trainer, in about 15 minutes
 	@$(RUN) bench.learn
 
 tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
+	@$(RUN) bench.tpu --small
 
 .venv-tpu/.installed: bench/requirements-tpu.txt
 	$(PYTHON) -m venv .venv-tpu

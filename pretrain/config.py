@@ -15,6 +15,7 @@ from pathlib import Path
 import gin
 from data.config import BuildConfig, InputConfig
 from data.errors import UserError
+from finetune.config import TaskConfig
 from launch.config import ClusterConfig, LaunchConfig
 from model.config import EncoderConfig
 from optim.config import OptimizerConfig
@@ -113,6 +114,7 @@ _CONFIG_CLASSES = {
         ClusterConfig,
         LaunchConfig,
         TrainConfig,
+        TaskConfig,
     )
 }
 

@@ -144,7 +144,9 @@ gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a 
         ).stdout.splitlines()
         assert {"launch/install.sh", "gin/lambert_tiny.gin", "requirements.lock"} <= {*listed}
         assert not [name for name in listed if "__pycache__" in name or name.startswith(".")]
-        assert {name.partition("/")[0] for name in listed if "/" in name} == {*package_folders()}
+        folders = tuple(f"{folder}/" for folder in package_folders())
+        assert all(name.startswith(folders) for name in listed if "/" in name)
+        assert all(any(name.startswith(folder) for name in listed) for folder in folders)
         with pytest.raises(UserError, match="is not a checkout"):
             source_archive(tmp_path)
 

@@ -17,7 +17,9 @@ COPY launch/install.sh launch/requirements-*.txt launch/
 RUN launch/install.sh python "$DEVICE"
 
 COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY bench/results bench/results
 COPY data data
+COPY finetune finetune
 COPY gin gin
 COPY launch launch
 COPY model model
