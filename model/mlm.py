@@ -13,7 +13,7 @@ from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import Encoder
 from model.layers import Dense, Initializer, LayerNorm, biased_gelu
-from model.loss import mlm_sums, mlm_sums_by_chunks, scores
+from model.loss import mlm_sums, mlm_sums_by_chunks, mlm_terms, scores
 
 
 class MLMHead(tf.Module):
@@ -117,6 +117,27 @@ class Pretrainer(tf.Module):
             weights_BP,
             chunk_size=chunk_size,
         )
+
+    def evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Sums over the predictions of each sequence, without dropout.
+
+        Args:
+          features: as for `sums`.
+
+        Returns:
+          float32 [B, 2, 3]: sums of loss, right guesses and predictions, over all predictions of a
+          sequence and over those whose piece the input does not show.
+        """
+        ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
+        loss_BP, correct_BP = mlm_terms(self.logits(features), ids_BP)
+        shown_BP = tf.gather(
+            features["input_word_ids"], features["masked_lm_positions"], batch_dims=1
+        )
+        hidden_BP = tf.cast(tf.not_equal(shown_BP, ids_BP), tf.float32)
+        terms_3BP = tf.stack([loss_BP, correct_BP, tf.ones_like(loss_BP)])
+        counted_2BP = tf.stack([weights_BP, weights_BP * hidden_BP])
+        # A product of matrices would be of bfloat16 on a TPU.
+        return tf.transpose(tf.reduce_sum(counted_2BP[:, None] * terms_3BP, axis=-1), [2, 0, 1])
 
 
 def variable_names(config: EncoderConfig) -> list[str]:

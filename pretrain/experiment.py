@@ -9,7 +9,7 @@ from data.errors import UserError
 from data.manifest import Manifest
 from model.flops import training_flops
 from pretrain.config import RunConfig
-from pretrain.preemption import Preempted, PreemptionNotice
+from pretrain.preemption import PreemptionNotice
 from pretrain.recipe import check, check_variables, describe, resolve
 from pretrain.window import Window, spread
 
@@ -42,7 +42,7 @@ class Experiment:
         from launch.peaks import peak_flops_per_second
         from launch.strategy import build_strategy, is_chief, remote_hosts
         from pretrain.initial import Initial
-        from pretrain.trainer import Trainer
+        from pretrain.trainer import build_trainer
 
         self._manifest = Manifest.load(data_dir)
         self._initial = Initial.load(model_dir)
@@ -60,7 +60,7 @@ class Experiment:
         self._eval_reader = None
         if self._manifest.num_sequences("eval"):
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
-        self._trainer = Trainer(self._config, self._strategy)
+        self._trainer = build_trainer(self._config, self._strategy)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
         self._data_dir, self._model_dir = data_dir, model_dir
@@ -136,6 +136,7 @@ class Experiment:
             exchanged.
         """
         from data.input_pipeline import training_batches
+        from pretrain.loop import Loop, is_evaluation_due
 
         train = self._config.train
         evaluate = evaluate and self._eval_reader is not None
@@ -155,41 +156,50 @@ class Experiment:
             start_step=self._start_step,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(batches))
-        bad_steps = self._bad_step_log()
         with contextlib.closing(self._progress()) as progress, PreemptionNotice() as notice:
             step = self._start_step
-            if evaluate and step and self._is_evaluation_due(step) and not self._evaluated(step):
+            is_due = evaluate and step and is_evaluation_due(train, step)
+            if is_due and not self._evaluated(step):
                 # The run was stopped between saving and evaluating.
                 progress.evaluation_row(step, *self.evaluation())
-            self._loop(iterator, progress, notice, bad_steps=bad_steps, evaluate=evaluate)
-            self._checkpoints.wait()
+            loop = Loop(
+                self,
+                train=train,
+                trainer=self._trainer,
+                checkpoints=self._checkpoints,
+                bad_steps=self._bad_step_log(),
+                progress=progress,
+                model_dir=self._model_dir,
+                is_chief=self._is_chief,
+            )
+            loop.run(
+                iterator,
+                start_step=step,
+                window=self._window,
+                notice=notice,
+                evaluation=self.evaluation if evaluate else None,
+            )
         return True
 
-    def _loop(self, iterator, progress, notice: PreemptionNotice, *, bad_steps, evaluate: bool):
-        train, step = self._config.train, self._start_step
-        self._window.restart_clock()
-        while step < train.train_steps:
-            num_steps = self._steps_until_next_event(step)
-            with self._train_reader.own_errors():
-                metrics = self._trainer.train(iterator, num_steps)
-            self._window.add(metrics)
-            step += num_steps
-            self._check_bad_steps(metrics.bad_steps, bad_steps)
-            at_end = step == train.train_steps
-            if self._window.has_steps and (at_end or step % train.log_interval == 0):
-                progress.training_row(step, self._training_row())
-                self._window = Window()
-            stops = not at_end and self._trainer.any_worker(notice.reason is not None)
-            evaluates = evaluate and self._is_evaluation_due(step)
-            # What is evaluated is saved: it may be the best.
-            if any((at_end, stops, evaluates, _is_due(step, train.checkpoint_interval))):
-                self._save(step)
-            if stops:
-                self._checkpoints.wait()
-                raise Preempted(step, notice.reason)
-            if evaluates:
-                progress.evaluation_row(step, *self.evaluation())
-            self._window.restart_clock()
+    def own_errors(self):
+        """See `loop.Host`."""
+        return self._train_reader.own_errors()
+
+    def check_data(self) -> None:
+        """See `loop.Host`."""
+        self._manifest.require_unchanged(self._data_dir)
+
+    def training_row(self, window: Window) -> dict:
+        """See `loop.Host`."""
+        ratios = self._trainer.trust_ratios()
+        row = window.row(global_batch_size=self._config.train.global_batch_size)
+        return {
+            **row,
+            **self._speed(row["examples_per_second"]),
+            "learning_rate": self._trainer.learning_rate,
+            **spread("trust_ratio", list(ratios.values())),
+            **({"trust_ratios": ratios} if ratios else {}),
+        }
 
     def evaluation(self) -> tuple[dict[str, float], str]:
         """Metrics on the held-out split, as a row and as lines for people.
@@ -253,10 +263,6 @@ class Experiment:
         project = self._config.train.wandb_project
         return WandB(project, self._model_dir, self._config) if project else None
 
-    def _is_evaluation_due(self, step: int) -> bool:
-        train = self._config.train
-        return step == train.train_steps or _is_due(step, train.eval_interval)
-
     def _evaluated(self, step: int) -> bool:
         from pretrain.progress import read_metrics
 
@@ -280,36 +286,6 @@ class Experiment:
         if self._is_chief:
             print(text, flush=True)
 
-    def _check_bad_steps(self, found, log) -> None:
-        from pretrain.bad_steps import refuse_too_many
-
-        if self._is_chief:
-            log.add(found)
-        for verdict in found:
-            self._say(f"pretraining: {verdict}")
-        refuse_too_many(found, most=self._config.train.max_bad_steps, model_dir=self._model_dir)
-
-    def _save(self, step: int) -> None:
-        self._manifest.require_unchanged(self._data_dir)
-        self._checkpoints.save(step, {"window": self._window.to_json()})
-
-    def _steps_until_next_event(self, step: int) -> int:
-        train = self._config.train
-        intervals = (train.log_interval, train.eval_interval, train.checkpoint_interval)
-        distances = [interval - step % interval for interval in intervals if interval]
-        return min(*distances, train.steps_per_loop, train.train_steps - step)
-
-    def _training_row(self) -> dict:
-        ratios = self._trainer.trust_ratios()
-        row = self._window.row(global_batch_size=self._config.train.global_batch_size)
-        return {
-            **row,
-            **self._speed(row["examples_per_second"]),
-            "learning_rate": self._trainer.learning_rate,
-            **spread("trust_ratio", list(ratios.values())),
-            **({"trust_ratios": ratios} if ratios else {}),
-        }
-
     def _speed(self, examples_per_second: float) -> dict[str, float]:
         """In positions, and as a share of what the devices could do, if that is known."""
         build = self._manifest.config
@@ -322,7 +298,3 @@ class Experiment:
         if self._peak:
             speed["peak_share"] = examples_per_second * flops / self._peak
         return speed
-
-
-def _is_due(step: int, interval: int) -> bool:
-    return interval > 0 and step % interval == 0

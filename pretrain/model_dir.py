@@ -139,13 +139,18 @@ def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manif
 
 
 def identity(config: RunConfig, manifest: Manifest) -> dict[str, str]:
-    """Hashes of data and of all settings that may not change, for the records of checkpoints."""
-    fixed = {
-        f"{part}.{name}": value
-        for part, values in dataclasses.asdict(config).items()
-        for name, value in values.items()
-        if name not in _FREE.get(part, ())
-    }
+    """Hashes of data and of all settings that may not change, for the records of checkpoints.
+
+    A setting at its default is left out: a setting that is new in a later version of this program
+    changes no hash of a run that does not use it.
+    """
+    fixed = {}
+    for part in dataclasses.fields(config):
+        settings = getattr(config, part.name)
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            if field.name not in _FREE.get(part.name, ()) and value != field.default:
+                fixed[f"{part.name}.{field.name}"] = value
     text = json.dumps(fixed, sort_keys=True)
     return {
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),

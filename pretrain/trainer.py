@@ -12,21 +12,38 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from data.errors import UserError
 from model.dropout import Dropout
-from model.loss import mlm_terms
 from model.mlm import Pretrainer
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
+from optim.config import OptimizerConfig
 from pretrain.bad_steps import GOOD, BadSteps, Verdict
-from pretrain.config import RunConfig
+from pretrain.config import RunConfig, TrainConfig
 
 _VERDICT = 4  # its place in what a step returns, after three sums and the norm of the gradient
-_COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
+COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
+
+
+class Model(Protocol):
+    """What can be trained; features are tensors [B, ...], one of them `input_word_ids`."""
+
+    trainable_variables: Sequence[tf.Variable]
+    checkpoint_items: dict[str, tf.Module]
+
+    def sums(
+        self, features: dict[str, tf.Tensor], *, masks: Dropout | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """float32 scalars, over a batch: loss, right predictions and number of predictions."""
+
+    def evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """float32 [B, ...]: what evaluation wants to know of each example, without dropout."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,24 +87,32 @@ class TrainMetrics:
 class Trainer:
     """Model, optimizer and the functions that run them under a strategy."""
 
-    def __init__(self, config: RunConfig, strategy: tf.distribute.Strategy):
-        """Builds everything for a checked configuration whose vocab_size is known."""
-        self._train, self._optimizer_config = config.train, config.optimizer
+    def __init__(
+        self,
+        build_model: Callable[[], Model],
+        *,
+        train: TrainConfig,
+        optimizer: OptimizerConfig,
+        strategy: tf.distribute.Strategy,
+    ):
+        """Builds everything.
+
+        Args:
+          build_model: called once, where the strategy keeps its variables.
+          train: checked settings.
+          optimizer: checked settings.
+          strategy: the devices.
+        """
+        self._train, self._optimizer_config = train, optimizer
         self.strategy = strategy
-        self._schedule = build_schedule(config.optimizer, config.train.train_steps)
+        self._schedule = build_schedule(optimizer, train.train_steps)
         with strategy.scope():
-            self.model = Pretrainer(
-                config.encoder,
-                seed=config.train.seed,
-                dtype=_COMPUTE_TYPES[config.train.precision],
-                rematerialize_blocks=config.train.rematerialize_blocks,
-                logits_chunk_size=config.train.logits_chunk_size,
-            )
+            self.model = build_model()
             self.variables = list(self.model.trainable_variables)
-            self.optimizer = build_optimizer(config.optimizer, self._schedule)
+            self.optimizer = build_optimizer(optimizer, self._schedule)
             self.optimizer.build(self.variables)
-            self.bad_steps = BadSteps(threshold=config.train.spike_threshold)
-        if _compiles(config.train.jit_compile):
+            self.bad_steps = BadSteps(threshold=train.spike_threshold)
+        if _compiles(train.jit_compile):
             # Not `update`: XLA reaches no other device, and all_reduce and the variables of further
             # replicas are on others.
             self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
@@ -185,8 +210,7 @@ class Trainer:
         """Evaluates without dropout.
 
         Returns:
-          float32 [N, 2, 3], for each sequence of the steps, in order: sums of loss, right guesses and
-          predictions, over all its predictions and over those whose piece the input does not show.
+          float32 [N, ...]: what the model's `evaluated` says of each example of the steps, in order.
         """
         return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
@@ -214,10 +238,10 @@ class Trainer:
     def _eval_steps(self, iterator, num_steps):
         steps = tf.TensorArray(tf.float32, num_steps)
         for step in tf.range(num_steps):
-            sums = self.strategy.run(self._eval_sums, (next(iterator),))
+            rows = self.strategy.run(self._evaluated, (next(iterator),))
             # Every replica fills in its own part of the batch.
-            sums = self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-            steps = steps.write(step, sums)
+            rows = self.strategy.reduce(tf.distribute.ReduceOp.SUM, rows, axis=None)
+            steps = steps.write(step, rows)
         return steps.concat()
 
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -265,25 +289,31 @@ class Trainer:
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
-    def _eval_sums(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Sums of each sequence of the global batch, float32 [N, 2, 3]; 0 for other replicas'."""
-        ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
-        loss_BP, correct_BP = mlm_terms(self.model.logits(features), ids_BP)
-        shown_BP = tf.gather(
-            features["input_word_ids"], features["masked_lm_positions"], batch_dims=1
-        )
-        hidden_BP = tf.cast(tf.not_equal(shown_BP, ids_BP), tf.float32)
-        terms_3BP = tf.stack([loss_BP, correct_BP, tf.ones_like(loss_BP)])
-        counted_2BP = tf.stack([weights_BP, weights_BP * hidden_BP])
-        # A product of matrices would be of bfloat16 on a TPU.
-        sums_23B = tf.reduce_sum(counted_2BP[:, None] * terms_3BP, axis=-1)
+    def _evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Of each example of the global batch, [N, ...]; 0 for other replicas'."""
+        rows = self.model.evaluated(features)
         replica = tf.distribute.get_replica_context()
         is_mine_R = tf.one_hot(
             replica.replica_id_in_sync_group, replica.num_replicas_in_sync, True, False
         )
-        sums_B23 = tf.transpose(sums_23B, [2, 0, 1])
-        sums_RB23 = tf.where(is_mine_R[:, None, None, None], sums_B23, 0.0)
-        return tf.reshape(sums_RB23, [-1, 2, 3])
+        is_mine = tf.reshape(is_mine_R, [-1] + [1] * rows.shape.rank)
+        return tf.reshape(tf.where(is_mine, rows, 0.0), [-1, *rows.shape[1:]])
+
+
+def build_trainer(config: RunConfig, strategy: tf.distribute.Strategy) -> Trainer:
+    """For a checked configuration of pretraining whose vocab_size is known."""
+    train = config.train
+
+    def build_model() -> Pretrainer:
+        return Pretrainer(
+            config.encoder,
+            seed=train.seed,
+            dtype=COMPUTE_TYPES[train.precision],
+            rematerialize_blocks=train.rematerialize_blocks,
+            logits_chunk_size=train.logits_chunk_size,
+        )
+
+    return Trainer(build_model, train=train, optimizer=config.optimizer, strategy=strategy)
 
 
 def _verdict(step: int, row: np.ndarray) -> Verdict:

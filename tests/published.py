@@ -14,7 +14,7 @@ from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, load_run_config
 from pretrain.model_dir import identity, record_run
 from pretrain.recipe import resolve
-from pretrain.trainer import Trainer
+from pretrain.trainer import build_trainer
 
 TINY = [
     "TrainConfig.train_steps = 6",
@@ -48,7 +48,7 @@ def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
     manifest = Manifest.load(data_dir)
     config = resolve(load_run_config([], [*TINY, *ENCODER]), manifest)
     record_run(str(path), config, str(data_dir), manifest)
-    trainer = Trainer(config, tf.distribute.get_strategy())
+    trainer = build_trainer(config, tf.distribute.get_strategy())
     assign(trainer.model, random_values(config, "encoder", "head"))
     run = identity(config, manifest)
     checkpoints = Checkpoints(path, items=trainer.checkpoint_items, run=run, keep=1)

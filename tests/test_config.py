@@ -1,18 +1,26 @@
 """Every gin file builds, and wrong settings are one clear line."""
 
+import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from data.config import BuildConfig
+from data.config import BuildConfig, InputConfig
 from data.errors import UserError
+from launch.config import ClusterConfig
+from model.config import EncoderConfig
+from optim.config import OptimizerConfig
 from pretrain.config import (
+    RunConfig,
+    TrainConfig,
     config_text,
     load_config,
     load_run_config,
     operative_config_text,
     run_config_from_dict,
 )
+from pretrain.model_dir import identity
 
 ROOT = Path(__file__).parent.parent
 RUNS = sorted(ROOT.glob("gin/lambert_*.gin"))
@@ -208,3 +216,22 @@ class TestStrictGin:
         macro.write_text(f"include '{path}'\nlearning_seed = 5\nTrainConfig.seed = %learning_seed")
         config = load_run_config([str(macro)], ["TrainConfig.log_interval=7"], strict=True)
         assert (config.train.seed, config.train.log_interval) == (5, 7)
+
+
+def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
+    manifest = SimpleNamespace(sha256="d0")
+
+    def sha256_of(**train) -> str:
+        config = RunConfig(
+            train=TrainConfig(**train),
+            input=InputConfig(),
+            encoder=EncoderConfig(),
+            optimizer=OptimizerConfig(),
+            cluster=ClusterConfig(),
+        )
+        return identity(config, manifest)["config_sha256"]
+
+    # Of {"train.seed": 7} alone: what is at its default, or may change, does not count.
+    expected = hashlib.sha256(b'{"train.seed": 7}').hexdigest()
+    assert sha256_of(seed=7) == sha256_of(seed=7, log_interval=3) == expected
+    assert sha256_of(seed=7, global_batch_size=16) != expected

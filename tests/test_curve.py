@@ -31,7 +31,7 @@ from model.weights import build_tf_models, to_tf_models, trained_variables
 from optim.build import build_schedule
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig, TrainConfig
-from pretrain.trainer import Trainer
+from pretrain.trainer import build_trainer
 
 ROOT = Path(__file__).parent.parent
 SEED = 1
@@ -85,7 +85,7 @@ def curve(step, variables: dict[str, tf.Variable], directory, config: RunConfig)
 
 
 def our_curve(directory, config: RunConfig) -> Curve:
-    trainer = Trainer(config, tf.distribute.get_strategy())
+    trainer = build_trainer(config, tf.distribute.get_strategy())
     variables = {variable.name: variable for variable in trainer.variables}
     return curve(lambda it: trainer.train(it, 1).loss, variables, directory, config)
 

@@ -16,7 +16,7 @@ from model.config import EncoderConfig
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig, TrainConfig
 from pretrain.evaluation import Baseline, HeldOut, evaluation_row, metrics_of, read_held_out
-from pretrain.trainer import Trainer
+from pretrain.trainer import build_trainer
 
 # Loss, right guesses and predictions of three sequences: over all, and where the piece is hidden.
 SUMS = np.array(
@@ -125,7 +125,7 @@ def evaluate(small_build, manifest, strategy, batch_size, how="python"):
         optimizer=OptimizerConfig(),
         cluster=ClusterConfig(),
     )
-    trainer = Trainer(config, strategy)
+    trainer = build_trainer(config, strategy)
     dataset, num_steps = evaluation_batches(reader, config.input, global_batch_size=batch_size)
     iterator = iter(strategy.distribute_datasets_from_function(dataset))
     return trainer.evaluate(iterator, num_steps)

@@ -15,7 +15,7 @@ from optim.config import OptimizerConfig
 from pretrain import trainer as trainer_module
 from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, TrainConfig
-from pretrain.trainer import Trainer
+from pretrain.trainer import build_trainer
 
 S, P, V = 16, 3, 50
 
@@ -80,7 +80,7 @@ def iterator(strategy, steps, first=0):
 
 
 def train(config, strategy, steps=5):
-    trainer = Trainer(config, strategy)
+    trainer = build_trainer(config, strategy)
     batches = iterator(strategy, steps)
     metrics = [trainer.train(batches, 1) for _ in range(steps)]
     return trainer, metrics
@@ -168,7 +168,7 @@ def test_auto_compiles_for_gpus(monkeypatch):
 
 
 def test_a_loop_on_the_device_equals_single_steps(reference):
-    trainer = Trainer(run_config(), tf.distribute.get_strategy())
+    trainer = build_trainer(run_config(), tf.distribute.get_strategy())
     metrics = trainer.train(iterator(trainer.strategy, 5), 5)
     expected_trainer, expected = reference
     assert trainer.step == 5
@@ -181,7 +181,7 @@ def test_a_loop_on_the_device_equals_single_steps(reference):
 
 
 def test_training_learns_and_trains_every_variable():
-    trainer = Trainer(run_config(train_steps=200), tf.distribute.get_strategy())
+    trainer = build_trainer(run_config(train_steps=200), tf.distribute.get_strategy())
     before = [v.numpy() for v in trainer.variables]
     same_batch = iter([global_batch(0)] * 60)
 
@@ -227,7 +227,7 @@ def test_learns_from_context():
     )
     optimizer = OptimizerConfig(peak_learning_rate=0.02, warmup_steps=20)
     config = dataclasses.replace(config, encoder=encoder, optimizer=optimizer)
-    trainer = Trainer(config, tf.distribute.get_strategy())
+    trainer = build_trainer(config, tf.distribute.get_strategy())
     dataset = tf.data.Dataset.from_tensor_slices(batches)
     iterator_ = iter(trainer.strategy.distribute_datasets_from_function(lambda _: dataset))
     assert trainer.train(iterator_, 50).mlm_accuracy < 0.5
@@ -255,7 +255,7 @@ def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path, precision):
     saving = checkpoints(first)
     saving.save(4)
     saving.wait()
-    second = Trainer(config, tf.distribute.get_strategy())
+    second = build_trainer(config, tf.distribute.get_strategy())
     assert checkpoints(second).restore_newest().step == second.step == 4
     batches = iterator(second.strategy, 2, first=4)
     assert [second.train(batches, 1).loss for _ in range(2)] == [m.loss for m in metrics[4:]]
@@ -273,7 +273,7 @@ def test_going_on_with_other_devices(tmp_path):
         (mirrored(4), 0, 2),
         (tf.distribute.get_strategy(), 2, 2),
     ):
-        trainer = Trainer(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy)
+        trainer = build_trainer(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy)
         checkpoints = Checkpoints(tmp_path, items=trainer.checkpoint_items, run={}, keep=1)
         checkpoints.restore_newest()
         batches = iterator(strategy, steps, first=len(found))
@@ -292,7 +292,7 @@ def test_dropout_depends_on_seed_and_step(reference, site):
     _, (first, *_) = train(run_config(**{site: 0.1}), tf.distribute.get_strategy(), steps=1)
     _, (plain, *_) = reference
     assert abs(first.loss - plain.loss) > 1e-5
-    later = Trainer(run_config(**{site: 0.1}), tf.distribute.get_strategy())
+    later = build_trainer(run_config(**{site: 0.1}), tf.distribute.get_strategy())
     later.optimizer.iterations.assign(4)
     loss = later.train(iterator(later.strategy, 1), 1).loss
     assert abs(loss - first.loss) > 1e-5
@@ -320,7 +320,7 @@ def test_learning_rate_and_trust_ratios_are_reported(reference):
 @pytest.mark.parametrize("replicas", [1, 4])
 def test_evaluation_gives_the_sums_of_each_sequence_in_order(replicas):
     strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    trainer = Trainer(run_config(), strategy)
+    trainer = build_trainer(run_config(), strategy)
     found = trainer.evaluate(iterator(strategy, 3), 3)
     expected = np.zeros((24, 2, 3))
     for step in range(3):
@@ -373,7 +373,7 @@ def test_a_bad_step_in_a_loop_on_the_device_is_passed_over(replicas):
         stacked = {name: np.stack([e[name] for e in elements]) for name in elements[0]}
         return tf.data.Dataset.from_tensor_slices(stacked)
 
-    trainer = Trainer(run_config(), strategy)
+    trainer = build_trainer(run_config(), strategy)
     batches_of_all = iter(strategy.distribute_datasets_from_function(batches))
     metrics = trainer.train(batches_of_all, 5)
     assert trainer.step == 5
@@ -382,7 +382,7 @@ def test_a_bad_step_in_a_loop_on_the_device_is_passed_over(replicas):
     assert all(np.isnan(verdict.loss) for verdict in metrics.bad_steps)
 
     # The same steps, one by one, with the optimizer's count moved past the bad ones.
-    expected = Trainer(run_config(), strategy)
+    expected = build_trainer(run_config(), strategy)
     losses = []
     for step in (0, 2, 4):
         expected.optimizer.iterations.assign(step)

@@ -27,7 +27,7 @@ from optim.build import build_schedule
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig, TrainConfig
 from pretrain.evaluation import metrics_of
-from pretrain.trainer import Trainer
+from pretrain.trainer import Trainer, build_trainer
 
 
 def run_config(settings: dict, manifest: Manifest) -> RunConfig:
@@ -159,7 +159,7 @@ def main() -> None:
     args = parser.parse_args()
     manifest = Manifest.load(args.data_dir)
     config = run_config(args.settings, manifest)
-    trainer = Trainer(config, tf.distribute.get_strategy())
+    trainer = build_trainer(config, tf.distribute.get_strategy())
     learner = IMPLEMENTATIONS[args.implementation](config, args.data_dir, manifest, trainer)
     evaluate = evaluation(config, args.data_dir, manifest, trainer)
     seconds, steps, every = 0.0, config.train.train_steps, args.settings["evaluate_every"]

@@ -222,7 +222,7 @@ def verdicts(rows: Sequence[dict], settings: Sequence[Setting]) -> str:
                 if (row["setting"], row["precision"]) == (str(setting), precision):
                     rates.setdefault(row["implementation"], row["tokens_per_second"])
             for peer in rates:
-                if peer != "lambert":
+                if peer != "lambert" and "lambert" in rates:
                     factor = rates["lambert"] / rates[peer]
                     targets = TARGETS.get((index, peer), ()) if precision == PRECISIONS[0] else ()
                     found = [

@@ -21,7 +21,7 @@ from data.input_pipeline import InputConfig
 from launch.config import ClusterConfig
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig, TrainConfig
-from pretrain.trainer import Trainer
+from pretrain.trainer import build_trainer
 
 # The step must have static shapes and types that a TPU has.
 _REFUSED = {
@@ -64,7 +64,7 @@ def lambert(setting: dict[str, int]) -> Step:
         optimizer=OptimizerConfig(),
         cluster=ClusterConfig(),
     )
-    trainer = Trainer(config, tf.distribute.get_strategy())
+    trainer = build_trainer(config, tf.distribute.get_strategy())
     return lambda features: trainer.strategy.run(trainer.update, (features,))
 
 
