@@ -191,7 +191,9 @@ def training_batches(
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         positions = _replica_positions(context, global_batch_size, start_step, steps=None)
-        return _load(positions, reader, config, context, order_seed=seed)
+        batches = _load(positions, reader, config, context, order_seed=seed)
+        # Or workers would ask each other at every step whether all of them have a batch.
+        return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     return dataset
 
