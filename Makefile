@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check learn lint format lock clean
+.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step bench-run tpu-check learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
+
+bench-run: setup  ## what a run costs beside its steps: start, input, checkpoints, workers, in about 6 minutes
+	@$(RUN) bench.run
 
 learn: setup  ## does it learn as well as tf-models' reference trainer, in about 15 minutes
 	@$(RUN) bench.learn
