@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo rehearse test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
+.PHONY: help setup demo rehearse test test-all test-gcp test-parity bench-data bench-step bench-run tpu-check plan learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
+
+bench-run: setup  ## what a run costs beside its steps: start, input, checkpoints, workers, in about 6 minutes
+	@$(RUN) bench.run
 
 plan: setup  ## what the published run takes on ACCELERATOR=v5e-256: memory, days, storage
 	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \

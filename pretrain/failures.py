@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 
@@ -29,3 +30,9 @@ def explained(*, is_multi_worker: bool) -> Iterator[None]:
             f" ended ({type(error).__name__}); start all of them again to go on from the newest"
             " checkpoint"
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error's message, without the operation that TensorFlow puts before it."""
+    lines = re.sub(r"^\{\{.*?\}\} ", "", str(error).strip()).splitlines()
+    return lines[0] if lines else type(error).__name__
