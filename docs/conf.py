@@ -13,6 +13,8 @@ myst_heading_anchors = 3  # `page.md#a-heading`, as on a repository's own page
 highlight_language = "none"  # commands and what programs print; Python blocks say that they are
 
 html_theme = "furo"  # system fonts, nothing from other machines
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = "Lambert"
 html_copy_source = False
 html_use_index = False
