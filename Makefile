@@ -136,7 +136,6 @@ format: setup  ## ruff: mend what can be mended
 	$(BIN)/ruff format .
 
 audit: setup .venv-audit/.installed  ## locked dependencies against known vulnerabilities (asks PyPI)
-	$(BIN)/ruff check --select S .
 	$(BIN)/python -m pip check --disable-pip-version-check
 	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 

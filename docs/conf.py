@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+from pygments.lexers import PythonLexer
+
 project = "Lambert"
 author = "the Lambert authors"
 extensions = ["myst_parser"]
@@ -35,5 +37,6 @@ def _write_index(app, exception):
 
 
 def setup(app):
+    app.add_lexer("gin", PythonLexer)
     app.connect("source-read", _add_navigation)
     app.connect("build-finished", _write_index)

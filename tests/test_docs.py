@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import importlib
+import json
 import re
 import subprocess
 from collections.abc import Sequence
@@ -161,3 +162,40 @@ def test_the_readme_lists_every_page_once():
     assert sorted(pages) == sorted(
         path.relative_to(ROOT).as_posix() for path in DOCUMENTS if path.name != "README.md"
     )
+
+
+def measured(file: str, figure: str, **choice: object) -> dict[str, float]:
+    """The best figure of each implementation, of the rows of a file that match."""
+    best: dict[str, float] = {}
+    for row in json.loads((ROOT / "bench/results" / file).read_text()):
+        if figure in row and all(row.get(name) == value for name, value in choice.items()):
+            name = row["implementation"]
+            best[name] = max(best.get(name, 0), row[figure])
+    return best
+
+
+def test_the_readme_gives_the_figures_that_were_measured():
+    shown = {row[0]: " ".join(row[1:3]) for row in table_rows(ROOT / "README.md") if len(row) == 4}
+
+    def numbers(start: str) -> list[str]:
+        (text,) = (cells for name, cells in shown.items() if name.startswith(start))
+        return re.findall(r"[\d.,]*\d", text)
+
+    speed = measured("data.json", "megabytes_per_second", stage="text-to-examples")
+    assert numbers("text to masked examples") == [
+        f"{speed['lambert']:.1f}",
+        f"{speed['tf-models']:.2f}",
+    ]
+    speed = measured("data.json", "tokens_per_second", stage="packing")
+    assert numbers("packing") == [
+        f"{speed['lambert'] / 1e6:.1f}",
+        f"{speed['huggingface'] / 1e6:.2f}",
+    ]
+    for size, shape in (("L=4 H=512", "H=512 A=8 L=4"), ("L=4 H=1024", "H=1024 A=16 L=4")):
+        rows = json.loads((ROOT / "bench/results/step.json").read_text())
+        (setting,) = {row["setting"] for row in rows if row["setting"].startswith(shape)}
+        speed = measured(
+            "step.json", "tokens_per_second", setting=setting, precision="mixed_bfloat16"
+        )
+        peers = [speed[name] for name in ("lambert", "tf-models", "huggingface") if name in speed]
+        assert numbers(f"training step, {size}") == [f"{figure:,.0f}" for figure in peers]
