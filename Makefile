@@ -8,21 +8,23 @@ RUN := $(BIN)/python -m
 
 # What the steps work on: the demo, unless the command line says otherwise. `=` and not `?=`: names this
 # common must not be taken from the environment. What follows ##= is shown by `make help`.
-##= INPUT      text, as flags of data.build: INPUT="--wiki 'dumps/*.bz2' --books 'books/*.txt'"
+##= INPUT text, as flags of data.build: INPUT="--wiki 'dumps/*.bz2' --books 'books/*.txt'"
 INPUT = --wiki '$(DEMO)/samples/wiki/*' --books '$(DEMO)/samples/books/*'
-##= VOCAB      the vocabulary; VOCAB_SIZE pieces, if it has to be learned
+##= VOCAB the vocabulary; VOCAB_SIZE pieces, if it has to be learned
 VOCAB = $(DEMO)/vocab.txt
 VOCAB_SIZE = 8000
-##= DATA       the build directory, made with the settings in DATA_GIN
+##= DATA the build directory, made with the settings in DATA_GIN
 DATA = $(DEMO)/data
 DATA_GIN = gin/data_demo.gin
-##= MODEL      the model directory, trained with the settings in GIN
+##= MODEL the model directory, trained with the settings in GIN
 MODEL = $(DEMO)/model
 GIN = gin/lambert_tiny.gin
-##= EXPORT     where the SavedModels go; HF, if given, where Hugging Face's format goes
+##= EXPORT where the SavedModels go; HF, if given, where Hugging Face's format goes
 EXPORT = $(DEMO)/export
 HF =
-##= ARGS       more arguments for the program, such as ARGS=--dry_run
+##= ACCELERATOR what `make plan` is for, such as v5e-256 or h100x64
+ACCELERATOR ?= v5e-256
+##= ARGS more arguments for the program, such as ARGS=--dry_run
 ARGS =
 
 .DEFAULT_GOAL := help
@@ -33,7 +35,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nWhat the steps work on (make data DATA=D INPUT=...; otherwise on the demo)\n'
-	@sed -n 's/^##= /  /p' $(MAKEFILE_LIST)
+	@awk '/^##= / {name = $$2; sub(/^##= [A-Z]+ +/, ""); printf "  %-12s %s\n", name, $$0}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## environment from the lock file, in .venv
 
@@ -94,6 +96,12 @@ ask: setup  ## EXPORT fills in some blanks
 		"he was [MASK] in london in the 19th [MASK]." \
 		"my [MASK], i will go to the king."
 
+##@ Elsewhere
+.PHONY: plan
+plan: setup  ## what the published run takes on ACCELERATOR: memory, days, storage
+	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
+		--accelerator $(ACCELERATOR) $(ARGS)
+
 ##@ Measure
 .PHONY: bench bench-data bench-step learn tpu-check
 bench: bench-data bench-step learn  ## these three, one after the other
@@ -110,6 +118,7 @@ learn: setup  ## does it learn as well as tf-models' reference trainer, in about
 tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
+	@$(RUN) bench.tpu --small
 
 ##@ Test and change
 .PHONY: test test-all test-gcp test-parity lint format audit docs lock clean
@@ -124,7 +133,7 @@ test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
 
-test-parity: setup .venv-parity/.installed  ## our encoder beside Hugging Face's in PyTorch (.venv-parity)
+test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## our encoder beside Hugging Face's in PyTorch, and in ONNX Runtime
 	$(BIN)/python -m pytest -m parity
 
 lint: setup  ## ruff: rules (security among them) and format
@@ -153,6 +162,7 @@ clean:  ## remove the demo, the site, the material of benchmarks and caches (the
 .venv-audit/.installed: .ci/requirements-audit.txt
 .venv-bench/.installed: bench/requirements-data.txt
 .venv-docs/.installed: docs/requirements.txt
+.venv-onnx/.installed: bench/requirements-onnx.txt
 .venv-parity/.installed: bench/requirements-parity.txt
 .venv-tpu/.installed: bench/requirements-tpu.txt
 
