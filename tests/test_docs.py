@@ -4,12 +4,12 @@ import argparse
 import contextlib
 import dataclasses
 import importlib
+import inspect
 import json
 import re
 import subprocess
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -75,6 +75,9 @@ def check_program(name: str, arguments: list[str]) -> None:
     module = importlib.import_module(
         f"{name}.__main__" if spec.submodule_search_locations else name
     )
+    if not inspect.signature(module.main).parameters:
+        assert set(arguments) <= {LEFT_OUT}, f"{name} takes no arguments"
+        return
     with pytest.raises(Parsed) as parsed, only_parse():
         module.main(arguments)
     if name == "data.build":
@@ -86,8 +89,8 @@ def check_program(name: str, arguments: list[str]) -> None:
 
 
 def check_python(words: Sequence[str]) -> None:
-    if Path(words[0]).name != "python" or words[1:] == (LEFT_OUT,):
-        return  # another program, or none of ours in particular
+    if words[0] not in ("python", ".venv/bin/python") or words[1:] == (LEFT_OUT,):
+        return  # another program, another environment, or none of ours in particular
     if words[1] != "-m":
         assert (ROOT / words[1]).is_file()
     elif words[2].partition(".")[0] in OURS:
