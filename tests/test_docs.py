@@ -1,6 +1,7 @@
 """The documents are true: their commands are accepted, what they name is there, links lead somewhere."""
 
 import argparse
+import configparser
 import contextlib
 import dataclasses
 import importlib
@@ -108,6 +109,13 @@ def check_make(words: Sequence[str]) -> None:
             assert word in TARGETS, f"make has no target {word}"
 
 
+def check_pip(words: Sequence[str]) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    for extras in re.findall(r"\.\[(.+)\]", " ".join(words)):
+        assert set(extras.split(",")) <= set(setup["options.extras_require"]), extras
+
+
 def test_commands_are_found():
     shown = {" ".join(command.words) for command in COMMANDS}
     assert {"make demo", "python -m data.view D", "make lint test"} <= shown
@@ -116,8 +124,8 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("command", dict.fromkeys(COMMANDS), ids=str)
 def test_every_command_is_accepted(command: Command):
-    check = check_make if command.words[0] == "make" else check_python
-    check(command.words)
+    checks = {"make": check_make, "pip": check_pip}
+    checks.get(command.words[0], check_python)(command.words)
 
 
 @pytest.mark.parametrize(
