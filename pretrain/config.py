@@ -15,6 +15,7 @@ from pathlib import Path
 import gin
 from data.config import BuildConfig, InputConfig
 from data.errors import UserError
+from finetune.config import TaskConfig
 from launch.config import ClusterConfig
 from model.config import EncoderConfig
 from optim.config import OptimizerConfig
@@ -112,6 +113,7 @@ _CONFIG_CLASSES = {
         OptimizerConfig,
         ClusterConfig,
         TrainConfig,
+        TaskConfig,
     )
 }
 

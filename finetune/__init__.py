@@ -1,0 +1,1 @@
+"""Fine-tuning: tasks with labels, read, trained on, scored and written out."""
