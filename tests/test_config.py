@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +19,7 @@ from pretrain.config import (
     operative_config_text,
     run_config_from_dict,
 )
-from pretrain.model_dir import identity
+from pretrain.model_dir import Run, identity
 
 ROOT = Path(__file__).parent.parent
 RUNS = sorted(ROOT.glob("gin/lambert_*.gin"))
@@ -219,8 +218,6 @@ class TestStrictGin:
 
 
 def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
-    manifest = SimpleNamespace(sha256="d0")
-
     def sha256_of(**train) -> str:
         config = RunConfig(
             train=TrainConfig(**train),
@@ -229,7 +226,7 @@ def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
             optimizer=OptimizerConfig(),
             cluster=ClusterConfig(),
         )
-        return identity(config, manifest)["config_sha256"]
+        return identity(Run(config=config, data_sha256="d0", lower_case=True))["config_sha256"]
 
     # Of {"train.seed": 7} alone: what is at its default, or may change, does not count.
     expected = hashlib.sha256(b'{"train.seed": 7}').hexdigest()
