@@ -130,14 +130,14 @@ def _best_spans(
     view = widest_view(starts_W, lengths_W)
     spans: list[tuple[int, int, float, float]] = []
     for window, (start, length) in enumerate(zip(starts_W, lengths_W, strict=True)):
+        if not length:
+            continue  # an empty context
         start_T, end_T = logits_WS2[window, offset : offset + length].T
         start_T = np.where(view[start : start + length] == window, start_T, -np.inf)
         padded = np.append(end_T, np.full(max_answer_length - 1, -np.inf))
         ends_TL = np.lib.stride_tricks.sliding_window_view(padded, max_answer_length)[:length]
         scores = (start_T[:, None] + ends_TL).ravel()
         keep = min(n_best_size**2, len(scores))
-        if not keep:
-            continue
         best = np.argpartition(-scores, keep - 1)[:keep]
         for place in best[np.isfinite(scores[best])].tolist():
             first, more = divmod(place, max_answer_length)

@@ -18,9 +18,14 @@ ALLOWED = {
     "optim": set(),
     "launch": set(),
     "finetune": {
+        "data.documents",
         "data.files",
+        "data.hashing",
+        "data.sentences",
+        "data.sources",
         "data.vocab",
         "data.wordpiece",
+        "data.words",
     },
     "bench": {
         "data.config",

@@ -1,0 +1,161 @@
+"""A task with real labels from unlabelled text: does this sentence come from Wikipedia or a book?
+
+    python -m finetune.corpus_task --wiki 'samples/wiki/*' --books 'samples/books/*' --output_dir T
+
+Gives T/train.tsv, dev.tsv and test.tsv with the columns "text", "label" ("wiki", "books") and
+"document". No document is in two of them, no sentence of two documents in any, and both labels are
+equally frequent in each. The same input gives the same files; a smaller one is part of a larger.
+Nothing that gives a source away is removed: what a bag of words scores is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data import files
+from data.documents import Document, InputFile, find_inputs
+from data.errors import UserError, run_main
+from data.hashing import derive_key, document_hash
+from data.sentences import split_sentences
+from data.sources import read_part, split_file
+from data.words import words
+
+LABELS = ("wiki", "books")
+COLUMNS = ("text", "label", "document")
+_MAX_DOCUMENT_BYTES = 32 * 2**20
+_HELD_OUT_SHARE = 0.2  # of the documents, for dev and for test each
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """A sentence, the kind of its source, and the id of its document."""
+
+    text: str
+    label: str
+    document: str
+
+
+def read_sentences(inputs: Iterable[InputFile], *, min_words: int) -> Iterator[Sentence]:
+    """All sentences of at least so many words. Shorter ones ("Exeunt.") tell too little."""
+    for file in inputs:
+        for part in split_file(file):
+            for item in read_part(part, max_document_bytes=_MAX_DOCUMENT_BYTES):
+                if isinstance(item, Document):
+                    for paragraph in item.paragraphs:
+                        for text in split_sentences(paragraph):
+                            if len(words(text)) >= min_words:
+                                yield Sentence(text, file.kind, item.id)
+
+
+def split_of(document: str) -> str:
+    """Which split a document belongs to: a function of its id."""
+    # Not the bits by which data.build holds documents out: the two choices are independent.
+    share = int(derive_key(document_hash(document), 0x7A5C)) / 2**64
+    if share < _HELD_OUT_SHARE:
+        return "test"
+    return "dev" if share < 2 * _HELD_OUT_SHARE else "train"
+
+
+def divide(
+    sentences: Sequence[Sentence], *, most_train: int = 0, most_eval: int = 0
+) -> dict[str, list[Sentence]]:
+    """The three splits.
+
+    Args:
+      sentences: of both labels.
+      most_train: sentences in "train"; 0 takes twice as many as the rarer label has.
+      most_eval: in "dev" and "test" each; likewise.
+
+    Returns:
+      By split, sentences in an order given by hashes.
+
+    Raises:
+      UserError: a label has no document in one of the splits.
+    """
+    documents = collections.defaultdict(set)
+    for sentence in sentences:
+        documents[sentence.text].add(sentence.document)
+    unique = {s.text: s for s in sentences if len(documents[s.text]) == 1}.values()
+    by_hash = sorted(unique, key=lambda s: document_hash(f"{s.document}\n{s.text}"))
+    splits: dict[str, list[Sentence]] = {}
+    for split in ("train", "dev", "test"):
+        inside = [sentence for sentence in by_hash if split_of(sentence.document) == split]
+        counts = collections.Counter(sentence.label for sentence in inside)
+        for label in LABELS:
+            if not counts[label]:
+                raise UserError(f"no document of --{label} falls into {split}: give more of them")
+        most = most_train if split == "train" else most_eval
+        left = dict.fromkeys(LABELS, min([*counts.values(), *([most // 2] if most else [])]))
+        splits[split] = []
+        for sentence in inside:
+            if left[sentence.label]:
+                left[sentence.label] -= 1
+                splits[split].append(sentence)
+    return splits
+
+
+def bag_of_words_accuracy(splits: dict[str, list[Sentence]]) -> float:
+    """Test accuracy of a logistic regression on counts of words: what needs no encoder at all."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(CountVectorizer(), LogisticRegression(max_iter=1000))
+    texts, labels = (
+        {name: [getattr(s, field) for s in split] for name, split in splits.items()}
+        for field in ("text", "label")
+    )
+    model.fit(texts["train"], labels["train"])
+    return float(np.mean(model.predict(texts["test"]) == np.array(labels["test"])))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Writes the three files, and says what is easy about them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m finetune.corpus_task",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    for label in LABELS:
+        parser.add_argument(f"--{label}", action="extend", nargs="+", required=True, metavar="GLOB")
+    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--min_words", type=int, default=8, help="of a sentence")
+    parser.add_argument("--train_sentences", type=int, default=1000, help="0 for all")
+    parser.add_argument("--eval_sentences", type=int, default=1000, help="of dev, of test")
+    args = parser.parse_args(argv)
+    for name in ("train_sentences", "eval_sentences"):
+        if getattr(args, name) < 0 or getattr(args, name) == 1:
+            raise UserError(f"--{name} {getattr(args, name)}: must be 0, or 2 or more")
+    files.require_local("--output_dir", args.output_dir)
+    inputs = [
+        file
+        for label in LABELS
+        for glob in getattr(args, label)
+        for file in find_inputs(label, glob)
+    ]
+    splits = divide(
+        list(read_sentences(inputs, min_words=args.min_words)),
+        most_train=args.train_sentences,
+        most_eval=args.eval_sentences,
+    )
+    for name, sentences in splits.items():
+        rows = [COLUMNS, *((s.text, s.label, s.document) for s in sentences)]
+        content = "".join("\t".join(row) + "\n" for row in rows)
+        path = Path(args.output_dir, f"{name}.tsv")
+        files.write_atomically(path, content.encode())
+        num_documents = len({sentence.document for sentence in sentences})
+        print(f"corpus task: {len(sentences):,} sentences of {num_documents} documents in {path}")
+    print(
+        "corpus task: always giving one label scores 50.0% on test, a bag of words"
+        f" {bag_of_words_accuracy(splits):.1%}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)
