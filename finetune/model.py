@@ -10,6 +10,9 @@ Legend: B sequences, S positions, H hidden, C outputs of the task.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import tensorflow as tf
 
 from model.config import EncoderConfig
@@ -147,3 +150,15 @@ LOSSES = {
     "tokens": _token_sums,
     "spans": _span_sums,
 }
+
+
+def mean_loss(kind: str, outputs: np.ndarray, features: Mapping[str, np.ndarray]) -> float:
+    """The loss of outputs for a whole split, as training has it.
+
+    Args:
+      kind: of the task.
+      outputs: of the model, float32 [N, ...].
+      features: of the split, with the targets of the task.
+    """
+    loss, _, weight = LOSSES[kind](tf.constant(outputs), features)
+    return float(loss / weight)

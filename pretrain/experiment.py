@@ -10,7 +10,7 @@ from data.manifest import Manifest
 from model.flops import training_flops
 from pretrain.config import RunConfig
 from pretrain.recipe import check, check_variables, describe, resolve
-from pretrain.window import Window, spread
+from pretrain.window import Window
 
 
 class Experiment:
@@ -146,15 +146,11 @@ class Experiment:
 
     def training_row(self, window: Window) -> dict:
         """See `loop.Host`."""
-        ratios = self._trainer.trust_ratios()
-        row = window.row(global_batch_size=self._config.train.global_batch_size)
-        return {
-            **row,
-            **self._speed(row["examples_per_second"]),
-            "learning_rate": self._trainer.learning_rate,
-            **spread("trust_ratio", list(ratios.values())),
-            **({"trust_ratios": ratios} if ratios else {}),
-        }
+        from pretrain.session import training_row
+
+        batch_size = self._config.train.global_batch_size
+        row = training_row(self._trainer, window, global_batch_size=batch_size)
+        return {**row, **self._speed(row["examples_per_second"])}
 
     def evaluation(self) -> tuple[dict[str, float], str]:
         """Metrics on the held-out split, as a row and as lines for people.

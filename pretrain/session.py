@@ -14,7 +14,7 @@ from pretrain.model_dir import Run, check_model_dir, identity, locked, record_ru
 from pretrain.preemption import PreemptionNotice
 from pretrain.progress import Progress, SilentProgress, WandB, read_metrics
 from pretrain.trainer import Trainer
-from pretrain.window import Window
+from pretrain.window import Window, spread
 
 
 class Session:
@@ -184,3 +184,16 @@ class Session:
         if self._is_chief:
             log.forget_after(self.start_step)
         return log
+
+
+def training_row(
+    trainer: Trainer, window: Window, *, global_batch_size: int, accuracy: str = "mlm_accuracy"
+) -> dict:
+    """A row of metrics.jsonl for the steps of a window; arguments as of `Window.row`."""
+    ratios = trainer.trust_ratios()
+    return {
+        **window.row(global_batch_size=global_batch_size, accuracy=accuracy),
+        "learning_rate": trainer.learning_rate,
+        **spread("trust_ratio", list(ratios.values())),
+        **({"trust_ratios": ratios} if ratios else {}),
+    }
