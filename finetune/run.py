@@ -21,6 +21,7 @@ from finetune import recipe, summary
 from finetune.source import Source, read_source
 from finetune.task import open_task
 from launch.config import DISCARD_FLAG
+from model.names import weights
 from pretrain.config import FinetuneRunConfig, add_gin_flags, load_run_config
 from pretrain.initial import check_architecture, settings_of
 from pretrain.recipe import check, check_variables, describe_settings
@@ -97,7 +98,9 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
     config = recipe.resolve(config, num_examples=len(data.splits["train"]))
     replicas = strategy.num_replicas_in_sync
     check(config, replicas=replicas)
-    check_variables(config.optimizer, recipe.variable_names(config.encoder, task))
+    # The published lists name LayerNorms as the head of pretraining does, too.
+    pretrained = [weight.name for weight in weights(config.encoder)]
+    check_variables(config.optimizer, recipe.variable_names(config.encoder, task) + pretrained)
     if is_chief(strategy):
         started = recipe.starting_weights(config, list(source.values))
         described = {"splits": data.splits, "origin": source.origin, "started": started}

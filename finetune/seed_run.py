@@ -144,6 +144,8 @@ class SeedRun:
           UserError: see `Session`.
         """
         with self._session:
+            if self._is_chief:
+                files.remove(files.join(self.model_dir, METRICS_FILE))  # of other settings
             collapse = self._train()
             record = self._record(collapse)
             if self._is_chief:

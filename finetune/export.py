@@ -1,0 +1,1 @@
+def export_seed(model_dir, output_dir): pass
