@@ -46,18 +46,31 @@ class Vocab:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"vocabulary file {path} cannot be read: {error}") from error
         pieces = tuple(line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1]))
+        return cls.checked(pieces, f"vocabulary file {path}")
+
+    @classmethod
+    def checked(cls, pieces: tuple[str, ...], source: str) -> Vocab:
+        """A vocabulary of these pieces, in the order of their ids.
+
+        Args:
+          pieces: of the source.
+          source: what they come from, for errors.
+
+        Raises:
+          UserError: an empty or repeated piece, or a special token missing.
+        """
         if missing := [token for token in schema.SPECIAL_TOKENS if token not in set(pieces)]:
             raise UserError(
-                f"vocabulary file {path} ({len(pieces)} pieces) has no {', '.join(missing)};"
+                f"{source} ({len(pieces)} pieces) has no {', '.join(missing)};"
                 " use a BERT vocabulary, one piece a line, or learn one with `python -m data.vocab`"
             )
         first_line: dict[str, int] = {}
         for number, piece in enumerate(pieces, start=1):
             if not piece:
-                raise UserError(f"vocabulary file {path}: line {number} is empty")
+                raise UserError(f"{source}: line {number} is empty")
             if first_line.setdefault(piece, number) != number:
                 raise UserError(
-                    f"vocabulary file {path}: {piece!r} stands on lines {first_line[piece]} and {number}"
+                    f"{source}: {piece!r} stands on lines {first_line[piece]} and {number}"
                 )
         return cls(pieces)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +69,16 @@ def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: st
     }
 
 
+def bert_config_to_json(config: EncoderConfig) -> dict | None:
+    """The content of BERT's own bert_config.json; None if it cannot say the activation.
+
+    "gelu" means the approximation with tanh there, and the exact one has no name.
+    """
+    if config.hidden_activation != "gelu_tanh":
+        return None
+    return {**{name: getattr(config, name) for name in _COMMON}, "hidden_act": "gelu"}
+
+
 def config_from_json(content: Mapping, source: str) -> EncoderConfig:
     """The architecture that a config.json describes.
 
@@ -77,12 +89,8 @@ def config_from_json(content: Mapping, source: str) -> EncoderConfig:
     Raises:
       UserError: it is not a BERT, or one that our encoder is not.
     """
-    for name, ours in _FIXED.items():
-        theirs = content.get(name, None if name == "model_type" else ours)
-        if theirs != ours:
-            raise UserError(
-                f"{source}: {name} is {theirs!r}; this encoder is a BERT with {name} {ours!r}"
-            )
+    if "model_type" not in content:
+        raise UserError(f"{source} has no model_type: it is not the configuration of a BERT")
     return EncoderConfig(
         **common_settings(content, source),
         hidden_activation=_look_up(_FROM_HIDDEN_ACT, "hidden_act", content, source),
@@ -93,22 +101,33 @@ def common_settings(content: Mapping, source: str) -> dict:
     """The settings that BERT's own bert_config.json and config.json call as we do.
 
     Raises:
-      UserError: one of the sizes is missing or no number.
+      UserError: one of the sizes is missing or no number, or a setting says that it is another encoder.
     """
+    for name, ours in _FIXED.items():
+        if (theirs := content.get(name, ours)) != ours:
+            raise UserError(
+                f"{source}: {name} is {theirs!r}; this encoder is a BERT with {name} {ours!r}"
+            )
     settings = {}
     for name in _COMMON:
         if name in content:
-            if not isinstance(content[name], int | float):
-                raise UserError(f"{source}: {name} is {content[name]!r}, not a number")
-            settings[name] = content[name]
+            is_rate = isinstance(getattr(EncoderConfig, name), float)
+            settings[name] = _number(content[name], f"{source}: {name}", is_rate=is_rate)
         elif name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
             raise UserError(f"{source} has no {name}: it is not the configuration of a BERT")
     return settings
 
 
+def _number(value: Any, name: str, *, is_rate: bool) -> float:
+    kinds, wanted = ((int, float), "number") if is_rate else ((int,), "whole number")
+    if type(value) not in kinds or not math.isfinite(value):
+        raise UserError(f"{name} is {value!r}, not a {wanted}")
+    return value
+
+
 def _look_up(table: Mapping, name: str, content: Mapping, source: str) -> str:
     value = content.get(name, "gelu")
-    if value not in table:
+    if not isinstance(value, str) or value not in table:
         raise UserError(f"{source}: {name} is {value!r}; known are {', '.join(table)}")
     return table[value]
 

@@ -7,6 +7,7 @@ pooler.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,8 +20,14 @@ from model.config import EncoderConfig
 from model.mlm import Pretrainer
 from model.names import POOLER, weights
 
+
+def _exact_gelu(x: tf.Tensor) -> tf.Tensor:
+    # Keras computes it from erfc, which ONNX does not know.
+    return 0.5 * x * (1 + tf.math.erf(x * math.sqrt(0.5)))
+
+
 # By EncoderConfig.hidden_activation.
-_ACTIVATIONS = {"gelu_tanh": activations.gelu, "gelu": tf_keras.activations.gelu}
+_ACTIVATIONS = {"gelu_tanh": activations.gelu, "gelu": _exact_gelu}
 
 
 def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretrainerV2:

@@ -45,6 +45,17 @@ masked_lm = AutoModelForMaskedLM.from_pretrained(".")
 encoder = AutoModel.from_pretrained("encoder")  # the same encoder with the pooler, without the head
 ```"""
 
+_TF_MODELS_USE = """The weights of tf-models' `BertPretrainerV2`, saved as
+`tf.train.Checkpoint(**pretrainer.checkpoint_items)`. Fine-tuning with tf-models takes this directory as
+`task.init_checkpoint`. {activation}"""
+_TF_MODELS_EXPORT = """Its own export:
+
+    python -m official.nlp.tools.export_tfhub --export_type=model_with_mlm --export_path=hub \\
+        --bert_config_file=bert_config.json --model_checkpoint_path=ckpt-{step} \\
+        --vocab_file=vocab.txt --do_lower_case={lower_case}"""
+_TF_MODELS_EXACT_GELU = """Its configurations have no name for the activation of
+this model, the exact gelu: build the encoder with `inner_activation=tf_keras.activations.gelu`."""
+
 
 def saved_model_card(run: Run, model_dir: str, *, step: int, pooler: str) -> str:
     """README.md beside the SavedModels."""
@@ -56,6 +67,15 @@ def huggingface_card(run: Run, model_dir: str, *, step: int, pooler: str) -> str
     """README.md of a directory in Hugging Face's format, with its header."""
     header = "---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags:\n- bert\n---\n\n"
     return header + _card(run, model_dir, step=step, pooler=pooler, use=_HUGGINGFACE_USE)
+
+
+def tf_models_card(run: Run, model_dir: str, *, step: int, pooler: str) -> str:
+    """README.md beside a checkpoint of tf-models."""
+    activation = _TF_MODELS_EXACT_GELU
+    if run.config.encoder.hidden_activation == "gelu_tanh":
+        activation = _TF_MODELS_EXPORT.format(step=step, lower_case=run.lower_case)
+    use = _TF_MODELS_USE.format(activation=activation)
+    return _card(run, model_dir, step=step, pooler=pooler, use=use)
 
 
 def _card(run: Run, model_dir: str, *, step: int, pooler: str, use: str) -> str:

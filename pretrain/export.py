@@ -1,10 +1,11 @@
 """Publishes a trained encoder.
 
-    python -m pretrain.export --model_dir M --output_dir E [--hf_dir H] [--checkpoint best]
+    python -m pretrain.export --model_dir M --output_dir E [--hf_dir H] [--tf_models_dir T]
 
 E/encoder is a SavedModel with the interface of the published Lambert and BERT encoders and a
 trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md says what it is. H is the same
 model in Hugging Face's format: AutoModelForMaskedLM and AutoTokenizer load H, AutoModel loads H/encoder.
+T is a checkpoint of tf-models, for its own export and for its fine-tuning (task.init_checkpoint).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import tempfile
@@ -26,12 +28,12 @@ from data.errors import UserError, run_main
 from data.files import join, require_local, sha256_of
 from data.vocab import Vocab
 from model.names import POOLER
+from pretrain.exported import RECORD_FILE, SUMS_FILE
 from pretrain.initial import Initial
 from pretrain.model_dir import Run, load_run
 from pretrain.recipe import check_table_size
 
 POOLERS = ("initial", "identity", "imported")
-_ORIGIN_FILE, _SUMS_FILE = "export.json", "SHA256SUMS"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ def export(
     *,
     checkpoint: str = "latest",
     hf_dir: str | None = None,
+    tf_models_dir: str | None = None,
     pooler: str | None = None,
 ) -> int:
     """Exports a checkpoint; each directory appears whole or not at all.
@@ -76,6 +79,7 @@ def export(
       output_dir: for the SavedModels.
       checkpoint: "latest", "best" on held-out text, or the number of a step.
       hf_dir: for Hugging Face's format.
+      tf_models_dir: for a checkpoint of tf-models.
       pooler: what a masked language model does not train: "initial" is as drawn from the seed of the
         run, "identity" makes pooled_output tanh of the output at [CLS], "imported" is that of the
         weights the run started from. None takes the imported one if there is one, else the initial.
@@ -87,24 +91,23 @@ def export(
       UserError: the checkpoint is not there or does not fit, or a directory is in use.
     """
     job = _job(model_dir, checkpoint, pooler)
-    targets = {"--output_dir": output_dir} | ({"--hf_dir": hf_dir} if hf_dir else {})
-    if hf_dir and Path(hf_dir).resolve() in (
-        Path(output_dir).resolve(),
-        *Path(output_dir).resolve().parents,
-    ):
-        raise UserError(f"--hf_dir {hf_dir} holds --output_dir {output_dir}; choose another one")
-    wanted = {flag for flag, target in targets.items() if not _is_done(flag, target, job)}
+    others = {"--hf_dir": hf_dir, "--tf_models_dir": tf_models_dir}
+    targets = {"--output_dir": output_dir} | {flag: path for flag, path in others.items() if path}
+    _check_apart(targets)
+    wanted = [flag for flag, target in targets.items() if not _is_done(flag, target, job)]
     if wanted:
         vocab_file = join(model_dir, schema.VOCAB_FILE)
         vocab = Vocab.load(vocab_file)
         check_table_size(job.run.config.encoder.vocab_size, len(vocab), f"the run of {model_dir}")
-        pretrainer, values = _model(job)
-        if "--output_dir" in wanted:
-            with _appearing(Path(output_dir), job) as whole:
-                _write_saved_models(whole, job, pretrainer, vocab_file)
-        if "--hf_dir" in wanted:
-            with _appearing(Path(hf_dir), job) as whole:
-                _write_huggingface(whole, job, values, vocab)
+        write = {
+            "--output_dir": _write_saved_models,
+            "--hf_dir": _write_huggingface,
+            "--tf_models_dir": _write_tf_models,
+        }
+        pretrainer = _model(job)
+        for flag in wanted:
+            with _appearing(Path(targets[flag]), job) as whole:
+                write[flag](whole, job, pretrainer, vocab)
     return job.step
 
 
@@ -120,12 +123,20 @@ def _job(model_dir: str, checkpoint: str, pooler: str | None) -> _Job:
     return _Job(run=run, model_dir=model_dir, saved=saved, pooler=pooler)
 
 
+def _check_apart(targets: Mapping[str, str]) -> None:
+    """Raises a UserError if a directory is an earlier one or holds it: it would not be empty."""
+    for (flag, target), (later_flag, later) in itertools.combinations(targets.items(), 2):
+        place = Path(target).resolve()
+        if Path(later).resolve() in (place, *place.parents):
+            raise UserError(f"{later_flag} {later} holds {flag} {target}; choose another one")
+
+
 def _is_done(flag: str, target: str, job: _Job) -> bool:
     """Whether a directory holds this export already; raises a UserError if it holds anything else."""
     require_local(flag, target)
     if not Path(target).exists() or not any(Path(target).iterdir()):
         return False
-    record = Path(target, _ORIGIN_FILE)
+    record = Path(target, RECORD_FILE)
     if record.is_file() and record.read_bytes() == job.record.encode():
         print(f"export: {target} holds step {job.step:,} of {job.model_dir} already")
         return True
@@ -140,17 +151,17 @@ def _appearing(target: Path, job: _Job) -> Iterator[Path]:
         whole = Path(scratch, "export")
         whole.mkdir()
         yield whole
-        (whole / _ORIGIN_FILE).write_text(job.record, encoding="utf-8")
+        (whole / RECORD_FILE).write_text(job.record, encoding="utf-8")
         sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
         lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-        (whole / _SUMS_FILE).write_text(lines, encoding="utf-8")
+        (whole / SUMS_FILE).write_text(lines, encoding="utf-8")
         if target.exists():
             target.rmdir()
         whole.rename(target)
 
 
 def _model(job: _Job):
-    """tf-models' model with the weights of the checkpoint, and all weights by our names."""
+    """tf-models' model with the weights of the checkpoint."""
     import tensorflow as tf
     import tf_keras
 
@@ -166,7 +177,7 @@ def _model(job: _Job):
     read(tf.train.Checkpoint(**trained.checkpoint_items), job.saved)
     pretrainer = build_tf_models(config, seed=seed)
     assign(pretrainer, values_of(trained, config) | pooler_values(job))
-    return pretrainer, values_of(pretrainer, config)
+    return pretrainer
 
 
 def pooler_values(job: _Job) -> dict[str, np.ndarray]:
@@ -180,13 +191,13 @@ def pooler_values(job: _Job) -> dict[str, np.ndarray]:
     return {}
 
 
-def _write_saved_models(target: Path, job: _Job, pretrainer, vocab_file: str) -> None:
+def _write_saved_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
     from model.preprocess import export_preprocessor
     from pretrain.card import saved_model_card
     from pretrain.saved_model import save_encoder
 
     config, lower_case = job.run.config.encoder, job.run.lower_case
-    encoder = target / "encoder"
+    encoder, vocab_file = target / "encoder", join(job.model_dir, schema.VOCAB_FILE)
     save_encoder(encoder, pretrainer, config, vocab_file=vocab_file, lower_case=lower_case)
     export_preprocessor(
         target / "preprocessor",
@@ -198,16 +209,16 @@ def _write_saved_models(target: Path, job: _Job, pretrainer, vocab_file: str) ->
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
-def _write_huggingface(
-    target: Path, job: _Job, values: Mapping[str, np.ndarray], vocab: Vocab
-) -> None:
+def _write_huggingface(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
     """The masked language model at the root; `encoder/` for AutoModel, which wants a pooler and no head."""
     from safetensors import numpy as safetensors
 
     from model import huggingface
+    from model.weights import values_of
     from pretrain.card import huggingface_card
 
     config = job.run.config.encoder
+    values = values_of(pretrainer, config)
     tokenizer = huggingface.tokenizer_files(
         vocab.pieces, lower_case=job.run.lower_case, max_length=config.max_position_embeddings
     )
@@ -224,6 +235,24 @@ def _write_huggingface(
         content = safetensors.save(tensors, metadata={"format": "pt"})
         (folder / "model.safetensors").write_bytes(content)
     card = huggingface_card(job.run, job.model_dir, step=job.step, pooler=job.pooler)
+    (target / "README.md").write_text(card, encoding="utf-8")
+
+
+def _write_tf_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
+    """The objects that tf-models restores, as its own trainer saves them."""
+    import tensorflow as tf
+
+    from model import huggingface
+    from pretrain.card import tf_models_card
+
+    checkpoint = tf.train.Checkpoint(**pretrainer.checkpoint_items)
+    checkpoint.save_counter.assign(job.step - 1)  # which `save` counts on and puts into the name
+    checkpoint.save(str(target / "ckpt"))
+    (target / schema.VOCAB_FILE).write_text(vocab.text, encoding="utf-8")
+    if (content := huggingface.bert_config_to_json(job.run.config.encoder)) is not None:
+        text = json.dumps(content, indent=1) + "\n"
+        (target / "bert_config.json").write_text(text, encoding="utf-8")
+    card = tf_models_card(job.run, job.model_dir, step=job.step, pooler=job.pooler)
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -245,6 +274,7 @@ def main(argv: Sequence[str]) -> None:
         help="best on held-out text, latest (default), or the number of a step",
     )
     parser.add_argument("--hf_dir", help="a directory for Hugging Face's format")
+    parser.add_argument("--tf_models_dir", help="a directory for a checkpoint of tf-models")
     parser.add_argument(
         "--pooler",
         choices=POOLERS,
@@ -256,11 +286,14 @@ def main(argv: Sequence[str]) -> None:
         args.output_dir,
         checkpoint=args.checkpoint,
         hf_dir=args.hf_dir,
+        tf_models_dir=args.tf_models_dir,
         pooler=args.pooler,
     )
     print(f"export: step {step:,} in {args.output_dir} (encoder/, preprocessor/, README.md)")
     if args.hf_dir:
         print(f"export: step {step:,} in {args.hf_dir}, in Hugging Face's format")
+    if args.tf_models_dir:
+        print(f"export: step {step:,} in {args.tf_models_dir}, a checkpoint of tf-models")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.errors import UserError
 
+RECORD_FILE, SUMS_FILE = "export.json", "SHA256SUMS"
 _POSITIONS = "encoder/position_embedding/embeddings"
 
 
@@ -53,14 +54,16 @@ class Exported:
 
 
 def load_saved_model(path: Path) -> Any:
-    """Loads one SavedModel of an export; raises a UserError if files of it are cut short or changed."""
+    """Loads a SavedModel, of an export or not; raises a UserError if files of it are cut short or changed."""
     import tensorflow as tf
 
     try:
         return tf.saved_model.load(str(path))
     except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{path} cannot be loaded: {reason}; `sha256sum --check SHA256SUMS` in {path.parent} tells"
-            " which files are not what was exported"
-        ) from error
+        hint = (
+            f"; `sha256sum --check {SUMS_FILE}` in {path.parent} tells which files are not what was"
+            " exported"
+        )
+        has_sums = (path.parent / SUMS_FILE).is_file()
+        raise UserError(f"{path} cannot be loaded: {reason}{hint if has_sums else ''}") from error

@@ -6,7 +6,7 @@
 
 The source is a directory in Hugging Face's format (config.json, model.safetensors, vocab.txt), a
 TensorFlow checkpoint of tf-models or of Google's BERT (with bert_config.json and vocab.txt beside it),
-or an export made by pretrain.export.
+an export made by pretrain.export, or a SavedModel of a BERT encoder from TensorFlow Hub.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ class Published:
     model_dir: Path
     export_dir: Path
     hf_dir: Path
+    tf_models_dir: Path
 
 
 def publish(path: Path, data_dir: Path) -> Published:
@@ -75,7 +76,13 @@ def publish(path: Path, data_dir: Path) -> Published:
         model_dir=path / "model",
         export_dir=path / "export",
         hf_dir=path / "hf",
+        tf_models_dir=path / "tf-models",
     )
-    flags = {"model_dir": found.model_dir, "output_dir": found.export_dir, "hf_dir": found.hf_dir}
+    flags = {
+        "model_dir": found.model_dir,
+        "output_dir": found.export_dir,
+        "hf_dir": found.hf_dir,
+        "tf_models_dir": found.tf_models_dir,
+    }
     export.main([f"--{name}={value}" for name, value in flags.items()])
     return found

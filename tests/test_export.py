@@ -85,9 +85,11 @@ def test_mlm_outputs_equal_the_source(encoder, pretrainer):
     assert set(found) == {"mlm_logits", "pooled_output", "sequence_output", "encoder_outputs"}
     assert found["mlm_logits"].shape == (3, P, V)
     np.testing.assert_allclose(found["mlm_logits"], expected["mlm_logits"], atol=1e-5)
+    for name in ("pooled_output", "sequence_output", "encoder_outputs"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
 
 
-def test_variables(encoder, pretrainer):
+def test_variables(encoder, pretrainer, vocab):
     source = pretrainer.encoder_network.trainable_variables
     assert len(encoder.trainable_variables) == len(source) == 39
     assert len(encoder.variables) == 40  # and do_lower_case
@@ -97,7 +99,9 @@ def test_variables(encoder, pretrainer):
     assert {id(v) for v in encoder.trainable_variables} <= shared
     assert encoder.regularization_losses == []
     assert bool(encoder.do_lower_case.numpy()) is True
-    assert encoder.vocab_file.asset_path.numpy().endswith(b"vocab.txt")
+    path = Path(encoder.vocab_file.asset_path.numpy().decode())
+    assert (path.name, path.read_text()) == ("vocab.txt", vocab.text)
+    assert not hasattr(encoder, "sp_model_file")
 
 
 @pytest.mark.parametrize("part", ["root", "mlm"])
@@ -195,10 +199,10 @@ def test_as_a_hub_layer(export_dir, pretrainer):
     expected = pretrainer.encoder_network(inputs())["pooled_output"]
     np.testing.assert_allclose(model(inputs())["pooled_output"], expected, atol=1e-6)
     layer = hub.KerasLayer(str(export_dir / "encoder"), trainable=True)
-    source = {v.name: v for v in pretrainer.encoder_network.trainable_variables}
-    assert len(layer.trainable_weights) == len(source)
-    for weight in layer.trainable_weights:
-        np.testing.assert_array_equal(weight, source[weight.name])
+    source = pretrainer.encoder_network.trainable_variables
+    for weight, expected in zip(layer.trainable_weights, source, strict=True):
+        assert weight.name == expected.name
+        np.testing.assert_array_equal(weight, expected)
 
 
 def test_static_shapes_are_passed_on(export_dir):
@@ -296,6 +300,8 @@ def test_masking_with_tensorflow_text(preprocessor, encoder, vocab):
         }
     )
     assert outputs["mlm_logits"].shape == (2, 2, V)
+    assert outputs["sequence_output"].shape == (2, 16, H)
+    assert (outputs["pooled_output"].shape, len(outputs["encoder_outputs"])) == ((2, H), L)
 
 
 @pytest.mark.parametrize(

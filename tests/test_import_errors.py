@@ -114,10 +114,53 @@ class TestImportErrors:
         (source / name).write_text("[]")
         self.fails(source, f"{name} holds a list, not settings by name")
 
-    def test_a_size_that_is_no_number(self, source):
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("hidden_size", "wide", "hidden_size is 'wide', not a whole number"),
+            ("num_attention_heads", True, "num_attention_heads is True, not a whole number"),
+            ("num_hidden_layers", 2.0, r"num_hidden_layers is 2\.0, not a whole number"),
+            ("num_hidden_layers", 10**9, "has 2 layers, its configuration says 1000000000"),
+            ("initializer_range", float("nan"), "initializer_range is nan, not a number"),
+            ("hidden_dropout_prob", None, "hidden_dropout_prob is None, not a number"),
+            ("hidden_act", ["gelu"], r"hidden_act is \['gelu'\]; known are gelu, "),
+        ],
+    )
+    def test_settings_that_cannot_be(self, source, name, value, message):
         config = json.loads((source / "config.json").read_text())
-        (source / "config.json").write_text(json.dumps({**config, "hidden_size": "wide"}))
-        self.fails(source, r"config\.json: hidden_size is 'wide', not a number")
+        (source / "config.json").write_text(json.dumps({**config, name: value}))
+        self.fails(source, message)
+
+    @pytest.mark.parametrize(
+        ("model", "message"),
+        [
+            (None, "its model is None; this encoder has a 'WordPiece' vocabulary"),
+            (
+                {"type": "WordPiece", "vocab": ["[PAD]"]},
+                "its vocab does not give each piece its id",
+            ),
+            ({"type": "WordPiece", "vocab": {"[PAD]": 0, "x": "1"}}, "its vocab does not give"),
+            ({"type": "WordPiece", "vocab": {"[PAD]": 0, "x": 1}}, r"has no \[UNK\], \[CLS\], "),
+        ],
+    )
+    def test_a_tokenizer_json_without_a_vocabulary(self, source, model, message):
+        (source / "vocab.txt").unlink()
+        (source / "tokenizer.json").write_text(json.dumps({"model": model}))
+        self.fails(source, message)
+
+    def test_a_case_that_is_none(self, source):
+        (source / "tokenizer_config.json").write_text('{"do_lower_case": "no"}')
+        self.fails(source, r"tokenizer_config\.json: do_lower_case is 'no', neither true nor false")
+
+    def test_weights_that_are_no_numbers(self, source):
+        name = "bert.encoder.layer.1.output.dense.bias"
+        self.change(source, {name: np.array([np.nan, *[0] * 15], np.float32)})
+        self.fails(source, "layer_1/output/bias has values that are no numbers, or infinite")
+
+    def test_quantised_weights(self, source):
+        name = "bert.encoder.layer.1.output.dense.bias"
+        self.change(source, {name: np.zeros([16], np.int8)})
+        self.fails(source, "layer_1/output/bias is int8: quantised weights cannot be trained on")
 
     def test_a_configuration_with_fewer_layers(self, source):
         """Half of an encoder would train and publish without a word."""

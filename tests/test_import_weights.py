@@ -252,9 +252,11 @@ def test_google_without_its_configuration(google):
             r"intermediate/kernel has shape \[16, 32\], its .* says \[16, 64\]",
         ),
         ({"num_hidden_layers": 1}, "has 2 layers, its configuration says 1"),
-        ({"num_hidden_layers": 3}, "16 of 53 weights of the encoder are missing"),
+        ({"num_hidden_layers": 3}, "has 2 layers, its configuration says 3"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu'; this encoder has 'gelu'"),
-        ({"hidden_size": "16"}, "hidden_size is '16', not a number"),
+        ({"hidden_size": "16"}, "hidden_size is '16', not a whole number"),
+        ({"model_type": "roberta"}, "model_type is 'roberta'; this encoder is a BERT"),
+        ({"layer_norm_eps": 1e-5}, "layer_norm_eps is 1e-05; this encoder is a BERT"),
     ],
 )
 def test_google_of_another_configuration(google, change, message):

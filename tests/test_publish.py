@@ -30,12 +30,16 @@ def test_what_is_written(published):
         *("config.json", "model.safetensors", "vocab.txt", "tokenizer.json"),
         *("tokenizer_config.json", "encoder", "README.md", "export.json", "SHA256SUMS"),
     }
+    assert {path.name for path in published.tf_models_dir.iterdir()} == {
+        *("checkpoint", "ckpt-6.index", "ckpt-6.data-00000-of-00001", "vocab.txt"),
+        *("README.md", "export.json", "SHA256SUMS"),
+    }
     assert not [path for path in published.hf_dir.parent.iterdir() if path.name.startswith(".")]
-    for path in published.hf_dir.rglob("*"):
+    for path in (*published.hf_dir.rglob("*"), *published.tf_models_dir.rglob("*")):
         assert path.stat().st_mode & 0o044 == 0o044, path  # others may read it
 
 
-@pytest.mark.parametrize("name", ["export_dir", "hf_dir"])
+@pytest.mark.parametrize("name", ["export_dir", "hf_dir", "tf_models_dir"])
 def test_checksums(published, tmp_path, name):
     command = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
     copy = shutil.copytree(getattr(published, name), tmp_path / "copy")
@@ -57,7 +61,7 @@ def test_the_weights_are_those_of_the_checkpoint(published):
         assert same == ("pooler" not in name), name  # which nobody trained
 
 
-@pytest.mark.parametrize("name", ["export_dir", "hf_dir"])
+@pytest.mark.parametrize("name", ["export_dir", "hf_dir", "tf_models_dir"])
 def test_the_card(published, small_build, name):
     card = (getattr(published, name) / "README.md").read_text()
     data = json.loads((published.model_dir / "data.json").read_text())
@@ -200,6 +204,11 @@ class TestErrors:
     def test_one_directory_for_both(self, model_dir):
         target = str(model_dir.parent / "e")
         self.fails(model_dir, "--hf_dir .*/e holds --output_dir", "--hf_dir", target)
+
+    def test_one_directory_in_another(self, model_dir):
+        target = str(model_dir.parent / "h")
+        message = r"--tf_models_dir .*/h holds --hf_dir .*/h; choose another one"
+        self.fails(model_dir, message, "--tf_models_dir", target)
 
     def test_a_directory_in_use(self, published, tmp_path):
         (tmp_path / "h").mkdir()
