@@ -6,8 +6,11 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.errors import UserError
+from data.wordpiece import WordPieceTokenizer
 from finetune.config import TaskConfig
 from finetune.squad import Answer, find_answer, read_squad
 from finetune.task import Skip, open_task
@@ -23,6 +26,11 @@ def tasks(vocab):
         name: open_task(TaskConfig(task=name, **SETTINGS), vocab, lower_case=True)
         for name in ("squad_v1", "squad_v2")
     }
+
+
+@pytest.fixture(scope="module")
+def tokenizer(vocab):
+    return WordPieceTokenizer(vocab, lower_case=True)
 
 
 def outputs_for(split, tokens: dict[str, tuple[int, int]], no_answer: float = 0.0) -> np.ndarray:
@@ -243,6 +251,25 @@ def test_answers_are_those_of_tf_models(tasks, official, seed, tmp_path):
     for name, records in our_n_best.items():
         theirs = [record["text"] for record in n_best[name]]
         assert [record["text"] for record in records][:10] == theirs[:10]
+
+
+_WORDS = st.lists(
+    st.text(st.sampled_from("abczéÅßﬁñ1895(“”)-.,$東가"), min_size=1, max_size=6),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_WORDS, st.sampled_from([" ", "  ", "\n", "\u00a0"]), st.data())
+def test_any_words_come_back_as_they_were(tokenizer, words, blank, data):
+    first = data.draw(st.integers(0, len(words) - 1))
+    last = data.draw(st.integers(first, len(words) - 1))
+    context, answer = blank.join(words), blank.join(words[first : last + 1])
+    start = len(blank.join([*words[:first], ""]))
+    _, _, begins, ends = tokenizer.encode_with_offsets([context])
+    begin, end = tokens_of(begins, ends, start, start + len(answer))
+    assert context[begins[begin] : ends[end]] == answer
 
 
 def test_where_an_answer_is():
