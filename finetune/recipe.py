@@ -89,7 +89,9 @@ def starting_weights(config: FinetuneRunConfig, names: Sequence[str]) -> list[st
         )
     if finetune.initialize == "random":
         return []
-    fresh = [f"encoder/transformer/layer_{n}/" for n in range(num_blocks - fresh_blocks, num_blocks)]
+    fresh = [
+        f"encoder/transformer/layer_{n}/" for n in range(num_blocks - fresh_blocks, num_blocks)
+    ]
     if finetune.pooler == "fresh" or fresh_blocks:
         fresh.append(POOLER)
     return [name for name in names if not name.startswith(tuple(fresh))]
@@ -127,7 +129,7 @@ def describe(
         if split.skipped:
             notes.insert(0, f"{len(split.skipped):,} skipped")
         lines.append(f"{split.name}: " + ", ".join([f"{len(split):,} sequences", *notes]))
-    fresh = sorted(set(name.partition(":")[0] for name in trained) - set(started))
+    fresh = sorted({name.partition(":")[0] for name in trained} - set(started))
     lines.append(f"starts from {origin}" if started else "starts from random weights")
     if started:
         lines.append(f"new: {len(fresh)} variables ({fresh[0]}, ...)")

@@ -1,6 +1,7 @@
-"""Fine-tunes an encoder on a task, with one seed or several.
+r"""Fine-tunes an encoder on a task, with one seed or several.
 
-    python -m finetune.run --gin_file gin/finetune_mnli.gin --encoder E --task_data T --model_dir M --restarts 3
+    python -m finetune.run --gin_file gin/finetune_mnli.gin --encoder E --task_data T --model_dir M \
+        --restarts 3
 
 Every seed is a run of its own in M/seed-N, with checkpoints, metrics.json, predictions/ and
 report.html. M/summary.json has what all of them scored, M/export the best one as a SavedModel that takes

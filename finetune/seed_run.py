@@ -60,8 +60,10 @@ class TaskData:
             "task": self.task.name,
             "kind": self.task.kind,
             "labels": list(self.task.labels),
+            "has_pair": bool(np.any(self.splits["train"].features["input_type_ids"])),
             "main_metric": self.task.main_metric,
             "sha256": self.sha256,
+            "majority_entropy": self.task.majority_entropy(self.splits["train"]),
             "splits": {
                 name: {
                     "sequences": len(split),
@@ -253,7 +255,9 @@ class SeedRun:
     def evaluation(self) -> tuple[dict[str, float], str]:
         """Scores on the dev split, as a row of metrics.jsonl and as a line for people."""
         scores = self._scores("dev", self._outputs("dev"))
-        return {f"eval_{name}": value for name, value in scores.items()}, f"dev: {score_text(scores)}"
+        return {
+            f"eval_{name}": value for name, value in scores.items()
+        }, f"dev: {score_text(scores)}"
 
     def _scores(self, split: str, outputs: np.ndarray) -> dict[str, float]:
         from finetune.model import mean_loss

@@ -105,7 +105,7 @@ class Verdict:
         )
 
 
-class TooManyBadSteps(UserError):
+class TooManyBadSteps(UserError):  # noqa: N818
     """The run cannot go on like this."""
 
 
