@@ -24,6 +24,7 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from finetune import glue, tables
 from finetune.squad import read_squad
+from pretrain.embed import read_lines
 from pretrain.exported import RECORD_FILE, load_saved_model
 
 MODEL = "model"  # the SavedModel inside an export
@@ -117,7 +118,7 @@ def read_input(path: str, record: dict) -> tuple[list[list[str]], list[dict]]:
                 f"--input {path}: the model takes {' and '.join(inputs)}, a line of text has one; give a"
                 " .jsonl, .tsv or .csv file"
             )
-        lines = tables.read_text(path).splitlines()
+        lines = read_lines(path)
         return [lines], [{"text": line} for line in lines]
     if record["kind"] == "spans" and suffix == ".json":
         content = read_squad(path, has_unanswerable=True)

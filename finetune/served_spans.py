@@ -117,7 +117,7 @@ def _widest_view(start_W, length_W) -> tf.Tensor:
 
 def _characters(context, first, last, begins_T, ends_T, is_there) -> tuple[tf.Tensor, tf.Tensor]:
     """Range of characters of some tokens; that of one piece of a character is the character's."""
-    begins_T, ends_T = tf.pad(begins_T, [[0, 1]]), tf.pad(ends_T, [[0, 1]])
+    begins_T, ends_T = (tf.cast(tf.pad(x_T, [[0, 1]]), tf.int32) for x_T in (begins_T, ends_T))
 
     def before(byte) -> tf.Tensor:
         return tf.strings.length(tf.strings.substr(context, 0, byte), unit="UTF8_CHAR")
