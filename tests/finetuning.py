@@ -14,7 +14,7 @@ from model.weights import values_of
 
 ENCODER = EncoderConfig(
     hidden_size=16,
-    num_hidden_layers=2,
+    num_hidden_layers=1,
     num_attention_heads=2,
     intermediate_size=32,
     max_position_embeddings=64,
