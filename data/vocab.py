@@ -105,7 +105,12 @@ class Vocab:
     @property
     def token_dtype(self) -> np.dtype:
         """The smallest unsigned type that holds every id."""
-        return np.dtype(np.uint16 if len(self) <= 2**16 else np.uint32)
+        return token_dtype(len(self))
+
+
+def token_dtype(pieces: int) -> np.dtype:
+    """The smallest unsigned type that holds the ids of so many pieces."""
+    return np.dtype(np.uint16 if pieces <= 2**16 else np.uint32)
 
 
 def main(argv: Sequence[str]) -> None:

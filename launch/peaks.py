@@ -5,24 +5,19 @@ from __future__ import annotations
 import os
 import re
 
-# A chip, and how many of what the number in its accelerator type counts it has: "v4-8" is 8 TensorCores.
-_TPU = {
-    "v3": (123e12, 2),
-    "v4": (275e12, 2),
-    "v5p": (459e12, 2),
-    "v5litepod": (197e12, 1),
-    "v6e": (918e12, 1),
-}
+from launch.chips import GPUS, tpu_chip
+
+_A100, _H100 = (GPUS[name].peak_flops_per_second for name in ("a100", "h100"))
 # By a name in the name that the driver gives; the first one counts.
 _GPU = {
     "B200": 2250e12,
-    "H200": 989e12,
-    "GH200": 989e12,
+    "H200": _H100,
+    "GH200": _H100,
     "H100 NVL": 835e12,
     "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "A800": 312e12,
+    "H100": _H100,
+    "A100": _A100,
+    "A800": _A100,
     "A40": 150e12,
     "A10": 125e12,
     "L40S": 362e12,
@@ -52,10 +47,10 @@ def peak_flops_per_second(strategy) -> float | None:
 def tpu_peak(accelerator_type: str) -> float | None:
     """Of a whole slice by its type, like "v4-8" or "v5litepod-16"; None if it is not known."""
     kind, _, size = accelerator_type.partition("-")
-    if kind not in _TPU or not size.isdecimal():
+    chip = tpu_chip(kind)
+    if chip is None or not size.isdecimal():
         return None
-    peak, counted = _TPU[kind]
-    return peak * int(size) / counted
+    return chip.peak_flops_per_second * int(size) / chip.counted
 
 
 def gpu_peak(device_name: str) -> float | None:

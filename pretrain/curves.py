@@ -12,10 +12,12 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from data.page import escape, figure
 
 _WIDTH, _HEIGHT = 1000, 400  # of the picture's own units; the page stretches them
+STYLE_FILE = Path(__file__).with_name("report.css")
 _MAX_POINTS, _MAX_COLUMNS = 600, 120
 
 Point = tuple[float, float]
@@ -48,8 +50,10 @@ def plot(
     log: bool = False,
     from_zero: bool = False,
     end: float | None = None,
+    x_name: str = "step",
+    x_marks: Sequence[float] = (),
 ) -> str:
-    """A figure of curves over steps; empty text if they have no points.
+    """A figure of curves over steps or something else; empty text if they have no points.
 
     Args:
       caption: what is shown, with its unit.
@@ -58,6 +62,8 @@ def plot(
       log: a logarithmic axis; values that are not positive are left out.
       from_zero: the axis begins at 0.
       end: last step of the axis; None for the last one of the curves.
+      x_name: what the curves are over.
+      x_marks: of a logarithmic axis, from the first to the last; none for one from 0.
     """
     curves = [
         dataclasses.replace(curve, points=thinned(points))
@@ -68,14 +74,16 @@ def plot(
         return ""
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
-    x_axis = _Axis(0, max(*xs, end or 0, 1))
+    x_axis = (
+        _Axis(x_marks[0], x_marks[-1], log=True) if x_marks else _Axis(0, max(*xs, end or 0, 1))
+    )
     y_ticks = log_ticks(min(ys), max(ys)) if log else ticks(0 if from_zero else min(ys), max(ys))
     y_axis = _Axis(y_ticks[0], y_ticks[-1], log)
-    x_ticks = [tick for tick in ticks(0, x_axis.stop, 4) if tick <= x_axis.stop]
+    x_ticks = x_marks or [tick for tick in ticks(0, x_axis.stop, 4) if tick <= x_axis.stop]
     parts = [
         *_legend(curves),
         '<div class="plot">',
-        *_svg(curves, x_axis, y_axis, y_ticks, show),
+        *_svg(curves, x_axis, y_axis, y_ticks, show, x_name),
         *(
             f'<span class="y" style="bottom:{y_axis(t):.2%}">{_mark(show(t))}</span>'
             for t in y_ticks
@@ -152,7 +160,7 @@ def _legend(curves: Sequence[Curve]) -> Iterator[str]:
     yield "</p>"
 
 
-def _svg(curves, x_axis: _Axis, y_axis: _Axis, y_ticks, show) -> Iterator[str]:
+def _svg(curves, x_axis: _Axis, y_axis: _Axis, y_ticks, show, x_name: str) -> Iterator[str]:
     def place(point: Point) -> str:
         return f"{x_axis(point[0]) * _WIDTH:.1f} {(1 - y_axis(point[1])) * _HEIGHT:.1f}"
 
@@ -165,11 +173,11 @@ def _svg(curves, x_axis: _Axis, y_axis: _Axis, y_ticks, show) -> Iterator[str]:
         if curve.style == "dots" or len(curve.points) == 1:
             dots = "".join(f"M{place(point)}h0" for point in curve.points)
             yield f'<path class="dot" style="stroke:{curve.colour}" d="{dots}"/>'
-    yield from _columns(curves, x_axis, show)
+    yield from _columns(curves, x_axis, show, x_name)
     yield "</svg>"
 
 
-def _columns(curves: Sequence[Curve], x_axis: _Axis, show) -> Iterator[str]:
+def _columns(curves: Sequence[Curve], x_axis: _Axis, show, x_name: str) -> Iterator[str]:
     """Invisible columns around steps, each with what the curves say there."""
     steps = sorted({x for curve in curves for x, _ in curve.points})
     steps = steps[:: -(-len(steps) // _MAX_COLUMNS)]
@@ -177,12 +185,12 @@ def _columns(curves: Sequence[Curve], x_axis: _Axis, show) -> Iterator[str]:
     for step, left, right in zip(
         steps, [x_axis.start, *borders], [*borders, x_axis.stop], strict=True
     ):
-        lines = [f"step {step:,.0f}"]
+        lines = [f"{x_name} {step:,.0f}"]
         for curve in curves:
             index = bisect.bisect_right(curve.points, (step, math.inf)) - 1
             if index >= 0 and left <= curve.points[index][0] <= right:
                 lines.append(f"{curve.label} {show(curve.points[index][1])}")
-        x, width = x_axis(left) * _WIDTH, x_axis(right - left + x_axis.start) * _WIDTH
+        x, width = x_axis(left) * _WIDTH, (x_axis(right) - x_axis(left)) * _WIDTH
         title = escape("\n".join(lines))
         yield f'<rect x="{x:.1f}" y="0" width="{width:.1f}" height="{_HEIGHT}"><title>{title}'
         yield "</title></rect>"

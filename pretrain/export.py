@@ -25,7 +25,7 @@ import numpy as np
 
 from data import schema
 from data.errors import UserError, run_main
-from data.files import join, require_local, sha256_of
+from data.files import flush, join, require_local, sha256_of
 from data.vocab import Vocab
 from model.names import POOLER
 from pretrain.exported import RECORD_FILE, SUMS_FILE
@@ -155,6 +155,8 @@ def appearing(target: Path, record: str) -> Iterator[Path]:
         sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
         lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
         (whole / SUMS_FILE).write_text(lines, encoding="utf-8")
+        for path in (whole / SUMS_FILE, *(whole / name for name in sums)):
+            flush(path)  # or a power failure could leave the name with empty files
         if target.exists():
             target.rmdir()
         whole.rename(target)

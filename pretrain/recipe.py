@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from data.errors import UserError
 from data.manifest import Manifest
 from optim.config import OptimizerConfig, matches
-from pretrain.config import RunConfig
+from pretrain.config import RunConfig, TrainConfig
 
 # Embedding tables may have a few rows more than pieces, to be a multiple of this.
 _VOCAB_MULTIPLE = 128
@@ -88,6 +88,15 @@ def check(config: RunConfig, *, replicas: int = 1) -> None:
             f" {share} sequences of a replica (TrainConfig.global_batch_size="
             f"{train.global_batch_size} over {replicas} replicas); try {divisors[-1]}"
         )
+
+
+def passes(train: TrainConfig, sequences: int, copies: int) -> tuple[float, int]:
+    """Passes of a run over so many sequences, and how many masks of each it can see.
+
+    Without copies, every pass makes masks of its own.
+    """
+    number = train.train_steps * train.global_batch_size / sequences
+    return number, copies or math.ceil(number)
 
 
 def check_variables(optimizer: OptimizerConfig, trained: Sequence[str]) -> None:
@@ -193,9 +202,7 @@ def _examples(names: Sequence[str]) -> str:
 
 def _data_lines(config: RunConfig, manifest: Manifest) -> list[str]:
     unique = manifest.num_sequences("train")
-    passes = config.train.train_steps * config.train.global_batch_size / unique
-    # Without copies, every pass makes masks of its own.
-    distinct = manifest.config.copies or math.ceil(passes)
+    num_passes, distinct = passes(config.train, unique, manifest.config.copies)
     return [
         f"data (manifest {manifest.sha256[:8]}): {unique:,} training sequences of"
         f" {manifest.config.max_seq_length} tokens, {manifest.num_sequences('eval'):,} held out",
@@ -203,5 +210,6 @@ def _data_lines(config: RunConfig, manifest: Manifest) -> list[str]:
         f" {config.encoder.vocab_size:,} embeddings, positions below {manifest.config.max_seq_length}"
         f" of {config.encoder.max_position_embeddings}, type 0 of"
         f" {config.encoder.type_vocab_size}",
-        f"{passes:.1f} passes, each of {distinct} masked copies seen {passes / distinct:.1f} times",
+        f"{num_passes:.1f} passes, each of {distinct} masked copies seen"
+        f" {num_passes / distinct:.1f} times",
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from data import page
 from data.page import escape, plain_table, short
+from pretrain.curves import STYLE_FILE
 from pretrain.report_figures import (
     GROUP_NAMES,
     coloured,
@@ -18,7 +18,6 @@ from pretrain.report_figures import (
 )
 from pretrain.run_record import RunRecord, differing_settings
 
-_STYLE_FILE = Path(__file__).with_name("report.css")
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", "numpy")
 
 
@@ -26,7 +25,7 @@ def page_of(records: Sequence[RunRecord]) -> str:
     """The whole page."""
     title = " and ".join(record.name for record in records)
     body = _one(records[0]) if len(records) == 1 else _several(records)
-    return "\n".join([*page.head(f"{title}: training", _STYLE_FILE), *body, "</body></html>\n"])
+    return "\n".join([*page.head(f"{title}: training", STYLE_FILE), *body, "</body></html>\n"])
 
 
 def _one(record: RunRecord) -> Iterator[str]:

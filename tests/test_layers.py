@@ -46,7 +46,10 @@ ALLOWED = {
         "model.flops",
         "model.mlm",
         "model.weights",
+        "launch.chips",
+        "launch.compiled",
         "launch.config",
+        "launch.costs",
         "optim.build",
         "optim.config",
         "optim.lamb",
@@ -85,11 +88,31 @@ ALLOWED = {
     },
 }
 # Entry points read gin files through the one module that imports gin.
-EXCEPTIONS = {("data/build.py", "pretrain.config")}
+EXCEPTIONS = {
+    ("data/build.py", "pretrain.config"),
+    # A plan puts together what others know; nothing imports it.
+    *(
+        ("launch/plan.py", module)
+        for module in ("data.config", "data.manifest", "pretrain.config", "pretrain.recipe")
+    ),
+    *(
+        ("launch/planner.py", module)
+        for module in (
+            "data.config",
+            "data.records",
+            "data.vocab",
+            "pretrain.config",
+            "pretrain.recipe",
+        )
+    ),
+    *(("launch/costs.py", f"model.{name}") for name in ("config", "flops", "names")),
+    ("launch/scaling_html.py", "data.page"),
+    ("launch/scaling_html.py", "pretrain.curves"),
+}
 FREE = {"data.errors", "data.schema"}
 STANDARD_LIBRARY_ONLY = [
     *("data/schema.py", "data/errors.py", "data/config.py"),
-    *("model/config.py", "optim/config.py", "launch/config.py"),
+    *("model/config.py", "optim/config.py", "launch/config.py", "launch/chips.py"),
     "finetune/config.py",
 ]
 

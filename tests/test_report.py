@@ -346,3 +346,14 @@ def test_a_browser_lays_it_out_within_the_screen(tmp_path, chromium, width):
         assert int(found[1]) == width
         assert int(found[2]) >= 7
         assert float(found[3]) > 230
+
+
+def test_curves_over_something_else_on_a_logarithmic_axis():
+    curve = Curve(label="v4", points=[(4, 1.0), (64, 0.5)], colour="red", style="dots")
+    text = plot("Speed", [curve], show=str, x_name="devices", x_marks=(1, 4, 16, 64))
+    # Four marks at equal distances; 4 lies at a third, 64 at the end.
+    found = re.findall(r'class="x" style="left:([\d.]+)%">([\d,]+)<', text)
+    assert found == [("0.00", "1"), ("33.33", "4"), ("66.67", "16"), ("100.00", "64")]
+    assert '<path class="dots" style="stroke:red" d="M333.3 ' in text
+    assert "<title>devices 4\nv4 1.0</title>" in text
+    assert "step" not in text

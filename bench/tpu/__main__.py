@@ -2,6 +2,7 @@
 
     python -m bench.tpu
     python -m bench.tpu --chips v5e --kernels 20
+    python -m bench.tpu --small
 
 `make tpu-check` runs it, and makes the environment of the compiler before. docs/performance.md
 explains the figures.
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from bench.data.measure import machine
 from bench.tpu import hlo
+from launch.compiled import FLOPS_PER_CYCLE
 
 COMPILER_PYTHON = Path(".venv-tpu/bin/python")
 WORK = Path("bench/.work/tpu")
@@ -42,7 +44,7 @@ class Chip:
 
     Attributes:
       topology: its name for the smallest slice.
-      flops_per_cycle: bfloat16 peak of a core: its matrix units of 128 x 128, twice.
+      flops_per_cycle: bfloat16 peak of a core.
     """
 
     topology: str
@@ -50,9 +52,12 @@ class Chip:
 
 
 CHIPS = {
-    "v5e": Chip("v5e:2x2", 4 * 2 * 128 * 128),
-    "v4": Chip("v4:2x2x1", 4 * 2 * 128 * 128),
-    "v3": Chip("v3:2x2", 2 * 2 * 128 * 128),
+    name: Chip(topology, FLOPS_PER_CYCLE[name])
+    for name, topology in {
+        "v5e": "v5e:2x2",
+        "v4": "v4:2x2x1",
+        "v3": "v3:2x2",
+    }.items()
 }
 
 
@@ -64,12 +69,18 @@ class Case:
     chip: str
     batch: int
     micro_batch: int = 0
+    rematerialize: bool = False
+    chunk: int = 0
 
     @property
     def name(self) -> str:
         """For people and for files."""
         accumulated = f"-by-{self.micro_batch}" if self.micro_batch else ""
-        return f"{self.implementation}-{self.chip}-{self.batch}{accumulated}"
+        rematerialized = "-rematerialized" if self.rematerialize else ""
+        chunked = f"-chunks-of-{self.chunk}" if self.chunk else ""
+        return (
+            f"{self.implementation}-{self.chip}-{self.batch}{accumulated}{rematerialized}{chunked}"
+        )
 
 
 CASES = [
@@ -82,6 +93,19 @@ CASES = [
         for implementation in ("lambert", "tf-models")
     ),
 ]
+# Steps of four layers, which compile sooner, for the formulas of launch/costs.py: the other chips, what
+# saves memory, another width.
+SMALL = (
+    (
+        {"layers": 4},
+        [
+            *(Case("lambert", chip, 8) for chip in CHIPS),
+            Case("lambert", "v5e", 8, rematerialize=True),
+            Case("lambert", "v5e", 8, chunk=152),
+        ],
+    ),
+    ({"layers": 4, "hidden": 768, "heads": 12}, [Case("lambert", "v5e", 8)]),
+)
 # tf-models' update at 8 sequences is the measure of all; it does not accumulate.
 BASE = Case("tf-models", "v5e", 8)
 TARGETS = {Case("lambert", "v5e", 8): 0.86, Case("lambert", "v5e", 32, 8): 0.72}
@@ -107,6 +131,8 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
             "chip": case.chip,
             "batch_per_core": case.batch,
             "micro_batch_size": case.micro_batch,
+            "rematerialize_blocks": case.rematerialize,
+            "logits_chunk_size": case.chunk,
             **found,
             "versions": versions,
             **shared,
@@ -118,7 +144,13 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
 def _compiled(case: Case, sizes: dict[str, int]) -> dict:
     """What the compiler says of a case; its files stay in the working directory."""
     stablehlo, text = WORK / f"{case.name}.mlir", WORK / f"{case.name}.hlo"
-    setting = {**sizes, "batch_per_core": case.batch, "micro_batch_size": case.micro_batch}
+    setting = {
+        **sizes,
+        "batch_per_core": case.batch,
+        "micro_batch_size": case.micro_batch,
+        "rematerialize_blocks": case.rematerialize,
+        "logits_chunk_size": case.chunk,
+    }
     lower = [sys.executable, "-m", "bench.tpu.lower", "--implementation", case.implementation]
     _output([*lower, "--setting", json.dumps(setting), "--output", str(stablehlo)])
     topology = CHIPS[case.chip].topology
@@ -185,7 +217,11 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def _case(row: dict) -> Case:
-    return Case(*(row[n] for n in ["implementation", "chip", "batch_per_core", "micro_batch_size"]))
+    return Case(
+        *(row[n] for n in ("implementation", "chip", "batch_per_core", "micro_batch_size")),
+        rematerialize=row.get("rematerialize_blocks", False),  # older rows do not say
+        chunk=row.get("logits_chunk_size", 0),
+    )
 
 
 def dearest(case: Case, number: int) -> str:
@@ -204,6 +240,15 @@ def dearest(case: Case, number: int) -> str:
     return "\n".join(lines)
 
 
+def _compile_small(results: Path) -> None:
+    rows = []
+    for sizes, cases in SMALL:
+        for row in run(cases, {**LAMBERT_LARGE, **sizes}):
+            rows.append({**row, "command": "python -m bench.tpu --small"})
+            results.write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"tpu: rows in {results}; programs in {WORK}/")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Compiles, writes the rows and prints them."""
     parser = argparse.ArgumentParser(
@@ -215,8 +260,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--implementations", nargs="+", default=["lambert", "tf-models"])
     parser.add_argument("--sizes", type=json.loads, default={}, help="JSON, to replace some")
     parser.add_argument("--kernels", type=int, default=0, help="list so many of each program")
+    parser.add_argument("--small", action="store_true", help="steps of four layers only")
     parser.add_argument("--results", type=Path, default=Path("bench/results/tpu.json"))
     args = parser.parse_args(argv)
+    if args.small:
+        _compile_small(args.results.with_name("tpu_small.json"))
+        return
     cases = [c for c in CASES if c.chip in args.chips and c.implementation in args.implementations]
     old = json.loads(args.results.read_text()) if args.results.exists() else []
     rows = {_case(row): row for row in old}

@@ -18,6 +18,8 @@ from pathlib import Path
 # Before jax is imported: nobody answers on this machine.
 os.environ["TPU_SKIP_MDS_QUERY"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# A compiler that was killed leaves its lock file behind, which would stop all later ones.
+os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
 
 import jax
 import libtpu

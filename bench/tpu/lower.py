@@ -58,6 +58,8 @@ def lambert(setting: dict[str, int]) -> Step:
         train=TrainConfig(
             global_batch_size=setting["batch_per_core"],
             micro_batch_size=setting["micro_batch_size"],
+            rematerialize_blocks=setting["rematerialize_blocks"],
+            logits_chunk_size=setting["logits_chunk_size"],
         ),
         input=InputConfig(),
         encoder=encoder_config(setting),

@@ -1,0 +1,147 @@
+r"""What a run amounts to before any money is spent: memory, speed, days, cost, storage, failures.
+
+    python -m launch.plan --gin_file gin/lambert_large.gin --accelerator v5e-256
+    python -m launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin \
+        --sequences 8630000 --accelerator v4-128 --price_per_chip_hour 3.22 --json plan.json
+    python -m launch.plan --gin_file F --accelerator h100x64 --data_dir D --scaling scaling.html
+
+TPU names count what Google's do: v3-32, v4-128 and v5p-64 cores, v5e-256 and v6e-64 chips. docs/plan.md
+explains every figure and what it is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from data.config import BuildConfig
+from data.errors import UserError, run_main
+from data.manifest import Manifest
+from launch import chips, compiled, plan_text
+from launch.choose import Machine
+from launch.planner import Assumptions, figures, make_plan
+from pretrain.config import RunConfig, add_gin_flags, load_config
+from pretrain.recipe import resolve
+
+
+def _positive(text: str) -> float:
+    return _number(text, lambda value: 0 < value < math.inf, "must be above 0")
+
+
+def _share(text: str) -> float:
+    return _number(text, lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+
+
+def _number(text: str, is_right: Callable[[float], bool], wanted: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not is_right(value):
+        raise argparse.ArgumentTypeError(f"{text}: {wanted}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m launch.plan",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    add_gin_flags(parser)
+    add, number = parser.add_argument, {"type": _positive, "metavar": "N"}
+    add("--accelerator", required=True, help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu")
+    add("--data_dir", help="a build, for its sequences, lengths and vocabulary")
+    add("--sequences", type=int, help="training sequences, where there is no build yet")
+    add("--price_per_chip_hour", **number, help="of a chip or GPU, in any currency")
+    add(
+        "--headroom",
+        type=_share,
+        metavar="N",
+        default=0.1,
+        help="memory to leave free, a share (0.1)",
+    )
+    add("--as_configured", action="store_true", help="plan with the file's micro-batch")
+    add("--grace_seconds", **number, default=30.0, help="from notice to preemption (30)")
+    add("--failures_per_day", **number, help="of the whole job; by default that of large clusters")
+    add("--restart_seconds", **number, default=300.0, help="from a failure to going on (300)")
+    add(
+        "--most_lost",
+        type=_share,
+        metavar="N",
+        default=0.01,
+        help="share of the time that may be lost (0.01)",
+    )
+    add("--json", type=Path, metavar="F", help="write all numbers")
+    add("--scaling", type=Path, metavar="F", help="write a page on larger slices and batches")
+    return parser
+
+
+def _settings(args: argparse.Namespace) -> tuple[RunConfig, BuildConfig, int | None]:
+    """Settings of run and data, and the number of training sequences if it is known."""
+    parts = typing.get_type_hints(RunConfig)
+    *loaded, build = load_config(
+        args.gin_file, args.gin_param, *parts.values(), BuildConfig, strict=args.strict_gin
+    )
+    run = RunConfig(**dict(zip(parts, loaded, strict=True)))
+    if args.data_dir:
+        if args.sequences is not None:
+            raise UserError("--sequences and --data_dir: the build says how many; give one of them")
+        manifest = Manifest.load(args.data_dir)
+        run = resolve(run, manifest)
+        return run, manifest.config, manifest.num_sequences("train")
+    if not run.encoder.vocab_size:
+        raise UserError(
+            "EncoderConfig.vocab_size=0 takes the vocabulary of the data: give --data_dir, or"
+            " --gin_param EncoderConfig.vocab_size=30522"
+        )
+    if build.max_seq_length > run.encoder.max_position_embeddings:
+        raise UserError(
+            f"BuildConfig.max_seq_length={build.max_seq_length} is more than"
+            f" EncoderConfig.max_position_embeddings={run.encoder.max_position_embeddings}"
+        )
+    if args.sequences is not None and args.sequences < 1:
+        raise UserError(f"--sequences {args.sequences}: must be at least 1")
+    return run, build, args.sequences
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line, prints the plan and writes what is asked for."""
+    args = _parser().parse_args(argv)
+    if not args.gin_file and not args.gin_param:
+        raise UserError("there is nothing to plan: give --gin_file, e.g. gin/lambert_large.gin")
+    run, build, sequences = _settings(args)
+    machine = Machine(
+        accelerator=chips.parse(args.accelerator),
+        headroom=args.headroom,
+        compiled=compiled.rows("tpu"),
+        measured=compiled.rows("step"),
+    )
+    assumptions = Assumptions(
+        sequences=sequences,
+        as_configured=args.as_configured,
+        price_per_chip_hour=args.price_per_chip_hour,
+        grace_seconds=args.grace_seconds,
+        failures_per_day=args.failures_per_day,
+        restart_seconds=args.restart_seconds,
+        most_lost=args.most_lost,
+        reader_rates=compiled.reader_rates(compiled.rows("data")),
+    )
+    plan = make_plan(run, build, machine, assumptions)
+    print(plan_text.text(plan))
+    if args.json:
+        args.json.write_text(json.dumps(figures(plan), indent=1) + "\n")
+        print(f"\nnumbers: {args.json}")
+    if args.scaling:
+        from launch.scaling_html import page_of
+
+        args.scaling.write_text(page_of(plan))
+        print(f"\nscaling: {args.scaling}")
+
+
+if __name__ == "__main__":
+    run_main(main)
