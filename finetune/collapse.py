@@ -54,7 +54,7 @@ class CollapseWatch:
           least_loss: of always giving the same answer; None judges no run.
           rows: of metrics.jsonl, of the steps that were made before.
         """
-        self._check_step = collapse_check_step(finetune, train)
+        self._check_step, self._last_step = collapse_check_step(finetune, train), train.train_steps
         # Where nobody looks early, as much of the end is judged as would be by default.
         fraction = finetune.collapse_check_fraction or FinetuneConfig.collapse_check_fraction
         self._window = max(1, int(fraction * train.train_steps / 2))
@@ -65,7 +65,8 @@ class CollapseWatch:
     def __call__(self, step: int, row: dict) -> None:
         """Takes in a row of training; raises `Collapsed` if the run has learned nothing by now."""
         self._losses[step] = row["loss"]
-        if self._check_step and not self._checked and step >= self._check_step:
+        is_due = not self._checked and self._check_step <= step < self._last_step
+        if self._check_step and is_due:
             self._checked = True
             if found := self.verdict():
                 raise Collapsed(found)

@@ -1,5 +1,6 @@
 """A small encoder in Hugging Face's format, and small tasks of real sentences."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from safetensors import numpy as safetensors
 
 from data.vocab import Vocab
+from finetune import run
 from model import huggingface
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
@@ -41,12 +43,11 @@ OWN = [
     "TaskConfig.dev_file = 'dev.jsonl'",
     "TaskConfig.test_file = 'test.jsonl'",
 ]
+LONGER = ["TrainConfig.train_steps = 60", "FinetuneConfig.evaluations = 4"]
 
 
 def write_encoder(path: Path, vocab: Vocab) -> None:
     """Encoder and pooler, as another maker would publish them."""
-    import dataclasses
-
     config = dataclasses.replace(ENCODER, vocab_size=len(vocab))
     values = values_of(Pretrainer(config, seed=1), config)
     rows = {
@@ -98,3 +99,25 @@ def write_squad(directory: Path, contexts: Sequence[str]) -> list[str]:
 def arguments(encoder: Path, task: Path, model_dir: Path, *params: str) -> list[str]:
     flags = [f"--encoder={encoder}", f"--task_data={task}", f"--model_dir={model_dir}"]
     return [*flags, *(f"--gin_param={param}" for param in (*SETTINGS, *params))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetuned:
+    """A task of clauses, whether they end with a comma, and two seeds on it, trained to the end."""
+
+    encoder: Path
+    task: Path
+    params: list[str]
+    model_dir: Path
+
+    def arguments(self, model_dir: Path, *params: str) -> list[str]:
+        return arguments(self.encoder, self.task, model_dir, *self.params, *params)
+
+
+def finetune(directory: Path, encoder: Path, clauses: Sequence[str]) -> Finetuned:
+    rows = [{"text": text, "label": "yes" if text[-1] == "," else "no"} for text in clauses]
+    assert 6 < sum(row["label"] == "yes" for row in rows) < 18
+    params = [*write_rows(directory / "task", rows), "TaskConfig.kind = 'classification'", *LONGER]
+    found = Finetuned(encoder, directory / "task", params, directory / "m")
+    run.main([*found.arguments(found.model_dir), "--restarts=2"])
+    return found

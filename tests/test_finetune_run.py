@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,46 +18,16 @@ from pretrain.checkpoint import committed
 from pretrain.config import TrainConfig
 from pretrain.progress import read_metrics
 from pretrain.trainer import Trainer
-from tests.finetuning import arguments, write_encoder, write_rows, write_squad
+from tests.finetuning import LONGER, arguments, write_rows, write_squad
 from tests.test_report import Checker, text_of
 from tests.test_stops import TIMES
 
 STEPS = "TrainConfig.train_steps = {}"
-LONGER = (STEPS.format(60), "FinetuneConfig.evaluations = 4")
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory, vocab) -> Path:
-    path = tmp_path_factory.mktemp("encoder") / "hf"
-    write_encoder(path, vocab)
-    return path
-
-
-@pytest.fixture(scope="module")
-def sentences(paragraphs) -> list[str]:
-    """Clauses of verse with the mark at their end, of six to nine words."""
-    clauses = re.findall(r"[^,;:.!?]+[,;:.!?]", " ".join(paragraphs))
-    found = [text.strip() for text in clauses if 6 <= len(text.split()) <= 9]
-    assert len(found) >= 24
-    return found[:24]
-
-
-@pytest.fixture(scope="module")
-def commas(tmp_path_factory, sentences) -> tuple[Path, list[str]]:
-    """Does the clause end with a comma?"""
-    path = tmp_path_factory.mktemp("commas") / "task"
-    rows = [{"text": t, "label": "yes" if t.endswith(",") else "no"} for t in sentences]
-    assert 6 < sum(row["label"] == "yes" for row in rows) < 18
-    return path, [*write_rows(path, rows), "TaskConfig.kind = 'classification'"]
-
-
-@pytest.fixture(scope="module")
-def model_dir(tmp_path_factory, encoder, commas) -> Path:
-    """Two seeds on this task."""
-    path = tmp_path_factory.mktemp("finetuned") / "m"
-    task, params = commas
-    run.main([*arguments(encoder, task, path, *params, *LONGER), "--restarts=2"])
-    return path
+def model_dir(finetuned) -> Path:
+    return finetuned.model_dir
 
 
 def read(path: Path):
@@ -76,7 +45,7 @@ def test_a_separable_task_is_learned(model_dir):
     assert best["step"] == read(model_dir / f"seed-{found['best_seed']}/best.json")["step"]
 
 
-def test_predictions_are_written(model_dir, sentences):
+def test_predictions_are_written(model_dir, clauses):
     lines = (model_dir / "seed-12345/predictions/test/test.tsv").read_text().splitlines()
     assert lines[0] == "index\tprediction"
     assert len(lines) == 25
@@ -107,10 +76,10 @@ print(*(label.decode() for label in found["label"].numpy()), *found["probabiliti
 """
 
 
-def test_the_saved_model_needs_nobodys_code(model_dir, sentences, tmp_path):
+def test_the_saved_model_needs_nobodys_code(model_dir, clauses, tmp_path):
     """In a process that does not find this package; labels and probabilities are those of the run."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", PROGRAM, str(model_dir / "export/model"), *sentences[:6]],
+        [sys.executable, "-P", "-c", PROGRAM, str(model_dir / "export/model"), *clauses[:6]],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -125,14 +94,14 @@ def test_the_saved_model_needs_nobodys_code(model_dir, sentences, tmp_path):
         assert (probability > 0.5) == (label == "yes")
 
 
-def test_predict_answers_in_the_order_of_the_input(model_dir, sentences, tmp_path, capsys):
-    (tmp_path / "new.txt").write_text("\n".join([*sentences, ""]))
+def test_predict_answers_in_the_order_of_the_input(model_dir, clauses, tmp_path, capsys):
+    (tmp_path / "new.txt").write_text("\n".join([*clauses, ""]))
     flags = [f"--model_dir={model_dir}", f"--input={tmp_path}/new.txt"]
     predict.main([*flags, f"--output={tmp_path}/a.jsonl", "--batch_size=5"])
     assert "predict: 24 answers in" in capsys.readouterr().out
     answers = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert [answer["text"] for answer in answers] == sentences
-    expected = ["yes" if text.endswith(",") else "no" for text in sentences]
+    assert [answer["text"] for answer in answers] == clauses
+    expected = ["yes" if text.endswith(",") else "no" for text in clauses]
     assert [answer["label"] for answer in answers] == expected
     assert all(sum(a["probabilities"].values()) == pytest.approx(1) for a in answers)
     assert answers[0]["probabilities"].keys() == {"no", "yes"}
@@ -145,11 +114,10 @@ def rows_of(directory: Path) -> list[dict]:
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(
-    encoder, commas, model_dir, tmp_path, monkeypatch, capsys
+    finetuned, model_dir, tmp_path, monkeypatch, capsys
 ):
     """SIGTERM in the middle, then the same command: to the last bit the run without a stop."""
-    task, params = commas
-    flags = arguments(encoder, task, tmp_path / "m", *params, *LONGER)
+    flags = finetuned.arguments(tmp_path / "m")
     flags.append("--gin_param=TrainConfig.steps_per_loop = 5")
     train = Trainer.train
 
@@ -178,13 +146,13 @@ def test_a_run_that_was_stopped_goes_on_exactly(
     assert "seed 12345, step" in capsys.readouterr().out
 
 
-def test_seeds_that_learn_nothing_are_given_up(encoder, sentences, tmp_path, capsys):
+def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path, capsys):
     """Labels by lot, and a learning rate that moves nothing."""
     lots = np.random.default_rng(0).permutation(["no", "yes"] * 12)
-    rows = [{"text": t, "label": label} for t, label in zip(sentences, lots, strict=True)]
+    rows = [{"text": t, "label": label} for t, label in zip(clauses, lots, strict=True)]
     params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'classification'"]
     params += [STEPS.format(40), "OptimizerConfig.peak_learning_rate = 1e-9"]
-    flags = arguments(encoder, tmp_path / "task", tmp_path / "m", *params)
+    flags = arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params)
     with pytest.raises(UserError, match="all 2 seeds collapsed; try more --restarts"):
         run.main([*flags, "--restarts=2"])
     found = read(tmp_path / "m/summary.json")
@@ -277,15 +245,17 @@ def test_model_directories_side_by_side():
     assert second == "dev accuracy  bad   mean 0.6500 ± 0.0707 of 2 seeds, from 0.6000 to 0.7000"
 
 
-def test_numbers_are_learned(encoder, sentences, tmp_path):
-    rows = [{"text": text, "label": (len(text) - 40) / 5} for text in sentences]
+def test_numbers_are_learned(small_encoder, clauses, tmp_path):
+    rows = [{"text": text, "label": (len(text) - 40) / 5} for text in clauses]
     params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'regression'", *LONGER]
     params += ["OptimizerConfig.optimizer = 'lamb'", "OptimizerConfig.layer_decay = 0.9"]
-    run.main(arguments(encoder, tmp_path / "task", tmp_path / "m", *params, STEPS.format(150)))
+    run.main(
+        arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params, STEPS.format(150))
+    )
     scores = read(tmp_path / "m/seed-12345/metrics.json")["splits"]["dev"]
     assert scores["pearson"] > 0.9
     assert scores["loss"] == pytest.approx(scores["mean_squared_error"], rel=1e-5)
-    (tmp_path / "new.txt").write_text("\n".join(sentences))
+    (tmp_path / "new.txt").write_text("\n".join(clauses))
     flags = [f"--model_dir={tmp_path}/m", f"--input={tmp_path}/new.txt"]
     predict.main([*flags, f"--output={tmp_path}/a.jsonl"])
     answers = [
@@ -295,13 +265,13 @@ def test_numbers_are_learned(encoder, sentences, tmp_path):
     np.testing.assert_allclose(answers, [float(line.split()[1]) for line in lines[1:]], atol=1e-4)
 
 
-def test_words_are_labelled(encoder, sentences, tmp_path):
+def test_words_are_labelled(small_encoder, clauses, tmp_path):
     rows = []
-    for text in sentences:
+    for text in clauses:
         words = text.split()
         rows.append({"text": words, "label": ["long" if len(w) > 4 else "short" for w in words]})
     params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'tokens'", *LONGER]
-    run.main(arguments(encoder, tmp_path / "task", tmp_path / "m", *params))
+    run.main(arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params))
     directory = tmp_path / "m/seed-12345"
     assert read(directory / "metrics.json")["splits"]["dev"]["accuracy"] > 0.97
     flags = [f"--model_dir={tmp_path}/m", f"--input={tmp_path}/task/dev.jsonl"]
@@ -313,9 +283,9 @@ def test_words_are_labelled(encoder, sentences, tmp_path):
     assert answers == [json.loads(line)["label"] for line in written]
 
 
-def test_questions_are_answered(encoder, sentences, tmp_path):
-    params = write_squad(tmp_path / "task", sentences[:16])
-    run.main(arguments(encoder, tmp_path / "task", tmp_path / "m", *params, *LONGER))
+def test_questions_are_answered(small_encoder, clauses, tmp_path):
+    params = write_squad(tmp_path / "task", clauses[:16])
+    run.main(arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params, *LONGER))
     directory = tmp_path / "m/seed-12345"
     assert read(directory / "metrics.json")["splits"]["dev"]["f1"] > 0.9
     flags = [f"--model_dir={tmp_path}/m", f"--input={tmp_path}/task/dev-v1.1.json"]
@@ -324,5 +294,5 @@ def test_questions_are_answered(encoder, sentences, tmp_path):
     assert {a["id"]: a["answer"] for a in answers} == read(
         directory / "predictions/dev/predictions.json"
     )
-    for answer, context in zip(answers, sentences, strict=False):
+    for answer, context in zip(answers, clauses, strict=False):
         assert context[answer["start"] : answer["end"]] == answer["answer"]
