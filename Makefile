@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
+.PHONY: help setup demo demo-finetune test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed  ## environment from the lock file, in .venv
 
@@ -43,6 +43,21 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
 	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(DEMO)/export \"to be or not to [MASK].\""
+
+demo-finetune: setup  ## the encoder of the demo beside random weights, on a task with labels, in 5 minutes
+	@test -d $(DEMO)/export || { echo "$(DEMO)/export is missing: run make demo first" >&2; exit 2; }
+	@echo "[1/4] a task: is a sentence from Wikipedia or from a book?"
+	@$(RUN) finetune.corpus_task --wiki '$(DEMO)/samples/wiki/*' --books '$(DEMO)/samples/books/*' \
+		--train_sentences 200 --output_dir $(DEMO)/task
+	@echo "[2/4] fine-tuning the demo's encoder, three seeds"
+	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(DEMO)/export --task_data $(DEMO)/task \
+		--model_dir $(DEMO)/finetuned/pretrained --restarts 3
+	@echo "[3/4] the same architecture, examples, steps and seeds from random weights, at the rate that suits these"
+	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(DEMO)/export --task_data $(DEMO)/task \
+		--gin_param "FinetuneConfig.initialize = 'random'" \
+		--gin_param OptimizerConfig.peak_learning_rate=3e-3 --model_dir $(DEMO)/finetuned/random --restarts 3
+	@echo "[4/4] side by side"
+	@$(RUN) finetune.summary $(DEMO)/finetuned/pretrained $(DEMO)/finetuned/random
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
 	@$(RUN) bench.data

@@ -120,7 +120,8 @@ def describe(
     lines = [recipe.describe(config, None, trained=trained, replicas=replicas)]
     passes = config.train.train_steps * config.train.global_batch_size / len(splits["train"])
     lines.append(
-        f"{task.name}: {task.kind}"
+        f"task: {task.name}"
+        + (f", {task.kind}" if config.task.task else "")
         + (f", labels {', '.join(task.labels)}" if task.labels else "")
         + f"; {passes:.1f} passes"
     )

@@ -54,7 +54,8 @@ class TaskData:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
 
-    def describe(self) -> dict:
+    @functools.cached_property
+    def description(self) -> dict:
         """What the data are, for whoever has the run and not the data."""
         return {
             "task": self.task.name,
@@ -124,16 +125,11 @@ class SeedRun:
             trainer=self._trainer,
             is_chief=self._is_chief,
             vocab_text=source.vocab.text,
-            data={**data.describe(), "encoder": source.origin},
+            data={**data.description, "encoder": source.origin},
             discard_checkpoints=discard_checkpoints,
             criterion=self._criterion,
             write_report=_write_report,
         )
-
-    @property
-    def variables(self) -> list:
-        """What is trained."""
-        return self._trainer.variables
 
     def run(self) -> dict:
         """Trains to the end, or until the run is given up, and writes metrics.json and predictions.

@@ -71,7 +71,7 @@ def describe(summary: dict) -> str:
         lines.append("  ".join(cells))
     found = summary["dev"]
     line = (
-        f"{len(summary['seeds'])} seeds, dev {metric}: best {found['best']:.4f}, median"
+        f"{len(summary['seeds'])} seed{'s' * (len(summary['seeds']) > 1)}, dev {metric}: best {found['best']:.4f}, median"
         f" {found['median']:.4f}, mean {found['mean']:.4f} ± {found['standard_deviation']:.4f}"
     )
     if summary["num_collapsed"]:

@@ -85,7 +85,7 @@ def test_a_dry_run_says_what_would_be(small_encoder, task, tmp_path, capsys):
     output = capsys.readouterr().out
     for part in (
         "train_steps = 60",
-        "classification, labels no, yes; 40.0 passes",
+        "task: own classification, labels no, yes; 40.0 passes",
         "dev: 24 sequences",
         "new: 2 variables (task/logits/bias, ...)",
     ):

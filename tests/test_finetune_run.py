@@ -54,7 +54,7 @@ def test_predictions_are_written(model_dir, clauses):
 def test_pages_of_a_seed_and_of_all(model_dir):
     for path, parts in {
         model_dir / "seed-12345/report.html": (
-            "train: seed-12345",
+            "own classification: seed-12345",
             "always the same answer",
             "dev accuracy",
         ),
