@@ -3,12 +3,13 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
+REHEARSAL ?= rehearsal
 ACCELERATOR ?= v5e-256
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-finetune test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
+.PHONY: help setup demo demo-finetune rehearse test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -21,7 +22,7 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install -qqq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
+define demo_data
 	@echo "[1/6] sample text"
 	@$(RUN) data.samples --output_dir $(DEMO)/samples
 	@echo "[2/6] vocabulary"
@@ -30,6 +31,10 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	@echo "[3/6] data"
 	@$(RUN) data.build --gin_file gin/data_demo.gin --wiki '$(DEMO)/samples/wiki/*' \
 		--books '$(DEMO)/samples/books/*' --vocab_file $(DEMO)/vocab.txt --output_dir $(DEMO)/data
+endef
+
+demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
+	$(demo_data)
 	@$(RUN) data.view $(DEMO)/data --number 1
 	@echo "[4/6] pretraining"
 	@$(RUN) pretrain.run --gin_file gin/lambert_tiny.gin --data_dir $(DEMO)/data --model_dir $(DEMO)/model
@@ -58,6 +63,11 @@ demo-finetune: setup  ## the encoder of the demo beside random weights, on a tas
 		--gin_param OptimizerConfig.peak_learning_rate=3e-3 --model_dir $(DEMO)/finetuned/random --restarts 3
 	@echo "[4/4] side by side"
 	@$(RUN) finetune.summary $(DEMO)/finetuned/pretrained $(DEMO)/finetuned/random
+
+rehearse: setup  ## a job on a stand-in for the cloud that takes its machine away, in about 6 minutes
+	$(demo_data)
+	rm -rf $(REHEARSAL)
+	@$(RUN) launch.rehearse --data_dir $(DEMO)/data --work_dir $(REHEARSAL)
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
 	@$(RUN) bench.data
@@ -106,7 +116,7 @@ test: setup  ## the test suite
 test-all: setup  ## the test suite with the slow tests
 	$(BIN)/python -m pytest -n 2 -m "not parity and not tpu_compile"
 
-test-gcp: setup  ## the tests of Dataflow, in an environment of their own (.venv-gcp)
+test-gcp: setup  ## the tests of what is sent to Google Cloud, in an environment of their own (.venv-gcp)
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
@@ -127,4 +137,4 @@ lock: setup  ## pin all dependencies anew in requirements.lock
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
 
 clean:  ## remove the demo, the material of benchmarks and caches (the environments stay)
-	rm -rf $(DEMO) bench/.work build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) $(REHEARSAL) .launch bench/.work build .pytest_cache .ruff_cache .hypothesis

@@ -180,6 +180,13 @@ def size(path: str | os.PathLike) -> int | None:
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
+def modified_seconds(path: str | os.PathLike) -> float:
+    """When a file was written, by the clock of where it lies, in seconds since 1970."""
+    if is_remote(path):
+        return _gfile().stat(os.fspath(path)).mtime_nsec / 1e9
+    return os.stat(path).st_mtime
+
+
 def find(pattern: str) -> tuple[list[str], int]:
     """Files that match a glob, sorted, and the number of directories that match it too.
 

@@ -68,7 +68,10 @@ def page_of_seeds(name: str, summary: Mapping, records: Sequence[RunRecord]) -> 
             {
                 "seeds": str(num_seeds),
                 "collapsed": str(summary["num_collapsed"]),
-                **{f"{w} dev {metric}": three(summary["dev"][w]) for w in ("best", "median", "mean")},
+                **{
+                    f"{w} dev {metric}": three(summary["dev"][w])
+                    for w in ("best", "median", "mean")
+                },
             }
         ),
         *section("Seeds", [_seed_table(summary), *_curves(records)]),

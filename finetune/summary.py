@@ -69,9 +69,9 @@ def describe(summary: dict) -> str:
         if collapse := record["collapse"]:
             cells.append(f"collapsed: {collapse['reason']}")
         lines.append("  ".join(cells))
-    found = summary["dev"]
+    found, num_seeds = summary["dev"], len(summary["seeds"])
     line = (
-        f"{len(summary['seeds'])} seed{'s' * (len(summary['seeds']) > 1)}, dev {metric}: best {found['best']:.4f}, median"
+        f"{num_seeds} seed{'s' * (num_seeds > 1)}, dev {metric}: best {found['best']:.4f}, median"
         f" {found['median']:.4f}, mean {found['mean']:.4f} ± {found['standard_deviation']:.4f}"
     )
     if summary["num_collapsed"]:

@@ -17,7 +17,7 @@ import gin
 from data.config import BuildConfig, InputConfig
 from data.errors import UserError
 from finetune.config import FinetuneConfig, TaskConfig
-from launch.config import ClusterConfig
+from launch.config import ClusterConfig, LaunchConfig
 from model.config import EncoderConfig
 from optim.config import OptimizerConfig
 
@@ -127,6 +127,7 @@ _CONFIG_CLASSES = {
         EncoderConfig,
         OptimizerConfig,
         ClusterConfig,
+        LaunchConfig,
         TrainConfig,
         TaskConfig,
         FinetuneConfig,
@@ -228,6 +229,33 @@ def load_run_config(
     hints = typing.get_type_hints(kind)
     built = load_config(files, params, *hints.values(), defaults=defaults, strict=strict)
     return kind(**dict(zip(hints, built, strict=True)))
+
+
+def load_job_config(
+    files: Sequence[str], params: Sequence[str], *classes: type
+) -> tuple[LaunchConfig, str]:
+    """Settings of a job on other machines, and the rest as the text of one gin file.
+
+    The text is what the job will read there, so what could run code is refused here.
+
+    Args:
+      files: as of `load_config`.
+      params: as of `load_config`.
+      *classes: the other classes that may be set; all of a run if none is given.
+
+    Raises:
+      UserError: as `load_config`, for the settings of the run as well.
+    """
+    hints = typing.get_type_hints(RunConfig)
+    classes = classes or tuple(hints[field.name] for field in dataclasses.fields(RunConfig))
+    job, *asked = load_config(files, params, LaunchConfig, *classes, strict=True)
+    with gin.unlock_config():
+        for key in [key for key in gin.config._CONFIG if key[1].endswith(".LaunchConfig")]:
+            del gin.config._CONFIG[key]
+    text = config_text()
+    if load_config([], [text] if text.strip() else [], *classes, strict=True) != asked:
+        raise AssertionError(f"gin wrote something else than it read:\n{text}")
+    return job, text
 
 
 def run_config_from_dict(content: dict, kind: type[AnyRunConfig] = RunConfig) -> AnyRunConfig:

@@ -11,6 +11,7 @@ import http.client
 import os
 import signal
 import threading
+import time
 import urllib.request
 
 # Empty turns the question off.
@@ -19,6 +20,8 @@ _URL = "http://metadata.google.internal/computeMetadata/v1/instance/preempted"
 _SECONDS_BETWEEN_QUESTIONS = 2.0
 # A machine that is not on Google Cloud has no such server, and is not asked for ever.
 _FIRST_QUESTIONS = 5
+# One notice may come twice: to all processes of a machine, and handed on by launch.supervise.
+_SECONDS_OF_ONE_NOTICE = 5.0
 
 
 class Preempted(Exception):  # noqa: N818  nothing went wrong
@@ -33,11 +36,12 @@ class Preempted(Exception):  # noqa: N818  nothing went wrong
 class PreemptionNotice:
     """A context in which notices are taken; `reason` says which one came, if any.
 
-    A second SIGTERM ends the process at once, as it would without this.
+    A second SIGTERM, some seconds after the first, ends the process at once, as it would without this.
     """
 
     def __init__(self):
         self.reason: str | None = None
+        self._told_at: float | None = None
         self._url = os.environ.get(URL_VARIABLE, _URL)
         self._left = threading.Event()
 
@@ -52,8 +56,12 @@ class PreemptionNotice:
         signal.signal(signal.SIGTERM, self._handler_before)
 
     def _on_sigterm(self, *_) -> None:
-        self.reason = "SIGTERM"
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        now = time.monotonic()
+        if self._told_at is None:
+            self.reason, self._told_at = "SIGTERM", now
+        elif now - self._told_at > _SECONDS_OF_ONE_NOTICE:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _ask_again_and_again(self) -> None:
         has_answered, questions = False, 0

@@ -1,6 +1,8 @@
 import http.server
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -48,8 +50,23 @@ def test_sigterm_is_noticed_once():
         assert notice.reason is None
         os.kill(os.getpid(), signal.SIGTERM)
         wait_for(lambda: notice.reason == "SIGTERM")
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # the next one ends the process
+        os.kill(os.getpid(), signal.SIGTERM)  # the same notice, by way of a supervisor
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_another_sigterm_later_ends_the_process():
+    program = """
+import os, signal, time
+from pretrain import preemption
+preemption._SECONDS_OF_ONE_NOTICE = 0.0
+with preemption.PreemptionNotice() as notice:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(notice.reason, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still here")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
 
 
 def test_the_metadata_server_is_believed(server):

@@ -6,13 +6,22 @@
 FROM apache/beam_python3.11_sdk:2.77.0
 
 WORKDIR /opt/lambert
-COPY requirements.lock setup.cfg pyproject.toml README.md LICENSE ./
-RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
+COPY requirements.lock ./
+COPY launch/install.sh launch/requirements-*.txt launch/
+RUN launch/install.sh python cpu
+
+COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY bench/results bench/results
 COPY data data
+COPY finetune finetune
 COPY gin gin
 COPY launch launch
 COPY model model
 COPY optim optim
 COPY pretrain pretrain
-RUN pip install --no-cache-dir --no-deps --no-build-isolation .
-# The entry point of the base image starts the worker.
+RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && useradd --uid 1000 --create-home lambert
+
+# The base image runs as root. The entry point, which starts the worker, is that of the base image.
+USER 1000
+WORKDIR /home/lambert

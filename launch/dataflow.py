@@ -1,0 +1,86 @@
+r"""The data build on Dataflow.
+
+    python -m launch.dataflow --gin_file gin/data_lambert.gin --gin_file job.gin -- \
+        --wiki 'gs://B/dumps/*.bz2' --vocab_file vocab.txt --output_dir gs://B/D [--dry_run]
+
+What stands after -- are arguments of data.build. Settings of the build and of the job may stand in
+the same gin files. Needs the extra [gcp] and an image of launch/docker/beam_worker.Dockerfile.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from data.config import BuildConfig
+from data.errors import UserError, run_main
+from launch.commands import execute, parser
+from launch.config import LaunchConfig
+from launch.job import Action
+
+_GIN_FILE = "build.gin"
+
+
+def build_action(
+    config: LaunchConfig, build_gin: str, arguments: Sequence[str], work_dir: str
+) -> Action:
+    """The build as a Dataflow job.
+
+    Args:
+      config: where and on what it runs.
+      build_gin: settings of the build, as the text of a gin file.
+      arguments: of data.build; no settings.
+      work_dir: local folder for the gin file.
+    """
+    config.require("project", "zone", "bucket", "worker_image")
+    path = f"{work_dir}/{_GIN_FILE}"
+    options = {
+        "project": config.project,
+        "region": config.region,
+        "job_name": config.name,
+        "temp_location": f"{config.job_dir}/tmp",
+        "staging_location": f"{config.job_dir}/staging",
+        "sdk_container_image": config.worker_image,
+        "max_num_workers": config.max_workers,
+        "worker_machine_type": config.worker_machine_type,
+        "service_account_email": config.service_account,
+        "network": config.network,
+        "subnetwork": config.subnetwork and _subnetwork(config),
+    }
+    command = [
+        *(sys.executable, "-m", "data.build"),
+        *("--strict_gin", "--gin_file", path),
+        *arguments,
+        "--runner=DataflowRunner",
+        *(f"--{name}={value}" for name, value in options.items() if value),
+        *(() if config.external_ips else ("--no_use_public_ips",)),
+        # Beam would pickle this program's main module, with TensorFlow in it.
+        "--no_save_main_session",
+    ]
+    return Action(files={path: build_gin.encode()}, commands=[command])
+
+
+def _subnetwork(config: LaunchConfig) -> str:
+    return f"regions/{config.region}/subnetworks/{config.subnetwork}"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and builds."""
+    from pretrain.config import load_job_config
+
+    found = parser("python -m launch.dataflow", __doc__, [])
+    found.add_argument("arguments", nargs="*", help="after --, of data.build", metavar="ARGUMENT")
+    args = found.parse_args(argv)
+    if not args.arguments:
+        raise UserError("there is nothing to build: give the arguments of data.build after --")
+    if settings := [a for a in args.arguments if a.startswith(("--gin_file", "--gin_param"))]:
+        raise UserError(f"{settings[0]} stands after --; settings belong before it")
+    config, build_gin = load_job_config(args.gin_file, args.gin_param, BuildConfig)
+    action = build_action(
+        config, build_gin, args.arguments, args.work_dir or f".launch/{config.name}"
+    )
+    execute(action, print_only=args.print_only)
+
+
+if __name__ == "__main__":
+    run_main(main)

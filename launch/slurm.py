@@ -1,0 +1,102 @@
+"""A run as a Slurm job: one task on each machine, together a multi-worker cluster.
+
+    python -m launch.slurm create --gin_file gin/lambert_large.gin --gin_file job.gin
+
+create puts the job into its folder on the shared disk (LaunchConfig.bucket) and submits it; status, logs
+and delete say what they do. Machines use the environment that this command runs in.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from data import files
+from data.errors import UserError, run_main
+from launch.commands import run_target
+from launch.job import ROOT, Action, Job, upload
+from launch.node import WORKERS_VARIABLE
+
+_SCRIPT_FILE = "job.sbatch"
+_PORT = 2222
+# Between Slurm's notice (time limit, preemption) and the end: a loop of steps and a save.
+_NOTICE_SECONDS = 180
+
+
+def create(job: Job, work_dir: str) -> Action:
+    """Puts the job on the shared disk and submits it."""
+    config = job.config
+    config.require("bucket", "data_dir")
+    if files.is_remote(config.bucket):
+        raise UserError(
+            f"LaunchConfig.bucket={config.bucket!r}: must be a folder on a disk that all machines share"
+        )
+    put = upload(job, work_dir, {_SCRIPT_FILE: batch_script(job).encode()})
+    return Action(
+        files=put.files,
+        commands=[*put.commands, ("sbatch", f"{config.job_dir}/{_SCRIPT_FILE}")],
+    )
+
+
+def batch_script(job: Job) -> str:
+    """What sbatch takes."""
+    config = job.config
+    options = [
+        f"--job-name={config.name}",
+        f"--nodes={config.nodes}",
+        "--ntasks-per-node=1",
+        *([f"--gpus-per-node={config.gpus_per_node}"] if config.is_gpu else []),
+        *([f"--partition={config.queue}"] if config.queue else []),
+        f"--signal=TERM@{_NOTICE_SECONDS}",
+        "--requeue",
+        "--open-mode=append",
+        f"--output={config.job_dir}/slurm.log",
+    ]
+    node = shlex.join([sys.executable, "-m", "launch.node", config.job_dir])
+    lines = [
+        "#!/usr/bin/env bash",
+        *(f"#SBATCH {option}" for option in options),
+        "set -uo pipefail",
+        f"cd {shlex.quote(str(ROOT))} || exit 2",
+        f'{WORKERS_VARIABLE}=$(scontrol show hostnames "$SLURM_JOB_NODELIST"'
+        f" | sed 's/$/:{_PORT}/' | paste -sd, -)",
+        f"export {WORKERS_VARIABLE}",
+        f"srun {node}",
+        "code=$?",
+        "# 42: saved, and told to go. 143: told to go before there was anything to save.",
+        "if [[ $code -eq 42 || $code -eq 143 ]]; then",
+        f"  if [[ ${{SLURM_RESTART_COUNT:-0}} -lt {config.max_restarts} ]]; then",
+        '    scontrol requeue "$SLURM_JOB_ID"',
+        "  fi",
+        "fi",
+        'exit "$code"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def status(job: Job, _: str) -> Action:
+    """Shows the job in the queue."""
+    return Action(commands=[("squeue", "--me", f"--name={job.config.name}")])
+
+
+def logs(job: Job, _: str) -> Action:
+    """Prints the log."""
+    return Action(commands=[("cat", f"{job.config.job_dir}/slurm.log")])
+
+
+def delete(job: Job, _: str) -> Action:
+    """Cancels the job."""
+    return Action(commands=[("scancel", "--me", f"--name={job.config.name}")])
+
+
+VERBS = dict(create=create, status=status, logs=logs, delete=delete)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and does what it says."""
+    run_target("python -m launch.slurm", __doc__, VERBS, argv)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,122 @@
+"""Copies a build from a bucket to a local disk, and proves that it arrived."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from data import files, schema
+from data.errors import UserError
+from data.manifest import DataFile, Manifest
+
+_BLOCK_BYTES = 2**22
+_THREADS = 16
+
+
+def stage(source: str, scratch_dir: str) -> str:
+    """Copies the build in `source` into a folder of `scratch_dir` that is named by its manifest.
+
+    Started again it goes on: what is there already is compared with its sha256. The manifest is written
+    last, so that a folder with a manifest is a whole build.
+
+    Returns:
+      The folder.
+
+    Raises:
+      UserError: there is no build, it cannot be read, a file is damaged, or the disk is too small.
+    """
+    with remote_errors(source):
+        path = files.join(source, schema.MANIFEST_FILE)
+        try:
+            text = files.read_bytes(path)
+        except FileNotFoundError:
+            raise UserError(f"{path} is missing: {source} is not a finished build") from None
+        manifest = Manifest.parse(text, path)
+        directory = files.join(scratch_dir, f"data-{manifest.sha256[:12]}")
+        os.makedirs(directory, exist_ok=True)
+        missing = _missing(manifest, directory)
+        _require_space(directory, sum(file.bytes for file in missing))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            copies = [pool.submit(_copy, file, source, directory) for file in missing]
+            try:
+                for copy in copies:
+                    copy.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        vocab = files.read_bytes(files.join(source, schema.VOCAB_FILE))
+        files.write_atomically(files.join(directory, schema.VOCAB_FILE), vocab)
+        manifest.load_vocab(directory)
+        files.write_atomically(files.join(directory, schema.MANIFEST_FILE), text)
+    num_bytes = sum(file.bytes for file in manifest.files)
+    print(
+        f"launch: {source} is in {directory}: {len(manifest.files)} files of {num_bytes:,} bytes,"
+        f" {len(missing)} of them copied now",
+        flush=True,
+    )
+    return directory
+
+
+@contextlib.contextmanager
+def remote_errors(place: str) -> Iterator[None]:
+    """Turns what TensorFlow says of a bucket into one line."""
+    if not files.is_remote(place):
+        yield
+        return
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = error.message.strip().splitlines()[0]
+        raise UserError(
+            f"{place} cannot be reached: {reason}; does the service account of this machine have access?"
+        ) from error
+
+
+def _missing(manifest: Manifest, directory: str) -> list[DataFile]:
+    """What is not there, or is not what the manifest says."""
+
+    def is_missing(file: DataFile) -> bool:
+        path = files.join(directory, file.path)
+        return files.size(path) != file.bytes or files.sha256_of(path) != file.sha256
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [
+            file
+            for file, missing in zip(
+                manifest.files, pool.map(is_missing, manifest.files), strict=True
+            )
+            if missing
+        ]
+
+
+def _require_space(directory: str, num_bytes: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if num_bytes > free:
+        raise UserError(
+            f"LaunchConfig.scratch_dir: {directory} has {free:,} bytes free, the data take {num_bytes:,}"
+            " more; use a larger disk, or InputConfig.masks='online' with a build of"
+            " BuildConfig.copies=0"
+        )
+
+
+def _copy(file: DataFile, source: str, directory: str) -> None:
+    origin, target = files.join(source, file.path), files.join(directory, file.path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    unfinished, digest = f"{target}.unfinished", hashlib.sha256()
+    with files.open_read(origin) as reader, open(unfinished, "wb") as writer:
+        while block := reader.read(_BLOCK_BYTES):
+            digest.update(block)
+            writer.write(block)
+    if digest.hexdigest() != file.sha256:
+        os.unlink(unfinished)
+        raise UserError(
+            f"{origin} is damaged: its sha256 is {digest.hexdigest()[:8]}, the manifest says"
+            f" {file.sha256[:8]}; copy the build there again"
+        )
+    os.replace(unfinished, target)

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# What a Cloud TPU VM does at every boot, as root: the environment, then the job (python -m launch.node).
+#
+# The VM's metadata say where the job lies; nothing secret is in there. Access to the bucket comes from
+# the VM's service account. The log goes to logs/ in the job's folder once a minute; the file `status`
+# there ends with "ended CODE" when the run is over, and stays as it is when the machine is taken away.
+set -euo pipefail
+
+metadata=${LAMBERT_METADATA_URL:-http://metadata.google.internal/computeMetadata/v1/instance}
+root=${LAMBERT_ROOT:-/opt/lambert}
+user=${LAMBERT_USER-lambert}  # empty: who runs this script
+
+job=$(curl --silent --show-error --fail --retry 10 --retry-connrefused \
+  --header 'Metadata-Flavor: Google' "$metadata/attributes/lambert-job")
+mkdir -p "$root/logs"
+log=$root/logs/$(hostname)-$(date -u +%Y%m%dT%H%M%S).log
+exec >>"$log" 2>&1
+
+keep_log() {
+  gcloud storage cp "$log" "$job/logs/" >/dev/null 2>&1 || true
+}
+
+report() {
+  echo "$*" >"$root/status"
+  gcloud storage cp "$root/status" "$job/status" >/dev/null 2>&1
+}
+
+finish() {
+  local code=$?
+  pkill --parent "$uploader" || true
+  kill "$uploader" 2>/dev/null || true
+  echo "launch: ended with exit code $code on $(hostname)"
+  keep_log
+  case $code in
+    42 | 137 | 143) ;; # the machine is going away; the job is not over
+    *) report "ended $code" ;;
+  esac
+}
+
+install() {
+  local sum
+  gcloud storage cp "$job/source.tar.gz" "$root/source.tar.gz"
+  sum=$(sha256sum <"$root/source.tar.gz")
+  if [[ $(cat "$root/installed" 2>/dev/null) == "$sum" ]]; then
+    return # a reboot
+  fi
+  if ! command -v python3.11 >/dev/null; then
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+      python3.11 python3.11-venv
+  fi
+  rm -rf "$root/source" "$root/venv"
+  mkdir "$root/source"
+  tar --extract --gzip --file "$root/source.tar.gz" --directory "$root/source" --no-same-owner
+  python3.11 -m venv "$root/venv"
+  "$root/source/launch/install.sh" "$root/venv/bin/python" tpu
+  "$root/venv/bin/python" -m pip install --no-deps --no-build-isolation "$root/source"
+  echo "$sum" >"$root/installed"
+}
+
+# The loop ends by `finish`; its output would otherwise hold the log open.
+while sleep 60; do keep_log; done >/dev/null 2>&1 &
+uploader=$!
+trap finish EXIT
+trap : TERM # the run is told too, saves, and ends by itself
+
+report "running on $(hostname)"
+install
+as_user=()
+if [[ -n $user ]]; then
+  id "$user" >/dev/null 2>&1 || useradd --system --create-home "$user"
+  as_user=(runuser --user "$user" -- env "HOME=/home/$user")
+fi
+cd "$root"
+"${as_user[@]}" "$root/venv/bin/python" -m launch.node "$job"

@@ -1,0 +1,89 @@
+"""Types of TPUs that are one host: what Google Cloud calls them, and what TensorFlow needs there.
+
+Sources: cloud.google.com/tpu/docs/runtimes (system images), cloud.google.com/kubernetes-engine/docs/
+concepts/plan-tpus (labels and topologies of node pools).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TpuKind:
+    """A generation of TPUs.
+
+    Attributes:
+      runtime_version: system image of TPU VMs, without a framework.
+      gke_accelerator: label of GKE's nodes.
+      topologies: of one host, with its number of chips, by the size in the accelerator type.
+      has_pjrt: TensorFlow reaches the TPU through the C interface of libtpu.
+    """
+
+    runtime_version: str
+    gke_accelerator: str
+    topologies: dict[int, tuple[str, int]]
+    has_pjrt: bool
+
+
+_CHIPS = {1: ("1x1", 1), 4: ("2x2", 4), 8: ("2x4", 8)}
+KINDS = {
+    "v3": TpuKind(
+        runtime_version="tpu-ubuntu2204-base",
+        gke_accelerator="tpu-v3-device",
+        topologies={8: ("2x2", 4)},
+        has_pjrt=False,
+    ),
+    "v4": TpuKind(
+        runtime_version="tpu-ubuntu2204-base",
+        gke_accelerator="tpu-v4-podslice",
+        topologies={8: ("2x2x1", 4)},
+        has_pjrt=False,
+    ),
+    "v5litepod": TpuKind(
+        runtime_version="v2-alpha-tpuv5-lite",
+        gke_accelerator="tpu-v5-lite-podslice",
+        topologies=_CHIPS,
+        has_pjrt=True,
+    ),
+    "v5p": TpuKind(
+        runtime_version="v2-alpha-tpuv5",
+        gke_accelerator="tpu-v5p-slice",
+        topologies={8: ("2x2x1", 4)},
+        has_pjrt=True,
+    ),
+    "v6e": TpuKind(
+        runtime_version="v2-alpha-tpuv6e",
+        gke_accelerator="tpu-v6e-slice",
+        topologies=_CHIPS,
+        has_pjrt=True,
+    ),
+}
+
+
+def tpu_kind(accelerator: str) -> TpuKind | None:
+    """Of an accelerator type like "v5litepod-8"; None if it is no TPU."""
+    return KINDS.get(accelerator.partition("-")[0])
+
+
+def single_host(accelerator: str) -> tuple[TpuKind, str, int]:
+    """The generation, the topology and the number of chips of a TPU of one host.
+
+    Raises:
+      UserError: it is no TPU, or a slice of several hosts.
+    """
+    kind, size = tpu_kind(accelerator), accelerator.partition("-")[2]
+    if kind is None or not size.isdecimal():
+        types = [f"{name}-{size}" for name, found in KINDS.items() for size in found.topologies]
+        raise UserError(
+            f"LaunchConfig.accelerator={accelerator!r}: is not a TPU type; there are {', '.join(types)}"
+        )
+    if int(size) not in kind.topologies:
+        sizes = ", ".join(map(str, kind.topologies))
+        raise UserError(
+            f"LaunchConfig.accelerator={accelerator!r}: is not a TPU of one host (sizes {sizes});"
+            ' slices of several hosts are left to you, see "Slices of several hosts" in docs/launching.md'
+        )
+    return kind, *kind.topologies[int(size)]

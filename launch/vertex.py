@@ -1,0 +1,110 @@
+"""A run as a custom job of Vertex AI, on machines with GPUs.
+
+    python -m launch.vertex create --gin_file gin/lambert_large.gin --gin_file job.gin
+
+create puts the job into the bucket and submits it; status, logs and delete say what they do. Vertex sets
+TF_CONFIG on the machines itself, with the first of them as the chief.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from data.errors import UserError, run_main
+from launch.commands import run_target
+from launch.job import Action, Job, upload
+
+_SPEC_FILE = "custom_job.json"
+_DISK_GB = 200
+
+
+def create(job: Job, work_dir: str) -> Action:
+    """Puts the job into the bucket and submits it."""
+    config = job.config
+    config.require(
+        "project", "zone", "bucket", "data_dir", "image", "machine_type", "service_account"
+    )
+    path = f"{work_dir}/{_SPEC_FILE}"
+    put = upload(job, work_dir)
+    submit = (*_gcloud(job, "create"), f"--display-name={config.name}", f"--config={path}")
+    spec = json.dumps(custom_job_spec(job), indent=1) + "\n"
+    return Action(files={**put.files, path: spec.encode()}, commands=[*put.commands, submit])
+
+
+def custom_job_spec(job: Job) -> dict:
+    """The CustomJobSpec of Vertex AI's API."""
+    config = job.config
+    if not config.is_gpu or not config.gpus_per_node:
+        raise UserError(
+            f"LaunchConfig.accelerator={config.accelerator!r} with .gpus_per_node={config.gpus_per_node}:"
+            " launch.vertex is for GPUs, such as 'nvidia-h100-80gb' with 8"
+        )
+    pool = {
+        "machineSpec": {
+            "machineType": config.machine_type,
+            "acceleratorType": config.accelerator.upper().replace("-", "_"),
+            "acceleratorCount": config.gpus_per_node,
+        },
+        "diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": _DISK_GB},
+        "containerSpec": {"imageUri": config.image, "args": ["launch.node", config.job_dir]},
+    }
+    pools = [{**pool, "replicaCount": 1}]
+    if config.nodes > 1:
+        pools.append({**pool, "replicaCount": config.nodes - 1})
+    spec = {
+        "workerPoolSpecs": pools,
+        "scheduling": {
+            "strategy": "SPOT" if config.spot else "ON_DEMAND",
+            "restartJobOnWorkerRestart": True,
+        },
+        "serviceAccount": config.service_account,
+    }
+    if config.network:
+        spec["network"] = f"projects/{config.project}/global/networks/{config.network}"
+    return spec
+
+
+def status(job: Job, _: str) -> Action:
+    """Lists the jobs of this name, newest first."""
+    return Action(commands=[_list(job)])
+
+
+def logs(job: Job, _: str) -> Action:
+    """Follows what the newest job of this name says."""
+    return Action(commands=[_for_newest(job, "stream-logs")])
+
+
+def delete(job: Job, _: str) -> Action:
+    """Cancels the newest job of this name."""
+    return Action(commands=[_for_newest(job, "cancel")])
+
+
+def _gcloud(job: Job, verb: str, *arguments: str) -> tuple[str, ...]:
+    config = job.config
+    command = ("gcloud", "ai", "custom-jobs", verb, *arguments)
+    return (*command, f"--project={config.project}", f"--region={config.region}")
+
+
+def _list(job: Job) -> tuple[str, ...]:
+    job.config.require("project", "zone")
+    filters = (f"--filter=displayName={job.config.name}", "--sort-by=~createTime")
+    return (*_gcloud(job, "list"), *filters)
+
+
+def _for_newest(job: Job, verb: str) -> tuple[str, ...]:
+    """Vertex knows jobs by numbers of its own, which a list has to be asked for."""
+    newest = " ".join([*_list(job), "--limit=1", "'--format=value(name)'"])
+    return ("bash", "-c", " ".join(_gcloud(job, verb, f'"$({newest})"')))
+
+
+VERBS = dict(create=create, status=status, logs=logs, delete=delete)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and does what it says."""
+    run_target("python -m launch.vertex", __doc__, VERBS, argv)
+
+
+if __name__ == "__main__":
+    run_main(main)

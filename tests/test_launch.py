@@ -1,0 +1,372 @@
+"""Jobs as commands and files: literal, and by the strictest reading that there is without an account."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+
+from data.errors import UserError
+from launch import commands, gke, slurm, tpu, vertex
+from launch.config import LaunchConfig
+from launch.job import Action, Job, package_folders, source_archive
+from pretrain.config import load_job_config
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = dict(
+    name="large",
+    project="p",
+    zone="us-west4-a",
+    bucket="gs://b/jobs",
+    data_dir="gs://b/data",
+    image="registry/trainer:1",
+    service_account="trainer",
+)
+GPUS = dict(accelerator="nvidia-h100-80gb", machine_type="a3-highgpu-8g", nodes=2)
+DIR = "gs://b/jobs/large"
+
+
+def job(**settings) -> Job:
+    return Job(config=LaunchConfig(**SETTINGS | settings), run_gin="TrainConfig.train_steps = 7\n")
+
+
+def words(text: str) -> list[tuple[str, ...]]:
+    return [tuple(shlex.split(line)) for line in text.strip().splitlines()]
+
+
+class TestSettings:
+    def test_one_file_for_the_machines(self):
+        files = ["gin/lambert_tiny.gin"]
+        config, text = load_job_config(
+            files, ["LaunchConfig.name = 'a'", "STEPS = 9", "TrainConfig.train_steps = %STEPS"]
+        )
+        assert config == LaunchConfig(name="a")
+        assert "LaunchConfig" not in text
+        assert "TrainConfig.train_steps = %STEPS" in text
+        assert "EncoderConfig.hidden_size = 128" in text
+
+    def test_what_runs_code_is_refused(self):
+        with pytest.raises(UserError, match="which --strict_gin refuses"):
+            load_job_config([], ["TrainConfig.precision = @TrainConfig()"])
+
+    def test_a_wrong_setting_of_the_run_is_told_before_anything_is_paid(self):
+        argv = ["create", "--gin_param", "TrainConfig.train_steps = 5"]
+        with pytest.raises(UserError, match=r"warmup_steps=\d+ leaves nothing of TrainConfig"):
+            tpu.main(argv)
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (dict(name="Large"), "LaunchConfig.name='Large': must be up to 40 small letters"),
+            (dict(name="a" * 41), "must be up to 40"),
+            (dict(nodes=0), "LaunchConfig.nodes=0: must be at least 1"),
+            (dict(zone="a; rm -rf /"), "LaunchConfig.zone='a; rm -rf /': only letters"),
+            (dict(image="a\nb"), "only letters"),
+            (dict(bucket="gs://b/ä"), "only letters"),
+        ],
+    )
+    def test_wrong_settings_are_one_line(self, settings, message):
+        with pytest.raises(UserError) as caught:
+            job(**settings)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    def test_a_job_reads_back(self):
+        from data import files
+
+        for name, content in job(bucket="ram://jobs").files().items():
+            files.write_atomically(f"ram://jobs/large/{name}", content)
+        assert Job.load("ram://jobs/large") == job(bucket="ram://jobs")
+        with pytest.raises(UserError, match="ram://jobs/none is not a job"):
+            Job.load("ram://jobs/none")
+        files.write_atomically("ram://jobs/large/job.json", b'{"nam": 1}')
+        with pytest.raises(UserError, match="of another version of this program"):
+            Job.load("ram://jobs/large")
+
+
+class TestTpu:
+    def test_create(self):
+        action = tpu.create(job(spot=True, network="n", valid_until_duration="6h"), "W")
+        assert list(action.files) == [
+            "W/job.json",
+            "W/run.gin",
+            "W/source.tar.gz",
+            "W/status",
+        ]
+        assert action.files["W/run.gin"] == b"TrainConfig.train_steps = 7\n"
+        assert list(map(tuple, action.commands)) == words(
+            f"""
+gcloud storage cp W/job.json W/run.gin W/source.tar.gz W/status {DIR}/
+gcloud compute tpus queued-resources create large --project=p --zone=us-west4-a --node-id=large --accelerator-type=v5litepod-8 --runtime-version=v2-alpha-tpuv5-lite --metadata=lambert-job={DIR} --metadata-from-file=startup-script={ROOT}/launch/tpu_startup.sh --network=n --service-account=trainer --valid-until-duration=6h --internal-ips --spot
+"""  # noqa: E501
+        )
+
+    def test_the_other_verbs(self):
+        verbs = ("status", "logs", "delete")
+        state = "--format='value(state.state)'"
+        found = [command for verb in verbs for command in tpu.VERBS[verb](job(), "W").commands]
+        assert found == words(
+            f"""
+gcloud compute tpus queued-resources describe large --project=p --zone=us-west4-a {state}
+gcloud storage cat {DIR}/status
+gcloud storage cat {DIR}/logs/*
+gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a --force --quiet
+"""
+        )
+
+    def test_on_demand_with_addresses(self):
+        (command,) = tpu.request(job(external_ips=True, accelerator="v4-8")).commands
+        assert {"--accelerator-type=v4-8", "--runtime-version=tpu-ubuntu2204-base"} <= {*command}
+        assert not {"--spot", "--internal-ips"} & {*command}
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (dict(zone=""), r"LaunchConfig\.zone is missing"),
+            (dict(accelerator="v5litepod-16"), r"is not a TPU of one host \(sizes 1, 4, 8\)"),
+            (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5litepod-1"),
+        ],
+    )
+    def test_errors(self, settings, message):
+        with pytest.raises(UserError, match=message):
+            tpu.create(job(**settings), "W")
+
+    def test_the_source_is_whole_and_always_the_same(self, tmp_path):
+        (tmp_path / "a.tar.gz").write_bytes(source_archive())
+        assert source_archive() == (tmp_path / "a.tar.gz").read_bytes()
+        listed = subprocess.run(
+            ["tar", "tzf", tmp_path / "a.tar.gz"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        assert {"launch/install.sh", "gin/lambert_tiny.gin", "requirements.lock"} <= {*listed}
+        assert not [name for name in listed if "__pycache__" in name or name.startswith(".")]
+        folders = tuple(f"{folder}/" for folder in package_folders())
+        assert all(name.startswith(folders) for name in listed if "/" in name)
+        assert all(any(name.startswith(folder) for name in listed) for folder in folders)
+        with pytest.raises(UserError, match="is not a checkout"):
+            source_archive(tmp_path)
+
+
+class TestGke:
+    def test_create(self):
+        action = gke.create(job(**GPUS), "W")
+        assert list(map(tuple, action.commands)) == words(
+            f"""
+gcloud storage cp W/job.json W/run.gin {DIR}/
+kubectl create --filename=W/jobset.json
+"""
+        )
+        assert json.loads(action.files["W/jobset.json"]) == gke.jobset(job(**GPUS))
+
+    def test_workers_know_each_other(self):
+        environment = _container(gke.jobset(job(**GPUS)))["env"]
+        assert environment[0]["name"] == "WORKER_INDEX"  # defined before it is referred to
+        text = environment[1]["value"].replace("$(WORKER_INDEX)", "1")
+        assert json.loads(text) == {
+            "cluster": {"worker": ["large-worker-0-0.large:2222", "large-worker-0-1.large:2222"]},
+            "task": {"type": "worker", "index": 1},
+        }
+
+    def test_a_tpu_of_one_host(self):
+        found = gke.jobset(job(spot=True, queue="tpus", accelerator="v6e-8"))
+        pod = found["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {
+            "cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice",
+            "cloud.google.com/gke-tpu-topology": "2x4",
+            "cloud.google.com/gke-spot": "true",
+        }
+        assert _container(found)["resources"]["limits"] == {"google.com/tpu": 8}
+        assert _container(found)["env"] == []
+        assert found["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "tpus"}
+
+    @pytest.mark.parametrize("settings", [GPUS, dict(accelerator="v5litepod-8", spot=True)])
+    def test_the_object_is_as_kubernetes_and_jobset_want_it(self, settings):
+        found = gke.jobset(job(queue="q", **settings))
+        schema = json.loads((Path(__file__).parent / "golden/jobset.schema.json").read_text())
+        jsonschema.validate(found, schema)
+        template = found["spec"]["replicatedJobs"][0]["template"]
+        as_job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, **template}
+        kubernetes_validate.validate(as_job, "1.31", strict=True)
+        # Both can fail.
+        template["spec"]["template"]["spec"]["containers"][0]["imag"] = "x"
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(as_job, "1.31", strict=True)
+        found["spec"]["failurePolicy"]["rules"][0]["action"] = "FailJob"
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(found, schema)
+
+    def test_errors(self):
+        with pytest.raises(UserError, match="is the name of a Kubernetes service account"):
+            gke.create(job(service_account="a@b.iam.gserviceaccount.com"), "W")
+        with pytest.raises(UserError, match=r"gpus_per_node=0: must be at least 1"):
+            gke.create(job(**GPUS, gpus_per_node=0), "W")
+
+
+class TestVertex:
+    def test_create(self):
+        action = vertex.create(job(**GPUS, spot=True, network="n"), "W")
+        assert list(map(tuple, action.commands)) == words(
+            f"""
+gcloud storage cp W/job.json W/run.gin {DIR}/
+gcloud ai custom-jobs create --project=p --region=us-west4 --display-name=large --config=W/custom_job.json
+"""
+        )
+        machine = {
+            "machineType": "a3-highgpu-8g",
+            "acceleratorType": "NVIDIA_H100_80GB",
+            "acceleratorCount": 8,
+        }
+        pool = {
+            "machineSpec": machine,
+            "diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": 200},
+            "containerSpec": {"imageUri": "registry/trainer:1", "args": ["launch.node", DIR]},
+            "replicaCount": 1,
+        }
+        assert json.loads(action.files["W/custom_job.json"]) == {
+            "workerPoolSpecs": [pool, pool],
+            "scheduling": {"strategy": "SPOT", "restartJobOnWorkerRestart": True},
+            "serviceAccount": "trainer",
+            "network": "projects/p/global/networks/n",
+        }
+
+    def test_errors(self):
+        with pytest.raises(UserError, match=r"launch\.vertex is for GPUs"):
+            vertex.create(job(machine_type="a"), "W")
+
+
+class TestCommands:
+    """Programs that record how they are called stand in for those of clouds and clusters."""
+
+    @pytest.fixture
+    def called(self, tmp_path, monkeypatch):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name in ("gcloud", "kubectl", "sbatch", "squeue", "scancel"):
+            (folder / name).write_text(
+                '#!/bin/sh\nprintf "%s\\n" "$(basename "$0") $*" >> "$RECORD"\nexit ${CODE:-0}\n'
+            )
+            (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        monkeypatch.setenv("RECORD", str(tmp_path / "record"))
+        monkeypatch.chdir(tmp_path)
+
+        def read():
+            return (tmp_path / "record").read_text().splitlines()
+
+        return read
+
+    def flags(self, **settings) -> list[str]:
+        settings = SETTINGS | settings
+        params = [f"LaunchConfig.{name} = {value!r}" for name, value in settings.items()]
+        params += ["TrainConfig.train_steps = 20000"]
+        return [flag for param in params for flag in ("--gin_param", param)]
+
+    def test_what_is_printed_is_what_is_called(self, called, capsys):
+        for target, more in ((tpu, {}), (gke, GPUS), (vertex, GPUS)):
+            target.main(["create", "--print", *self.flags(**more)])
+        printed = capsys.readouterr().out.splitlines()
+        for target, more in ((tpu, {}), (gke, GPUS), (vertex, GPUS)):
+            target.main(["create", *self.flags(**more)])
+        assert called() == [" ".join(shlex.split(line)) for line in printed]
+        assert Path(".launch/large/run.gin").read_text().endswith("train_steps = 20000\n")
+
+    def test_a_printed_command_can_be_pasted(self, capsys):
+        command = ("printf", "%s\n", "value(a.b)", "it's", "$HOME")
+        commands.execute(Action(commands=[command]), print_only=True)
+        done = subprocess.run(
+            ["bash", "-c", capsys.readouterr().out], capture_output=True, text=True
+        )
+        assert done.stdout.splitlines() == ["value(a.b)", "it's", "$HOME"]
+
+    def test_slurm(self, called, tmp_path):
+        shared = str(tmp_path / "shared")
+        flags = self.flags(bucket=shared, data_dir="/d", **GPUS)
+        for verb in ("create", "status", "delete"):
+            slurm.main([verb, *flags])
+        assert called() == [
+            f"sbatch {shared}/large/job.sbatch",
+            "squeue --me --name=large",
+            "scancel --me --name=large",
+        ]
+        assert Job.load(f"{shared}/large").config.data_dir == "/d"
+
+    def test_a_failing_command_stops_the_rest(self, called, monkeypatch):
+        monkeypatch.setenv("CODE", "3")
+        with pytest.raises(UserError, match=r"`gcloud storage cp .*` ended with exit code 3"):
+            gke.main(["create", *self.flags(**GPUS)])
+        assert len(called()) == 1
+
+    def test_a_missing_program(self, monkeypatch):
+        monkeypatch.setenv("PATH", "")
+        with pytest.raises(UserError, match="kubectl is not installed"):
+            gke.main(["delete", *self.flags(**GPUS)])
+
+
+class TestSlurm:
+    @pytest.fixture
+    def script(self, tmp_path) -> Path:
+        found = job(bucket=str(tmp_path), data_dir="/d", queue="long", max_restarts=2, **GPUS)
+        path = tmp_path / "job.sbatch"
+        path.write_text(slurm.batch_script(found))
+        return path
+
+    def test_what_is_asked_for(self, script, tmp_path):
+        options = [line[8:] for line in script.read_text().splitlines() if "#SBATCH" in line]
+        assert options == [
+            "--job-name=large",
+            "--nodes=2",
+            "--ntasks-per-node=1",
+            "--gpus-per-node=8",
+            "--partition=long",
+            "--signal=TERM@180",
+            "--requeue",
+            "--open-mode=append",
+            f"--output={tmp_path}/large/slurm.log",
+        ]
+
+    @pytest.mark.parametrize(
+        ("code", "restarts", "expected"),
+        [
+            (0, 0, []),
+            (2, 0, []),
+            (42, 1, ["scontrol requeue 17"]),
+            (143, 0, ["scontrol requeue 17"]),
+            (42, 2, []),
+        ],
+    )
+    def test_a_run_that_was_told_to_go_is_queued_again(
+        self, script, tmp_path, code, restarts, expected
+    ):
+        record = tmp_path / "record"
+        programs = {
+            "scontrol": f'[ "$1" = show ] && printf "n1\\nn2\\n" || echo scontrol "$@" >> {record}',
+            "srun": f'echo "$LAMBERT_WORKERS" "$@" > {tmp_path}/srun; exit {code}',
+        }
+        for name, body in programs.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+            (tmp_path / name).chmod(0o755)
+        environment = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "SLURM_JOB_ID": "17",
+            "SLURM_JOB_NODELIST": "n[1-2]",
+            "SLURM_RESTART_COUNT": str(restarts),
+        }
+        assert subprocess.run(["bash", script], env=environment).returncode == code
+        assert (record.read_text().splitlines() if record.exists() else []) == expected
+        assert (tmp_path / "srun").read_text() == (
+            f"n1:2222,n2:2222 {sys.executable} -m launch.node {tmp_path}/large\n"
+        )
+
+    def test_a_bucket_is_no_shared_disk(self):
+        with pytest.raises(UserError, match="must be a folder on a disk that all machines share"):
+            slurm.create(job(), "W")
+
+
+def _container(jobset: dict) -> dict:
+    pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    return container
