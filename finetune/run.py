@@ -165,7 +165,7 @@ def _conclude(records: list[dict], model_dir: str) -> None:
     write_report(model_dir, found)
     if found["num_collapsed"] == len(records):
         raise UserError(
-            f"all {len(records)} seeds collapsed; try more --restarts, a lower"
+            f"all {len(records)} seeds collapsed; try more --restarts, another"
             " OptimizerConfig.peak_learning_rate or a larger FinetuneConfig.warmup_fraction"
         )
     best_dir = files.join(model_dir, f"seed-{found['best_seed']}")
