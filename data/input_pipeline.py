@@ -24,6 +24,8 @@ from data.order import sequence_at
 from data.records import ExampleCodec, read_examples
 from data.rows import RowFile, open_npy, read_rows
 
+_ORDERED_AT_ONCE = 64  # batches
+
 
 class SplitReader:
     """Masked examples of one split by (sequence, copy), from either form of storage.
@@ -189,7 +191,9 @@ def training_batches(
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         positions = replica_positions(context, global_batch_size, start_step, steps=None)
-        return _load(positions, reader, config, context, order_seed=seed)
+        batches = _load(positions, reader, config, context, order_seed=seed)
+        # Or workers would ask each other at every step whether all of them have a batch.
+        return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     return dataset
 
@@ -260,22 +264,31 @@ def _python_batches(
 ) -> tf.data.Dataset:
     size = reader.num_sequences
 
-    def read(positions: np.ndarray) -> list[np.ndarray]:
+    def order(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if order_seed is None:
-            index, epoch = np.minimum(positions, size - 1), np.zeros_like(positions)
-        else:
-            index, epoch = sequence_at(positions, num_sequences=size, seed=order_seed)
-        features = reader.read(index, epoch)
-        if order_seed is None:  # rows past the end of the split
-            features["masked_lm_weights"][positions >= size] = 0
+            return positions, np.zeros_like(positions)
+        places = sequence_at(positions.reshape(-1), num_sequences=size, seed=order_seed)
+        index, epoch = (place.reshape(positions.shape) for place in places)
+        return index, epoch
+
+    def read(index: np.ndarray, epoch: np.ndarray) -> list[np.ndarray]:
+        features = reader.read(np.minimum(index, size - 1), epoch)
+        # Only an evaluation goes past the end of the split, to fill its last batch.
+        features["masked_lm_weights"][index >= size] = 0
         return [features[feature.name] for feature in schema.FEATURES]
 
-    def load(positions: tf.Tensor) -> dict[str, tf.Tensor]:
+    def place(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        index, epoch = tf.numpy_function(order, [positions], [tf.int64, tf.int64])
+        return tf.ensure_shape(index, positions.shape), tf.ensure_shape(epoch, positions.shape)
+
+    def load(index: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
         types = [device_dtype(feature) for feature in schema.FEATURES]
-        values = tf.numpy_function(read, [positions], types)
+        values = tf.numpy_function(read, [index, epoch], types)
         return {
-            feature.name: tf.ensure_shape(value, [*positions.shape, reader.codec.size(feature)])
+            feature.name: tf.ensure_shape(value, [*index.shape, reader.codec.size(feature)])
             for feature, value in zip(schema.FEATURES, values, strict=True)
         }
 
-    return positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # In blocks: a hundred numpy calls, which for one small batch take longer than reading it.
+    places = positions.batch(_ORDERED_AT_ONCE).map(place).unbatch()
+    return places.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -57,7 +57,7 @@ class Finetuner(tf.Module):
         )
         self.pooler = None
         if kind in ("classification", "regression"):
-            self.pooler = Dense(hidden, hidden, initializer, POOLER.rstrip("/"))
+            self.pooler = Dense(hidden, hidden, initializer, POOLER.rstrip("/"), dtype)
         self.output = Dense(hidden, num_outputs, initializer, OUTPUT)
 
     @property

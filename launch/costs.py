@@ -4,6 +4,7 @@ Memory of a device, in bytes; c is 2 for bfloat16 compute and 4 for float32, N p
 at once, S positions, P predictions, H hidden, F feed-forward, A heads, V pieces:
 
     weights             4 N
+    their copies        c K                       of the K parameters in kernels, where c is 2
     moments             8 N                       over the devices that share them, if they do
     batch               12 (S + P)                for each sequence of the device
     activations of a sequence
@@ -16,7 +17,7 @@ at once, S positions, P predictions, H hidden, F feed-forward, A heads, V pieces
     logits              c b P V                   or 2 c C V + 4 V H with chunks of C predictions
     gradients           4 N                       they come while activations go: at the end of the
                                                   backward pass those of a block are left
-      accumulated       4 N, and c N for weights in the compute type, beside activations and logits
+      accumulated       4 N, and c V H for the table in the compute type, beside activations and logits
 
 Seconds of an update are those of the products, at a share of the peak, and those of traffic to memory:
 
@@ -24,7 +25,7 @@ Seconds of an update are those of the products, at a share of the peak, and thos
     gradients           4 N, or 8 N for sums over micro-batches, for each micro-batch
     table               (c + 8) V H for each chunk of predictions
     scores              6 passes, forward and backward, where those of a micro-batch fill the chip
-    optimizer           42 N with LAMB, 32 N with AdamW, at 0.85 of the bandwidth
+    optimizer           44 N with LAMB, 34 N with AdamW, at 0.85 of the bandwidth
 
 What is fitted, and to what, is in docs/plan.md, with the error for each compiled row.
 """
@@ -40,10 +41,10 @@ from model.config import EncoderConfig
 from model.flops import training_flops
 from model.names import weights
 
-# Of a parameter and update: 4 to read the gradient for the norm, and 38 for LAMB as compiled
+# Of a parameter and update: 4 to read the gradient for the norm, and 40 for LAMB as compiled
 # (docs/performance.md). AdamW has no second pass: gradient, moments and weight are read, all but the
-# gradient written.
-_OPTIMIZER_BYTES = {"lamb": 4 + 38, "adamw": 4 + 28}
+# gradient written, and the copy.
+_OPTIMIZER_BYTES = {"lamb": 4 + 40, "adamw": 4 + 30}
 _OPTIMIZER_SHARE = 0.85  # of the bandwidth of the memory
 _SCORE_PASSES = 6  # through memory, forward and backward, of scores that do not fit on the chip
 
@@ -151,16 +152,24 @@ def num_parameters(encoder: EncoderConfig) -> int:
     return sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))
 
 
+@functools.cache
+def num_copied(encoder: EncoderConfig) -> int:
+    """K, of the kernels, of which model/copies.py keeps copies in the compute type."""
+    found = weights(encoder, "encoder", "head")
+    return sum(math.prod(weight.shape) for weight in found if weight.is_kernel)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory:
     """Bytes of a device, by what they hold.
 
     Attributes:
       weights: float32.
+      copies: of weights, in the compute type.
       moments: two of the optimizer, float32.
       batch: ids, masks and weights of the device's sequences.
       gradients: float32; with micro-batches their sums.
-      compute_weights: in the compute type, kept through the loop over micro-batches.
+      compute_weights: others in the compute type, kept through the loop over micro-batches.
       activations: of the sequences at once, kept for the backward pass.
       last_block: of the activations, what is left beside all gradients.
       logits: of the sequences, or of the predictions, at once.
@@ -168,6 +177,7 @@ class Memory:
     """
 
     weights: int
+    copies: int
     moments: int
     batch: int
     gradients: int
@@ -180,7 +190,7 @@ class Memory:
     @property
     def arguments(self) -> int:
         """What is there between two updates."""
-        return self.weights + self.moments + self.batch
+        return self.weights + self.copies + self.moments + self.batch
 
     @property
     def temporaries(self) -> int:
@@ -199,13 +209,15 @@ class Memory:
 def memory(step: Step) -> Memory:
     """Memory of a device for an update; the formulas are at the top of this file."""
     parameters, c = num_parameters(step.encoder), step.compute_bytes
-    is_accumulating = step.turns > 1
+    is_accumulating, is_mixed = step.turns > 1, c < 4
+    table = step.encoder.vocab_size * step.encoder.hidden_size
     return Memory(
         weights=4 * parameters,
+        copies=c * num_copied(step.encoder) if is_mixed else 0,
         moments=8 * parameters // step.sharded_by,
         batch=12 * (step.seq_length + step.max_predictions) * step.batch,
         gradients=4 * parameters,
-        compute_weights=c * parameters if is_accumulating and c < 4 else 0,
+        compute_weights=c * table if is_accumulating and is_mixed else 0,
         activations=step.micro_batch * activations_of_sequence(step),
         last_block=step.micro_batch * _block(step),
         logits=_logits(step),

@@ -2,8 +2,9 @@
 
     python -m launch.local --workers 2 -- --gin_file F --data_dir D --model_dir M
 
-What stands after -- are the arguments of pretrain.run. A worker that fails stops the others; the job
-ends with the exit code of the worker that ended first, 128 + n if signal n ended it.
+What stands after -- are the arguments of pretrain.run. Each worker has its share of the cores. A worker
+that fails stops the others; the job ends with the exit code of the worker that ended first, 128 + n if
+signal n ended it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def run_workers(command: Sequence[str], num_workers: int) -> int:
       The exit code of the worker that ended first with another one than 0; 0 if none did.
     """
     with _addresses(num_workers) as workers:
-        processes = [_start(command, workers, index) for index in range(num_workers)]
+        processes = [
+            _start(command, workers, index, cores)
+            for index, cores in enumerate(_shares_of_cores(num_workers))
+        ]
     printers = [_print_lines(process, index) for index, process in enumerate(processes)]
 
     def hand_on(number, _):
@@ -82,15 +86,29 @@ def _addresses(number: int):
         yield [f"localhost:{one.getsockname()[1]}" for one in sockets]
 
 
-def _start(command: Sequence[str], workers: list[str], index: int) -> subprocess.Popen:
+def _shares_of_cores(number: int) -> list[set[int]]:
+    """The cores of each worker: equal shares, or all of them where there are fewer than workers."""
+    cores = sorted(os.sched_getaffinity(0))
+    share = len(cores) // number
+    if not share:
+        return [set(cores)] * number
+    return [set(cores[index * share : (index + 1) * share]) for index in range(number)]
+
+
+def _start(
+    command: Sequence[str], workers: list[str], index: int, cores: set[int]
+) -> subprocess.Popen:
     task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         env={**os.environ, "TF_CONFIG": json.dumps(task)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+    # Long before it loads TensorFlow, which makes its pools of threads as large as what it may use.
+    os.sched_setaffinity(process.pid, cores)
+    return process
 
 
 def _print_lines(process: subprocess.Popen, index: int) -> threading.Thread:

@@ -94,7 +94,7 @@ def _way(plan: Plan, way: Option) -> str:
     m, step = way.memory, way.step
     parts = (
         f"{step.micro_batch:>7,} x {step.turns:<6,} {_gb(m.weights):>7} {_gb(m.moments):>7}"
-        f" {_gb(m.gradients):>9} {_gb(m.compute_weights):>5} {_gb(m.activations):>11}"
+        f" {_gb(m.gradients):>9} {_gb(m.copies + m.compute_weights):>5} {_gb(m.activations):>11}"
         f" {_gb(m.logits):>6} {_gb(m.batch):>5} {_gb(way.total_bytes):>7}"
         f"{'c' if way.source == COMPILED else ' '} {_seconds(way.seconds):>9}"
     )

@@ -39,20 +39,26 @@ _MASKED = -1e9  # added to the scores of padding, as tf-models does
 class Block(tf.Module):
     """Self-attention and feed-forward, each followed by residual and LayerNorm."""
 
-    def __init__(self, config: EncoderConfig, index: int, initializer: Initializer, name: str):
+    def __init__(
+        self,
+        config: EncoderConfig,
+        index: int,
+        initializer: Initializer,
+        name: str,
+        dtype: tf.DType,
+    ):
         super().__init__()
         hidden, inner = config.hidden_size, config.intermediate_size
         self._config, self._first_site = config, index * _SITES_OF_A_BLOCK
         attention_name = f"{name}/self_attention"
-        self.query = Dense(hidden, hidden, initializer, f"{attention_name}/query")
-        self.key = Dense(hidden, hidden, initializer, f"{attention_name}/key")
-        self.value = Dense(hidden, hidden, initializer, f"{attention_name}/value")
-        self.attention_output = Dense(
-            hidden, hidden, initializer, f"{attention_name}/attention_output"
-        )
+        dense = functools.partial(Dense, initializer=initializer, dtype=dtype)
+        self.query = dense(hidden, hidden, name=f"{attention_name}/query")
+        self.key = dense(hidden, hidden, name=f"{attention_name}/key")
+        self.value = dense(hidden, hidden, name=f"{attention_name}/value")
+        self.attention_output = dense(hidden, hidden, name=f"{attention_name}/attention_output")
         self.attention_norm = LayerNorm(hidden, f"{name}/self_attention_layer_norm")
-        self.intermediate = Dense(hidden, inner, initializer, f"{name}/intermediate")
-        self.output = Dense(inner, hidden, initializer, f"{name}/output")
+        self.intermediate = dense(hidden, inner, name=f"{name}/intermediate")
+        self.output = dense(inner, hidden, name=f"{name}/output")
         self.output_norm = LayerNorm(hidden, f"{name}/output_layer_norm")
 
     def __call__(
@@ -163,7 +169,7 @@ class Encoder(tf.Module):
         self.type_embeddings = table(config.type_vocab_size, "type_embeddings")
         self.embeddings_norm = LayerNorm(hidden, "encoder/embeddings/layer_norm")
         self.blocks = [
-            Block(config, i, initializer, f"encoder/transformer/layer_{i}")
+            Block(config, i, initializer, f"encoder/transformer/layer_{i}", dtype)
             for i in range(config.num_hidden_layers)
         ]
 

@@ -15,6 +15,7 @@ import math
 
 import tensorflow as tf
 
+from model.copies import Copy
 from model.dropout import Mask
 from model.tracing import compiled, in_compiled_step
 
@@ -36,16 +37,24 @@ class Initializer:
 
 
 class Dense(tf.Module):
-    """Variables `kernel` [I, O] and `bias` [O]."""
+    """Variables `kernel` [I, O] and `bias` [O], float32; a `copy` of the kernel if `dtype` is another."""
 
-    def __init__(self, inputs: int, outputs: int, initializer: Initializer, name: str):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        initializer: Initializer,
+        name: str,
+        dtype: tf.DType = tf.float32,
+    ):
         super().__init__()
         self.kernel = tf.Variable(initializer([inputs, outputs]), name=f"{name}/kernel")
         self.bias = tf.Variable(tf.zeros([outputs]), name=f"{name}/bias")
+        self.copy = None if dtype == self.kernel.dtype else Copy(self.kernel, dtype)
 
     def project(self, x_BSI: tf.Tensor) -> tf.Tensor:
-        """The product with the kernel; the next function adds the bias."""
-        return matmul(x_BSI, tf.cast(self.kernel, x_BSI.dtype))
+        """The product with the kernel, in the compute type; the next function adds the bias."""
+        return matmul(x_BSI, self.copy.value() if self.copy else tf.convert_to_tensor(self.kernel))
 
 
 class LayerNorm(tf.Module):

@@ -19,11 +19,11 @@ from model.loss import mlm_sums, mlm_sums_by_chunks, mlm_terms, scores
 class MLMHead(tf.Module):
     """Dense, gelu, LayerNorm, and logits against the word embeddings, plus a bias for each piece."""
 
-    def __init__(self, config: EncoderConfig, initializer: Initializer):
+    def __init__(self, config: EncoderConfig, initializer: Initializer, dtype: tf.DType):
         super().__init__()
         scope, hidden = "bert/cls/predictions", config.hidden_size
         self._activation = config.hidden_activation
-        self.dense = Dense(hidden, hidden, initializer, f"{scope}/transform/dense")
+        self.dense = Dense(hidden, hidden, initializer, f"{scope}/transform/dense", dtype)
         self.norm = LayerNorm(hidden, f"{scope}/transform/LayerNorm")
         self.output_bias = tf.Variable(
             tf.zeros([config.vocab_size]), name=f"{scope}/output_bias/bias"
@@ -76,7 +76,7 @@ class Pretrainer(tf.Module):
         self.encoder = Encoder(
             config, initializer, dtype, rematerialize_blocks=rematerialize_blocks
         )
-        self.masked_lm = MLMHead(config, initializer)
+        self.masked_lm = MLMHead(config, initializer, dtype)
 
     @property
     def checkpoint_items(self) -> dict[str, tf.Module]:

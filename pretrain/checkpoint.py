@@ -18,6 +18,7 @@ from data import files
 from data.errors import UserError
 from launch.config import DISCARD_FLAG
 from pretrain.best import BEST_FILE, best_step
+from pretrain.failures import reason
 
 COMMIT_FILE = "COMMIT.json"
 _NEWEST_FILE = "newest.json"
@@ -214,7 +215,7 @@ class Checkpoints:
             raise failure
         raise UserError(
             f"the checkpoint of step {saved.step:,} could not be written to {saved.folder}:"
-            f" {_reason(failure)}; the ones before are whole: make room, and run the same command"
+            f" {reason(failure)}; the ones before are whole: make room, and run the same command"
             " again"
         ) from failure
 
@@ -281,9 +282,7 @@ def read(checkpoint: tf.train.Checkpoint, saved: Saved) -> None:
         status = checkpoint.read(saved.prefix).expect_partial()
         status.assert_existing_objects_matched()
     except _RESTORE_ERRORS as error:
-        raise UserError(
-            f"checkpoint {saved.folder} cannot be restored: {_reason(error)}"
-        ) from error
+        raise UserError(f"checkpoint {saved.folder} cannot be restored: {reason(error)}") from error
 
 
 def _folders(model_dir: str | os.PathLike) -> list[tuple[int, str]]:
@@ -303,7 +302,3 @@ def _remove(folder: str) -> None:
 
 def _write_json(path: str, content: dict) -> None:
     files.write_atomically(path, json.dumps(content).encode())
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -57,3 +58,9 @@ def ends(program: str, *, is_multi_worker: bool) -> Iterator[None]:
     except WorkerLost as lost:
         print(f"error: {lost}", file=sys.stderr, flush=True)
         os._exit(1)  # TensorFlow would wait for the others at the end of the process
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error's message, without the operation that TensorFlow puts before it."""
+    lines = re.sub(r"^\{\{.*?\}\} ", "", str(error).strip()).splitlines()
+    return lines[0] if lines else type(error).__name__

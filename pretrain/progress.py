@@ -16,7 +16,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data import files
+from data.errors import UserError
 from pretrain.best import LEAST_LOSS, Criterion, record_best
+from pretrain.failures import reason
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -90,7 +92,7 @@ class Progress:
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
         files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
         self._file = files.open_append(path)
-        self._summary = tf.summary
+        self._summary, self._write_errors = tf.summary, (OSError, tf.errors.OpError)
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
         self._started, self._start_step = time.monotonic(), start_step
         self._bar = tqdm(
@@ -103,7 +105,11 @@ class Progress:
         )
 
     def training_row(self, step: int, row: dict) -> None:
-        """Metrics of the steps since the last row: numbers, or several under one name."""
+        """Metrics of the steps since the last row: numbers, or several under one name.
+
+        Raises:
+          UserError: they could not be written, for example because the disk is full.
+        """
         self._record(step, row, prefix="train")
         line = f"step {step:,}/{self._bar.total:,}  {training_line(row)}  {self._left(step)} left"
         if self._bar.disable:
@@ -114,7 +120,7 @@ class Progress:
             self._bar.refresh()
 
     def evaluation_row(self, step: int, row: dict, lines: str) -> None:
-        """Metrics on held-out text, and whether they are the best so far."""
+        """Metrics on held-out text, and whether they are the best so far; raises as training_row."""
         # Before the row, which says that this step was evaluated and need not be again.
         is_best = record_best(self._model_dir, step, row, self._criterion)
         self._record(step, row, prefix="eval")
@@ -124,8 +130,11 @@ class Progress:
     def close(self) -> None:
         """Ends the live line, flushes everything and writes the report."""
         self._bar.close()
-        self._file.close()
-        self._writer.close()
+        for opened in (self._file, self._writer):
+            try:
+                opened.close()
+            except self._write_errors as error:  # rows are flushed; not to hide what ended the run
+                self._say(f"pretraining: {self._model_dir}: {reason(error)}")
         if self._wandb:
             self._wandb.close()
         self._try_report()
@@ -146,18 +155,28 @@ class Progress:
         sys.stdout.flush()
 
     def _record(self, step: int, row: dict, *, prefix: str) -> None:
-        self._file.write(json.dumps({"step": step, **_finite(row)}, allow_nan=False) + "\n")
-        self._file.flush()
         named = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
-        with self._writer.as_default(step=step):
-            for name, value in named.items():
+        place = files.join(self._model_dir, METRICS_FILE)  # an error of a file does not name it
+        try:
+            self._file.write(json.dumps({"step": step, **_finite(row)}, allow_nan=False) + "\n")
+            self._file.flush()
+            place = "TensorBoard's file"
+            self._summarize(step, named)
+        except self._write_errors as error:
+            raise UserError(
+                f"the metrics of step {step:,} could not be written: {place}: {reason(error)}; make"
+                " room, and run the same command again to go on"
+            ) from error
+        if self._wandb:
+            self._wandb.log(step, named)
+
+    def _summarize(self, step: int, row: dict) -> None:
+        with self._writer.as_default(step=step):  # and flushes at its end
+            for name, value in row.items():
                 if isinstance(value, dict):
                     self._summary.histogram(name, list(value.values()))
                 else:
                     self._summary.scalar(name, value)
-        self._writer.flush()
-        if self._wandb:
-            self._wandb.log(step, named)
 
 
 def _write_report(model_dir: str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import UserError
+from model.copies import refresh_copies
 from model.dropout import Dropout
 from model.mlm import Pretrainer
 from optim.accumulate import accumulate
@@ -112,6 +113,7 @@ class Trainer:
             self.optimizer = build_optimizer(optimizer, self._schedule)
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=train.spike_threshold)
+        self._has_fresh_copies = False
         if _compiles(train.jit_compile):
             # Not `update`: XLA reaches no other device, and all_reduce and the variables of further
             # replicas are on others.
@@ -189,6 +191,7 @@ class Trainer:
           iterator: over distributed batches of one element a replica.
           num_steps: how many.
         """
+        self._start_with_fresh_copies()
         first_step = self.step + 1
         rows, wait_seconds = self._train_steps(iterator, tf.constant(num_steps))
         rows = rows.numpy().astype(np.float64)
@@ -212,7 +215,14 @@ class Trainer:
         Returns:
           float32 [N, ...]: what the model's `evaluated` says of each example of the steps, in order.
         """
+        self._start_with_fresh_copies()
         return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
+
+    def _start_with_fresh_copies(self) -> None:
+        """Whatever has set the weights before the first step or evaluation; updates keep them fresh."""
+        if not self._has_fresh_copies:
+            tf.function(self.strategy.run)(lambda: refresh_copies(self.model))
+            self._has_fresh_copies = True
 
     @tf.function
     def _train_steps(self, iterator, num_steps):
@@ -228,8 +238,9 @@ class Trainer:
                 for part in self.strategy.experimental_local_results(value)
             ]
             with tf.control_dependencies(arrived):
-                waited += tf.timestamp() - started
-            row = self.strategy.run(self.update, (features,))
+                now = tf.timestamp()
+            waited += now - started
+            row = self.strategy.run(self._update_after, (tf.cast(now, tf.float32), features))
             # All replicas return the global sums.
             rows = rows.write(i, self.strategy.reduce(tf.distribute.ReduceOp.MEAN, row, axis=None))
         return rows.stack(), waited
@@ -243,6 +254,12 @@ class Trainer:
             rows = self.strategy.reduce(tf.distribute.ReduceOp.SUM, rows, axis=None)
             steps = steps.write(step, rows)
         return steps.concat()
+
+    def _update_after(self, clock: tf.Tensor, features) -> tf.Tensor:
+        """`update`, which waits for the clock: where cores are few, it would be read after the step."""
+        with tf.control_dependencies([clock]):
+            features = tf.nest.map_structure(tf.identity, features)
+        return self.update(features)
 
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """One update on a replica's part of the batch, unless the step is bad.
@@ -266,6 +283,7 @@ class Trainer:
         self.optimizer.apply_gradients(
             zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
         )
+        refresh_copies(self.model)
         return tf.concat([sums, norm[None], verdict], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:

@@ -33,6 +33,18 @@ def test_every_worker_has_its_place_and_prefix(capfd):
     )
 
 
+def test_cores_are_shared_out(capfd, monkeypatch):
+    mine = sorted(os.sched_getaffinity(0))
+    body = "while len(cores := os.sched_getaffinity(0)) > 1: time.sleep(0.01)\nprint(list(cores))"
+    lines = run(capfd, body, workers=len(mine))[1]
+    assert [line for line in lines if "of" not in line] == [
+        f"[worker {i}] [{core}]" for i, core in enumerate(mine)
+    ]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 4, 5, 7})
+    assert local._shares_of_cores(2) == [{0, 2}, {4, 5}]
+    assert local._shares_of_cores(6) == [{0, 2, 4, 5, 7}] * 6
+
+
 @pytest.mark.parametrize(
     ("death", "code", "how"),
     [

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import resource
 import sys
 from unittest import mock
 
@@ -108,6 +109,35 @@ def test_a_report_that_fails_does_not_hide_what_ended_the_run(tmp_path, capsys):
         raise UserError("disk is full")
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"training: no report.html: {tmp_path}/best.json is damaged")
+
+
+@pytest.mark.parametrize(
+    ("earlier_rows", "first_step", "place"),
+    [
+        (2000 // 11, 1, "{0}/metrics.jsonl: "),
+        (0, 10, "TensorBoard's file: {0}/events.out.tfevents"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_closing_does_not_hide_it(
+    tmp_path, earlier_rows, first_step, place
+):
+    """A limit on the size of files says the same; the same rows are larger in TensorBoard's."""
+    model_dir = make_model_dir(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n' * earlier_rows)
+    progress = Progress(model_dir, start_step=0, train_steps=100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(UserError) as caught, contextlib.closing(progress):
+            for step in range(1, 100):
+                progress._record(step, {"loss": 6.25}, prefix="train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert step >= first_step
+    (line,) = str(caught.value).splitlines()
+    start = f"the metrics of step {step} could not be written: {place.format(tmp_path)}"
+    assert line.startswith(start)
+    assert line.endswith("File too large; make room, and run the same command again to go on")
 
 
 def test_the_best_is_recorded_before_its_row(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.measure import machine
+from bench.sample_build import make_build
 from data.manifest import Manifest
 
 SETTINGS = {
@@ -35,38 +36,8 @@ IMPLEMENTATIONS = ("lambert", "tf-models")
 # Of held-out accuracy, granted to chance: other seeds, another order of the sequences.
 TOLERANCE = 0.002
 _BUILD = ("copies = 10", "max_seq_length = 128", "max_predictions = 20", "eval_fraction = 0.05")
+_BUILD_FLAGS = [flag for setting in _BUILD for flag in ("--gin_param", f"BuildConfig.{setting}")]
 _DISTRIBUTIONS = ("tensorflow", "tf_keras", "tf-models-official")
-
-
-def make_data(work: Path) -> Path:
-    """Sample text, vocabulary and build; what is there already is kept."""
-    samples, vocab, build = work / "samples", work / "vocab.txt", work / "build"
-    wiki, books = f"{samples}/wiki/*", f"{samples}/books/*"
-    _command("data.samples", "--output_dir", samples)
-    if not vocab.exists():
-        _command(
-            "data.vocab",
-            "--input",
-            wiki,
-            "--input",
-            books,
-            "--vocab_size",
-            8000,
-            "--output_file",
-            vocab,
-        )
-    params = [flag for setting in _BUILD for flag in ("--gin_param", f"BuildConfig.{setting}")]
-    _command(
-        *("data.build", *params, "--wiki", wiki, "--books", books),
-        *("--vocab_file", vocab, "--output_dir", build),
-    )
-    return build
-
-
-def _command(module: str, *arguments: object) -> None:
-    done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)])
-    if done.returncode:
-        sys.exit(f"bench: {module} failed")
 
 
 def learn(implementation: str, data_dir: Path, settings: dict) -> list[dict]:
@@ -160,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data_dir", type=Path, help="a build; default: made of the sample text")
     parser.add_argument("--results", type=Path, default=Path("bench/results/learn.json"))
     args = parser.parse_args(argv)
-    data_dir = args.data_dir or make_data(args.work)
+    data_dir = args.data_dir or make_build(args.work, *_BUILD_FLAGS)
     settings = {**SETTINGS, **args.settings}
     shared = facts(settings, data_dir)
     rows = []

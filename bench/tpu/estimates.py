@@ -44,7 +44,7 @@ def estimated(row: dict) -> Estimate:
     step = step_of(row, _ANY)
     device = costs.device(TPUS[row["chip"]], parts=COMPILED_PARTS[row["chip"]])
     memory = costs.memory(step)
-    temporaries, more_flops = memory.temporaries, 0.0
+    arguments, temporaries, more_flops = memory.arguments, memory.temporaries, 0.0
     if row["implementation"] == "tf-models":
         share = _PEER_SHARE * device.matrix_share
         device = dataclasses.replace(device, matrix_share=share)
@@ -53,12 +53,13 @@ def estimated(row: dict) -> Estimate:
         whole = dataclasses.replace(
             step, encoder=dataclasses.replace(step.encoder, num_hidden_layers=layers)
         )
+        arguments -= memory.copies
         temporaries += costs.memory(whole).activations - memory.activations + 2 * memory.logits
         more_flops = costs.flops_of_sequence(whole) - costs.flops_of_sequence(step)
     seconds = costs.update_seconds(step, device)
     seconds += step.batch * more_flops / (device.flops_per_second * device.matrix_share)
     return Estimate(
-        argument_bytes=memory.arguments,
+        argument_bytes=arguments,
         temporary_bytes=temporaries,
         cycles=seconds * device.flops_per_second / FLOPS_PER_CYCLE[row["chip"]],
     )

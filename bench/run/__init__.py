@@ -1,0 +1,1 @@
+"""What a run costs beside its steps: start, input, checkpoints, other workers."""
