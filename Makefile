@@ -32,12 +32,12 @@ ARGS =
 .DEFAULT_GOAL := help
 
 ##@ Begin
-.PHONY: help setup demo
+.PHONY: help setup demo demo-finetune
 help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nWhat the steps work on (make data DATA=D INPUT=...; otherwise on the demo)\n'
-	@awk '/^##= / {name = $$2; sub(/^##= [A-Z]+ +/, ""); printf "  %-12s %s\n", name, $$0}' $(MAKEFILE_LIST)
+	@awk '/^##= / {name = $$2; sub(/^##= [A-Z]+ +/, ""); printf "  %-13s %s\n", name, $$0}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## environment from the lock file, in .venv
 
@@ -65,6 +65,21 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
 	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(EXPORT) \"to be or not to [MASK].\""
+
+demo-finetune: setup  ## the encoder of the demo beside random weights, on a task with labels, in 5 minutes
+	@test -d $(EXPORT) || { echo "$(EXPORT) is missing: run make demo first" >&2; exit 2; }
+	@echo "[1/4] a task: is a sentence from Wikipedia or from a book?"
+	@$(RUN) finetune.corpus_task $(INPUT) \
+		--train_sentences 200 --output_dir $(DEMO)/task
+	@echo "[2/4] fine-tuning the demo's encoder, three seeds"
+	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(EXPORT) --task_data $(DEMO)/task \
+		--model_dir $(DEMO)/finetuned/pretrained --restarts 3
+	@echo "[3/4] the same architecture, examples, steps and seeds from random weights, at the rate that suits these"
+	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(EXPORT) --task_data $(DEMO)/task \
+		--gin_param "FinetuneConfig.initialize = 'random'" \
+		--gin_param OptimizerConfig.peak_learning_rate=3e-3 --model_dir $(DEMO)/finetuned/random --restarts 3
+	@echo "[4/4] side by side"
+	@$(RUN) finetune.summary $(DEMO)/finetuned/pretrained $(DEMO)/finetuned/random
 
 ##@ Step by step
 .PHONY: samples vocab data view train eval report export ask

@@ -190,7 +190,7 @@ def training_batches(
     """
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        positions = _replica_positions(context, global_batch_size, start_step, steps=None)
+        positions = replica_positions(context, global_batch_size, start_step, steps=None)
         batches = _load(positions, reader, config, context, order_seed=seed)
         # Or workers would ask each other at every step whether all of them have a batch.
         return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
@@ -210,13 +210,13 @@ def evaluation_batches(
     num_steps = -(-reader.num_sequences // global_batch_size)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        positions = _replica_positions(context, global_batch_size, 0, steps=num_steps)
+        positions = replica_positions(context, global_batch_size, 0, steps=num_steps)
         return _load(positions, reader, config, context, order_seed=None)
 
     return dataset, num_steps
 
 
-def _replica_positions(
+def replica_positions(
     context: tf.distribute.InputContext, global_batch_size: int, start_step: int, steps: int | None
 ) -> tf.data.Dataset:
     """Places in the stream of examples, int64 [B] an element: one a step and local replica."""

@@ -1,4 +1,4 @@
-"""Which task, and how its text is cut. Bound by gin in pretrain/config.py."""
+"""Which task, how its text is cut, and how an encoder learns it. Bound by gin in pretrain/config.py."""
 
 from __future__ import annotations
 
@@ -134,3 +134,54 @@ class TaskConfig:
             raise UserError(
                 f"TaskConfig.labels={self.labels!r}: must be two or more, all different"
             )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """What fine-tuning has beside `TrainConfig` and `OptimizerConfig`.
+
+    Attributes:
+      epochs: passes over the training split, from which TrainConfig.train_steps follows; 0 leaves
+        that setting as it is.
+      warmup_fraction: share of the steps in which the learning rate rises, from which
+        OptimizerConfig.warmup_steps follows; 0 leaves that setting as it is.
+      evaluations: on the dev split, evenly spaced, the last one at the end, from which
+        TrainConfig.eval_interval follows; 0 leaves that setting as it is.
+      initialize: 'encoder' starts from the encoder's weights; 'random' from fresh ones of the same
+        architecture, for comparison.
+      pooler: 'imported' starts from the pooler that comes with the encoder, if there is one that was
+        trained; 'fresh' from a new one. For labels and numbers; nothing else has a pooler.
+      reinitialize_top_blocks: blocks that start anew, from the last one down, and the pooler with
+        them (https://arxiv.org/abs/2006.05987, section 5).
+      collapse_check_fraction: share of the steps after which a run is given up that has learned
+        nothing; 0 never gives up. At the end collapse is reported in any case.
+      collapse_margin: a run has learned nothing if its mean training loss, over as many of the last
+        steps as half the steps before the check, is not below the loss of always giving the same
+        answer by this share of it. Spans have no such loss, and are not judged.
+    """
+
+    epochs: float = 3.0
+    warmup_fraction: float = 0.1
+    evaluations: int = 1
+    initialize: str = "encoder"
+    pooler: str = "imported"
+    reinitialize_top_blocks: int = 0
+    collapse_check_fraction: float = 0.3
+    collapse_margin: float = 0.02
+
+    def __post_init__(self):
+        for name in ("epochs", "evaluations", "reinitialize_top_blocks"):
+            if getattr(self, name) < 0:
+                raise UserError(f"FinetuneConfig.{name}={getattr(self, name)}: is negative")
+        for name in ("warmup_fraction", "collapse_check_fraction", "collapse_margin"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"FinetuneConfig.{name}={getattr(self, name)}: must be in [0, 1)")
+        for name, choices in {
+            "initialize": ("encoder", "random"),
+            "pooler": ("imported", "fresh"),
+        }.items():
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"FinetuneConfig.{name}={getattr(self, name)!r}: must be"
+                    f" {' or '.join(map(repr, choices))}"
+                )

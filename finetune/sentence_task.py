@@ -53,7 +53,7 @@ class SentenceTask(Task):
     def __init__(self, config: TaskConfig, vocab: Vocab, *, lower_case: bool):
         self._config, self._vocab = config, vocab
         self._tokenizer = WordPieceTokenizer(vocab, lower_case=lower_case)
-        self.name = config.task or Path(config.train_file).stem
+        self.name = config.task or f"own {config.kind}"
         if known := glue.GLUE.get(config.task):
             fields = {field.name for field in dataclasses.fields(_Format)}
             facts = {name: value for name, value in vars(known).items() if name in fields}

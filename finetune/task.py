@@ -68,7 +68,7 @@ class Task(abc.ABC):
 
     Attributes:
       kind: "classification", "regression", "tokens" or "spans".
-      name: of the task, for titles and file names.
+      name: of the task, for titles.
       splits: names of the splits there can be, "train" first, "dev" second.
       labels: names of the C labels; empty for "regression" and "spans". Labels that are not
         configured are those of the training split, and known once it is loaded.

@@ -47,7 +47,7 @@ class TokenTask(Task):
         self._config, self._vocab = config, vocab
         self._tokenizer = WordPieceTokenizer(vocab, lower_case=lower_case)
         self._files = own_files(config)
-        self.name = Path(config.train_file).stem
+        self.name = "own tokens"
         self.labels = config.labels
         self.splits = tuple(self._files)
 

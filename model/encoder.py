@@ -30,7 +30,7 @@ from model.layers import (
 )
 from model.rematerialize import rematerialized
 
-# Sites of dropout: one after the embeddings, three in each block.
+# Sites of dropout: one after the embeddings, three in each block; `num_sites` of them.
 _EMBEDDINGS, _WEIGHTS, _ATTENTION, _FEED_FORWARD = 0, 1, 2, 3
 _SITES_OF_A_BLOCK = 3
 _MASKED = -1e9  # added to the scores of padding, as tf-models does
@@ -153,8 +153,8 @@ class Encoder(tf.Module):
           config: the architecture; vocab_size must be known.
           initializer: of kernels and embedding tables.
           dtype: compute type, float32 or bfloat16.
-          rematerialize_blocks: for the backward pass of `at_positions`, keep no more of a block than
-            its input, and compute the rest again.
+          rematerialize_blocks: for the backward pass of `at_positions` and `at_all_positions`, keep no
+            more of a block than its input, and compute the rest again.
         """
         super().__init__()
         self._config, self._dtype = config, dtype
@@ -200,6 +200,15 @@ class Encoder(tf.Module):
           positions_BP: int32.
           masks: dropout of this batch; None computes without.
         """
+        return self._through_blocks(features, positions_BP, masks)
+
+    def at_all_positions(
+        self, features: dict[str, tf.Tensor], *, masks: Dropout | None
+    ) -> tf.Tensor:
+        """`sequence_output` of a call, [B, S, H], with dropout if there are masks."""
+        return self._through_blocks(features, None, masks)
+
+    def _through_blocks(self, features, positions_BP, masks: Dropout | None) -> tf.Tensor:
         x_BSH, bias_B11T = self._embed(features, masks=masks), self._attention_bias(features)
         for block in self.blocks:
             rows = {"positions_BP": positions_BP} if block is self.blocks[-1] else {}
@@ -208,6 +217,11 @@ class Encoder(tf.Module):
                 compute = rematerialized(compute)
             x_BSH = compute(x_BSH)
         return x_BSH
+
+    @property
+    def num_sites(self) -> int:
+        """Sites of dropout here; heads number theirs from this on."""
+        return 1 + len(self.blocks) * _SITES_OF_A_BLOCK
 
     def _embed(self, features: dict[str, tf.Tensor], *, masks: Dropout | None) -> tf.Tensor:
         word_ids_BS = features["input_word_ids"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from optim.config import matches
+from optim.config import layer_factors, matches
 from optim.gate import Gate
 
 
@@ -21,23 +21,27 @@ class AdamW(tf_keras.optimizers.AdamW):
         x = x - learning_rate * decay * x - learning_rate * m' / (sqrt(v') + epsilon)
 
     with m' and v' the bias-corrected moments; as in tf_keras, epsilon is added before v is corrected.
-    Variables that match a pattern have decay 0; an empty list excludes nothing. While `gate` is
+    Variables that match a pattern have decay 0; an empty list excludes nothing. The learning rate of
+    a variable is multiplied by its `optim.config.layer_factors`. While `gate` is
     closed a step counts, and changes nothing else.
     """
 
-    def __init__(self, *args, exclude_patterns: Sequence[str] = (), **kwargs):
+    def __init__(
+        self, *args, exclude_patterns: Sequence[str] = (), layer_decay: float = 1.0, **kwargs
+    ):
         """Arguments are those of tf_keras' AdamW; the patterns are searched in variable names."""
         kwargs.setdefault("jit_compile", False)
         super().__init__(*args, **kwargs)
-        self._no_decay = tuple(exclude_patterns)
+        self._no_decay, self._layer_decay = tuple(exclude_patterns), layer_decay
 
     def build(self, var_list) -> None:
-        """Creates the moments, and looks up what does not decay."""
+        """Creates the moments, and looks up what does not decay, and the layer of each variable."""
         if not getattr(self, "_built", False):
             self.gate = Gate()
             # Not by `var_names`: the copies on further devices have names that end in "/replica_1".
             excluded = [v for v in var_list if matches(self._no_decay, v.name)]
             self.exclude_from_weight_decay(var_list=excluded)
+            self._factors = layer_factors([v.name for v in var_list], self._layer_decay)
         super().build(var_list)
 
     def update_step(self, gradient, variable) -> None:
@@ -50,7 +54,8 @@ class AdamW(tf_keras.optimizers.AdamW):
         m.assign(keep_1 * m + take_1 * gradient)
         v.assign(keep_2 * v + take_2 * tf.square(gradient))
         step = tf.cast(self.iterations + 1, tf.float32)
-        rate = self.gate.choose(tf.cast(self.learning_rate, tf.float32), 0.0)
+        rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
+        rate = self.gate.choose(rate, 0.0)
         alpha = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
         if self._use_weight_decay(variable):
             variable.assign_sub(variable * self.weight_decay * rate)
@@ -61,4 +66,8 @@ class AdamW(tf_keras.optimizers.AdamW):
 
     def get_config(self) -> dict:
         """Constructor arguments."""
-        return {**super().get_config(), "exclude_patterns": list(self._no_decay)}
+        return {
+            **super().get_config(),
+            "exclude_patterns": list(self._no_decay),
+            "layer_decay": self._layer_decay,
+        }

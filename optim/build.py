@@ -38,6 +38,7 @@ def build_optimizer(config: OptimizerConfig, schedule) -> tf_keras.optimizers.Op
             beta_2=config.beta_2,
             epsilon=config.epsilon,
             exclude_patterns=config.exclude_from_weight_decay,
+            layer_decay=config.layer_decay,
         )
     return LAMB(
         schedule,
@@ -52,4 +53,5 @@ def build_optimizer(config: OptimizerConfig, schedule) -> tf_keras.optimizers.Op
         gamma_u=config.gamma_u,
         min_trust_ratio=config.min_trust_ratio,
         max_trust_ratio=config.max_trust_ratio,
+        layer_decay=config.layer_decay,
     )

@@ -18,6 +18,29 @@ def matches(patterns: Sequence[str], name: str) -> bool:
     return any(re.search(pattern, name) for pattern in patterns)
 
 
+def layer_factors(names: Sequence[str], decay: float) -> list[float]:
+    """What the learning rate of each variable is multiplied by, from its layer.
+
+    Howard and Ruder's discriminative fine-tuning (https://arxiv.org/abs/1801.06146, section 3.2), as
+    BERTs are fine-tuned with it: 1 for heads and pooler, `decay` for the last block, a power more for
+    each block below it, and one more for the embeddings.
+
+    Args:
+      names: of the variables, as model/names.py has them.
+      decay: 1.0 treats all layers alike.
+    """
+    blocks = [re.match(r"encoder/transformer/layer_(\d+)/", name) for name in names]
+    num_blocks = max((int(found[1]) + 1 for found in blocks if found), default=0)
+
+    def layers_above(name: str, block: re.Match | None) -> int:
+        if block:
+            return num_blocks - int(block[1])
+        is_embedding = name.startswith("encoder/") and "/pooler_transform/" not in name
+        return num_blocks + 1 if is_embedding else 0
+
+    return [decay ** layers_above(*pair) for pair in zip(names, blocks, strict=True)]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """Optimizer and learning rate. Defaults are Lambert's.
@@ -43,6 +66,8 @@ class OptimizerConfig:
       min_trust_ratio: smallest trust ratio of variant "clamped".
       max_trust_ratio: largest trust ratio of variant "clamped".
       clip_norm: largest global norm of the gradient; 0 does not clip.
+      layer_decay: factor of the learning rate from each layer to the one below it (see
+        `layer_factors`); 1.0 treats all alike.
     """
 
     optimizer: str = "lamb"
@@ -63,6 +88,7 @@ class OptimizerConfig:
     min_trust_ratio: float = 0.01
     max_trust_ratio: float = 0.3
     clip_norm: float = 1.0
+    layer_decay: float = 1.0
 
     def __post_init__(self):
         for name, choices in {
@@ -79,6 +105,8 @@ class OptimizerConfig:
         for name in at_least.split():
             if getattr(self, name) <= 0:
                 self._refuse(name, "must be above 0")
+        if not 0 < self.layer_decay <= 1:
+            self._refuse("layer_decay", "must be in (0, 1]")
         for name in ("beta_1", "beta_2"):
             if not 0 <= getattr(self, name) < 1:
                 self._refuse(name, "must be in [0, 1)")

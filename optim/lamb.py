@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from optim.config import VARIANTS, matches
+from optim.config import VARIANTS, layer_factors, matches
 from optim.gate import Gate
 
 
@@ -41,7 +41,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
 
     Variables that match `exclude_from_weight_decay` have decay 0, those that match
     `exclude_from_layer_adaptation` a trust ratio of 1. The lists are independent of each other; an
-    empty one excludes nothing. A variable without a gradient stays as it is. All arithmetic and all
+    empty one excludes nothing. The learning rate of a variable is multiplied by its
+    `optim.config.layer_factors`. A variable without a gradient stays as it is. All arithmetic and all
     slots are float32, whatever the type of the variable. While `gate` is closed a step counts, and
     changes nothing else.
     """
@@ -60,6 +61,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         gamma_u: float = 10.0,
         min_trust_ratio: float = 0.01,
         max_trust_ratio: float = 0.3,
+        layer_decay: float = 1.0,
         name: str = "LAMB",
         **kwargs,
     ):
@@ -78,6 +80,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         self._variant = variant
         self._gamma_l, self._gamma_u = gamma_l, gamma_u
         self._min_trust_ratio, self._max_trust_ratio = min_trust_ratio, max_trust_ratio
+        self._layer_decay = layer_decay
 
     def build(self, var_list) -> None:
         """Creates two float32 moments and a record of the last trust ratio for each variable."""
@@ -88,6 +91,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         self.gate = Gate()
         # Here and not in `update_step`, where the copies on further devices end in "/replica_1".
         self._names = [variable.name for variable in var_list]
+        self._factors = layer_factors(self._names, self._layer_decay)
         self._moments_1 = [self._add_slot(v, "m", v.shape, "zeros") for v in var_list]
         self._moments_2 = [self._add_slot(v, "v", v.shape, "zeros") for v in var_list]
         self._trust_ratios = [self._add_slot(v, "trust_ratio", (), "ones") for v in var_list]
@@ -112,7 +116,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
             ratio = self._trust_ratio(tf.norm(weights), tf.norm(direction))
         last_ratio = self._trust_ratios[index]
         last_ratio.assign(self.gate.choose(ratio, last_ratio))
-        rate = self.gate.choose(tf.cast(self.learning_rate, tf.float32), 0.0)
+        rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
+        rate = self.gate.choose(rate, 0.0)
         variable.assign_sub(tf.cast(rate * ratio * direction, variable.dtype))
 
     @property
@@ -140,6 +145,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
             "gamma_u": self._gamma_u,
             "min_trust_ratio": self._min_trust_ratio,
             "max_trust_ratio": self._max_trust_ratio,
+            "layer_decay": self._layer_decay,
         }
 
     def _clip_gradients(self, gradients):

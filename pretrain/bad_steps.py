@@ -105,6 +105,10 @@ class Verdict:
         )
 
 
+class TooManyBadSteps(UserError):  # noqa: N818
+    """The run cannot go on like this."""
+
+
 class BadStepLog:
     """`bad_steps.jsonl`: every step that was passed over, with its batch; and when to give up."""
 
@@ -148,7 +152,7 @@ class BadStepLog:
 
 
 def refuse_too_many(verdicts: Sequence[Verdict], *, most: int, model_dir: str) -> None:
-    """Raises a UserError if more than `most` of any WINDOW steps in a row were bad."""
+    """Raises TooManyBadSteps if more than `most` of any WINDOW steps in a row were bad."""
     over = next((v for v in verdicts if v.recent > most), None)
     if over is None:
         return
@@ -156,7 +160,7 @@ def refuse_too_many(verdicts: Sequence[Verdict], *, most: int, model_dir: str) -
         f"{v.step:,} (loss {v.loss:.4g}, gradient norm {v.grad_norm:.4g})"
         for v in [v for v in verdicts if v.step <= over.step][-3:]
     )
-    raise UserError(
+    raise TooManyBadSteps(
         f"{over.recent} of the last {WINDOW} steps were passed over, more than"
         f" TrainConfig.max_bad_steps={most}; the last ones: {named}. Their batches are in"
         f" {files.join(model_dir, LOG_FILE)}; the weights are sound. Lower"

@@ -1,7 +1,8 @@
-"""Which step of a run did best on held-out text."""
+"""Which step of a run did best on held-out data."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -13,15 +14,46 @@ from data.errors import UserError
 BEST_FILE = "best.json"
 
 
-def record_best(model_dir: str | os.PathLike, step: int, metrics: Mapping[str, float]) -> bool:
-    """Records a step if its held-out loss is the lowest so far.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """What makes one evaluation better than another.
+
+    Attributes:
+      metric: of evaluation rows in metrics.jsonl.
+      is_more_better: whether the greatest one is the best; if not, the least.
+    """
+
+    metric: str = "eval_loss"
+    is_more_better: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the metric, in best.json."""
+        return self.metric.removeprefix("eval_")
+
+    def is_better(self, one: float, other: float) -> bool:
+        """Whether the first value is better than the second."""
+        return one > other if self.is_more_better else one < other
+
+
+LEAST_LOSS = Criterion()
+
+
+def record_best(
+    model_dir: str | os.PathLike,
+    step: int,
+    metrics: Mapping[str, float],
+    criterion: Criterion = LEAST_LOSS,
+) -> bool:
+    """Records a step if it did best on held-out data so far; of equals the first counts.
 
     A record of this step or of a later one is of work that was lost: it is replaced.
 
     Args:
       model_dir: the run.
       step: that was evaluated.
-      metrics: with "eval_loss".
+      metrics: with that of the criterion.
+      criterion: what is best.
 
     Returns:
       Whether it is the best.
@@ -29,10 +61,12 @@ def record_best(model_dir: str | os.PathLike, step: int, metrics: Mapping[str, f
     Raises:
       UserError: the record of before is damaged.
     """
-    loss, best = metrics["eval_loss"], _read(model_dir)
-    if not math.isfinite(loss) or (best and best["step"] < step and best["loss"] <= loss):
+    value, best = metrics[criterion.metric], _read(model_dir)
+    if not math.isfinite(value):
         return False
-    content = json.dumps({"step": step, "loss": loss})
+    if best and best[0] < step and not criterion.is_better(value, best[1]):
+        return False
+    content = json.dumps({"step": step, criterion.name: value})
     files.write_atomically(files.join(model_dir, BEST_FILE), content.encode())
     return True
 
@@ -44,15 +78,18 @@ def best_step(model_dir: str | os.PathLike) -> int | None:
       UserError: the record is damaged.
     """
     best = _read(model_dir)
-    return best and best["step"]
+    return best and best[0]
 
 
-def _read(model_dir: str | os.PathLike) -> dict | None:
+def _read(model_dir: str | os.PathLike) -> tuple[int, float] | None:
+    """Step and value of the record."""
     path = files.join(model_dir, BEST_FILE)
     try:
         best = json.loads(files.read_bytes(path))
-        return {"step": int(best["step"]), "loss": float(best["loss"])}
+        step = int(best.pop("step"))
+        (value,) = best.values()
+        return step, float(value)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {error!r}; delete it") from error

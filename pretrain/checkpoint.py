@@ -172,7 +172,7 @@ class Checkpoints:
                 return self._restore(saved)
             except UserError as error:
                 reasons.append(str(error))
-                print(f"pretraining: {error}; trying the one before")
+                print(f"training: {error}; trying the one before")
         if reasons or files.exists(files.join(self._dir, _NEWEST_FILE)):
             why = "; ".join(reasons) or "all commit records are missing"
             raise UserError(
@@ -186,7 +186,7 @@ class Checkpoints:
         """Removes what a process that was killed has left; no other process may be saving."""
         for step, folder in _folders(self._model_dir):
             if not files.exists(files.join(folder, COMMIT_FILE)):
-                print(f"pretraining: removing the unfinished checkpoint of step {step:,}")
+                print(f"training: removing the unfinished checkpoint of step {step:,}")
                 files.remove_tree(folder)
 
     def _restore(self, saved: Saved) -> Restored:
@@ -246,7 +246,7 @@ def discard(model_dir: str | os.PathLike) -> None:
     files.remove(files.join(model_dir, BEST_FILE))
     folder = files.join(model_dir, "checkpoints")
     if files.exists(folder):
-        print(f"pretraining: removing {len(committed(model_dir))} checkpoints in {folder}")
+        print(f"training: removing {len(committed(model_dir))} checkpoints in {folder}")
         files.remove_tree(folder)
 
 

@@ -11,11 +11,12 @@ import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import gin
 from data.config import BuildConfig, InputConfig
 from data.errors import UserError
-from finetune.config import TaskConfig
+from finetune.config import FinetuneConfig, TaskConfig
 from launch.config import ClusterConfig, LaunchConfig
 from model.config import EncoderConfig
 from optim.config import OptimizerConfig
@@ -104,6 +105,20 @@ class RunConfig:
     cluster: ClusterConfig
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneRunConfig:
+    """Everything that decides a run of fine-tuning, beside its data and the weights it starts from."""
+
+    train: TrainConfig
+    task: TaskConfig
+    finetune: FinetuneConfig
+    encoder: EncoderConfig
+    optimizer: OptimizerConfig
+    cluster: ClusterConfig
+
+
+AnyRunConfig = TypeVar("AnyRunConfig", RunConfig, FinetuneRunConfig)
+
 _CONFIG_CLASSES = {
     cls.__name__: cls
     for cls in (
@@ -115,6 +130,7 @@ _CONFIG_CLASSES = {
         LaunchConfig,
         TrainConfig,
         TaskConfig,
+        FinetuneConfig,
     )
 }
 
@@ -205,15 +221,14 @@ def load_run_config(
     files: Sequence[str],
     params: Sequence[str],
     *,
+    kind: type[AnyRunConfig] = RunConfig,
     defaults: Sequence[str] = (),
     strict: bool = False,
-) -> RunConfig:
-    """All settings of `pretrain.run`; arguments as of `load_config`."""
-    fields = dataclasses.fields(RunConfig)
-    hints = typing.get_type_hints(RunConfig)
-    classes = (hints[field.name] for field in fields)
-    built = load_config(files, params, *classes, defaults=defaults, strict=strict)
-    return RunConfig(**{field.name: value for field, value in zip(fields, built, strict=True)})
+) -> AnyRunConfig:
+    """All settings of `pretrain.run`, or of another kind of run; arguments as of `load_config`."""
+    hints = typing.get_type_hints(kind)
+    built = load_config(files, params, *hints.values(), defaults=defaults, strict=strict)
+    return kind(**dict(zip(hints, built, strict=True)))
 
 
 def load_job_config(
@@ -243,11 +258,11 @@ def load_job_config(
     return job, text
 
 
-def run_config_from_dict(content: dict) -> RunConfig:
+def run_config_from_dict(content: dict, kind: type[AnyRunConfig] = RunConfig) -> AnyRunConfig:
     """The inverse of `dataclasses.asdict`, for settings that were recorded."""
-    hints = typing.get_type_hints(RunConfig)
+    hints = typing.get_type_hints(kind)
     parts = {name: hints[name](**_typed(hints[name], values)) for name, values in content.items()}
-    return RunConfig(**parts)
+    return kind(**parts)
 
 
 def config_text() -> str:

@@ -9,9 +9,8 @@ from data.errors import UserError
 from data.manifest import Manifest
 from model.flops import training_flops
 from pretrain.config import RunConfig
-from pretrain.preemption import PreemptionNotice
 from pretrain.recipe import check, check_variables, describe, resolve
-from pretrain.window import Window, spread
+from pretrain.window import Window
 
 
 class Experiment:
@@ -42,6 +41,8 @@ class Experiment:
         from launch.peaks import peak_flops_per_second
         from launch.strategy import build_strategy, is_chief, remote_hosts
         from pretrain.initial import Initial
+        from pretrain.model_dir import describe_data, pretraining_run
+        from pretrain.session import Session
         from pretrain.trainer import build_trainer
 
         self._manifest = Manifest.load(data_dir)
@@ -64,52 +65,31 @@ class Experiment:
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._is_chief = is_chief(self._strategy)
         self._data_dir, self._model_dir = data_dir, model_dir
-        self._record, self._discard = record, discard_checkpoints
+        self._session = Session(
+            pretraining_run(model_dir, self._config, self._manifest),
+            model_dir=model_dir,
+            trainer=self._trainer,
+            is_chief=self._is_chief,
+            vocab_text=self._manifest.load_vocab(data_dir).text,
+            data=describe_data(self._manifest),
+            record=record,
+            discard_checkpoints=discard_checkpoints,
+        )
 
     def __enter__(self) -> Experiment:
-        """Restores the newest checkpoint.
-
-        Raises:
-          UserError: the model directory is in use, of another run, or none of its checkpoints is
-            whole.
-        """
-        from pretrain import checkpoint
+        """Restores the newest checkpoint; raises what `Session` raises."""
         from pretrain.initial import start_from
-        from pretrain.model_dir import check_model_dir, identity, locked, record_run
 
-        writes = self._record and self._is_chief
         with contextlib.ExitStack() as stack:
-            if writes:
-                stack.enter_context(locked(self._model_dir))
-                if self._discard:
-                    checkpoint.discard(self._model_dir)
-            if writes or not self._discard:
-                check_model_dir(self._model_dir, self._config, self._manifest)
-            if writes:
-                record_run(self._model_dir, self._config, self._data_dir, self._manifest)
-            self._checkpoints = checkpoint.Checkpoints(
-                self._model_dir,
-                items=self._trainer.checkpoint_items,
-                run=identity(self._config, self._manifest),
-                keep=self._config.train.keep_checkpoints,
-                keep_every=self._config.train.keep_every,
-                is_chief=self._is_chief,
-            )
-            restored = None if self._discard else self._checkpoints.restore_newest()
-            if writes:
-                self._checkpoints.remove_unfinished()
-            self._start_step = restored.step if restored else 0
-            if self._initial is not None and not self._start_step:
+            stack.enter_context(self._session)
+            if self._initial is not None and not self._session.start_step:
                 self._say(start_from(self._initial, self._trainer.model))
-            self._trainer.require_same_step()
-            self._window = Window(restored.notes.get("window") if restored else None)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exception) -> None:
-        """Finishes the save under way, and lets go of the model directory."""
-        with self._stack, contextlib.suppress(UserError):  # not to hide what ended the run
-            self._checkpoints.wait()
+        """Lets go of the model directory."""
+        self._stack.close()
 
     def print_recipe(self) -> None:
         """Says what the run amounts to."""
@@ -136,50 +116,25 @@ class Experiment:
             exchanged.
         """
         from data.input_pipeline import training_batches
-        from pretrain.loop import Loop, is_evaluation_due
 
-        train = self._config.train
-        evaluate = evaluate and self._eval_reader is not None
-        if self._start_step >= train.train_steps:
-            print(f"pretraining: {self._model_dir} is trained already ({self._start_step:,} steps)")
-            if evaluate and not self._evaluated(self._start_step):
-                with contextlib.closing(self._progress()) as progress:
-                    progress.evaluation_row(self._start_step, *self.evaluation())
-            return False
-        if self._start_step:
-            print(f"pretraining: going on from step {self._start_step:,}")
+        train, start_step = self._config.train, self._session.start_step
+        if start_step >= train.train_steps:
+            print(f"pretraining: {self._model_dir} is trained already ({start_step:,} steps)")
+        elif start_step:
+            print(f"pretraining: going on from step {start_step:,}")
         batches = training_batches(
             self._train_reader,
             self._config.input,
             seed=train.seed,
             global_batch_size=train.global_batch_size,
-            start_step=self._start_step,
+            start_step=start_step,
         )
-        iterator = iter(self._strategy.distribute_datasets_from_function(batches))
-        with contextlib.closing(self._progress()) as progress, PreemptionNotice() as notice:
-            step = self._start_step
-            is_due = evaluate and step and is_evaluation_due(train, step)
-            if is_due and not self._evaluated(step):
-                # The run was stopped between saving and evaluating.
-                progress.evaluation_row(step, *self.evaluation())
-            loop = Loop(
-                self,
-                train=train,
-                trainer=self._trainer,
-                checkpoints=self._checkpoints,
-                bad_steps=self._bad_step_log(),
-                progress=progress,
-                model_dir=self._model_dir,
-                is_chief=self._is_chief,
-            )
-            loop.run(
-                iterator,
-                start_step=step,
-                window=self._window,
-                notice=notice,
-                evaluation=self.evaluation if evaluate else None,
-            )
-        return True
+        return self._session.train(
+            self,
+            batches,
+            num_sequences=self._train_reader.num_sequences,
+            evaluation=self.evaluation if evaluate and self._eval_reader is not None else None,
+        )
 
     def own_errors(self):
         """See `loop.Host`."""
@@ -191,15 +146,11 @@ class Experiment:
 
     def training_row(self, window: Window) -> dict:
         """See `loop.Host`."""
-        ratios = self._trainer.trust_ratios()
-        row = window.row(global_batch_size=self._config.train.global_batch_size)
-        return {
-            **row,
-            **self._speed(row["examples_per_second"]),
-            "learning_rate": self._trainer.learning_rate,
-            **spread("trust_ratio", list(ratios.values())),
-            **({"trust_ratios": ratios} if ratios else {}),
-        }
+        from pretrain.session import training_row
+
+        batch_size = self._config.train.global_batch_size
+        row = training_row(self._trainer, window, global_batch_size=batch_size)
+        return {**row, **self._speed(row["examples_per_second"])}
 
     def evaluation(self) -> tuple[dict[str, float], str]:
         """Metrics on the held-out split, as a row and as lines for people.
@@ -244,43 +195,6 @@ class Experiment:
         from pretrain.evaluation import read_held_out
 
         return read_held_out(self._data_dir, self._manifest, self._eval_reader)
-
-    def _progress(self):
-        from pretrain.progress import Progress, SilentProgress
-
-        if not self._is_chief:
-            return SilentProgress()
-        return Progress(
-            self._model_dir,
-            start_step=self._start_step,
-            train_steps=self._config.train.train_steps,
-            wandb=self._wandb(),
-        )
-
-    def _wandb(self):
-        from pretrain.progress import WandB
-
-        project = self._config.train.wandb_project
-        return WandB(project, self._model_dir, self._config) if project else None
-
-    def _evaluated(self, step: int) -> bool:
-        from pretrain.progress import read_metrics
-
-        rows = read_metrics(self._model_dir)
-        return any(row["step"] == step and "eval_loss" in row for row in rows)
-
-    def _bad_step_log(self):
-        from pretrain.bad_steps import BadStepLog
-
-        log = BadStepLog(
-            self._model_dir,
-            seed=self._config.train.seed,
-            global_batch_size=self._config.train.global_batch_size,
-            num_sequences=self._train_reader.num_sequences,
-        )
-        if self._is_chief:
-            log.forget_after(self._start_step)
-        return log
 
     def _say(self, text: str) -> None:
         if self._is_chief:

@@ -106,7 +106,7 @@ def export(
         }
         pretrainer = _model(job)
         for flag in wanted:
-            with _appearing(Path(targets[flag]), job) as whole:
+            with appearing(Path(targets[flag]), job.record) as whole:
                 write[flag](whole, job, pretrainer, vocab)
     return job.step
 
@@ -144,14 +144,14 @@ def _is_done(flag: str, target: str, job: _Job) -> bool:
 
 
 @contextlib.contextmanager
-def _appearing(target: Path, job: _Job) -> Iterator[Path]:
+def appearing(target: Path, record: str) -> Iterator[Path]:
     """A directory to fill, which becomes `target` with its record and checksums at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-export-") as scratch:
         whole = Path(scratch, "export")
         whole.mkdir()
         yield whole
-        (whole / RECORD_FILE).write_text(job.record, encoding="utf-8")
+        (whole / RECORD_FILE).write_text(record, encoding="utf-8")
         sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
         lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
         (whole / SUMS_FILE).write_text(lines, encoding="utf-8")

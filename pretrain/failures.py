@@ -1,10 +1,15 @@
-"""What errors of TensorFlow mean for people."""
+"""How a run may end before its end, and what errors of TensorFlow mean for people."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sys
 from collections.abc import Iterator
+
+from launch.config import RESTART_CODE
+from pretrain.preemption import Preempted
 
 
 class WorkerLost(Exception):  # noqa: N818
@@ -30,6 +35,29 @@ def explained(*, is_multi_worker: bool) -> Iterator[None]:
             f" ended ({type(error).__name__}); start all of them again to go on from the newest"
             " checkpoint"
         ) from error
+
+
+@contextlib.contextmanager
+def ends(program: str, *, is_multi_worker: bool) -> Iterator[None]:
+    """Around a run: ends the process in its own way where the run is stopped from outside.
+
+    Args:
+      program: what the lines begin with.
+      is_multi_worker: whether other processes take part.
+    """
+    try:
+        with explained(is_multi_worker=is_multi_worker):
+            yield
+    except Preempted as preempted:
+        print(
+            f"{program}: stopped after step {preempted.step:,} by {preempted.reason}; all is"
+            f" saved, the same command goes on (exit code {RESTART_CODE})",
+            flush=True,
+        )
+        sys.exit(RESTART_CODE)
+    except WorkerLost as lost:
+        print(f"error: {lost}", file=sys.stderr, flush=True)
+        os._exit(1)  # TensorFlow would wait for the others at the end of the process
 
 
 def reason(error: Exception) -> str:

@@ -89,18 +89,11 @@ class Initial:
 
     def settings(self) -> list[str]:
         """The architecture as gin bindings, for a run whose gin files leave it open."""
-        fields = dataclasses.asdict(self.encoder)
-        return [f"EncoderConfig.{name} = {value!r}" for name, value in fields.items()]
+        return settings_of(self.encoder)
 
     def check_encoder(self, encoder: EncoderConfig) -> None:
         """Raises a UserError unless this is the architecture of the weights, but for dropout."""
-        for field in dataclasses.fields(EncoderConfig):
-            asked, ours = getattr(encoder, field.name), getattr(self.encoder, field.name)
-            if field.name not in _FREE and asked != ours:
-                raise UserError(
-                    f"EncoderConfig.{field.name}={asked!r}, but the weights in {self.directory} have"
-                    f" {ours!r}; leave EncoderConfig out of the settings to take the weights'"
-                )
+        check_architecture(encoder, self.encoder, where=str(self.directory))
 
     def check_data(self, manifest: Manifest) -> None:
         """Raises a UserError unless the data has the vocabulary and the case of the weights."""
@@ -116,6 +109,29 @@ class Initial:
             raise UserError(
                 f"BuildConfig.lower_case={manifest.config.lower_case} in the data, but the weights in"
                 f" {self.directory} are of {self.lower_case} there; build the data again"
+            )
+
+
+def settings_of(encoder: EncoderConfig) -> list[str]:
+    """An architecture as gin bindings."""
+    fields = dataclasses.asdict(encoder)
+    return [f"EncoderConfig.{name} = {value!r}" for name, value in fields.items()]
+
+
+def check_architecture(asked: EncoderConfig, theirs: EncoderConfig, *, where: str) -> None:
+    """Raises a UserError unless two architectures differ in dropout and initialisation at most.
+
+    Args:
+      asked: the settings of a run.
+      theirs: that of the weights it starts from.
+      where: these lie.
+    """
+    for field in dataclasses.fields(EncoderConfig):
+        ours, found = getattr(asked, field.name), getattr(theirs, field.name)
+        if field.name not in _FREE and ours != found:
+            raise UserError(
+                f"EncoderConfig.{field.name}={ours!r}, but the weights in {where} have {found!r};"
+                " leave EncoderConfig out of the settings to take the weights'"
             )
 
 

@@ -14,6 +14,7 @@ from pretrain.trainer import Trainer
 from pretrain.window import Window
 
 Evaluation = Callable[[], tuple[dict[str, float], str]]
+Watch = Callable[[int, dict], None]
 
 
 class Host(Protocol):
@@ -68,6 +69,7 @@ class Loop:
         window: Window,
         notice: PreemptionNotice,
         evaluation: Evaluation | None,
+        watch: Watch | None = None,
     ) -> None:
         """Trains to the last step.
 
@@ -78,6 +80,7 @@ class Loop:
           notice: whether the machine will be taken away.
           evaluation: gives a row and lines for people, at every eval_interval and at the end; None
             never evaluates.
+          watch: is told of each row of metrics, after it is written, and may raise to end the run.
 
         Raises:
           Preempted: the machine is needed for something else; all is saved.
@@ -94,8 +97,11 @@ class Loop:
             self._check_bad_steps(metrics.bad_steps)
             at_end = step == train.train_steps
             if window.has_steps and (at_end or step % train.log_interval == 0):
-                self._progress.training_row(step, self._host.training_row(window))
+                row = self._host.training_row(window)
+                self._progress.training_row(step, row)
                 window = Window()
+                if watch is not None:
+                    watch(step, row)
             stops = not at_end and self._trainer.any_worker(notice.reason is not None)
             evaluates = evaluation is not None and is_evaluation_due(train, step)
             # What is evaluated is saved: it may be the best.
@@ -120,7 +126,7 @@ class Loop:
         if self._is_chief:
             self._bad_steps.add(found)
             for verdict in found:
-                print(f"pretraining: {verdict}", flush=True)
+                print(f"training: {verdict}", flush=True)
         refuse_too_many(found, most=self._train.max_bad_steps, model_dir=self._model_dir)
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from data import accounting, files, schema
 from data.errors import UserError
@@ -48,17 +49,38 @@ _FREE = {
     },
     "input": {"masks", "prefetch", "reader"},
     "cluster": {"strategy", "tpu"},
+    # Of fine-tuning: when to look, and how answers are read off the outputs.
+    "finetune": {"epochs", "evaluations", "collapse_check_fraction", "collapse_margin"},
+    "task": {"max_answer_length", "n_best_size"},
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run as recorded in its model directory."""
+    """A run as recorded in its model directory.
 
-    config: RunConfig
+    Attributes:
+      config: all settings: a RunConfig, or those of another kind of run.
+      data_sha256: names the data.
+      lower_case: whether their text is lower-cased.
+      initial_sha256: of weights that it starts from; None if it starts from fresh ones.
+    """
+
+    config: Any
     data_sha256: str
     lower_case: bool
     initial_sha256: str | None = None
+
+
+def pretraining_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Run:
+    """A run of pretraining that has this configuration, these data, and what was imported."""
+    initial = Initial.load(model_dir)
+    return Run(
+        config=config,
+        data_sha256=manifest.sha256,
+        lower_case=manifest.config.lower_case,
+        initial_sha256=initial.weights_sha256 if initial else None,
+    )
 
 
 @contextlib.contextmanager
@@ -89,28 +111,28 @@ def locked(model_dir: str) -> Iterator[None]:
         yield
 
 
-def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> None:
+def check_model_dir(model_dir: str, run: Run) -> None:
     """Says which settings have changed since the directory was used last.
 
     Raises:
-      UserError: the directory belongs to another configuration or to other data.
+      UserError: the directory belongs to another run.
     """
     if files.exists(files.join(model_dir, RUN_FILE)):
-        run = load_run(model_dir)
-        refused, allowed = _differences(run, config)
-        if run.data_sha256 != manifest.sha256:
+        before = load_run(model_dir, type(run.config))
+        refused, allowed = _differences(before.config, run.config)
+        if before.data_sha256 != run.data_sha256:
             refused.append(
-                f"its data has manifest {run.data_sha256[:8]}, --data_dir has {manifest.sha256[:8]}"
+                f"its data has sha256 {before.data_sha256[:8]}, the data given {run.data_sha256[:8]}"
             )
-        if run.initial_sha256 != _initial_sha256(model_dir):
-            refused.append("the weights in initial/ are not those it started from")
+        if before.initial_sha256 != run.initial_sha256:
+            refused.append("it started from other weights than initial/ or --encoder gives now")
         if refused:
             raise UserError(
                 f"{model_dir} belongs to another run: {'; '.join(refused)}; choose another"
                 " --model_dir, or give the settings it was started with"
             )
         if allowed:
-            print(f"pretraining: going on with other settings: {'; '.join(allowed)}")
+            print(f"training: going on with other settings: {'; '.join(allowed)}")
     elif files.exists(files.join(model_dir, "checkpoints")):
         raise UserError(
             f"{model_dir} has checkpoints but no {RUN_FILE}, so nobody knows what they belong to;"
@@ -118,35 +140,35 @@ def check_model_dir(model_dir: str, config: RunConfig, manifest: Manifest) -> No
         )
 
 
-def record_run(model_dir: str, config: RunConfig, data_dir: str, manifest: Manifest) -> None:
-    """Writes down what the directory belongs to."""
-    vocab = files.read_bytes(files.join(data_dir, schema.VOCAB_FILE))
-    record = {
-        "config": dataclasses.asdict(config),
-        "data_sha256": manifest.sha256,
-        "lower_case": manifest.config.lower_case,
-        "initial_sha256": _initial_sha256(model_dir),
-    }
+def record_run(model_dir: str, run: Run, *, vocab_text: str, data: dict) -> None:
+    """Writes down what the directory belongs to.
+
+    Args:
+      model_dir: the directory.
+      run: the run.
+      vocab_text: content of the vocabulary file.
+      data: what the data is, for whoever has the run and not the data.
+    """
     for name, content in {
-        schema.VOCAB_FILE: vocab,
-        "config.gin": config_module.config_text().encode(),
-        "operative_config.gin": config_module.operative_config_text().encode(),
-        DATA_FILE: json.dumps(describe_data(manifest), indent=1).encode(),
-        "environment.json": json.dumps(describe_environment(), indent=1).encode(),
-        RUN_FILE: json.dumps(record, indent=1).encode(),  # last: it declares the others
+        schema.VOCAB_FILE: vocab_text,
+        "config.gin": config_module.config_text(),
+        "operative_config.gin": config_module.operative_config_text(),
+        DATA_FILE: json.dumps(data, indent=1),
+        "environment.json": json.dumps(describe_environment(), indent=1),
+        RUN_FILE: json.dumps(dataclasses.asdict(run), indent=1),  # last: it declares the others
     }.items():
-        files.write_atomically(files.join(model_dir, name), content)
+        files.write_atomically(files.join(model_dir, name), content.encode())
 
 
-def identity(config: RunConfig, manifest: Manifest) -> dict[str, str]:
+def identity(run: Run) -> dict[str, str]:
     """Hashes of data and of all settings that may not change, for the records of checkpoints.
 
     A setting at its default is left out: a setting that is new in a later version of this program
     changes no hash of a run that does not use it.
     """
     fixed = {}
-    for part in dataclasses.fields(config):
-        settings = getattr(config, part.name)
+    for part in dataclasses.fields(run.config):
+        settings = getattr(run.config, part.name)
         for field in dataclasses.fields(settings):
             value = getattr(settings, field.name)
             if field.name not in _FREE.get(part.name, ()) and value != field.default:
@@ -154,15 +176,19 @@ def identity(config: RunConfig, manifest: Manifest) -> dict[str, str]:
     text = json.dumps(fixed, sort_keys=True)
     return {
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "data_sha256": manifest.sha256,
+        "data_sha256": run.data_sha256,
     }
 
 
-def load_run(model_dir: str) -> Run:
+def load_run(model_dir: str, kind: type = RunConfig) -> Run:
     """Reads back what `record_run` recorded.
 
+    Args:
+      model_dir: the directory.
+      kind: of its settings: RunConfig for pretraining.
+
     Raises:
-      UserError: there is no run in the directory.
+      UserError: there is no run of this kind in the directory.
     """
     path = files.join(model_dir, RUN_FILE)
     try:
@@ -175,8 +201,13 @@ def load_run(model_dir: str) -> Run:
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     try:
-        record["config"] = config_module.run_config_from_dict(record["config"])
+        if ("task" in record["config"]) != ("task" in {f.name for f in dataclasses.fields(kind)}):
+            made_by = "finetune.run" if "task" in record["config"] else "pretrain.run"
+            raise UserError(f"{model_dir} is a model directory of {made_by}; choose another one")
+        record["config"] = config_module.run_config_from_dict(record["config"], kind)
         return Run(**record)
+    except UserError:
+        raise
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
 
@@ -224,12 +255,6 @@ def describe_environment() -> dict:
     }
 
 
-def _initial_sha256(model_dir: str) -> str | None:
-    """Which imported weights the directory starts from."""
-    initial = Initial.load(model_dir)
-    return initial.weights_sha256 if initial else None
-
-
 def _git_commit() -> str | None:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
@@ -238,17 +263,17 @@ def _git_commit() -> str | None:
         return None  # no git, or not a checkout
 
 
-def _differences(run: Run, config: RunConfig) -> tuple[list[str], list[str]]:
-    """What differs and must not, and what differs and may."""
+def _differences(before, now) -> tuple[list[str], list[str]]:
+    """What differs between two configurations and must not, and what differs and may."""
     refused, allowed = [], []
-    for part in dataclasses.fields(RunConfig):
-        old, new = getattr(run.config, part.name), getattr(config, part.name)
+    for part in dataclasses.fields(now):
+        old, new = getattr(before, part.name), getattr(now, part.name)
         for field in dataclasses.fields(old):
-            before, now = getattr(old, field.name), getattr(new, field.name)
-            if before != now:
+            was, is_now = getattr(old, field.name), getattr(new, field.name)
+            if was != is_now:
                 may_change = field.name in _FREE.get(part.name, ())
                 name = f"{type(old).__name__}.{field.name}"
                 (allowed if may_change else refused).append(
-                    f"{name} is {before} there and {now} now"
+                    f"{name} is {was} there and {is_now} now"
                 )
     return refused, allowed

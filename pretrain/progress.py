@@ -10,14 +10,14 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
 from data import files
 from data.errors import UserError
-from pretrain.best import record_best
-from pretrain.config import RunConfig
+from pretrain.best import LEAST_LOSS, Criterion, record_best
 from pretrain.failures import reason
 
 METRICS_FILE = "metrics.jsonl"
@@ -26,8 +26,14 @@ METRICS_FILE = "metrics.jsonl"
 class WandB:
     """A run at Weights & Biases; started again, it is the same one."""
 
-    def __init__(self, project: str, model_dir: str, config: RunConfig):
-        """Logs in as the client's own settings and environment variables say."""
+    def __init__(self, project: str, model_dir: str, config):
+        """Logs in as the client's own settings and environment variables say.
+
+        Args:
+          project: its name there.
+          model_dir: the run.
+          config: all settings, a dataclass.
+        """
         import wandb
 
         id_path = files.join(model_dir, "wandb_id")
@@ -59,12 +65,29 @@ class Progress:
     """Rows of metrics to every place people look at."""
 
     def __init__(
-        self, model_dir: str, *, start_step: int, train_steps: int, wandb: WandB | None = None
+        self,
+        model_dir: str,
+        *,
+        start_step: int,
+        train_steps: int,
+        wandb: WandB | None = None,
+        criterion: Criterion = LEAST_LOSS,
+        write_report: Callable[[str], None] | None = None,
     ):
-        """Rows of steps after `start_step` are of work that was lost, and will be written again."""
+        """Begins; rows of steps after `start_step` are of work that was lost, and will be written again.
+
+        Args:
+          model_dir: the run.
+          start_step: updates made so far.
+          train_steps: updates at the end.
+          wandb: takes the rows as well.
+          criterion: by which the best evaluation is told.
+          write_report: makes the page of a model directory; None makes that of pretraining.
+        """
         import tensorflow as tf
 
         self._model_dir, self._wandb = model_dir, wandb
+        self._criterion, self._report = criterion, write_report or _write_report
         path = files.join(model_dir, METRICS_FILE)
         kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
         files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
@@ -99,10 +122,10 @@ class Progress:
     def evaluation_row(self, step: int, row: dict, lines: str) -> None:
         """Metrics on held-out text, and whether they are the best so far; raises as training_row."""
         # Before the row, which says that this step was evaluated and need not be again.
-        is_best = record_best(self._model_dir, step, row)
+        is_best = record_best(self._model_dir, step, row, self._criterion)
         self._record(step, row, prefix="eval")
         self._say(f"step {step:,}{', the best so far' if is_best else ''}  {lines}")
-        self._write_report()
+        self._try_report()
 
     def close(self) -> None:
         """Ends the live line, flushes everything and writes the report."""
@@ -114,15 +137,13 @@ class Progress:
                 self._say(f"pretraining: {self._model_dir}: {reason(error)}")
         if self._wandb:
             self._wandb.close()
-        self._write_report()
+        self._try_report()
 
-    def _write_report(self) -> None:
-        from pretrain.report import REPORT_FILE, write_report
-
+    def _try_report(self) -> None:
         try:
-            write_report([self._model_dir], files.join(self._model_dir, REPORT_FILE))
+            self._report(self._model_dir)
         except Exception as error:  # whatever it is: a page must not end a run, nor hide what did
-            self._say(f"pretraining: no {REPORT_FILE}: {error}")
+            self._say(f"training: no report.html: {error}")
 
     def _left(self, step: int) -> str:
         """Hours, minutes and seconds to the end at the mean speed so far, evaluations included."""
@@ -158,6 +179,12 @@ class Progress:
                     self._summary.scalar(name, value)
 
 
+def _write_report(model_dir: str) -> None:
+    from pretrain.report import REPORT_FILE, write_report
+
+    write_report([model_dir], files.join(model_dir, REPORT_FILE))
+
+
 class SilentProgress:
     """For the workers that are not the chief: the same calls, and nothing written."""
 
@@ -180,12 +207,9 @@ def _finite(value):
 
 def training_line(row: dict) -> str:
     """A training row for people; the share of the peak only where the peak is known."""
-    parts = [
-        f"loss {row['loss']:.3f}",
-        f"accuracy {row['mlm_accuracy']:.1%}",
-        f"lr {row['learning_rate']:.2e}",
-        f"{row['tokens_per_second']:,.0f} tokens/s",
-    ]
+    parts = [f"loss {row['loss']:.3f}"]
+    parts += [f"accuracy {row[name]:.1%}" for name in ("mlm_accuracy", "accuracy") if name in row]
+    parts += [f"lr {row['learning_rate']:.2e}", f"{row['tokens_per_second']:,.0f} tokens/s"]
     if "peak_share" in row:
         parts.append(f"{row['peak_share']:.1%} of peak")
     parts.append(f"input wait {row['input_wait_fraction']:.1%}")

@@ -22,12 +22,12 @@ GROUP_NAMES = {
 def held_out_figures(records: Sequence[RunRecord]) -> Iterator[str]:
     """Loss and accuracy, with those of training; of one run, loss by group too."""
     several = len(records) > 1
-    pairs = coloured(records)
-    losses = [curve for pair in pairs for curve in _losses(*pair, several=several)]
-    accuracies = [curve for pair in pairs for curve in _accuracies(*pair, several=several)]
+    runs = coloured(records)
+    losses = [curve for run in runs for curve in _losses(*run, several=several)]
+    accuracies = [curve for run in runs for curve in _accuracies(*run, several=several)]
     groups = [] if several else _by_group(records[0])
     thin, dashed = (" (thin: training)", " (dashed: hidden pieces)") if several else ("", "")
-    yield from _pairs(
+    yield from pairs(
         [
             plot(f"Loss, in nats{thin}", losses, show=three),
             plot(f"Held-out accuracy{dashed}", accuracies, show=percent, from_zero=True),
@@ -40,14 +40,14 @@ def _losses(colour: str, record: RunRecord, *, several: bool) -> list[Curve]:
     """Of training and held out: two colours, or the one of the run."""
     training = Curve(
         label=f"{record.name}, training" if several else "training",
-        points=_points(record.training, "loss"),
+        points=points_of(record.training, "loss"),
         colour=colour if several else "var(--train)",
         style="faint",
         is_listed=not several,
     )
     held_out = Curve(
         label=record.name if several else "held out",
-        points=_points(record.evaluations, "eval_loss"),
+        points=points_of(record.evaluations, "eval_loss"),
         colour=colour if several else "var(--eval)",
         style="dots",
     )
@@ -58,20 +58,20 @@ def _accuracies(colour: str, record: RunRecord, *, several: bool) -> list[Curve]
     """Over all predictions and over hidden pieces; of one run, beside a constant guess."""
     everything = Curve(
         label=record.name if several else "all predictions",
-        points=_points(record.evaluations, "eval_mlm_accuracy"),
+        points=points_of(record.evaluations, "eval_mlm_accuracy"),
         colour=colour,
         style="dots",
     )
     hidden = Curve(
         label=f"{record.name}, hidden pieces" if several else "hidden pieces",
-        points=_points(record.evaluations, "eval_hidden_accuracy"),
+        points=points_of(record.evaluations, "eval_hidden_accuracy"),
         colour=colour,
         style="dashed",
         is_listed=not several,
     )
     constant = Curve(
         label="always the most frequent piece",
-        points=[] if several else _points(record.evaluations, "eval_baseline_accuracy"),
+        points=[] if several else points_of(record.evaluations, "eval_baseline_accuracy"),
         colour="var(--soft)",
         style="faint",
     )
@@ -85,7 +85,7 @@ def _by_group(record: RunRecord) -> list[Curve]:
     return [
         Curve(
             label=GROUP_NAMES.get(name := key.partition("/")[2], name),
-            points=_points(record.evaluations, key),
+            points=points_of(record.evaluations, key),
             colour=f"var(--run-{index % 8})",
             style="dots",
         )
@@ -98,7 +98,7 @@ def training_figures(records: Sequence[RunRecord]) -> Iterator[str]:
 
     def curves(key: str) -> list[Curve]:
         return [
-            Curve(label=record.name, points=_points(record.training, key), colour=colour)
+            Curve(label=record.name, points=points_of(record.training, key), colour=colour)
             for colour, record in coloured(records)
         ]
 
@@ -114,7 +114,7 @@ def training_figures(records: Sequence[RunRecord]) -> Iterator[str]:
         spread = [
             Curve(
                 label=name,
-                points=_points(record.training, f"trust_ratio_{name}"),
+                points=points_of(record.training, f"trust_ratio_{name}"),
                 colour="var(--run-0)",
                 style=style,
             )
@@ -123,7 +123,7 @@ def training_figures(records: Sequence[RunRecord]) -> Iterator[str]:
         figures.append(plot("Trust ratios of all variables", spread, show=_general, log=True))
         caption = "Trust ratios by layer, median of its variables"
         figures.append(plot(caption, _by_layer(record), show=_general, log=True))
-    yield from _pairs(figures)
+    yield from pairs(figures)
 
 
 def _by_layer(record: RunRecord) -> list[Curve]:
@@ -167,13 +167,13 @@ def speed_figures(records: Sequence[RunRecord]) -> Iterator[str]:
 
     def figure(caption: str, key: str, show) -> str:
         curves = [
-            Curve(label=record.name, points=_points(record.training, key), colour=colour)
+            Curve(label=record.name, points=points_of(record.training, key), colour=colour)
             for colour, record in coloured(records)
         ]
         return plot(caption, curves, show=show, from_zero=True)
 
     has_tokens = any("tokens_per_second" in row for r in records for row in r.training)
-    yield from _pairs(
+    yield from pairs(
         [
             figure("Tokens a second, padding included", "tokens_per_second", short)
             if has_tokens
@@ -184,7 +184,7 @@ def speed_figures(records: Sequence[RunRecord]) -> Iterator[str]:
     )
 
 
-def _pairs(figures: Sequence[str]) -> Iterator[str]:
+def pairs(figures: Sequence[str]) -> Iterator[str]:
     """Pictures, two side by side where there is room."""
     figures = [figure for figure in figures if figure]
     if figures:
@@ -196,7 +196,8 @@ def coloured(records: Sequence[RunRecord]) -> list[tuple[str, RunRecord]]:
     return [(f"var(--run-{index})", record) for index, record in enumerate(records)]
 
 
-def _points(rows: Sequence[dict], key: str) -> list[tuple[float, float]]:
+def points_of(rows: Sequence[dict], key: str) -> list[tuple[float, float]]:
+    """(step, value) of the rows that have the value."""
     return [(row["step"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
 
 

@@ -32,28 +32,28 @@ def _one(record: RunRecord) -> Iterator[str]:
     yield '<p class="soft">Lambert run</p>'
     yield f"<h1>{escape(record.name)}</h1>"
     yield f'<p class="soft">{escape(_subtitle(record))}</p>'
-    yield from _notes(record)
+    yield from notes(record)
     yield from page.tiles(_figures(record))
-    yield from _section("Held-out text", [*_evaluation_tables(record), *held_out_figures([record])])
-    yield from _section("Training", training_figures([record]))
-    yield from _section("Speed", speed_figures([record]))
-    yield from _section("Data", _data(record))
-    yield from _section("Configuration", _configuration(record))
-    yield from _section("Environment", _environment(record))
+    yield from section("Held-out text", [*_evaluation_tables(record), *held_out_figures([record])])
+    yield from section("Training", training_figures([record]))
+    yield from section("Speed", speed_figures([record]))
+    yield from section("Data", _data(record))
+    yield from section("Configuration", configuration(record))
+    yield from section("Environment", environment(record))
 
 
 def _several(records: Sequence[RunRecord]) -> Iterator[str]:
     yield '<p class="soft">Lambert runs, side by side</p>'
     yield f"<h1>{escape(', '.join(record.name for record in records))}</h1>"
     for record in records:
-        yield from _notes(record)
-    yield from _section("What differs", [_differences(records)])
-    yield from _section("Held-out text", [_comparison(records), *held_out_figures(records)])
-    yield from _section("Training", training_figures(records))
-    yield from _section("Speed", speed_figures(records))
+        yield from notes(record)
+    yield from section("What differs", [_differences(records)])
+    yield from section("Held-out text", [_comparison(records), *held_out_figures(records)])
+    yield from section("Training", training_figures(records))
+    yield from section("Speed", speed_figures(records))
 
 
-def _section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
+def section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
     """A heading and what is below it; neither if there is nothing."""
     parts = [part for part in parts if part]
     if parts:
@@ -71,18 +71,19 @@ def _subtitle(record: RunRecord) -> str:
     )
 
 
-def _notes(record: RunRecord) -> Iterator[str]:
-    notes = []
+def notes(record: RunRecord) -> Iterator[str]:
+    """What is missing of a record."""
+    found = []
     if not record.rows:
-        notes.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
+        found.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
     elif not record.evaluations:
-        notes.append("Not evaluated on held-out text yet.")
+        found.append("Not evaluated on held-out text yet.")
     if record.lost_lines:
-        notes.append(
+        found.append(
             f"metrics.jsonl has a broken line, as a killed process leaves it: {record.lost_lines:,}"
             " of its lines are not shown."
         )
-    for note in notes:
+    for note in found:
         yield f'<p class="note">{escape(record.name)}: {escape(note)}</p>'
 
 
@@ -93,19 +94,19 @@ def _figures(record: RunRecord) -> dict[str, str]:
     if record.evaluations:
         last = record.evaluations[-1]
         found |= {
-            "held-out loss": _cell(last, "eval_loss", three),
-            "held-out accuracy": _cell(last, "eval_mlm_accuracy", percent),
-            "where the piece is hidden": _cell(last, "eval_hidden_accuracy", percent),
+            "held-out loss": cell(last, "eval_loss", three),
+            "held-out accuracy": cell(last, "eval_mlm_accuracy", percent),
+            "where the piece is hidden": cell(last, "eval_hidden_accuracy", percent),
         }
         if record.best_step is not None:
             found["best step, held out"] = f"{record.best_step:,}"
     if record.training:
         last = record.training[-1]
         found |= {
-            "training loss": _cell(last, "loss", three),
+            "training loss": cell(last, "loss", three),
             "sequences seen": short(step * train.global_batch_size),
-            "tokens/s": _cell(last, "tokens_per_second", short),
-            "of the bfloat16 peak": _cell(last, "peak_share", percent),
+            "tokens/s": cell(last, "tokens_per_second", short),
+            "of the bfloat16 peak": cell(last, "peak_share", percent),
         }
     return {label: figure for label, figure in found.items() if figure}
 
@@ -130,14 +131,14 @@ def _evaluation_table(row: dict, which: str) -> str:
         (
             GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
             *(
-                _cell(row, f"eval_{name}{suffix}", show)
+                cell(row, f"eval_{name}{suffix}", show)
                 for name, show in zip(names, shows, strict=True)
             ),
         )
         for suffix in suffixes
     ]
     head = ("", "predictions", "loss", "perplexity", "accuracy", "hidden")
-    baseline = _cell(row, "eval_baseline_accuracy", percent)
+    baseline = cell(row, "eval_baseline_accuracy", percent)
     return (
         f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
         f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'
@@ -179,10 +180,10 @@ def _comparison(records: Sequence[RunRecord]) -> str:
             (
                 record.name,
                 f"{last['step']:,}",
-                _cell(last, "eval_loss", three),
-                _cell(last, "eval_mlm_accuracy", percent),
-                _cell(last, "eval_hidden_accuracy", percent),
-                f"{_cell(best, 'eval_loss', three)} at {best['step']:,}" if best else "",
+                cell(last, "eval_loss", three),
+                cell(last, "eval_mlm_accuracy", percent),
+                cell(last, "eval_hidden_accuracy", percent),
+                f"{cell(best, 'eval_loss', three)} at {best['step']:,}" if best else "",
             )
         )
     head = ("run", "step", "loss", "accuracy", "hidden", "best loss")
@@ -215,35 +216,38 @@ def _data(record: RunRecord) -> Iterator[str]:
     head = ("source, as packed", "documents", "tokens", "bytes")
     yield f'<div class="card">{plain_table(head, sources, numbers=3)}</div></div>'
     yield f'<div class="card">{plain_table(("name", ""), facts)}</div>'
-    yield _folded("How it was built", plain_table(("setting", "value"), settings))
+    yield folded("How it was built", plain_table(("setting", "value"), settings))
 
 
-def _configuration(record: RunRecord) -> Iterator[str]:
+def configuration(record: RunRecord) -> Iterator[str]:
+    """The settings of a run."""
     for name, text in record.texts.items():
         meaning = "what was asked for" if name == "config.gin" else "what is in force"
-        yield _folded(f"{name}: {meaning}", f"<pre>{escape(text.strip())}</pre>")
+        yield folded(f"{name}: {meaning}", f"<pre>{escape(text.strip())}</pre>")
 
 
-def _environment(record: RunRecord) -> Iterator[str]:
-    if not (environment := record.environment):
+def environment(record: RunRecord) -> Iterator[str]:
+    """Machine, command and versions of a run."""
+    if not (found := record.environment):
         return
-    packages = environment["packages"]
+    packages = found["packages"]
     rows = [
-        ("command", " ".join(environment["command"])),
-        ("machine", environment["machine"]),
-        ("python", environment["python"]),
-        ("git commit", environment["git_commit"] or "unknown"),
+        ("command", " ".join(found["command"])),
+        ("machine", found["machine"]),
+        ("python", found["python"]),
+        ("git commit", found["git_commit"] or "unknown"),
         *((name, packages[name]) for name in _PACKAGES if name in packages),
     ]
     yield f'<div class="card">{plain_table(("of the last start", ""), rows)}</div>'
-    yield _folded(f"All {len(packages):,} packages", plain_table(("", ""), packages.items()))
+    yield folded(f"All {len(packages):,} packages", plain_table(("", ""), packages.items()))
 
 
-def _folded(summary: str, content: str) -> str:
+def folded(summary: str, content: str) -> str:
+    """Something that is seen after a click."""
     return f'<details class="card"><summary>{escape(summary)}</summary>{content}</details>'
 
 
-def _cell(row: dict, key: str, show: Callable[[float], str]) -> str:
+def cell(row: dict, key: str, show: Callable[[float], str]) -> str:
     """A value as text; none if the version that wrote the row did not have it."""
     value = row.get(key)
     return show(value) if isinstance(value, (int, float)) else ""

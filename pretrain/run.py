@@ -10,19 +10,16 @@ with exit code 42.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
-from launch.config import DISCARD_FLAG, RESTART_CODE
+from launch.config import DISCARD_FLAG
 from pretrain.config import RunConfig, add_gin_flags, load_run_config
 from pretrain.experiment import Experiment
-from pretrain.failures import WorkerLost, explained
+from pretrain.failures import ends
 from pretrain.initial import Initial
-from pretrain.preemption import Preempted
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
 
 
@@ -75,19 +72,8 @@ def main(argv: Sequence[str]) -> None:
         record=args.mode != "eval",
         discard_checkpoints=args.discard_checkpoints,
     )
-    try:
-        with explained(is_multi_worker=experiment.is_multi_worker), experiment:
-            _run(experiment, args.mode)
-    except Preempted as preempted:
-        print(
-            f"pretraining: stopped after step {preempted.step:,} by {preempted.reason}; all is"
-            f" saved, the same command goes on (exit code {RESTART_CODE})",
-            flush=True,
-        )
-        sys.exit(RESTART_CODE)
-    except WorkerLost as lost:
-        print(f"error: {lost}", file=sys.stderr, flush=True)
-        os._exit(1)  # TensorFlow would wait for the others at the end of the process
+    with ends("pretraining", is_multi_worker=experiment.is_multi_worker), experiment:
+        _run(experiment, args.mode)
     print(
         f"pretraining: checkpoints, metrics, TensorBoard files and report.html in {args.model_dir}"
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from data import files
 from data.errors import UserError
 from pretrain.best import best_step
+from pretrain.config import RunConfig
 from pretrain.model_dir import DATA_FILE, Run, load_run
 from pretrain.progress import METRICS_FILE, read_metrics
 
@@ -44,8 +45,8 @@ class RunRecord:
 
     @property
     def evaluations(self) -> list[dict]:
-        """The rows about held-out text."""
-        return [row for row in self.rows if "eval_loss" in row]
+        """The rows about held-out data."""
+        return [row for row in self.rows if any(name.startswith("eval_") for name in row)]
 
     @property
     def settings(self) -> dict[str, object]:
@@ -58,13 +59,18 @@ class RunRecord:
         return found | {"data (sha256)": self.run.data_sha256[:12]}
 
 
-def read_record(model_dir: str, name: str) -> RunRecord:
+def read_record(model_dir: str, name: str, kind: type = RunConfig) -> RunRecord:
     """Reads a model directory.
+
+    Args:
+      model_dir: the directory.
+      name: of the run, on a page.
+      kind: of its settings.
 
     Raises:
       UserError: it is none, or of another version, or a file of it is damaged.
     """
-    run = load_run(model_dir)
+    run = load_run(model_dir, kind)
     rows = read_metrics(model_dir)
     num_lines = len((_read(model_dir, METRICS_FILE) or b"").splitlines())
     texts = {

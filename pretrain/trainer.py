@@ -151,7 +151,7 @@ class Trainer:
     @property
     def is_multi_worker(self) -> bool:
         """Whether other processes take part."""
-        return isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        return is_multi_worker(self.strategy)
 
     def any_worker(self, flag: bool) -> bool:
         """Whether the flag is set on any worker; all workers must call it, and all get the same."""
@@ -316,6 +316,11 @@ class Trainer:
         )
         is_mine = tf.reshape(is_mine_R, [-1] + [1] * rows.shape.rank)
         return tf.reshape(tf.where(is_mine, rows, 0.0), [-1, *rows.shape[1:]])
+
+
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a strategy is one of several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def build_trainer(config: RunConfig, strategy: tf.distribute.Strategy) -> Trainer:

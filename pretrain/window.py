@@ -48,13 +48,18 @@ class Window:
             self._sums[name] += value
         self.restart_clock()
 
-    def row(self, *, global_batch_size: int) -> dict[str, float]:
-        """Means over the good steps, of which there must be some, and what it cost."""
+    def row(self, *, global_batch_size: int, accuracy: str = "mlm_accuracy") -> dict[str, float]:
+        """Means over the good steps, of which there must be some, and what it cost.
+
+        Args:
+          global_batch_size: examples in a step.
+          accuracy: what the share of right predictions is called.
+        """
         sums = self._sums
         steps = sums["good_steps"] + sums["bad_steps"]
         return {
             "loss": sums["loss_sum"] / sums["weight_sum"],
-            "mlm_accuracy": sums["correct_sum"] / sums["weight_sum"],
+            accuracy: sums["correct_sum"] / sums["weight_sum"],
             "grad_norm": sums["grad_norm_sum"] / sums["good_steps"],
             "bad_steps": sums["bad_steps"],
             "examples_per_second": steps * global_batch_size / sums["seconds"],

@@ -2,6 +2,7 @@
 
 import bz2
 import os
+import re
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -91,6 +92,31 @@ def small_build(tmp_path_factory, small_config, vocab, inputs) -> Path:
     path = tmp_path_factory.mktemp("build") / "data"
     build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def small_encoder(tmp_path_factory, vocab) -> Path:
+    """An encoder in Hugging Face's format; see tests/finetuning.py."""
+    from tests.finetuning import write_encoder
+
+    path = tmp_path_factory.mktemp("encoder") / "hf"
+    write_encoder(path, vocab)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clauses(paragraphs) -> list[str]:
+    """24 clauses of verse with the mark at their end, of six to nine words."""
+    found = re.findall(r"[^,;:.!?]+[,;:.!?]", " ".join(paragraphs))
+    return [text.strip() for text in found if 6 <= len(text.split()) <= 9][:24]
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory, small_encoder, clauses):
+    """Two seeds on a task of these clauses; see tests/finetuning.py."""
+    from tests.finetuning import finetune
+
+    return finetune(tmp_path_factory.mktemp("finetuned"), small_encoder, clauses)
 
 
 @pytest.fixture(scope="session")

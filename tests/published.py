@@ -12,7 +12,7 @@ from model.weights import assign
 from pretrain import export
 from pretrain.checkpoint import Checkpoints
 from pretrain.config import RunConfig, load_run_config
-from pretrain.model_dir import identity, record_run
+from pretrain.model_dir import describe_data, identity, pretraining_run, record_run
 from pretrain.recipe import resolve
 from pretrain.trainer import build_trainer
 
@@ -47,11 +47,13 @@ def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
     """As `pretrain.run` leaves it, but the weights of step 6 are random."""
     manifest = Manifest.load(data_dir)
     config = resolve(load_run_config([], [*TINY, *ENCODER]), manifest)
-    record_run(str(path), config, str(data_dir), manifest)
+    run = pretraining_run(str(path), config, manifest)
+    vocab_text = manifest.load_vocab(data_dir).text
+    record_run(str(path), run, vocab_text=vocab_text, data=describe_data(manifest))
     trainer = build_trainer(config, tf.distribute.get_strategy())
     assign(trainer.model, random_values(config, "encoder", "head"))
-    run = identity(config, manifest)
-    checkpoints = Checkpoints(path, items=trainer.checkpoint_items, run=run, keep=1)
+    items = trainer.checkpoint_items
+    checkpoints = Checkpoints(path, items=items, run=identity(run), keep=1)
     checkpoints.save(6)
     checkpoints.wait()
     return config

@@ -126,7 +126,7 @@ def test_a_broken_one_is_reported_and_passed_over(tmp_path, capsys, damage, mess
     restored, found = restore(tmp_path)
     assert (restored.step, found) == (2, {2.0})
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"pretraining: checkpoint {tmp_path}/checkpoints/step-00000004")
+    assert line.startswith(f"training: checkpoint {tmp_path}/checkpoints/step-00000004")
     assert line.endswith("; trying the one before")
     with pytest.raises(UserError, match=message):
         saved = Saved(step=4, folder=f"{tmp_path}/checkpoints/step-00000004")

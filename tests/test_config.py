@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +11,7 @@ from launch.config import ClusterConfig
 from model.config import EncoderConfig
 from optim.config import OptimizerConfig
 from pretrain.config import (
+    FinetuneRunConfig,
     RunConfig,
     TrainConfig,
     config_text,
@@ -20,10 +20,11 @@ from pretrain.config import (
     operative_config_text,
     run_config_from_dict,
 )
-from pretrain.model_dir import identity
+from pretrain.model_dir import Run, identity
 
 ROOT = Path(__file__).parent.parent
 RUNS = sorted(ROOT.glob("gin/lambert_*.gin"))
+FINETUNINGS = sorted(ROOT.glob("gin/finetune_*.gin"))
 BUILDS = sorted(ROOT.glob("gin/data_*.gin"))
 
 
@@ -39,6 +40,30 @@ def test_every_run_configuration_builds(path, monkeypatch):
 @pytest.mark.parametrize("path", BUILDS, ids=lambda path: path.stem)
 def test_every_build_configuration_builds(path):
     load_config([str(path)], [], BuildConfig)
+
+
+@pytest.mark.parametrize("path", FINETUNINGS, ids=lambda path: path.stem)
+def test_every_configuration_of_fine_tuning_builds(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = load_run_config([f"gin/{path.name}"], [], kind=FinetuneRunConfig)
+    assert config.train.spike_threshold == 0  # losses near 0 make spikes of hard batches
+    text = path.read_text()
+    assert f"--gin_file gin/{path.name}" in text
+    assert all(word in text for word in ("# Data:", "# Hardware:", "# Result:"))
+
+
+def test_fine_tuning_is_that_of_the_card():
+    """AdamW for SQuAD, LAMB for GLUE, at 3e-5 with warm-up and linear decay; the card's lists."""
+    for name, optimizer in {"squad_v1": "adamw", "squad_v2": "adamw", "mnli": "lamb"}.items():
+        config = load_run_config([f"gin/finetune_{name}.gin"], [], kind=FinetuneRunConfig)
+        assert config.task.task == name
+        found = config.optimizer
+        assert (found.optimizer, found.peak_learning_rate) == (optimizer, 3e-5)
+        assert (found.schedule, found.decay_power, found.end_learning_rate) == ("polynomial", 1, 0)
+        assert config.finetune.warmup_fraction > 0
+        assert found.weight_decay_rate == 0.01
+        assert found.exclude_from_weight_decay == ("LayerNorm", "layer_norm", "bias")
+        assert found.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
 
 
 def test_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
@@ -219,8 +244,6 @@ class TestStrictGin:
 
 
 def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
-    manifest = SimpleNamespace(sha256="d0")
-
     def sha256_of(**train) -> str:
         config = RunConfig(
             train=TrainConfig(**train),
@@ -229,7 +252,7 @@ def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
             optimizer=OptimizerConfig(),
             cluster=ClusterConfig(),
         )
-        return identity(config, manifest)["config_sha256"]
+        return identity(Run(config=config, data_sha256="d0", lower_case=True))["config_sha256"]
 
     # Of {"train.seed": 7} alone: what is at its default, or may change, does not count.
     expected = hashlib.sha256(b'{"train.seed": 7}').hexdigest()

@@ -108,7 +108,7 @@ def test_a_report_that_fails_does_not_hide_what_ended_the_run(tmp_path, capsys):
     with pytest.raises(UserError, match="disk is full"), contextlib.closing(progress):
         raise UserError("disk is full")
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"pretraining: no report.html: {tmp_path}/best.json is damaged")
+    assert line.startswith(f"training: no report.html: {tmp_path}/best.json is damaged")
 
 
 @pytest.mark.parametrize(

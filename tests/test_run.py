@@ -247,7 +247,7 @@ class TestErrors:
         copy = shutil.copytree(small_build, tmp_path / "data")
         manifest = copy / schema.MANIFEST_FILE
         manifest.write_text(manifest.read_text().replace('"rejected": 0', '"rejected": 1'))
-        self.fails(arguments(copy, model_dir), "its data has manifest .* --data_dir has")
+        self.fails(arguments(copy, model_dir), "its data has sha256 .*, the data given")
 
     def test_checkpoints_of_nobody(self, small_build, model_dir, tmp_path):
         shutil.copytree(model_dir / "checkpoints", tmp_path / "m/checkpoints")

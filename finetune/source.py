@@ -1,0 +1,117 @@
+"""The encoder that fine-tuning starts from, wherever it lies."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from data import files, schema
+from data.errors import UserError
+from data.vocab import Vocab
+from model.config import EncoderConfig
+from model.names import weights
+from pretrain.foreign import read
+from pretrain.initial import Initial
+from pretrain.model_dir import RUN_FILE
+from pretrain.recipe import check_table_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source:
+    """An encoder as read.
+
+    Attributes:
+      encoder: its architecture.
+      values: its weights by our names, in our shapes, float32; the pooler's too if it was trained.
+      vocab: its vocabulary.
+      lower_case: whether its text is lower-cased.
+      origin: what it is and where it lies, for people.
+    """
+
+    encoder: EncoderConfig
+    values: dict[str, np.ndarray]
+    vocab: Vocab
+    lower_case: bool
+    origin: str
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of the weights and the vocabulary."""
+        digest = hashlib.sha256(self.vocab.text.encode())
+        for name, value in sorted(self.values.items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value).data)
+        return digest.hexdigest()
+
+
+def read_source(path: str, *, vocab_file: str | None = None) -> Source:
+    """Reads an encoder.
+
+    Args:
+      path: a model directory of pretraining or fine-tuning, or what `pretrain.foreign.read` knows.
+      vocab_file: of a source that has none.
+
+    Raises:
+      UserError: it is none of these, damaged, or does not fit its vocabulary.
+    """
+    if files.exists(files.join(path, RUN_FILE)):
+        return _read_model_dir(path)
+    try:
+        foreign = read(path, vocab_file=vocab_file)
+    except UserError as error:
+        raise UserError(str(error).replace("--from ", "--encoder ")) from error
+    wanted = {weight.name for weight in weights(foreign.encoder, "encoder", "pooler")}
+    if _pooler_is_untrained(path):
+        wanted -= {weight.name for weight in weights(foreign.encoder, "pooler")}
+    return Source(
+        encoder=foreign.encoder,
+        values={name: value for name, value in foreign.values.items() if name in wanted},
+        vocab=foreign.vocab,
+        lower_case=foreign.lower_case,
+        origin=f"{foreign.kind} {path}",
+    )
+
+
+def _pooler_is_untrained(path: str) -> bool:
+    """Whether it is an export of ours whose pooler is as drawn: every seed then draws its own."""
+    record = Path(path, "export.json")
+    return record.is_file() and json.loads(record.read_text()).get("pooler") == "initial"
+
+
+def _read_model_dir(model_dir: str) -> Source:
+    """The newest checkpoint of a run."""
+    import tensorflow as tf
+
+    from model.encoder import Encoder
+    from model.layers import Initializer
+    from pretrain import checkpoint
+
+    path = files.join(model_dir, RUN_FILE)
+    try:
+        record = json.loads(files.read_bytes(path))
+        config = EncoderConfig(**record["config"]["encoder"])
+        lower_case = record["lower_case"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is of another version of this program: {error!r}") from error
+    saved = checkpoint.choose(model_dir, "latest")
+    checkpoint.verify(saved)
+    encoder = Encoder(config, Initializer(0, config.initializer_range), tf.float32)
+    checkpoint.read(tf.train.Checkpoint(encoder=encoder), saved)
+    vocab = Vocab.load(files.join(model_dir, schema.VOCAB_FILE))
+    check_table_size(config.vocab_size, len(vocab), f"the run of {model_dir}")
+    # Masked language models train no pooler: what was imported is as good as ever.
+    initial = Initial.load(model_dir)
+    pooler = initial.values("pooler") if initial else {}
+    values = {v.name.partition(":")[0]: v.numpy() for v in encoder.trainable_variables}
+    return Source(
+        encoder=config,
+        values=values | pooler,
+        vocab=vocab,
+        lower_case=lower_case,
+        origin=f"step {saved.step:,} of {model_dir}",
+    )

@@ -1,0 +1,123 @@
+"""A small encoder in Hugging Face's format, and small tasks of real sentences."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors import numpy as safetensors
+
+from data.vocab import Vocab
+from finetune import run
+from model import huggingface
+from model.config import EncoderConfig
+from model.mlm import Pretrainer
+from model.weights import values_of
+
+ENCODER = EncoderConfig(
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+    max_position_embeddings=64,
+    initializer_range=0.1,
+    hidden_dropout_prob=0.1,
+    attention_probs_dropout_prob=0.1,
+)
+SETTINGS = [
+    "TaskConfig.max_seq_length = 48",
+    "FinetuneConfig.epochs = 0.0",
+    "TrainConfig.global_batch_size = 16",
+    "TrainConfig.eval_batch_size = 16",
+    "TrainConfig.log_interval = 4",
+    "TrainConfig.precision = 'float32'",
+    "TrainConfig.spike_threshold = 0.0",
+    "ClusterConfig.strategy = 'default'",
+    "OptimizerConfig.optimizer = 'adamw'",
+    "OptimizerConfig.peak_learning_rate = 0.01",
+]
+OWN = [
+    "TaskConfig.text_column = 'text'",
+    "TaskConfig.label_column = 'label'",
+    "TaskConfig.train_file = 'train.jsonl'",
+    "TaskConfig.dev_file = 'dev.jsonl'",
+    "TaskConfig.test_file = 'test.jsonl'",
+]
+LONGER = ["TrainConfig.train_steps = 60", "FinetuneConfig.evaluations = 4"]
+
+
+def write_encoder(path: Path, vocab: Vocab) -> None:
+    """Encoder and pooler, as another maker would publish them."""
+    config = dataclasses.replace(ENCODER, vocab_size=len(vocab))
+    values = values_of(Pretrainer(config, seed=1), config)
+    rows = {
+        "encoder/pooler_transform/kernel": values[
+            "encoder/transformer/layer_0/self_attention/query/kernel"
+        ],
+        "encoder/pooler_transform/bias": values["encoder/embeddings/layer_norm/beta"],
+    }
+    path.mkdir()
+    content = huggingface.config_to_json(config, pad_token_id=0, architecture="BertModel")
+    (path / "config.json").write_text(json.dumps(content))
+    (path / "vocab.txt").write_text(vocab.text)
+    tensors = huggingface.to_tensors(values | rows, config, architecture="BertModel")
+    (path / "model.safetensors").write_bytes(safetensors.save(tensors))
+
+
+def write_rows(directory: Path, rows: Sequence[dict]) -> list[str]:
+    """A task of one's own, to be learned by heart: all splits are the same."""
+    directory.mkdir()
+    for split in ("train", "dev", "test"):
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (directory / f"{split}.jsonl").write_text(lines)
+    return OWN
+
+
+def write_squad(directory: Path, contexts: Sequence[str]) -> list[str]:
+    """The longest word of each context is the answer to a question about it."""
+    paragraphs = []
+    for number, context in enumerate(contexts):
+        word = max(context.split(), key=len).strip(",;:.!?'")
+        answer = {"text": word, "answer_start": context.index(word)}
+        question = {
+            "id": f"q{number}",
+            "question": "which word is the longest ?",
+            "answers": [answer],
+        }
+        paragraphs.append({"context": context, "qas": [question]})
+    directory.mkdir()
+    for split in ("train", "dev"):
+        content = {"version": "1.1", "data": [{"title": "t", "paragraphs": paragraphs}]}
+        (directory / f"{split}-v1.1.json").write_text(json.dumps(content))
+    return [
+        "TaskConfig.task = 'squad_v1'",
+        "TaskConfig.max_query_length = 8",
+        "TaskConfig.doc_stride = 16",
+    ]
+
+
+def arguments(encoder: Path, task: Path, model_dir: Path, *params: str) -> list[str]:
+    flags = [f"--encoder={encoder}", f"--task_data={task}", f"--model_dir={model_dir}"]
+    return [*flags, *(f"--gin_param={param}" for param in (*SETTINGS, *params))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetuned:
+    """A task of clauses, whether they end with a comma, and two seeds on it, trained to the end."""
+
+    encoder: Path
+    task: Path
+    params: list[str]
+    model_dir: Path
+
+    def arguments(self, model_dir: Path, *params: str) -> list[str]:
+        return arguments(self.encoder, self.task, model_dir, *self.params, *params)
+
+
+def finetune(directory: Path, encoder: Path, clauses: Sequence[str]) -> Finetuned:
+    rows = [{"text": text, "label": "yes" if text[-1] == "," else "no"} for text in clauses]
+    assert 6 < sum(row["label"] == "yes" for row in rows) < 18
+    params = [*write_rows(directory / "task", rows), "TaskConfig.kind = 'classification'", *LONGER]
+    found = Finetuned(encoder, directory / "task", params, directory / "m")
+    run.main([*found.arguments(found.model_dir), "--restarts=2"])
+    return found
