@@ -30,7 +30,7 @@ def test_all_of_it():
     assert recipe(replicas=8) == [
         "Recipe",
         "  200,000 updates of 8,192 sequences: 1,638,400,000 sequences",
-        "  batch: 8,192 = 8 replicas x 16 at once x 64 accumulated",
+        "  batch: 8,192 = 8 replicas x 8 at once x 128 accumulated",
         "  mixed_bfloat16; blocks kept whole; logits all at once",
         "  learning rate 0.0025 reached at update 10,000, from 2.5e-07 at the first to 1.32e-08 at the"
         " last (polynomial)",

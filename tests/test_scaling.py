@@ -57,7 +57,7 @@ def test_sharding_divides_moments_and_update():
     )
     saved = memory(STEP).moments * 255 / 256
     assert whole.memory_bytes - sharded.memory_bytes == pytest.approx(saved, abs=1)
-    optimizer = 42 * 335_174_458 / (0.85 * 819e9)
+    optimizer = 44 * 335_174_458 / (0.85 * 819e9)
     assert whole.seconds - sharded.seconds == pytest.approx(optimizer * 255 / 256)
     assert whole.exchange_seconds == sharded.exchange_seconds
 
