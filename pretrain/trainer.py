@@ -191,7 +191,8 @@ class Trainer:
           iterator: over distributed batches of one element a replica.
           num_steps: how many.
         """
-        self._start_with_fresh_copies()
+        if not self._has_fresh_copies:
+            self._refresh_copies()
         first_step = self.step + 1
         rows, wait_seconds = self._train_steps(iterator, tf.constant(num_steps))
         rows = rows.numpy().astype(np.float64)
@@ -215,14 +216,17 @@ class Trainer:
         Returns:
           float32 [N, ...]: what the model's `evaluated` says of each example of the steps, in order.
         """
-        self._start_with_fresh_copies()
+        self._refresh_copies()
         return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
-    def _start_with_fresh_copies(self) -> None:
-        """Whatever has set the weights before the first step or evaluation; updates keep them fresh."""
-        if not self._has_fresh_copies:
-            tf.function(self.strategy.run)(lambda: refresh_copies(self.model))
-            self._has_fresh_copies = True
+    def _refresh_copies(self) -> None:
+        """Brings copies of the weights up to date with whatever has set the weights.
+
+        Updates do so themselves. Weights are set otherwise before the first update, by a checkpoint or
+        an import, and before an evaluation, by the checkpoint that did best.
+        """
+        tf.function(self.strategy.run)(lambda: refresh_copies(self.model))
+        self._has_fresh_copies = True
 
     @tf.function
     def _train_steps(self, iterator, num_steps):

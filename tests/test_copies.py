@@ -108,3 +108,15 @@ def test_restored_weights_reach_the_copies(tmp_path):
     checkpoints(second).restore_newest()
     assert second.train(iterator(strategy, 1, first=2), 1).loss_sum == expected.loss_sum
     assert_fresh(second.model)
+
+
+def test_weights_that_are_restored_after_training_are_evaluated(tmp_path):
+    config, strategy = run_config(precision="mixed_bfloat16"), tf.distribute.get_strategy()
+    trainer = build_trainer(config, strategy)
+    items = trainer.model.checkpoint_items
+    path = tf.train.Checkpoint(**items).write(str(tmp_path / "before"))
+    before = trainer.evaluate(iterator(strategy, 1), 1)
+    trainer.train(iterator(strategy, 3), 3)
+    assert (trainer.evaluate(iterator(strategy, 1), 1) != before).any()
+    tf.train.Checkpoint(**items).read(path).assert_existing_objects_matched()
+    np.testing.assert_array_equal(trainer.evaluate(iterator(strategy, 1), 1), before)
