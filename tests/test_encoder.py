@@ -7,6 +7,7 @@ import tf_keras
 
 from model.attention import attention
 from model.config import EncoderConfig
+from model.copies import refresh_copies
 from model.dropout import Dropout
 from model.encoder import gather_rows
 from model.layers import add_dropped, biased_gelu, dropout, layer_norm, sum_rows
@@ -274,6 +275,7 @@ def test_bfloat16_stays_near_float32():
     half = Pretrainer(config(), seed=4, dtype=tf.bfloat16)
     for variable, value in zip(half.variables, ours.variables, strict=True):
         variable.assign(value)
+    refresh_copies(half)
     features = batch()
     assert half.logits(features).dtype == tf.bfloat16
     masks = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(3))
