@@ -87,6 +87,7 @@ ALLOWED = {
         "optim.lamb",
         "pretrain.config",
         "pretrain.evaluation",
+        "pretrain.initial",
         "pretrain.trainer",
     },
     "pretrain": {

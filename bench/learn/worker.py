@@ -27,11 +27,27 @@ from optim.build import build_schedule
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig, TrainConfig
 from pretrain.evaluation import metrics_of
+from pretrain.initial import Initial, start_from
 from pretrain.trainer import Trainer, build_trainer
 
 
-def run_config(settings: dict, manifest: Manifest) -> RunConfig:
-    """BERT's proportions and dropout, in float32; settings as in bench/learn/__main__.py."""
+def run_config(settings: dict, manifest: Manifest, start: Initial | None) -> RunConfig:
+    """A run in float32.
+
+    Args:
+      settings: as in bench/learn/__main__.py.
+      manifest: of the build it trains on.
+      start: the weights it goes on from, which give the architecture; None for fresh ones, with
+        BERT's proportions and dropout.
+    """
+    encoder = EncoderConfig(
+        vocab_size=manifest.vocab_pieces,
+        hidden_size=settings["hidden"],
+        num_hidden_layers=settings["layers"],
+        num_attention_heads=settings["heads"],
+        intermediate_size=4 * settings["hidden"],
+        max_position_embeddings=manifest.config.max_seq_length,
+    )
     return RunConfig(
         train=TrainConfig(
             train_steps=settings["steps"],
@@ -41,14 +57,7 @@ def run_config(settings: dict, manifest: Manifest) -> RunConfig:
             seed=settings["seed"],
         ),
         input=InputConfig(),
-        encoder=EncoderConfig(
-            vocab_size=manifest.vocab_pieces,
-            hidden_size=settings["hidden"],
-            num_hidden_layers=settings["layers"],
-            num_attention_heads=settings["heads"],
-            intermediate_size=4 * settings["hidden"],
-            max_position_embeddings=manifest.config.max_seq_length,
-        ),
+        encoder=start.encoder if start else encoder,
         optimizer=OptimizerConfig(
             peak_learning_rate=settings["learning_rate"], warmup_steps=settings["warmup"]
         ),
@@ -77,7 +86,10 @@ class Lambert:
 
 
 class TFModels:
-    """tf-models: its model, `MaskedLMTask.train_step`, its LAMB and its loader on our TFRecords."""
+    """tf-models: its model, `MaskedLMTask.train_step`, its LAMB and its loader on our TFRecords.
+
+    It starts from the weights of the trainer's model.
+    """
 
     def __init__(self, config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer):
         from official.modeling.optimization.lamb import LAMB
@@ -85,7 +97,7 @@ class TFModels:
         from official.nlp.data.pretrain_dataloader import BertPretrainDataConfig
         from official.nlp.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 
-        from model.weights import build_tf_models
+        from model.weights import build_tf_models, to_tf_models
 
         optimizer = config.optimizer
         data = BertPretrainDataConfig(
@@ -104,6 +116,7 @@ class TFModels:
         )
         self._trainer = trainer
         self._model = build_tf_models(config.encoder, seed=config.train.seed)
+        to_tf_models(trainer.model, self._model)
         lamb = LAMB(
             build_schedule(optimizer, config.train.train_steps),
             beta_1=optimizer.beta_1,
@@ -158,8 +171,11 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True)
     args = parser.parse_args()
     manifest = Manifest.load(args.data_dir)
-    config = run_config(args.settings, manifest)
+    start = Initial.load(args.settings["start"]) if args.settings["start"] else None
+    config = run_config(args.settings, manifest, start)
     trainer = build_trainer(config, tf.distribute.get_strategy())
+    if start:
+        start_from(start, trainer.model)
     learner = IMPLEMENTATIONS[args.implementation](config, args.data_dir, manifest, trainer)
     evaluate = evaluation(config, args.data_dir, manifest, trainer)
     seconds, steps, every = 0.0, config.train.train_steps, args.settings["evaluate_every"]
