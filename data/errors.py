@@ -17,8 +17,15 @@ class UserError(ValueError):
     """Something the user asked for cannot be done; the message names it and says what to do."""
 
 
+class StorageError(OSError):
+    """Storage elsewhere, like a bucket, cannot be reached or refuses; it may be another time."""
+
+
 def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
-    """Runs a command: a `UserError` becomes one line and exit code 2, Ctrl-C exit code 130."""
+    """Runs a command: errors for people become one line.
+
+    The exit code is 2 where only the user can mend it, 1 where another try may do, 130 after Ctrl-C.
+    """
     # TensorFlow's start-up messages bury our own lines. Without a GPU they include an error about CUDA.
     level = "2" if Path("/dev/nvidia0").exists() else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
@@ -27,6 +34,9 @@ def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None =
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except StorageError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:
         # A path, a permission or a full disk; anything without a file is a defect of ours.
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):

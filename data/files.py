@@ -1,11 +1,13 @@
 """Files that are either whole or not there, on local disks or wherever TensorFlow can write.
 
-Paths with a scheme (gs://, ram://) go through `tf.io.gfile`; local ones never load TensorFlow.
+Paths with a scheme (gs://, ram://) go through `tf.io.gfile`, and what TensorFlow says of their storage
+becomes a StorageError that names the path; local ones never load TensorFlow.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
 import glob
 import hashlib
@@ -13,11 +15,12 @@ import io
 import os
 import re
 import shutil
+import types
 import uuid
 from collections.abc import Iterator
 from typing import BinaryIO, TextIO
 
-from data.errors import UserError
+from data.errors import StorageError, UserError
 
 CHUNK_BYTES = 2**16  # of inputs that are read piece by piece
 _BLOCK_BYTES = 2**20
@@ -50,8 +53,10 @@ class _RemoteFile(io.RawIOBase):
     """A GFile as a file of Python, for one lacks `readinto` and cannot seek to its end."""
 
     def __init__(self, path: str):
-        self._file = _gfile().GFile(path, "rb")
-        self._size = self._file.size()
+        self._path = path
+        with _storage(path) as gfile:
+            self._file = gfile.GFile(path, "rb")
+            self._size = self._file.size()
         self._position = 0
 
     def readable(self) -> bool:
@@ -68,9 +73,10 @@ class _RemoteFile(io.RawIOBase):
     def readinto(self, buffer) -> int:
         if self._position >= self._size:
             return 0
-        if self._file.tell() != self._position:
-            self._file.seek(self._position)
-        data = self._file.read(len(buffer))
+        with _storage(self._path):
+            if self._file.tell() != self._position:
+                self._file.seek(self._position)
+            data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
@@ -114,7 +120,8 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 def open_append(path: str | os.PathLike) -> TextIO:
     """Opens a text file to write at its end, wherever it is."""
     if is_remote(path):
-        return _gfile().GFile(os.fspath(path), "a")
+        with _storage(path) as gfile:
+            return gfile.GFile(os.fspath(path), "a")
     return open(path, "a", encoding="utf-8")
 
 
@@ -125,12 +132,14 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     A reader, or a writer that is killed, never leaves half a file under that name.
     """
     with atomic_path(path) as temporary:
-        opened = _gfile().GFile(temporary, "wb") if is_remote(path) else open(temporary, "wb")  # noqa: SIM115
-        with opened as file:
+        if is_remote(path):
+            with _storage(path) as gfile, gfile.GFile(temporary, "wb") as file:
+                yield file
+            return
+        with open(temporary, "wb") as file:
             yield file
-            if not is_remote(path):  # or a power cut could leave the name without the content
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()  # or a power cut could leave the name without the content
+            os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -139,9 +148,11 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
     directory, name = os.path.split(os.fspath(path))
     temporary = os.path.join(directory, f".tmp-{uuid.uuid4().hex}-{name}")
     if is_remote(path):
-        _gfile().makedirs(directory)
+        with _storage(path) as gfile:
+            gfile.makedirs(directory)
         yield temporary
-        _gfile().rename(temporary, os.fspath(path), overwrite=True)
+        with _storage(path) as gfile:
+            gfile.rename(temporary, os.fspath(path), overwrite=True)
         return
     os.makedirs(directory or ".", exist_ok=True)
     try:
@@ -170,20 +181,25 @@ def flush(path: str | os.PathLike) -> None:
 
 def exists(path: str | os.PathLike) -> bool:
     """Whether there is a file or a directory."""
-    return _gfile().exists(os.fspath(path)) if is_remote(path) else os.path.exists(path)
+    if not is_remote(path):
+        return os.path.exists(path)
+    with _storage(path) as gfile:
+        return gfile.exists(os.fspath(path))
 
 
 def size(path: str | os.PathLike) -> int | None:
     """Length of a file in bytes; None if there is none."""
     if is_remote(path):
-        return _gfile().stat(os.fspath(path)).length if exists(path) else None
+        with _storage(path) as gfile:
+            return gfile.stat(os.fspath(path)).length if exists(path) else None
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
 def modified_seconds(path: str | os.PathLike) -> float:
     """When a file was written, by the clock of where it lies, in seconds since 1970."""
     if is_remote(path):
-        return _gfile().stat(os.fspath(path)).mtime_nsec / 1e9
+        with _storage(path) as gfile:
+            return gfile.stat(os.fspath(path)).mtime_nsec / 1e9
     return os.stat(path).st_mtime
 
 
@@ -195,8 +211,9 @@ def find(pattern: str) -> tuple[list[str], int]:
     if is_remote(pattern) and "**" in pattern:
         return sorted(_walk(pattern)), 0
     if is_remote(pattern):
-        matched = _gfile().glob(pattern)
-        paths = [path for path in matched if not _gfile().isdir(path)]
+        with _storage(pattern) as gfile:
+            matched = gfile.glob(pattern)
+            paths = [path for path in matched if not gfile.isdir(path)]
     else:
         literal = glob.escape(pattern) if os.path.isfile(pattern) else pattern
         matched = glob.glob(literal, recursive=True)
@@ -208,11 +225,14 @@ def _walk(pattern: str) -> Iterator[str]:
     """Remote files that match a glob with "**", which TensorFlow's own takes for "*"."""
     root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
     wanted = pattern[len(root) + 1 :].split("/")
-    for folder, _, names in _gfile().walk(root):
-        for name in names:
-            path = join(folder, name)
-            if _matches(path[len(root) + 1 :].split("/"), wanted):
-                yield path
+    with _storage(root) as gfile:
+        if not gfile.exists(root):  # `walk` keeps it to itself if nobody answers
+            return
+        for folder, _, names in gfile.walk(root):
+            for name in names:
+                path = join(folder, name)
+                if _matches(path[len(root) + 1 :].split("/"), wanted):
+                    yield path
 
 
 def _matches(names: list[str], wanted: list[str]) -> bool:
@@ -237,14 +257,20 @@ def list_dir(directory: str | os.PathLike) -> list[str]:
     if not exists(directory):
         return []
     if is_remote(directory):
-        return sorted(name.rstrip("/") for name in _gfile().listdir(os.fspath(directory)))
+        with _storage(directory) as gfile:
+            return sorted(name.rstrip("/") for name in gfile.listdir(os.fspath(directory)))
     return sorted(os.listdir(directory))
 
 
 def remove(path: str | os.PathLike) -> None:
     """Removes a file; nothing happens if there is none."""
-    if exists(path):
-        _gfile().remove(os.fspath(path)) if is_remote(path) else os.unlink(path)
+    if not is_remote(path):
+        if exists(path):
+            os.unlink(path)
+        return
+    with _storage(path) as gfile:
+        if gfile.exists(os.fspath(path)):
+            gfile.remove(os.fspath(path))
 
 
 def remove_tree(directory: str | os.PathLike) -> None:
@@ -252,7 +278,8 @@ def remove_tree(directory: str | os.PathLike) -> None:
     if not is_remote(directory):
         shutil.rmtree(directory, ignore_errors=True)
     elif exists(directory):
-        _gfile().rmtree(os.fspath(directory))
+        with _storage(directory) as gfile:
+            gfile.rmtree(os.fspath(directory))
 
 
 def sha256_of(path: str | os.PathLike) -> str:
@@ -272,7 +299,20 @@ def require_local(name: str, path: str) -> None:
         )
 
 
-def _gfile():
+@contextlib.contextmanager
+def _storage(path: str | os.PathLike) -> Iterator[types.ModuleType]:
+    """TensorFlow's functions for files.
+
+    Raises:
+      FileNotFoundError: it was there, and is gone.
+      StorageError: for anything else that they raise.
+    """
     import tensorflow as tf
 
-    return tf.io.gfile
+    try:
+        yield tf.io.gfile
+    except tf.errors.NotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "No such file", os.fspath(path)) from error
+    except tf.errors.OpError as error:
+        reason = (error.message.strip() or type(error).__name__).splitlines()[0]
+        raise StorageError(errno.EIO, reason, os.fspath(path)) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from data import files, schema
-from data.errors import UserError
+from data.errors import StorageError, UserError
 from data.manifest import DataFile, Manifest
 
 _BLOCK_BYTES = 2**22
@@ -63,18 +63,13 @@ def stage(source: str, scratch_dir: str) -> str:
 
 @contextlib.contextmanager
 def remote_errors(place: str) -> Iterator[None]:
-    """Turns what TensorFlow says of a bucket into one line."""
-    if not files.is_remote(place):
-        yield
-        return
-    import tensorflow as tf
-
+    """Says of a bucket that cannot be reached what the reason may be."""
     try:
         yield
-    except tf.errors.OpError as error:
-        reason = error.message.strip().splitlines()[0]
+    except StorageError as error:
         raise UserError(
-            f"{place} cannot be reached: {reason}; does the service account of this machine have access?"
+            f"{place} cannot be reached: {error.strerror}; does the service account of this machine"
+            " have access?"
         ) from error
 
 

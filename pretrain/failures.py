@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+from data.errors import StorageError
 from launch.config import RESTART_CODE
 from pretrain.preemption import Preempted
 
@@ -55,8 +56,10 @@ def ends(program: str, *, is_multi_worker: bool) -> Iterator[None]:
             flush=True,
         )
         sys.exit(RESTART_CODE)
-    except WorkerLost as lost:
-        print(f"error: {lost}", file=sys.stderr, flush=True)
+    except (WorkerLost, StorageError) as error:
+        if not is_multi_worker:
+            raise
+        print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # TensorFlow would wait for the others at the end of the process
 
 

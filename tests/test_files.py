@@ -6,7 +6,7 @@ import os
 import pytest
 
 from data import files
-from data.errors import UserError
+from data.errors import StorageError, UserError, run_main
 
 
 @pytest.fixture(params=["local", "ram"])
@@ -93,3 +93,36 @@ def test_some_paths_must_be_local():
     files.require_local("--output_dir", "d")
     with pytest.raises(UserError, match="--output_dir gs://b/d: must be a local path"):
         files.require_local("--output_dir", "gs://b/d")
+
+
+class TestStorageThatCannotBeReached:
+    """Nobody answers for gs:// here, and an address of no kind is refused as a bucket's may be."""
+
+    PLACE = "nosuchscheme://bucket/file"
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            files.exists,
+            files.size,
+            files.read_bytes,
+            files.list_dir,
+            files.remove,
+            files.remove_tree,
+            files.find,
+            lambda path: files.find(f"{path}/**"),
+            lambda path: files.write_atomically(path, b""),
+        ],
+    )
+    def test_is_one_error_that_names_the_place(self, use):
+        with pytest.raises(StorageError) as caught:
+            use(self.PLACE)
+        assert caught.value.filename.startswith("nosuchscheme://bucket")
+        assert "nosuchscheme" in caught.value.strerror
+        assert "\n" not in str(caught.value)
+
+    def test_is_a_line_for_people_and_worth_another_try(self, capsys):
+        with pytest.raises(SystemExit) as caught:
+            run_main(lambda argv: files.read_bytes(*argv), [self.PLACE])
+        assert caught.value.code == 1  # launch.supervise starts such a run again
+        assert capsys.readouterr().err.startswith(f"error: {self.PLACE}: ")
