@@ -1,5 +1,8 @@
 """Facts of accelerators by their makers' public pages, and what names such as "v5e-256" amount to.
 
+All names are understood wherever an accelerator is asked for: ours, gcloud's ("v5litepod-256") and GKE's of
+GPUs ("nvidia-h100-80gb"). The table of them is here.
+
 Standard library only. Sources, each with the figures that are taken from it:
 
     TPU vN     cloud.google.com/tpu/docs/{v3,v4,v5e,v5p,v6e}: peak, memory and its bandwidth, chips of
@@ -152,7 +155,14 @@ GPUS = {
         ),
     )
 }
-_ALIASES = {"v5litepod": "v5e", "a100-80g": "a100"}
+_ALIASES = {
+    "v5litepod": "v5e",
+    "a100-80g": "a100",
+    "nvidia-tesla-a100": "a100-40g",
+    "nvidia-a100-80gb": "a100",
+    "nvidia-h100-80gb": "h100",
+    "nvidia-h100-mega-80gb": "h100",
+}
 CPU = "cpu"
 
 
@@ -203,27 +213,37 @@ def tpu_chip(kind: str) -> Chip | None:
     return TPUS.get(_ALIASES.get(kind, kind))
 
 
-def parse(name: str) -> Accelerator:
+def gpu_chip(kind: str) -> Chip | None:
+    """The chip by its name, ours or that of GKE, like "nvidia-h100-80gb"."""
+    return GPUS.get(_ALIASES.get(kind, kind))
+
+
+def parse(name: str, setting: str = "--accelerator ") -> Accelerator:
     """The machines behind a name such as v5e-256, v4-128 (of cores), h100x16 or cpu.
+
+    Args:
+      name: see there.
+      setting: where the name stands, for errors.
 
     Raises:
       UserError: there is nothing of that name or size.
     """
     if name == CPU:
         return Accelerator(name=name, chip=this_cpu(), chips=1)
+    said = f"{setting}{name}"
     found = re.fullmatch(r"(v\w+)-(\d+)|([a-z]\d+(?:-\d+g)?)x(\d+)", name)
     kind = found and (found[1] or found[3])
     kind = _ALIASES.get(kind, kind)
     if kind not in (TPUS if found and found[1] else GPUS):
         raise UserError(
-            f"--accelerator {name}: must be a TPU like v5e-256 ({', '.join(TPUS)}), GPUs like h100x16"
+            f"{said}: must be a TPU like v5e-256 ({', '.join(TPUS)}), GPUs like h100x16"
             f" ({', '.join(GPUS)}) or cpu"
         )
     size = int(found[2] or found[4])
-    return (_tpu if found[1] else _gpus)(name, kind, size)
+    return (_tpu if found[1] else _gpus)(name, kind, size, said)
 
 
-def _tpu(name: str, kind: str, size: int) -> Accelerator:
+def _tpu(name: str, kind: str, size: int, said: str) -> Accelerator:
     chip = TPUS[kind]
     of_a_host = chip.counted * chip.chips_per_host
     most = chip.most_chips * chip.counted
@@ -235,16 +255,16 @@ def _tpu(name: str, kind: str, size: int) -> Accelerator:
             else f"multiples of {of_a_host} up to {kind}-{most}"
         )
         counted = "cores" if chip.counted > 1 else "chips"
-        raise UserError(f"--accelerator {name}: {size} {counted}; there are {there_are}")
+        raise UserError(f"{said}: {size} {counted}; there are {there_are}")
     return Accelerator(name=name, chip=chip, chips=size // chip.counted)
 
 
-def _gpus(name: str, kind: str, size: int) -> Accelerator:
+def _gpus(name: str, kind: str, size: int, said: str) -> Accelerator:
     chip = GPUS[kind]
     per_host = chip.chips_per_host
     if not 1 <= size <= chip.most_chips or (size > per_host and size % per_host):
         raise UserError(
-            f"--accelerator {name}: must be 1 to {per_host} GPUs, or a multiple of {per_host} up to"
+            f"{said}: must be 1 to {per_host} GPUs, or a multiple of {per_host} up to"
             f" {chip.most_chips:,}"
         )
     return Accelerator(name=name, chip=chip, chips=size)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from data.errors import UserError
 from launch.job import Action, Job
+from launch.machines import replicas
 
 # From a job and the local folder for its files.
 Verb = Callable[[Job, str], Action]
+_BEGINNING = ("create", "run")
 
 
 def parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.ArgumentParser:
@@ -41,6 +43,8 @@ def parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.Argume
 def load_job(args: argparse.Namespace) -> Job:
     """The job that the gin files of a command line describe; sets `args.work_dir` if it is missing.
 
+    What the run's settings amount to counts only where it is begun: what runs can always be deleted.
+
     Raises:
       UserError: a setting of the job or of its run is wrong; nothing has been touched yet.
     """
@@ -48,7 +52,9 @@ def load_job(args: argparse.Namespace) -> Job:
     from pretrain.recipe import check
 
     config, run_gin = load_job_config(args.gin_file, args.gin_param)
-    check(load_run_config([], [run_gin] if run_gin else []))
+    if args.verb in _BEGINNING:
+        run = load_run_config([], [run_gin] if run_gin else [])
+        check(run, replicas=replicas(config))
     args.work_dir = args.work_dir or f".launch/{config.name}"
     return Job(config=config, run_gin=run_gin)
 
@@ -64,8 +70,13 @@ def execute(action: Action, *, print_only: bool = False) -> None:
     """Writes the files of an action and runs its commands, or prints them for a shell.
 
     Raises:
-      UserError: a command is missing or fails.
+      UserError: there is such a job already, or a command is missing or fails.
     """
+    if action.exists and not print_only and (found := output_of(action.exists)):
+        raise UserError(
+            f"there is a job of this name already (`{shlex.join(action.exists)}` says"
+            f" {found.splitlines()[0].strip()!r}): delete it first, or take another LaunchConfig.name"
+        )
     for path, content in action.files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_bytes(content)

@@ -50,15 +50,16 @@ class LaunchConfig:
       model_dir: of the run; empty is BUCKET/NAME/model.
       scratch_dir: on a local disk of each machine, where the data are copied to and compared with the
         manifest; empty reads them where they lie, which a bucket does not allow.
-      accelerator: a TPU type as Google names it ("v5litepod-8", "v4-8", "v6e-8"), a GPU type as GKE
-        names it ("nvidia-h100-80gb"), or "cpu".
+      accelerator: a TPU type ("v5e-8" or as Google names it "v5litepod-8", "v4-8", "v6e-8"), a GPU type
+        as GKE names it ("nvidia-h100-80gb"), or "cpu".
       nodes: machines with GPUs.
       gpus_per_node: see there.
       machine_type: of Vertex ("a3-highgpu-8g").
       processes: on each machine, as a cluster of its own (launch.local); for machines without GPUs.
       project: of Google Cloud.
       zone: of Google Cloud; its region is used where a region is asked for.
-      network: a VPC; empty is the project's default.
+      network: a VPC; empty is the project's default. Vertex wants its full name, with the project's
+        number: "projects/123/global/networks/NAME".
       subnetwork: of it.
       external_ips: machines have addresses on the internet. Without, they reach package indices
         through Cloud NAT only.
@@ -123,6 +124,19 @@ class LaunchConfig:
                 raise UserError(
                     f"LaunchConfig.{field.name}={value!r}: only letters, digits and -_./:@+~ are allowed"
                 )
+        if self.zone and not re.fullmatch(r"[-a-z0-9]+-[a-z]", self.zone):
+            raise UserError(f"LaunchConfig.zone={self.zone!r}: must be a zone, like 'us-west4-a'")
+        if self.is_gpu and not self.gpus_per_node:
+            raise UserError("LaunchConfig.gpus_per_node=0: must be at least 1 on nodes with GPUs")
+        if self.processes > 1 and (self.is_gpu or self.nodes > 1):
+            raise UserError(
+                f"LaunchConfig.processes={self.processes}: is for one machine without GPUs; leave it at 1"
+            )
+        if not self.scratch_dir and "://" in self.data_dir:
+            raise UserError(
+                f"LaunchConfig.scratch_dir='': the data are read where they lie, and {self.data_dir} is"
+                " not on a disk; name a folder on the machines to copy them to"
+            )
 
     @property
     def job_dir(self) -> str:
@@ -146,4 +160,13 @@ class LaunchConfig:
                 raise UserError(
                     f"LaunchConfig.{name} is missing; set it in a gin file or with"
                     f" --gin_param \"LaunchConfig.{name}='...'\""
+                )
+
+    def require_remote(self, *names: str) -> None:
+        """Raises a UserError that names the first of these that is on a disk: machines elsewhere lack it."""
+        for name in names:
+            if (value := getattr(self, name)) and "://" not in value:
+                raise UserError(
+                    f"LaunchConfig.{name}={value!r}: must be in a bucket (gs://...), where the machines"
+                    " of this target reach it"
                 )

@@ -19,6 +19,7 @@ from launch.job import Action, Job, upload
 from launch.tpu_types import single_host
 
 _MANIFEST_FILE = "jobset.json"
+_GET = ("kubectl", "get", "jobset")
 _WORKER = "worker"  # the name of the one replicated job
 _PORT = 2222
 _SPOT = "cloud.google.com/gke-spot"
@@ -33,6 +34,7 @@ def create(job: Job, work_dir: str) -> Action:
     """Puts the job into the bucket and applies the JobSet."""
     config = job.config
     config.require("bucket", "data_dir", "image", "service_account")
+    config.require_remote("bucket", "data_dir", "model_dir")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", config.service_account):
         raise UserError(
             f"LaunchConfig.service_account={config.service_account!r}: on GKE this is the name of a"
@@ -44,6 +46,7 @@ def create(job: Job, work_dir: str) -> Action:
     return Action(
         files={**put.files, path: manifest.encode()},
         commands=[*put.commands, ("kubectl", "create", f"--filename={path}")],
+        exists=(*_GET, config.name, "--ignore-not-found", "--output=name"),
     )
 
 
@@ -141,8 +144,6 @@ def _container(config: LaunchConfig, devices: dict[str, int]) -> dict:
 def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
     """The labels of the nodes, and the resource with its number that a pod takes."""
     if config.is_gpu:
-        if not config.gpus_per_node:
-            raise UserError("LaunchConfig.gpus_per_node=0: must be at least 1 on nodes with GPUs")
         selector = {"cloud.google.com/gke-accelerator": config.accelerator}
         return selector, "nvidia.com/gpu", config.gpus_per_node
     kind, topology, chips = single_host(config.accelerator)
@@ -172,7 +173,7 @@ def status(job: Job, _: str) -> Action:
     """Shows the JobSet and its pods."""
     name = job.config.name
     return Action(
-        commands=[("kubectl", "get", "jobset", name), ("kubectl", "get", "pods", _selector(name))]
+        commands=[(*_GET, name), ("kubectl", "get", "pods", _selector(name))]
     )
 
 

@@ -75,10 +75,13 @@ class Action:
     Attributes:
       commands: program and arguments each.
       files: content by path.
+      exists: a command that prints something while there is a job of this name. What would begin
+        another one in its folder is then refused.
     """
 
     commands: Sequence[Sequence[str]]
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    exists: Sequence[str] = ()
 
 
 def upload(job: Job, work_dir: str, more_files: Mapping[str, bytes] | None = None) -> Action:

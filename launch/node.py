@@ -23,7 +23,7 @@ from launch.config import LaunchConfig
 from launch.job import GIN_FILE, Job
 from launch.stage import remote_errors, stage
 from launch.supervise import supervise
-from launch.tpu_types import tpu_kind
+from launch.tpu_types import google_type, tpu_kind
 
 # All workers of a cluster, "host:port,host:port"; set by the script of launch.slurm.
 WORKERS_VARIABLE = "LAMBERT_WORKERS"
@@ -77,7 +77,7 @@ def environment(config: LaunchConfig, environ: Mapping[str, str]) -> dict[str, s
       UserError: Slurm has started this without what the script of launch.slurm sets.
     """
     if kind := tpu_kind(config.accelerator):
-        found = {"TPU_NAME": "local", "TPU_ACCELERATOR_TYPE": config.accelerator}
+        found = {"TPU_NAME": "local", "TPU_ACCELERATOR_TYPE": google_type(config.accelerator)}
         if kind.has_pjrt:
             found |= {
                 "PJRT_DEVICE": "TPU",

@@ -100,7 +100,7 @@ def _launch(settings: list[str], data_dir: Path, work_dir: Path, cloud: Path) ->
         "bucket": f"file://{work_dir}/bucket",
         "data_dir": f"file://{data_dir}",
         "scratch_dir": str(work_dir / "scratch"),
-        "accelerator": "v5litepod-8",
+        "accelerator": "v5litepod-1",  # one device, whatever the batch
         "spot": True,
         "processes": _WORKERS,
     }

@@ -36,6 +36,7 @@ def create(job: Job, work_dir: str) -> Action:
     return Action(
         files=put.files,
         commands=[*put.commands, ("sbatch", f"{config.job_dir}/{_SCRIPT_FILE}")],
+        exists=(*_queue(job), "--noheader"),
     )
 
 
@@ -77,7 +78,7 @@ def batch_script(job: Job) -> str:
 
 def status(job: Job, _: str) -> Action:
     """Shows the job in the queue."""
-    return Action(commands=[("squeue", "--me", f"--name={job.config.name}")])
+    return Action(commands=[_queue(job)])
 
 
 def logs(job: Job, _: str) -> Action:
@@ -88,6 +89,10 @@ def logs(job: Job, _: str) -> Action:
 def delete(job: Job, _: str) -> Action:
     """Cancels the job."""
     return Action(commands=[("scancel", "--me", f"--name={job.config.name}")])
+
+
+def _queue(job: Job) -> tuple[str, ...]:
+    return ("squeue", "--me", f"--name={job.config.name}")
 
 
 VERBS = dict(create=create, status=status, logs=logs, delete=delete)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from data.errors import UserError, run_main
 from launch.commands import execute, load_job, output_of, parser
 from launch.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
-from launch.tpu_types import single_host
+from launch.tpu_types import google_type, single_host
 
 STARTUP_SCRIPT = "launch/tpu_startup.sh"
 # What the machine says of the job: "running on HOST", and at last "ended CODE".
@@ -30,13 +30,18 @@ def create(job: Job, work_dir: str) -> Action:
     """Packs the checkout, puts the job into the bucket and asks for the TPU."""
     asked = request(job)
     put = upload(job, work_dir, {SOURCE_FILE: source_archive(), _STATUS_FILE: _SUBMITTED})
-    return Action(files=put.files, commands=[*put.commands, *asked.commands])
+    return Action(
+        files=put.files,
+        commands=[*put.commands, *asked.commands],
+        exists=_state_command(job),
+    )
 
 
 def request(job: Job, _: str = "") -> Action:
     """Asks for the TPU of a job that is in the bucket."""
     config = job.config
     config.require("project", "zone", "bucket", "data_dir")
+    config.require_remote("bucket", "data_dir", "model_dir")
     kind, _, _ = single_host(config.accelerator)
     options = {
         "--network": config.network,
@@ -47,7 +52,7 @@ def request(job: Job, _: str = "") -> Action:
     command = [
         *_gcloud(job, "create"),
         f"--node-id={config.name}",
-        f"--accelerator-type={config.accelerator}",
+        f"--accelerator-type={google_type(config.accelerator)}",
         f"--runtime-version={config.runtime_version or kind.runtime_version}",
         f"--metadata=lambert-job={config.job_dir}",
         f"--metadata-from-file=startup-script={ROOT / STARTUP_SCRIPT}",

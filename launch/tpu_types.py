@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from data.errors import UserError
+from launch.chips import tpu_chip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,12 +17,14 @@ class TpuKind:
     """A generation of TPUs.
 
     Attributes:
+      name: in accelerator types of gcloud and of libtpu.
       runtime_version: system image of TPU VMs, without a framework.
       gke_accelerator: label of GKE's nodes.
       topologies: of one host, with its number of chips, by the size in the accelerator type.
       has_pjrt: TensorFlow reaches the TPU through the C interface of libtpu.
     """
 
+    name: str
     runtime_version: str
     gke_accelerator: str
     topologies: dict[int, tuple[str, int]]
@@ -29,32 +32,38 @@ class TpuKind:
 
 
 _CHIPS = {1: ("1x1", 1), 4: ("2x2", 4), 8: ("2x4", 8)}
+# By the names of launch/chips.py.
 KINDS = {
     "v3": TpuKind(
+        name="v3",
         runtime_version="tpu-ubuntu2204-base",
         gke_accelerator="tpu-v3-device",
         topologies={8: ("2x2", 4)},
         has_pjrt=False,
     ),
     "v4": TpuKind(
+        name="v4",
         runtime_version="tpu-ubuntu2204-base",
         gke_accelerator="tpu-v4-podslice",
         topologies={8: ("2x2x1", 4)},
         has_pjrt=False,
     ),
-    "v5litepod": TpuKind(
+    "v5e": TpuKind(
+        name="v5litepod",
         runtime_version="v2-alpha-tpuv5-lite",
         gke_accelerator="tpu-v5-lite-podslice",
         topologies=_CHIPS,
         has_pjrt=True,
     ),
     "v5p": TpuKind(
+        name="v5p",
         runtime_version="v2-alpha-tpuv5",
         gke_accelerator="tpu-v5p-slice",
         topologies={8: ("2x2x1", 4)},
         has_pjrt=True,
     ),
     "v6e": TpuKind(
+        name="v6e",
         runtime_version="v2-alpha-tpuv6e",
         gke_accelerator="tpu-v6e-slice",
         topologies=_CHIPS,
@@ -64,8 +73,14 @@ KINDS = {
 
 
 def tpu_kind(accelerator: str) -> TpuKind | None:
-    """Of an accelerator type like "v5litepod-8"; None if it is no TPU."""
-    return KINDS.get(accelerator.partition("-")[0])
+    """Of an accelerator type like "v5e-8" or "v5litepod-8"; None if it is no TPU."""
+    chip = tpu_chip(accelerator.partition("-")[0])
+    return chip and KINDS[chip.name]
+
+
+def google_type(accelerator: str) -> str:
+    """As gcloud and libtpu call a type of TPU: "v5litepod-8" for "v5e-8"."""
+    return f"{tpu_kind(accelerator).name}-{accelerator.partition('-')[2]}"
 
 
 def single_host(accelerator: str) -> tuple[TpuKind, str, int]:

@@ -9,6 +9,7 @@ TF_CONFIG on the machines itself, with the first of them as the chief.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
@@ -17,6 +18,8 @@ from launch.job import Action, Job, upload
 
 _SPEC_FILE = "custom_job.json"
 _DISK_GB = 200
+_GOING_ON = [f"JOB_STATE_{state}" for state in ("QUEUED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")]
+_NETWORK = r"projects/\d+/global/networks/[-a-z0-9]+"
 
 
 def create(job: Job, work_dir: str) -> Action:
@@ -25,20 +28,30 @@ def create(job: Job, work_dir: str) -> Action:
     config.require(
         "project", "zone", "bucket", "data_dir", "image", "machine_type", "service_account"
     )
+    config.require_remote("bucket")  # data may lie below /gcs, where Vertex mounts buckets
     path = f"{work_dir}/{_SPEC_FILE}"
     put = upload(job, work_dir)
     submit = (*_gcloud(job, "create"), f"--display-name={config.name}", f"--config={path}")
     spec = json.dumps(custom_job_spec(job), indent=1) + "\n"
-    return Action(files={**put.files, path: spec.encode()}, commands=[*put.commands, submit])
+    return Action(
+        files={**put.files, path: spec.encode()},
+        commands=[*put.commands, submit],
+        exists=_list(job, f" AND state=({' '.join(_GOING_ON)})"),
+    )
 
 
 def custom_job_spec(job: Job) -> dict:
     """The CustomJobSpec of Vertex AI's API."""
     config = job.config
-    if not config.is_gpu or not config.gpus_per_node:
+    if not config.is_gpu:
         raise UserError(
-            f"LaunchConfig.accelerator={config.accelerator!r} with .gpus_per_node={config.gpus_per_node}:"
-            " launch.vertex is for GPUs, such as 'nvidia-h100-80gb' with 8"
+            f"LaunchConfig.accelerator={config.accelerator!r}: launch.vertex is for GPUs, such as"
+            " 'nvidia-h100-80gb'"
+        )
+    if config.network and not re.fullmatch(_NETWORK, config.network):
+        raise UserError(
+            f"LaunchConfig.network={config.network!r}: on Vertex must be like"
+            " 'projects/123/global/networks/NAME', with the number of the project"
         )
     pool = {
         "machineSpec": {
@@ -61,7 +74,7 @@ def custom_job_spec(job: Job) -> dict:
         "serviceAccount": config.service_account,
     }
     if config.network:
-        spec["network"] = f"projects/{config.project}/global/networks/{config.network}"
+        spec["network"] = config.network
     return spec
 
 
@@ -86,9 +99,9 @@ def _gcloud(job: Job, verb: str, *arguments: str) -> tuple[str, ...]:
     return (*command, f"--project={config.project}", f"--region={config.region}")
 
 
-def _list(job: Job) -> tuple[str, ...]:
+def _list(job: Job, more: str = "") -> tuple[str, ...]:
     job.config.require("project", "zone")
-    filters = (f"--filter=displayName={job.config.name}", "--sort-by=~createTime")
+    filters = (f"--filter=displayName={job.config.name}{more}", "--sort-by=~createTime")
     return (*_gcloud(job, "list"), *filters)
 
 

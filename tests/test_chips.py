@@ -4,6 +4,8 @@ import pytest
 
 from data.errors import UserError
 from launch.chips import GPUS, TPUS, parse
+from launch.config import LaunchConfig
+from launch.machines import of_job, replicas
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,36 @@ def test_forty_gigabytes_change_the_memory_only():
         if getattr(large, field.name) != getattr(small, field.name)
     }
     assert changed == {"name", "memory_bytes", "memory_bytes_per_second"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "devices"),
+    [
+        (dict(accelerator="v5litepod-8"), "v5litepod-8", 8),
+        (dict(accelerator="v5e-8"), "v5e-8", 8),
+        (dict(accelerator="v3-8", nodes=9), "v3-8", 8),  # nodes are those of GPUs
+        (dict(accelerator="nvidia-h100-80gb", nodes=4), "h100x32", 32),
+        (dict(accelerator="nvidia-tesla-a100", nodes=2, gpus_per_node=4), "a100-40gx8", 8),
+        (dict(accelerator="nvidia-l4", gpus_per_node=2), None, 2),
+        (dict(accelerator="cpu"), "cpu", 1),
+        (dict(accelerator="cpu", processes=2), None, 2),
+    ],
+)
+def test_machines_of_a_job(settings, name, devices):
+    config = LaunchConfig(**settings)
+    found = of_job(config)
+    assert (found and found.name, replicas(config)) == (name, devices)
+    assert found is None or found.devices == devices
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "message"),
+    [
+        ("h100", "LaunchConfig.accelerator='h100': must be a TPU like 'v5e-8'"),
+        ("v9-8", "LaunchConfig.accelerator='v9-8': must be a TPU like"),
+        ("v5e-7", "LaunchConfig.accelerator=v5e-7: 7 chips; there are v5e-1"),
+    ],
+)
+def test_machines_that_there_are_not(accelerator, message):
+    with pytest.raises(UserError, match=message):
+        replicas(LaunchConfig(accelerator=accelerator))

@@ -68,6 +68,10 @@ class TestSettings:
             (dict(zone="a; rm -rf /"), "LaunchConfig.zone='a; rm -rf /': only letters"),
             (dict(image="a\nb"), "only letters"),
             (dict(bucket="gs://b/ä"), "only letters"),
+            (dict(zone="us-west4"), "LaunchConfig.zone='us-west4': must be a zone, like 'us-west4-a'"),
+            (dict(scratch_dir=""), "gs://b/data is not on a disk; name a folder"),
+            (dict(processes=2, nodes=2), "processes=2: is for one machine without GPUs"),
+            (dict(processes=2, accelerator="nvidia-l4"), "is for one machine without GPUs"),
         ],
     )
     def test_wrong_settings_are_one_line(self, settings, message):
@@ -119,6 +123,17 @@ gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a 
 """
         )
 
+    def test_both_names_of_v5e_are_understood(self):
+        ours, googles = (
+            [
+                tpu.create(job(accelerator=name), "W").commands,
+                gke.jobset(job(accelerator=name)),
+            ]
+            for name in ("v5e-8", "v5litepod-8")
+        )
+        assert ours == googles
+        assert "--accelerator-type=v5litepod-8" in ours[0][1]
+
     def test_on_demand_with_addresses(self):
         (command,) = tpu.request(job(external_ips=True, accelerator="v4-8")).commands
         assert {"--accelerator-type=v4-8", "--runtime-version=tpu-ubuntu2204-base"} <= {*command}
@@ -129,7 +144,10 @@ gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a 
         [
             (dict(zone=""), r"LaunchConfig\.zone is missing"),
             (dict(accelerator="v5litepod-16"), r"is not a TPU of one host \(sizes 1, 4, 8\)"),
-            (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5litepod-1"),
+            (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5e-1"),
+            (dict(bucket="/shared"), r"bucket='/shared': must be in a bucket \(gs://"),
+            (dict(data_dir="/shared/d"), "data_dir='/shared/d': must be in a bucket"),
+            (dict(model_dir="/m"), "model_dir='/m': must be in a bucket"),
         ],
     )
     def test_errors(self, settings, message):
@@ -208,7 +226,8 @@ kubectl create --filename=W/jobset.json
 
 class TestVertex:
     def test_create(self):
-        action = vertex.create(job(**GPUS, spot=True, network="n"), "W")
+        network = "projects/123/global/networks/n"
+        action = vertex.create(job(**GPUS, spot=True, network=network), "W")
         assert list(map(tuple, action.commands)) == words(
             f"""
 gcloud storage cp W/job.json W/run.gin {DIR}/
@@ -230,12 +249,14 @@ gcloud ai custom-jobs create --project=p --region=us-west4 --display-name=large 
             "workerPoolSpecs": [pool, pool],
             "scheduling": {"strategy": "SPOT", "restartJobOnWorkerRestart": True},
             "serviceAccount": "trainer",
-            "network": "projects/p/global/networks/n",
+            "network": network,
         }
 
     def test_errors(self):
         with pytest.raises(UserError, match=r"launch\.vertex is for GPUs"):
             vertex.create(job(machine_type="a"), "W")
+        with pytest.raises(UserError, match=r"network='n': on Vertex must be like 'projects/123/glob"):
+            vertex.create(job(**GPUS, network="n"), "W")
 
 
 class TestCommands:
@@ -247,7 +268,8 @@ class TestCommands:
         folder.mkdir()
         for name in ("gcloud", "kubectl", "sbatch", "squeue", "scancel"):
             (folder / name).write_text(
-                '#!/bin/sh\nprintf "%s\\n" "$(basename "$0") $*" >> "$RECORD"\nexit ${CODE:-0}\n'
+                '#!/bin/sh\nprintf "%s\\n" "$(basename "$0") $*" >> "$RECORD"\n'
+                'printf "%s" "$SAY"\nexit ${CODE:-0}\n'
             )
             (folder / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -271,7 +293,10 @@ class TestCommands:
         printed = capsys.readouterr().out.splitlines()
         for target, more in ((tpu, {}), (gke, GPUS), (vertex, GPUS)):
             target.main(["create", *self.flags(**more)])
-        assert called() == [" ".join(shlex.split(line)) for line in printed]
+        is_there = ("describe", "get", "list")  # what is asked before
+        found = [line for line in called() if not set(line.split()) & {*is_there}]
+        assert len(called()) == len(found) + 3
+        assert found == [" ".join(shlex.split(line)) for line in printed]
         assert Path(".launch/large/run.gin").read_text().endswith("train_steps = 20000\n")
 
     def test_a_printed_command_can_be_pasted(self, capsys):
@@ -288,6 +313,7 @@ class TestCommands:
         for verb in ("create", "status", "delete"):
             slurm.main([verb, *flags])
         assert called() == [
+            "squeue --me --name=large --noheader",
             f"sbatch {shared}/large/job.sbatch",
             "squeue --me --name=large",
             "scancel --me --name=large",
@@ -298,7 +324,31 @@ class TestCommands:
         monkeypatch.setenv("CODE", "3")
         with pytest.raises(UserError, match=r"`gcloud storage cp .*` ended with exit code 3"):
             gke.main(["create", *self.flags(**GPUS)])
+        assert len(called()) == 2  # whether there is such a job, and the first command
+
+    @pytest.mark.parametrize("target", [tpu, gke, vertex, slurm])
+    def test_a_job_of_this_name_is_left_alone(self, called, monkeypatch, tmp_path, target):
+        monkeypatch.setenv("SAY", "17 large RUNNING")
+        places = dict(bucket=str(tmp_path / "shared"), data_dir="/d") if target is slurm else {}
+        more = {} if target is tpu else GPUS
+        with pytest.raises(UserError, match="there is a job of this name already .*17 large RUNN"):
+            target.main(["create", *self.flags(**more, **places)])
         assert len(called()) == 1
+        assert not Path(".launch").exists() and not (tmp_path / "shared").exists()
+
+    def test_batches_are_divided_among_the_machines_that_are_asked_for(self):
+        batch = ["--gin_param", "TrainConfig.global_batch_size = 8"]
+        flags = self.flags(**GPUS | dict(nodes=3)) + batch
+        with pytest.raises(UserError, match="global_batch_size=8 is not a multiple of 24 replicas"):
+            gke.main(["create", "--print", *flags])
+        with pytest.raises(UserError, match="is not a multiple of 4 replicas"):
+            flags = self.flags(accelerator="v5e-4")
+            tpu.main(["run", "--print", *flags, "--gin_param", "TrainConfig.global_batch_size = 6"])
+
+    def test_what_runs_can_be_deleted_whatever_the_settings_say(self, called):
+        flags = self.flags(**GPUS) + ["--gin_param", "TrainConfig.global_batch_size = 1"]
+        gke.main(["delete", *flags])
+        assert called() == ["kubectl delete jobset large"]
 
     def test_a_missing_program(self, monkeypatch):
         monkeypatch.setenv("PATH", "")

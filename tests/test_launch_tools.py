@@ -57,7 +57,8 @@ def test_gcloud_knows_every_flag(tmp_path):
     """Parsed by gcloud itself, without account or network."""
     jobs = [tpu.run(job(spot=True, network="n", subnetwork="s", valid_until_duration="6h"), "W")]
     jobs += [tpu.logs(job()), vertex.create(job(**GPUS), "W"), vertex.status(job(**GPUS), "W")]
-    text = [shlex.join(c) for action in jobs for c in action.commands if c[0] == "gcloud"]
+    asked = [command for action in jobs for command in (*action.commands, action.exists)]
+    text = [shlex.join(command) for command in asked if command and command[0] == "gcloud"]
     (script,) = vertex.logs(job(**GPUS), "W").commands
     text.append(
         script[2].replace(script[2][script[2].index('"$(') : script[2].index(')" ') + 2], "17")
