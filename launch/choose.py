@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from launch.chips import CPU, GPUS, TPUS, Accelerator
-from launch.compiled import find, measured_flops_per_second
+from launch.compiled import find, measured_flops_per_second, rows
 from launch.costs import Device, Memory, Step, device, measured_device, memory, update_seconds
 
 COMPILED, FORMULA = "compiled", "formula"
+HEADROOM = 0.1  # unless somebody asks for another one
 CHUNK = 512  # predictions at a time, where a plan shows what chunks would save
 _CPU_ERROR = 0.5
 # Of two ways that take as long, but for this share, the one with fewer and larger micro-batches.
@@ -71,6 +72,16 @@ class Machine:
                 measured_flops_per_second(precision, self.measured), error=_CPU_ERROR
             )
         return device(self.accelerator.chip, parts=self.accelerator.chip.devices)
+
+
+def known_machine(accelerator: Accelerator, *, headroom: float = HEADROOM) -> Machine:
+    """With the rows that are installed."""
+    return Machine(
+        accelerator=accelerator,
+        headroom=headroom,
+        compiled=rows("tpu"),
+        measured=rows("step"),
+    )
 
 
 def evaluated(step: Step, machine: Machine) -> Option:

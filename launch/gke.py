@@ -172,9 +172,7 @@ def _environment(config: LaunchConfig) -> list[dict]:
 def status(job: Job, _: str) -> Action:
     """Shows the JobSet and its pods."""
     name = job.config.name
-    return Action(
-        commands=[(*_GET, name), ("kubectl", "get", "pods", _selector(name))]
-    )
+    return Action(commands=[(*_GET, name), ("kubectl", "get", "pods", _selector(name))])
 
 
 def logs(job: Job, _: str) -> Action:

@@ -21,6 +21,7 @@ from pathlib import Path
 from data.errors import UserError, run_main
 from launch.config import LaunchConfig
 from launch.job import GIN_FILE, Job
+from launch.machines import of_job
 from launch.stage import remote_errors, stage
 from launch.supervise import supervise
 from launch.tpu_types import google_type, tpu_kind
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="lambert-") as folder:
         gin_file = Path(folder, GIN_FILE)
         gin_file.write_text(job.run_gin, encoding="utf-8")
-        _preflight(job, data_dir)
+        _preflight(job, data_dir, str(gin_file))
         command = run_command(job, data_dir=data_dir, gin_file=str(gin_file))
         code = supervise(command, crashes=job.config.crashes, wait_seconds=_SECONDS_BEFORE_RESTART)
     sys.exit(code)
@@ -105,13 +106,17 @@ def _libtpu() -> str:
     return str(Path(spec.submodule_search_locations[0], "libtpu.so"))
 
 
-def _preflight(job: Job, data_dir: str) -> None:
+def _preflight(job: Job, data_dir: str, gin_file: str) -> None:
     """In a process of its own: a TPU belongs to one process at a time."""
     config = job.config
     gpus = ["--gpus", str(config.gpus_per_node)] if config.is_gpu else []
     tpu = ["--tpu"] if tpu_kind(config.accelerator) else []
     places = ["--data_dir", data_dir, "--sizes_only", "--model_dir", job.model_dir]
-    done = subprocess.run([sys.executable, "-m", "launch.preflight", *gpus, *tpu, *places])
+    machines = of_job(config)
+    run = (
+        ["--strict_gin", "--gin_file", gin_file, "--accelerator", machines.name] if machines else []
+    )
+    done = subprocess.run([sys.executable, "-m", "launch.preflight", *gpus, *tpu, *places, *run])
     if done.returncode:
         sys.exit(done.returncode if done.returncode > 0 else 128 - done.returncode)
 

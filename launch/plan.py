@@ -4,9 +4,10 @@ r"""What a run amounts to before any money is spent: memory, speed, days, cost, 
     python -m launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin \
         --sequences 8630000 --accelerator v4-128 --price_per_chip_hour 3.22 --json plan.json
     python -m launch.plan --gin_file F --accelerator h100x64 --data_dir D --scaling scaling.html
+    python -m launch.plan --gin_file gin/lambert_large.gin --gin_file job.gin
 
-TPU names count what Google's do: v3-32, v4-128 and v5p-64 cores, v5e-256 and v6e-64 chips. docs/plan.md
-explains every figure and what it is worth.
+TPU names count what Google's do: v3-32, v4-128 and v5p-64 cores, v5e-256 and v6e-64 chips. The description
+of a job (docs/launching.md) has its machines. docs/plan.md explains every figure and what it is worth.
 """
 
 from __future__ import annotations
@@ -14,18 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.config import BuildConfig
 from data.errors import UserError, run_main
-from data.manifest import Manifest
-from launch import chips, compiled, plan_text
-from launch.choose import Machine
+from launch import compiled, plan_settings, plan_text
+from launch.choose import HEADROOM, known_machine
 from launch.planner import Assumptions, figures, make_plan
-from pretrain.config import RunConfig, add_gin_flags, load_config
-from pretrain.recipe import resolve
+from pretrain.config import add_gin_flags
 
 
 def _positive(text: str) -> float:
@@ -54,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_gin_flags(parser)
     add, number = parser.add_argument, {"type": _positive, "metavar": "N"}
-    add("--accelerator", required=True, help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu")
+    add(
+        "--accelerator",
+        help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu; that of LaunchConfig without it",
+    )
     add("--data_dir", help="a build, for its sequences, lengths and vocabulary")
     add("--sequences", type=int, help="training sequences, where there is no build yet")
     add("--price_per_chip_hour", **number, help="of a chip or GPU, in any currency")
@@ -62,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         "--headroom",
         type=_share,
         metavar="N",
-        default=0.1,
-        help="memory to leave free, a share (0.1)",
+        default=HEADROOM,
+        help=f"memory to leave free, a share ({HEADROOM})",
     )
     add("--as_configured", action="store_true", help="plan with the file's micro-batch")
     add("--grace_seconds", **number, default=30.0, help="from notice to preemption (30)")
@@ -81,48 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(args: argparse.Namespace) -> tuple[RunConfig, BuildConfig, int | None]:
-    """Settings of run and data, and the number of training sequences if it is known."""
-    parts = typing.get_type_hints(RunConfig)
-    *loaded, build = load_config(
-        args.gin_file, args.gin_param, *parts.values(), BuildConfig, strict=args.strict_gin
-    )
-    run = RunConfig(**dict(zip(parts, loaded, strict=True)))
-    if args.data_dir:
-        if args.sequences is not None:
-            raise UserError("--sequences and --data_dir: the build says how many; give one of them")
-        manifest = Manifest.load(args.data_dir)
-        run = resolve(run, manifest)
-        return run, manifest.config, manifest.num_sequences("train")
-    if not run.encoder.vocab_size:
-        raise UserError(
-            "EncoderConfig.vocab_size=0 takes the vocabulary of the data: give --data_dir, or"
-            " --gin_param EncoderConfig.vocab_size=30522"
-        )
-    if build.max_seq_length > run.encoder.max_position_embeddings:
-        raise UserError(
-            f"BuildConfig.max_seq_length={build.max_seq_length} is more than"
-            f" EncoderConfig.max_position_embeddings={run.encoder.max_position_embeddings}"
-        )
-    if args.sequences is not None and args.sequences < 1:
-        raise UserError(f"--sequences {args.sequences}: must be at least 1")
-    return run, build, args.sequences
-
-
 def main(argv: Sequence[str]) -> None:
     """Parses the command line, prints the plan and writes what is asked for."""
     args = _parser().parse_args(argv)
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to plan: give --gin_file, e.g. gin/lambert_large.gin")
-    run, build, sequences = _settings(args)
-    machine = Machine(
-        accelerator=chips.parse(args.accelerator),
-        headroom=args.headroom,
-        compiled=compiled.rows("tpu"),
-        measured=compiled.rows("step"),
+    subject = plan_settings.load(
+        gin_files=args.gin_file,
+        gin_params=args.gin_param,
+        strict=args.strict_gin,
+        accelerator=args.accelerator,
+        data_dir=args.data_dir,
+        sequences=args.sequences,
     )
     assumptions = Assumptions(
-        sequences=sequences,
+        sequences=subject.sequences,
         as_configured=args.as_configured,
         price_per_chip_hour=args.price_per_chip_hour,
         grace_seconds=args.grace_seconds,
@@ -131,7 +104,8 @@ def main(argv: Sequence[str]) -> None:
         most_lost=args.most_lost,
         reader_rates=compiled.reader_rates(compiled.rows("data")),
     )
-    plan = make_plan(run, build, machine, assumptions)
+    machine = known_machine(subject.accelerator, headroom=args.headroom)
+    plan = make_plan(subject.run, subject.build, machine, assumptions)
     print(plan_text.text(plan))
     if args.json:
         args.json.write_text(json.dumps(figures(plan), indent=1) + "\n")

@@ -19,7 +19,7 @@ def text(plan: Plan) -> str:
     )
     sections = {
         "Plan": _head(plan),
-        "Memory of a device, GB": _memory(plan),
+        "Memory of a device, GB": memory(plan),
         "Speed": _speed(plan),
         "Data": _data(plan),
         "Checkpoints and failures": _saving(plan),
@@ -57,7 +57,8 @@ def _head(plan: Plan) -> Iterator[str]:
         )
 
 
-def _memory(plan: Plan) -> Iterator[str]:
+def memory(plan: Plan) -> Iterator[str]:
+    """What fits: a line for each micro-batch, and what settings that save memory would allow."""
     yield (
         "at once x turns  weights moments gradients casts activations logits batch   total   s/update"
     )
@@ -100,7 +101,9 @@ def _way(plan: Plan, way: Option) -> str:
     )
     if way == plan.chosen:
         return f"{parts}  <- planned"
-    return parts if way.fits else f"{parts}  too large"
+    if not way.fits:
+        return f"{parts}  too large"
+    return f"{parts}  <- as set" if way == plan.configured else parts
 
 
 def _speed(plan: Plan) -> Iterator[str]:

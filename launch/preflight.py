@@ -1,14 +1,17 @@
 """Looks whether this machine can run a job, before it begins.
 
     python -m launch.preflight --data_dir D --model_dir M [--tpu | --gpus N]
+    python -m launch.preflight --data_dir D --gin_file gin/lambert_large.gin --accelerator v5e-8 --tpu
 
-Each line is one check; the exit code is 2 if any failed. What is not given is not looked at.
+Each line is one check; the exit code is 2 if any failed. What is not given is not looked at. With the
+settings of a run there is a table of what fits into the memory of its devices, as launch.plan has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import math
 import os
 import platform
 import shutil
@@ -22,7 +25,10 @@ import numpy as np
 from data import files
 from data.errors import UserError, run_main
 from data.manifest import Manifest
+from launch import plan_settings, plan_text
+from launch.choose import HEADROOM, known_machine
 from launch.config import ClusterConfig
+from launch.planner import Assumptions, make_plan
 from launch.stage import remote_errors
 
 DISTRIBUTION = "lambert-pretrain"
@@ -46,12 +52,15 @@ def main(argv: Sequence[str]) -> None:
             failed.append(name)
         print(f"preflight: {mark:4}  {name:11}  {said}", flush=True)
     if failed:
+        checks = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
         raise UserError(
-            f"preflight: {len(failed)} checks failed on {socket.gethostname()}: {', '.join(failed)}"
+            f"preflight: {checks} failed on {socket.gethostname()}: {', '.join(failed)}"
         )
 
 
 def _parser() -> argparse.ArgumentParser:
+    from pretrain.config import add_gin_flags
+
     parser = argparse.ArgumentParser(
         prog="python -m launch.preflight",
         description=__doc__,
@@ -59,16 +68,38 @@ def _parser() -> argparse.ArgumentParser:
     )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument("--tpu", action="store_true", help="the machine must have a TPU")
-    devices.add_argument("--gpus", type=int, help="the machine must have so many", metavar="N")
+    devices.add_argument("--gpus", type=_count, help="the machine must have so many", metavar="N")
     parser.add_argument("--data_dir", help="a build", metavar="D")
     parser.add_argument(
         "--sizes_only", action="store_true", help="compare the sizes of the build's files only"
     )
     parser.add_argument("--model_dir", help="must be writable", metavar="M")
     parser.add_argument(
-        "--free_gb", type=float, default=10.0, help="needed on local disks; 10 without it"
+        "--free_gb", type=_gigabytes, default=10.0, help="needed on local disks; 10 without it"
+    )
+    add_gin_flags(parser)
+    parser.add_argument(
+        "--accelerator",
+        help="of the whole job, as of launch.plan; that of LaunchConfig without it",
+        metavar="A",
     )
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: must be a number, 0 or more")
+    return int(text)
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number, 0 or more")
+    return value
 
 
 def _checks(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -79,6 +110,8 @@ def _checks(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]
     yield "step", lambda: check_step(args.tpu, args.gpus)
     if args.data_dir:
         yield "data", lambda: check_data(args.data_dir, args.sizes_only)
+    if args.gin_file or args.gin_param:
+        yield "memory", lambda: check_memory(args)
     if args.model_dir:
         yield "model_dir", lambda: check_model_dir(args.model_dir)
     local = [path for path in (args.data_dir, args.model_dir) if path and not files.is_remote(path)]
@@ -207,6 +240,29 @@ def check_data(data_dir: str, sizes_only: bool) -> str:
                 file.check_content(data_dir)
     compared = "sizes" if sizes_only else "sha256"
     return f"{len(manifest.files)} files, {compared} as in manifest {manifest.sha256[:8]}"
+
+
+def check_memory(args: argparse.Namespace) -> str:
+    """The micro-batch of the settings fits into the memory of a device, by the figures of launch.plan."""
+    subject = plan_settings.load(
+        gin_files=args.gin_file,
+        gin_params=args.gin_param,
+        strict=args.strict_gin,
+        accelerator=args.accelerator,
+        data_dir=args.data_dir,
+    )
+    plan = make_plan(subject.run, subject.build, known_machine(subject.accelerator), Assumptions())
+    for line in plan_text.memory(plan):
+        print(f"preflight:       {line}")
+    way, has = plan.configured, subject.accelerator.memory_bytes
+    took = (
+        f"{way.step.micro_batch} at once x {way.step.turns} take {way.total_bytes / 1e9:.2f} of"
+        f" {has / 1e9:.2f} GB of a device of {subject.accelerator.name}"
+    )
+    # Up to here nothing is certain but that more than all of it is too much.
+    if way.total_bytes > has:
+        raise UserError(f"{took}; set TrainConfig.micro_batch_size={plan.chosen.step.micro_batch}")
+    return took if way.fits else f"{took}: less than {HEADROOM:.0%} is left free"
 
 
 def check_model_dir(model_dir: str) -> str:

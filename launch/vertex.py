@@ -18,7 +18,9 @@ from launch.job import Action, Job, upload
 
 _SPEC_FILE = "custom_job.json"
 _DISK_GB = 200
-_GOING_ON = [f"JOB_STATE_{state}" for state in ("QUEUED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")]
+_GOING_ON = [
+    f"JOB_STATE_{state}" for state in ("QUEUED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
+]
 _NETWORK = r"projects/\d+/global/networks/[-a-z0-9]+"
 
 

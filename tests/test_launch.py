@@ -68,7 +68,10 @@ class TestSettings:
             (dict(zone="a; rm -rf /"), "LaunchConfig.zone='a; rm -rf /': only letters"),
             (dict(image="a\nb"), "only letters"),
             (dict(bucket="gs://b/ä"), "only letters"),
-            (dict(zone="us-west4"), "LaunchConfig.zone='us-west4': must be a zone, like 'us-west4-a'"),
+            (
+                dict(zone="us-west4"),
+                "LaunchConfig.zone='us-west4': must be a zone, like 'us-west4-a'",
+            ),
             (dict(scratch_dir=""), "gs://b/data is not on a disk; name a folder"),
             (dict(processes=2, nodes=2), "processes=2: is for one machine without GPUs"),
             (dict(processes=2, accelerator="nvidia-l4"), "is for one machine without GPUs"),
@@ -255,7 +258,9 @@ gcloud ai custom-jobs create --project=p --region=us-west4 --display-name=large 
     def test_errors(self):
         with pytest.raises(UserError, match=r"launch\.vertex is for GPUs"):
             vertex.create(job(machine_type="a"), "W")
-        with pytest.raises(UserError, match=r"network='n': on Vertex must be like 'projects/123/glob"):
+        with pytest.raises(
+            UserError, match=r"network='n': on Vertex must be like 'projects/123/glob"
+        ):
             vertex.create(job(**GPUS, network="n"), "W")
 
 
@@ -331,7 +336,7 @@ class TestCommands:
         monkeypatch.setenv("SAY", "17 large RUNNING")
         places = dict(bucket=str(tmp_path / "shared"), data_dir="/d") if target is slurm else {}
         more = {} if target is tpu else GPUS
-        with pytest.raises(UserError, match="there is a job of this name already .*17 large RUNN"):
+        with pytest.raises(UserError, match=r"job of this name already .*17 large RUNN"):
             target.main(["create", *self.flags(**more, **places)])
         assert len(called()) == 1
         assert not Path(".launch").exists() and not (tmp_path / "shared").exists()
@@ -346,7 +351,7 @@ class TestCommands:
             tpu.main(["run", "--print", *flags, "--gin_param", "TrainConfig.global_batch_size = 6"])
 
     def test_what_runs_can_be_deleted_whatever_the_settings_say(self, called):
-        flags = self.flags(**GPUS) + ["--gin_param", "TrainConfig.global_batch_size = 1"]
+        flags = [*self.flags(**GPUS), "--gin_param", "TrainConfig.global_batch_size = 1"]
         gke.main(["delete", *flags])
         assert called() == ["kubectl delete jobset large"]
 

@@ -105,6 +105,39 @@ class TestPreflight:
         assert "is not a finished build" in output
         assert "ok    model_dir    ram://m: written, read back, listed and removed" in output
 
+    def test_what_fits(self, capsys):
+        """The table of launch.plan, and a verdict on what is set."""
+        flags = ["--gin_file", "gin/lambert_large.gin", "--gin_param"]
+        args = preflight._parser().parse_args(
+            [*flags, "TrainConfig.micro_batch_size=16", "--accelerator", "v5litepod-256"]
+        )
+        said = preflight.check_memory(args)
+        assert said == "16 at once x 2 take 13.96 of 17.18 GB of a device of v5litepod-256"
+        rows = [line.split() for line in capsys.readouterr().out.splitlines() if " x " in line]
+        assert [row[1:4] + row[-2:] for row in rows[1:4]] == [
+            ["32", "x", "1", "too", "large"],
+            ["16", "x", "2", "as", "set"],
+            ["8", "x", "4", "<-", "planned"],
+        ]
+        args.gin_param = ["TrainConfig.micro_batch_size=32"]
+        with pytest.raises(
+            UserError, match=r"32 at once x 1 take 20\.49 of 17\.18 GB .*micro_batch_size=8$"
+        ):
+            preflight.check_memory(args)
+
+    def test_more_than_is_left_free_is_not_yet_too_much(self, capsys):
+        layers = "EncoderConfig.num_hidden_layers=40"  # 16.31 of 17.18 GB, see test_plan.py
+        args = ["--gin_file", "gin/lambert_large.gin", "--gin_param", layers]
+        args += ["--gin_param", "LaunchConfig.accelerator = 'v5e-256'"]
+        said = preflight.check_memory(preflight._parser().parse_args(args))
+        assert said.endswith("of a device of v5e-256: less than 10% is left free")
+
+    @pytest.mark.parametrize(("flag", "value"), [("--gpus", "-1"), ("--free_gb", "nan")])
+    def test_numbers_of_the_command_line(self, capsys, flag, value):
+        with pytest.raises(SystemExit):
+            preflight.main([flag, value])
+        assert f"{flag}: {value}: must be a number, 0 or more" in capsys.readouterr().err
+
     def test_gpus_that_are_not_there(self):
         with pytest.raises(UserError, match="finds 0 GPUs, 8 are asked for"):
             preflight.check_devices(False, 8)
@@ -172,6 +205,8 @@ class TestNode:
 
     def test_what_a_tpu_needs(self, monkeypatch):
         monkeypatch.setattr(node, "_libtpu", lambda: "/x/libtpu.so")
+        found = node.environment(LaunchConfig(accelerator="v5e-8"), {})
+        assert found["TPU_ACCELERATOR_TYPE"] == "v5litepod-8"
         v4 = {"TPU_NAME": "local", "TPU_ACCELERATOR_TYPE": "v4-8"}
         assert node.environment(LaunchConfig(accelerator="v4-8"), {}) == v4
         assert node.environment(LaunchConfig(accelerator="v6e-8"), {}) == {
@@ -227,7 +262,11 @@ class TestNode:
         (directory,) = map(str, tmp_path.iterdir())
         model_dir = ["--model_dir", "ram://node/lambert/model"]
         checked = ["launch.preflight", "--data_dir", directory, "--sizes_only", *model_dir]
-        assert called == [checked, (RUN_GIN, [directory, *model_dir], 5), checked]
+        settings = ["--strict_gin", "--gin_file", "run.gin", "--accelerator", "cpu"]
+        for preflight_call in called[::2]:
+            preflight_call[-3] = Path(preflight_call[-3]).name
+            assert preflight_call == [*checked, *settings]
+        assert called[1:2] == [(RUN_GIN, [directory, *model_dir], 5)]
 
 
 class TestStartupScript:

@@ -128,10 +128,12 @@ EXCEPTIONS = {
     ("launch/commands.py", "pretrain.recipe"),
     ("launch/dataflow.py", "data.config"),
     ("launch/dataflow.py", "pretrain.config"),
-    # A plan puts together what others know; nothing imports it.
+    # A plan puts together what others know; only the preflight imports it.
+    ("launch/plan.py", "pretrain.config"),
+    ("launch/preflight.py", "pretrain.config"),
     *(
-        ("launch/plan.py", module)
-        for module in ("data.config", "data.manifest", "pretrain.config", "pretrain.recipe")
+        ("launch/plan_settings.py", module)
+        for module in ("data.config", "pretrain.config", "pretrain.recipe")
     ),
     *(
         ("launch/planner.py", module)

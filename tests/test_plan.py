@@ -58,11 +58,23 @@ def test_the_published_run(capsys):
     assert "  8 x 4 " in text.replace("       ", " ")
 
 
+def test_a_description_of_a_job_has_its_machines(capsys):
+    job = ["--gin_param", "LaunchConfig.nodes = 4", "--gin_param"]
+    text = printed(capsys, *job, "LaunchConfig.accelerator = 'nvidia-h100-80gb'")
+    assert "machines: h100x32: 32 chips = 32 devices on 4 hosts" in text
+    assert "v5e-64: 64 chips" in printed(capsys, *job[:2], "--accelerator", "v5e-64")
+    with pytest.raises(UserError, match=r"='nvidia-l4': its figures are not known; give --accel"):
+        plan.main([*LARGE, *job, "LaunchConfig.accelerator = 'nvidia-l4'"])
+
+
 def test_it_fits_on_a_screen(capsys):
     plan.main([*LARGE, "--accelerator", "v5e-256"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 110
+    plan.main([*LARGE, "--accelerator", "v5e-256", *SIXTEEN])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith("as set")]
+    assert line.split()[:3] == ["16", "x", "2"] and len(line) <= 110
 
 
 def test_numbers(tmp_path):
