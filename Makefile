@@ -22,6 +22,10 @@ GIN = gin/lambert_tiny.gin
 ##= EXPORT where the SavedModels go; HF, if given, where Hugging Face's format goes
 EXPORT = $(DEMO)/export
 HF =
+##= TASK_DATA files of a task to fine-tune EXPORT on, with the settings in TASK_GIN; FINETUNED what comes out
+TASK_DATA = $(DEMO)/task
+TASK_GIN = gin/finetune_demo.gin
+FINETUNED = $(DEMO)/finetuned/pretrained
 ##= ACCELERATOR what `make plan` is for, such as v5e-256 or h100x64
 ACCELERATOR ?= v5e-256
 ##= REHEARSAL where `make rehearse` works
@@ -37,7 +41,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nWhat the steps work on (make data DATA=D INPUT=...; otherwise on the demo)\n'
-	@awk '/^##= / {name = $$2; sub(/^##= [A-Z]+ +/, ""); printf "  %-13s %s\n", name, $$0}' $(MAKEFILE_LIST)
+	@awk '/^##= / {name = $$2; sub(/^##= [A-Z_]+ +/, ""); printf "  %-13s %s\n", name, $$0}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## environment from the lock file, in .venv
 
@@ -69,20 +73,18 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 demo-finetune: setup  ## the encoder of the demo beside random weights, on a task with labels, in 5 minutes
 	@test -d $(EXPORT) || { echo "$(EXPORT) is missing: run make demo first" >&2; exit 2; }
 	@echo "[1/4] a task: is a sentence from Wikipedia or from a book?"
-	@$(RUN) finetune.corpus_task $(INPUT) \
-		--train_sentences 200 --output_dir $(DEMO)/task
+	$(STEP) task
 	@echo "[2/4] fine-tuning the demo's encoder, three seeds"
-	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(EXPORT) --task_data $(DEMO)/task \
-		--model_dir $(DEMO)/finetuned/pretrained --restarts 3
+	$(STEP) finetune ARGS='--restarts 3'
 	@echo "[3/4] the same architecture, examples, steps and seeds from random weights, at the rate that suits these"
-	@$(RUN) finetune.run --gin_file gin/finetune_demo.gin --encoder $(EXPORT) --task_data $(DEMO)/task \
+	@$(RUN) finetune.run --gin_file $(TASK_GIN) --encoder $(EXPORT) --task_data $(TASK_DATA) \
 		--gin_param "FinetuneConfig.initialize = 'random'" \
 		--gin_param OptimizerConfig.peak_learning_rate=3e-3 --model_dir $(DEMO)/finetuned/random --restarts 3
 	@echo "[4/4] side by side"
-	@$(RUN) finetune.summary $(DEMO)/finetuned/pretrained $(DEMO)/finetuned/random
+	@$(RUN) finetune.summary $(FINETUNED) $(DEMO)/finetuned/random
 
 ##@ Step by step
-.PHONY: samples vocab data view train eval report export ask
+.PHONY: samples vocab data view train eval report export ask task finetune
 samples: setup  ## sample text, in DEMO/samples: a Wikipedia dump excerpt and books
 	@$(RUN) data.samples --output_dir $(DEMO)/samples $(ARGS)
 
@@ -112,6 +114,13 @@ ask: setup  ## EXPORT fills in some blanks
 		"the city is the capital of the [MASK] states." \
 		"he was [MASK] in london in the 19th [MASK]." \
 		"my [MASK], i will go to the king."
+
+task: setup  ## wiki or books? Sentences of INPUT to fine-tune on -> TASK_DATA
+	@$(RUN) finetune.corpus_task $(INPUT) --train_sentences 200 --output_dir $(TASK_DATA) $(ARGS)
+
+finetune: setup  ## EXPORT and TASK_DATA -> FINETUNED; goes on where it was stopped
+	@$(RUN) finetune.run --gin_file $(TASK_GIN) --encoder $(EXPORT) --task_data $(TASK_DATA) \
+		--model_dir $(FINETUNED) $(ARGS)
 
 ##@ Elsewhere
 .PHONY: plan rehearse
@@ -173,7 +182,11 @@ format: setup  ## ruff: mend what can be mended
 
 audit: setup .venv-audit/.installed  ## locked dependencies against known vulnerabilities (asks PyPI)
 	$(BIN)/python -m pip check --disable-pip-version-check
-	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pytest -q tests/test_dependencies.py tests/test_security.py
+	@# Where only an index answers, pip-audit says so of the first package and gives up.
+	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock \
+		|| { echo "make audit: if it \"could not be audited\", PyPI itself was not reached (docs/auditing.md);" \
+			"what needs no network is above" >&2; exit 1; }
 
 docs: .venv-docs/.installed  ## these pages as a site, in site/; a broken link is an error
 	.venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky --conf-dir docs . site

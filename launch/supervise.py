@@ -10,6 +10,7 @@ crash. SIGTERM is handed on, and then nothing is started again: the machine is g
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import subprocess
 import sys
@@ -51,6 +52,9 @@ def main(argv: Sequence[str]) -> None:
             f"{DISCARD_FLAG} would begin at step 0 after every stop; run the command with it once,"
             " without launch.supervise, and without it from then on"
         )
+    for name in ("crashes", "wait_seconds"):
+        if not 0 <= getattr(args, name) < math.inf:
+            raise UserError(f"--{name} {getattr(args, name):g}: must be at least 0")
     sys.exit(supervise(command, crashes=args.crashes, wait_seconds=args.wait_seconds))
 
 

@@ -9,6 +9,7 @@ goes on watching. status, logs and delete say what they do. docs/launching.md ha
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -24,6 +25,8 @@ _SUBMITTED = b"submitted\n"
 # Looks at the state that may fail in a row: the network of who watches is not the job's.
 _FORGIVEN_LOOKS = 30
 _GONE = ("SUSPENDING", "SUSPENDED")
+# After so many looks at a TPU that is there and paid for, its machine should have begun.
+_SILENT_LOOKS = 15
 
 
 def create(job: Job, work_dir: str) -> Action:
@@ -121,12 +124,11 @@ def keep_running(job: Job, work_dir: str, poll_seconds: float) -> None:
 
 def _watch(job: Job, poll_seconds: float) -> int | None:
     """Waits for the end of a job: the exit code of the run, None if its TPU was taken away."""
-    failures, shown = 0, ""
+    failures, silent, shown = 0, 0, ""
     while True:
-        state = _state(job)
-        code = _ended(job)
-        if code is not None:
-            return code
+        state, report = _state(job), output_of(_status_command(job)) or ""
+        if report.startswith("ended"):  # see tpu_startup.sh
+            return int(report.split()[1])
         if state in _GONE:
             return None
         if state == "FAILED":
@@ -145,6 +147,14 @@ def _watch(job: Job, poll_seconds: float) -> int | None:
         if state and state != shown:
             print(f"launch: {job.config.name} is {state}", flush=True)
             shown = state
+        is_silent = state == "ACTIVE" and report == _SUBMITTED.decode().strip()
+        silent += is_silent
+        if is_silent and silent == _SILENT_LOOKS:
+            print(
+                f"launch: {job.config.name} is ACTIVE and paid for, but its machine has not said a word:"
+                " does it reach the bucket and the package index? See docs/operations.md",
+                flush=True,
+            )
         time.sleep(poll_seconds)
 
 
@@ -160,12 +170,6 @@ def _conclude(job: Job, code: int) -> None:
 def _state(job: Job) -> str | None:
     """Of the request, like "ACTIVE"; None if there is none or nobody answers."""
     return output_of(_state_command(job)) or None
-
-
-def _ended(job: Job) -> int | None:
-    """The exit code of the run, None while it has not ended. See tpu_startup.sh."""
-    words = (output_of(_status_command(job)) or "").split()
-    return int(words[1]) if words[:1] == ["ended"] else None
 
 
 def _gcloud(job: Job, verb: str) -> tuple[str, ...]:
@@ -188,6 +192,8 @@ def main(argv: Sequence[str]) -> None:
         "--poll_seconds", type=float, default=60.0, help="between two looks of run; 60 without it"
     )
     args = found.parse_args(argv)
+    if not 0 < args.poll_seconds < math.inf:
+        raise UserError(f"--poll_seconds {args.poll_seconds:g}: must be above 0")
     job = load_job(args)
     if args.verb == "run" and not args.print_only:
         keep_running(job, args.work_dir, args.poll_seconds)

@@ -45,8 +45,13 @@ install() {
     return # a reboot
   fi
   if ! command -v python3.11 >/dev/null; then
-    apt-get update
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+    # Right after a boot the system may be updating itself, and hold the lock.
+    for _ in {1..30}; do
+      if apt-get update; then break; fi
+      sleep 10
+    done
+    DEBIAN_FRONTEND=noninteractive apt-get --option DPkg::Lock::Timeout=600 \
+      install --yes --no-install-recommends \
       python3.11 python3.11-venv
   fi
   rm -rf "$root/source" "$root/venv"

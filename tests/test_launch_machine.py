@@ -433,6 +433,17 @@ class TestKeepRunning:
             run(("FAILED", "submitted"))
         assert run.called == ["create", "delete"]
 
+    def test_a_machine_that_never_begins_is_told(self, run, capsys):
+        silent = [("ACTIVE", "submitted")] * 15
+        run(*silent, self.BUSY, ("ACTIVE", "ended 0"))
+        assert capsys.readouterr().out.count("but its machine has not said a word") == 1
+        run(*silent[1:], self.BUSY, ("ACTIVE", "ended 0"))
+        assert "has not said a word" not in capsys.readouterr().out
+
+    def test_looks_take_time(self):
+        with pytest.raises(UserError, match="--poll_seconds -1: must be above 0"):
+            tpu.main(["run", "--poll_seconds", "-1"])
+
     def test_a_network_that_is_gone(self, run):
         with pytest.raises(UserError, match="has failed 31 times in a row; the job may be running"):
             run(*[(None, None)] * 31)

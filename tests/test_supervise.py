@@ -74,6 +74,9 @@ time.sleep(60)
     ("argv", "message"),
     [
         ([], "nothing to run"),
+        (["--crashes", "-1", "--", "true"], "--crashes -1: must be at least 0"),
+        (["--wait_seconds", "-5", "--", "true"], "--wait_seconds -5: must be at least 0"),
+        (["--wait_seconds", "nan", "--", "true"], "--wait_seconds nan: must be at least 0"),
         (["--", "python", "-m", "pretrain.run", "--discard_checkpoints"], "would begin at step 0"),
     ],
 )
