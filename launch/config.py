@@ -162,11 +162,18 @@ class LaunchConfig:
                     f" --gin_param \"LaunchConfig.{name}='...'\""
                 )
 
-    def require_remote(self, *names: str) -> None:
-        """Raises a UserError that names the first of these that is on a disk: machines elsewhere lack it."""
+    def require_reachable(self, *names: str, mounted: str = "") -> None:
+        """Raises a UserError that names the first of these places that machines of a target do not reach.
+
+        Args:
+          *names: of settings; empty ones do not count.
+          mounted: where the machines have a disk that all of them share; empty for nowhere.
+        """
         for name in names:
-            if (value := getattr(self, name)) and "://" not in value:
+            value = getattr(self, name)
+            if value and "://" not in value and not (mounted and value.startswith(mounted)):
+                disk = f" or below {mounted} on the disk that they share" if mounted else ""
                 raise UserError(
-                    f"LaunchConfig.{name}={value!r}: must be in a bucket (gs://...), where the machines"
-                    " of this target reach it"
+                    f"LaunchConfig.{name}={value!r}: must be where the machines reach it: in a bucket"
+                    f" (gs://...){disk}"
                 )

@@ -33,7 +33,7 @@ def build_action(
       work_dir: local folder for the gin file.
     """
     config.require("project", "zone", "bucket", "worker_image")
-    config.require_remote("bucket")
+    config.require_reachable("bucket")
     path = f"{work_dir}/{_GIN_FILE}"
     options = {
         "project": config.project,

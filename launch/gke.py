@@ -34,7 +34,7 @@ def create(job: Job, work_dir: str) -> Action:
     """Puts the job into the bucket and applies the JobSet."""
     config = job.config
     config.require("bucket", "data_dir", "image", "service_account")
-    config.require_remote("bucket", "data_dir", "model_dir")
+    config.require_reachable("bucket", "data_dir", "model_dir")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", config.service_account):
         raise UserError(
             f"LaunchConfig.service_account={config.service_account!r}: on GKE this is the name of a"

@@ -32,6 +32,7 @@ def create(job: Job, work_dir: str) -> Action:
         raise UserError(
             f"LaunchConfig.bucket={config.bucket!r}: must be a folder on a disk that all machines share"
         )
+    config.require_reachable("bucket", "data_dir", "model_dir", mounted="/")
     put = upload(job, work_dir, {_SCRIPT_FILE: batch_script(job).encode()})
     return Action(
         files=put.files,
@@ -83,6 +84,7 @@ def status(job: Job, _: str) -> Action:
 
 def logs(job: Job, _: str) -> Action:
     """Prints the log."""
+    job.config.require("bucket")
     return Action(commands=[("cat", f"{job.config.job_dir}/slurm.log")])
 
 

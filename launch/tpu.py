@@ -44,7 +44,7 @@ def request(job: Job, _: str = "") -> Action:
     """Asks for the TPU of a job that is in the bucket."""
     config = job.config
     config.require("project", "zone", "bucket", "data_dir")
-    config.require_remote("bucket", "data_dir", "model_dir")
+    config.require_reachable("bucket", "data_dir", "model_dir")
     kind, _, _ = single_host(config.accelerator)
     options = {
         "--network": config.network,
@@ -73,7 +73,7 @@ def status(job: Job, _: str = "") -> Action:
 
 def logs(job: Job, _: str = "") -> Action:
     """Prints the logs of all machines that had the job."""
-    return Action(commands=[("gcloud", "storage", "cat", f"{job.config.job_dir}/logs/*")])
+    return Action(commands=[_cat(job, "logs/*")])
 
 
 def delete(job: Job, _: str = "") -> Action:
@@ -173,6 +173,7 @@ def _state(job: Job) -> str | None:
 
 
 def _gcloud(job: Job, verb: str) -> tuple[str, ...]:
+    job.config.require("project", "zone")
     command = ("gcloud", "compute", "tpus", "queued-resources", verb, job.config.name)
     return (*command, f"--project={job.config.project}", f"--zone={job.config.zone}")
 
@@ -182,7 +183,12 @@ def _state_command(job: Job) -> tuple[str, ...]:
 
 
 def _status_command(job: Job) -> tuple[str, ...]:
-    return ("gcloud", "storage", "cat", f"{job.config.job_dir}/{_STATUS_FILE}")
+    return _cat(job, _STATUS_FILE)
+
+
+def _cat(job: Job, name: str) -> tuple[str, ...]:
+    job.config.require("bucket")
+    return ("gcloud", "storage", "cat", f"{job.config.job_dir}/{name}")
 
 
 def main(argv: Sequence[str]) -> None:

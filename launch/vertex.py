@@ -30,7 +30,10 @@ def create(job: Job, work_dir: str) -> Action:
     config.require(
         "project", "zone", "bucket", "data_dir", "image", "machine_type", "service_account"
     )
-    config.require_remote("bucket")  # data may lie below /gcs, where Vertex mounts buckets
+    config.require_reachable("bucket")
+    config.require_reachable(
+        "data_dir", "model_dir", mounted="/gcs/"
+    )  # where Vertex mounts buckets
     path = f"{work_dir}/{_SPEC_FILE}"
     put = upload(job, work_dir)
     submit = (*_gcloud(job, "create"), f"--display-name={config.name}", f"--config={path}")
@@ -97,12 +100,12 @@ def delete(job: Job, _: str) -> Action:
 
 def _gcloud(job: Job, verb: str, *arguments: str) -> tuple[str, ...]:
     config = job.config
+    config.require("project", "zone")
     command = ("gcloud", "ai", "custom-jobs", verb, *arguments)
     return (*command, f"--project={config.project}", f"--region={config.region}")
 
 
 def _list(job: Job, more: str = "") -> tuple[str, ...]:
-    job.config.require("project", "zone")
     filters = (f"--filter=displayName={job.config.name}{more}", "--sort-by=~createTime")
     return (*_gcloud(job, "list"), *filters)
 

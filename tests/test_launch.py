@@ -148,9 +148,12 @@ gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a 
             (dict(zone=""), r"LaunchConfig\.zone is missing"),
             (dict(accelerator="v5litepod-16"), r"is not a TPU of one host \(sizes 1, 4, 8\)"),
             (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5e-1"),
-            (dict(bucket="/shared"), r"bucket='/shared': must be in a bucket \(gs://"),
-            (dict(data_dir="/shared/d"), "data_dir='/shared/d': must be in a bucket"),
-            (dict(model_dir="/m"), "model_dir='/m': must be in a bucket"),
+            (
+                dict(bucket="/shared"),
+                r"bucket='/shared': must be where the machines reach it: in a bucket \(gs://\.\.\.\)$",
+            ),
+            (dict(data_dir="/shared/d"), "data_dir='/shared/d': must be where"),
+            (dict(model_dir="/m"), "model_dir='/m': must be where"),
         ],
     )
     def test_errors(self, settings, message):
@@ -258,6 +261,9 @@ gcloud ai custom-jobs create --project=p --region=us-west4 --display-name=large 
     def test_errors(self):
         with pytest.raises(UserError, match=r"launch\.vertex is for GPUs"):
             vertex.create(job(machine_type="a"), "W")
+        vertex.create(job(**GPUS, data_dir="/gcs/b/data"), "W")
+        with pytest.raises(UserError, match=r"data_dir='/d': must be where .* or below /gcs/ on"):
+            vertex.create(job(**GPUS, data_dir="/d"), "W")
         with pytest.raises(
             UserError, match=r"network='n': on Vertex must be like 'projects/123/glob"
         ):
@@ -355,6 +361,18 @@ class TestCommands:
         gke.main(["delete", *flags])
         assert called() == ["kubectl delete jobset large"]
 
+    @pytest.mark.parametrize(
+        ("target", "verb", "setting"),
+        [
+            *((tpu, verb, "project") for verb in ("status", "delete")),
+            *((vertex, verb, "project") for verb in ("status", "logs", "delete")),
+            *((target, "logs", "bucket") for target in (tpu, slurm)),
+        ],
+    )
+    def test_every_verb_says_what_it_needs(self, target, verb, setting):
+        with pytest.raises(UserError, match=rf"LaunchConfig\.{setting} is missing"):
+            target.main([verb])
+
     def test_a_missing_program(self, monkeypatch):
         monkeypatch.setenv("PATH", "")
         with pytest.raises(UserError, match="kubectl is not installed"):
@@ -419,6 +437,15 @@ class TestSlurm:
     def test_a_bucket_is_no_shared_disk(self):
         with pytest.raises(UserError, match="must be a folder on a disk that all machines share"):
             slurm.create(job(), "W")
+
+    @pytest.mark.parametrize("name", ["bucket", "data_dir"])
+    @pytest.mark.parametrize("path", ["shared", "~/shared"])
+    def test_paths_mean_the_same_on_every_machine(self, name, path):
+        places = dict(bucket="/shared", data_dir="/shared/d") | {name: path}
+        with pytest.raises(
+            UserError, match=rf"{name}='{path}': must be where .* below / on the disk"
+        ):
+            slurm.create(job(**places), "W")
 
 
 def _container(jobset: dict) -> dict:
