@@ -75,12 +75,11 @@ def memory(plan: Plan) -> Iterator[str]:
     )
     yield "with TrainConfig settings that save memory, at best:"
     for name, way in plan.savings.items():
-        found = (
-            f"{way.step.micro_batch:,} at once, {_gb(way.total_bytes)} GB, {_seconds(way.seconds)} s"
-            if way
-            else "does not fit"
-        )
-        yield f"  {name}: {found}"
+        if way is None:
+            yield f"  {name}: does not fit"
+        elif way not in plan.ways:
+            yield f"  {name}:"
+            yield _row(way)
 
 
 def _shown(plan: Plan) -> list[Option]:
@@ -92,18 +91,21 @@ def _shown(plan: Plan) -> list[Option]:
 
 
 def _way(plan: Plan, way: Option) -> str:
+    if way == plan.chosen:
+        return f"{_row(way)}  <- planned"
+    if not way.fits:
+        return f"{_row(way)}  too large"
+    return f"{_row(way)}  <- as set" if way == plan.configured else _row(way)
+
+
+def _row(way: Option) -> str:
     m, step = way.memory, way.step
-    parts = (
+    return (
         f"{step.micro_batch:>7,} x {step.turns:<6,} {_gb(m.weights):>7} {_gb(m.moments):>7}"
         f" {_gb(m.gradients):>9} {_gb(m.copies + m.compute_weights):>5} {_gb(m.activations):>11}"
         f" {_gb(m.logits):>6} {_gb(m.batch):>5} {_gb(way.total_bytes):>7}"
         f"{'c' if way.source == COMPILED else ' '} {_seconds(way.seconds):>9}"
     )
-    if way == plan.chosen:
-        return f"{parts}  <- planned"
-    if not way.fits:
-        return f"{parts}  too large"
-    return f"{parts}  <- as set" if way == plan.configured else parts
 
 
 def _speed(plan: Plan) -> Iterator[str]:
