@@ -58,7 +58,7 @@ def test_the_published_run(capsys):
     assert "  8 x 4 " in text.replace("       ", " ")
     # The parts of the memory with blocks that are computed again, too: 24 inputs and one block of eight.
     row = text.partition(" rematerialize_blocks=True:")[2].split()[:11]
-    assert row == "8 x 4 1.34 2.68 1.34 0.67 0.40 0.04 0.00 6.47".split()
+    assert row == ["8", "x", "4", "1.34", "2.68", "1.34", "0.67", "0.40", "0.04", "0.00", "6.47"]
 
 
 def test_a_description_of_a_job_has_its_machines(capsys):
