@@ -32,7 +32,7 @@ def build_action(
       arguments: of data.build; no settings.
       work_dir: local folder for the gin file.
     """
-    config.require("project", "zone", "bucket", "worker_image")
+    config.require("project", "zone", "bucket", "worker_image", "service_account")
     config.require_reachable("bucket")
     path = f"{work_dir}/{_GIN_FILE}"
     options = {

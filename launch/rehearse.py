@@ -97,6 +97,7 @@ def _launch(settings: list[str], data_dir: Path, work_dir: Path, cloud: Path) ->
         "name": _NAME,
         "project": "some-project",
         "zone": "us-west4-a",
+        "service_account": "lambert-train",
         "bucket": f"file://{work_dir}/bucket",
         "data_dir": f"file://{data_dir}",
         "scratch_dir": str(work_dir / "scratch"),

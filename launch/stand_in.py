@@ -86,7 +86,15 @@ def _queued_resources(argv: Sequence[str]) -> None:
     )
     parser.add_argument("verb", choices=("create", "describe", "delete"))
     parser.add_argument("name")
-    for flag in ("project", "zone", "node-id", "accelerator-type", "runtime-version", "format"):
+    for flag in (
+        "project",
+        "zone",
+        "node-id",
+        "accelerator-type",
+        "runtime-version",
+        "service-account",
+        "format",
+    ):
         parser.add_argument(f"--{flag}")
     parser.add_argument("--metadata")
     parser.add_argument("--metadata-from-file")

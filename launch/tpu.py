@@ -43,13 +43,13 @@ def create(job: Job, work_dir: str) -> Action:
 def request(job: Job, _: str = "") -> Action:
     """Asks for the TPU of a job that is in the bucket."""
     config = job.config
-    config.require("project", "zone", "bucket", "data_dir")
+    # Without an account of its own the machine would have the rights of the project's default one.
+    config.require("project", "zone", "bucket", "data_dir", "service_account")
     config.require_reachable("bucket", "data_dir", "model_dir")
     kind, _, _ = single_host(config.accelerator)
     options = {
         "--network": config.network,
         "--subnetwork": config.subnetwork,
-        "--service-account": config.service_account,
         "--valid-until-duration": config.valid_until_duration,
     }
     command = [
@@ -57,6 +57,7 @@ def request(job: Job, _: str = "") -> Action:
         f"--node-id={config.name}",
         f"--accelerator-type={google_type(config.accelerator)}",
         f"--runtime-version={config.runtime_version or kind.runtime_version}",
+        f"--service-account={config.service_account}",
         f"--metadata=lambert-job={config.job_dir}",
         f"--metadata-from-file=startup-script={ROOT / STARTUP_SCRIPT}",
         *(f"{flag}={value}" for flag, value in options.items() if value),

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 
 from data.errors import UserError
-from launch import commands, gke, slurm, tpu, vertex
+from launch import commands, dataflow, gke, slurm, tpu, vertex
 from launch.config import LaunchConfig
 from launch.job import Action, Job, package_folders, source_archive
 from pretrain.config import load_job_config
@@ -109,7 +109,7 @@ class TestTpu:
         assert list(map(tuple, action.commands)) == words(
             f"""
 gcloud storage cp W/job.json W/run.gin W/source.tar.gz W/status {DIR}/
-gcloud compute tpus queued-resources create large --project=p --zone=us-west4-a --node-id=large --accelerator-type=v5litepod-8 --runtime-version=v2-alpha-tpuv5-lite --metadata=lambert-job={DIR} --metadata-from-file=startup-script={ROOT}/launch/tpu_startup.sh --network=n --service-account=trainer --valid-until-duration=6h --internal-ips --spot
+gcloud compute tpus queued-resources create large --project=p --zone=us-west4-a --node-id=large --accelerator-type=v5litepod-8 --runtime-version=v2-alpha-tpuv5-lite --service-account=trainer --metadata=lambert-job={DIR} --metadata-from-file=startup-script={ROOT}/launch/tpu_startup.sh --network=n --valid-until-duration=6h --internal-ips --spot
 """  # noqa: E501
         )
 
@@ -146,6 +146,7 @@ gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a 
         ("settings", "message"),
         [
             (dict(zone=""), r"LaunchConfig\.zone is missing"),
+            (dict(service_account=""), r"LaunchConfig\.service_account is missing"),
             (dict(accelerator="v5litepod-16"), r"is not a TPU of one host \(sizes 1, 4, 8\)"),
             (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5e-1"),
             (
@@ -268,6 +269,49 @@ gcloud ai custom-jobs create --project=p --region=us-west4 --display-name=large 
             UserError, match=r"network='n': on Vertex must be like 'projects/123/glob"
         ):
             vertex.create(job(**GPUS, network="n"), "W")
+
+
+class TestDataflow:
+    def action(self, **settings) -> Action:
+        config = job(**dict(worker_image="registry/worker:1") | settings).config
+        arguments = ["--text", "gs://b/t/*", "--output_dir", "gs://b/d"]
+        return dataflow.build_action(config, "BuildConfig.copies = 0\n", arguments, "W")
+
+    def test_the_build(self):
+        action = self.action(subnetwork="s", worker_machine_type="n2-standard-4")
+        assert action.files == {"W/build.gin": b"BuildConfig.copies = 0\n"}
+        python, *command = action.commands[0]
+        assert (python, [tuple(command)]) == (
+            sys.executable,
+            words(
+                f"""
+-m data.build --strict_gin --gin_file W/build.gin --text 'gs://b/t/*' --output_dir gs://b/d --runner=DataflowRunner --project=p --region=us-west4 --job_name=large --temp_location={DIR}/tmp --staging_location={DIR}/staging --sdk_container_image=registry/worker:1 --max_num_workers=100 --worker_machine_type=n2-standard-4 --service_account_email=trainer --subnetwork=regions/us-west4/subnetworks/s --no_use_public_ips --no_save_main_session
+"""  # noqa: E501
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (dict(worker_image=""), r"LaunchConfig\.worker_image is missing"),
+            (dict(service_account=""), r"LaunchConfig\.service_account is missing"),
+            (dict(bucket="/b"), r"bucket='/b': must be where the machines reach it"),
+        ],
+    )
+    def test_errors(self, settings, message):
+        with pytest.raises(UserError, match=message):
+            self.action(**settings)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "there is nothing to build"),
+            (["--", "--gin_param", "BuildConfig.copies=1"], "--gin_param stands after --"),
+        ],
+    )
+    def test_what_stands_where(self, arguments, message):
+        with pytest.raises(UserError, match=message):
+            dataflow.main(arguments)
 
 
 class TestCommands:

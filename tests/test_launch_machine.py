@@ -376,7 +376,12 @@ class TestKeepRunning:
     def run(self, monkeypatch):
         """Takes the states of the request and of the job, look by look; returns what was called."""
         config = LaunchConfig(
-            project="p", zone="z-a", bucket="gs://b", data_dir="gs://b/d", max_restarts=2
+            project="p",
+            zone="z-a",
+            bucket="gs://b",
+            data_dir="gs://b/d",
+            service_account="a",
+            max_restarts=2,
         )
         called, states, reports = [], [], []
 
