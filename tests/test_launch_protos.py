@@ -28,7 +28,7 @@ CONFIG = LaunchConfig(
     accelerator="nvidia-h100-80gb",
     nodes=3,
     spot=True,
-    network="n",
+    network="projects/123/global/networks/n",
 )
 # Where a flag of `gcloud compute tpus queued-resources create` stands in a QueuedResource.
 NODE_FIELDS = {"accelerator-type": "acceleratorType", "runtime-version": "runtimeVersion"}
