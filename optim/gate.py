@@ -26,6 +26,11 @@ class Gate:
         """Opens or closes; for the next update."""
         self.variable.assign(tf.cast(is_open, tf.float32))
 
+    @property
+    def is_open(self) -> tf.Tensor:
+        """Boolean scalar."""
+        return self.variable > 0
+
     def weights(self, beta: float) -> tuple[tf.Tensor, tf.Tensor]:
         """What a moving average keeps of itself and takes of the new: (beta, 1 - beta) or (1, 0)."""
         return self.choose(beta, 1.0), self.choose(1 - beta, 0.0)
@@ -36,4 +41,4 @@ class Gate:
 
     def choose(self, when_open, when_closed) -> tf.Tensor:
         """One of two float32 tensors."""
-        return tf.where(self.variable > 0, when_open, when_closed)
+        return tf.where(self.is_open, when_open, when_closed)

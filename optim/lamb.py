@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -10,6 +11,10 @@ import tf_keras
 
 from optim.config import VARIANTS, layer_factors, matches
 from optim.gate import Gate
+
+# One loop over a variable where operations run one by one; in a step that is compiled as a whole, such
+# a function is one like any other.
+_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
@@ -99,26 +104,31 @@ class LAMB(tf_keras.optimizers.Optimizer):
     def update_step(self, gradient, variable) -> None:
         """Updates one variable."""
         # Adds up the rows of sparse gradients.
-        gradient = self.gate.pass_on(tf.cast(tf.convert_to_tensor(gradient), tf.float32))
+        gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
         weights = tf.cast(variable, tf.float32)
         index = self._index_dict[self._var_key(variable)]
         m, v, name = self._moments_1[index], self._moments_2[index], self._names[index]
-        (keep_1, take_1), (keep_2, take_2) = map(self.gate.weights, (self._beta_1, self._beta_2))
-        m.assign(keep_1 * m + take_1 * gradient)
-        v.assign(keep_2 * v + take_2 * tf.square(gradient))
-
-        direction = self._corrected(m, self._beta_1)
-        direction /= tf.sqrt(self._corrected(v, self._beta_2)) + self._epsilon
-        if not matches(self._no_decay, name):
-            direction += self._weight_decay_rate * weights
+        new_m, new_v, direction = _moments_and_direction(
+            gradient,
+            weights,
+            tf.convert_to_tensor(m),
+            tf.convert_to_tensor(v),
+            self.gate.is_open,
+            (*self.gate.weights(self._beta_1), *self.gate.weights(self._beta_2)),
+            (self._correction(self._beta_1), self._correction(self._beta_2)),
+            epsilon=self._epsilon,
+            decay=0.0 if matches(self._no_decay, name) else self._weight_decay_rate,
+        )
+        m.assign(new_m)
+        v.assign(new_v)
         ratio = tf.ones(())
         if not matches(self._no_adaptation, name):
-            ratio = self._trust_ratio(tf.norm(weights), tf.norm(direction))
+            ratio = self._trust_ratio(_norm(weights), _norm(direction))
         last_ratio = self._trust_ratios[index]
         last_ratio.assign(self.gate.choose(ratio, last_ratio))
         rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
         rate = self.gate.choose(rate, 0.0)
-        variable.assign_sub(tf.cast(rate * ratio * direction, variable.dtype))
+        variable.assign(_moved(variable, direction, rate * ratio))
 
     @property
     def trust_ratios(self) -> dict[str, tf.Variable]:
@@ -157,11 +167,11 @@ class LAMB(tf_keras.optimizers.Optimizer):
         divisor = tf.maximum(1.0, tf.linalg.global_norm(gradients))
         return [gradient / divisor for gradient in gradients]
 
-    def _corrected(self, moment, beta: float) -> tf.Tensor:
-        """Divides by 1 - beta ** t; taken literally, float32 loses digits of it while it is small."""
+    def _correction(self, beta: float) -> tf.Tensor:
+        """1 - beta ** t; taken literally, float32 loses digits of it while it is small."""
         step = tf.cast(self.iterations + 1, tf.float32)
         log_beta = math.log(beta) if beta else -math.inf
-        return moment / -tf.math.expm1(step * log_beta)
+        return -tf.math.expm1(step * log_beta)
 
     def _trust_ratio(self, weight_norm: tf.Tensor, direction_norm: tf.Tensor) -> tf.Tensor:
         if self._variant == "paper":
@@ -176,6 +186,40 @@ class LAMB(tf_keras.optimizers.Optimizer):
             return self.add_variable(
                 shape, dtype=tf.float32, initializer=initializer, name=f"{name}/{_stem(variable)}"
             )
+
+
+@_compiled
+def _moments_and_direction(g, x, m, v, is_open, averages, corrections, *, epsilon, decay):
+    """New moments, and r of the class, all float32.
+
+    Args:
+      g: gradient.
+      x: weights.
+      m: first moment.
+      v: second moment.
+      is_open: the gate's.
+      averages: what m keeps and takes, what v keeps and takes.
+      corrections: of the bias of m and of v, to divide by.
+      epsilon: a Python number, as decay.
+      decay: 0 for none.
+    """
+    keep_1, take_1, keep_2, take_2 = averages
+    g = tf.where(is_open, g, 0.0)  # a number that is none must not even be multiplied by 0
+    m = keep_1 * m + take_1 * g
+    v = keep_2 * v + take_2 * tf.square(g)
+    r = m / corrections[0] / (tf.sqrt(v / corrections[1]) + epsilon)
+    return m, v, r + decay * x if decay else r
+
+
+@_compiled
+def _moved(x, r, rate):
+    """Computes x - rate * r, in the type of x."""
+    return x - tf.cast(rate * r, x.dtype)
+
+
+def _norm(x: tf.Tensor) -> tf.Tensor:
+    # tf.norm would write all squares to memory before it adds them up.
+    return tf.sqrt(2 * tf.nn.l2_loss(x))
 
 
 def _stem(variable) -> str:

@@ -41,7 +41,7 @@ SETTINGS = {
         "batch": 16,
         "steps": 300,
         "warmup": 30,
-        "learning_rate": 0.004,
+        "learning_rate": 0.003,
         "evaluate_every": 100,
     },
 }
