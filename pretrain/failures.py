@@ -56,11 +56,17 @@ def ends(program: str, *, is_multi_worker: bool) -> Iterator[None]:
             flush=True,
         )
         sys.exit(RESTART_CODE)
-    except (WorkerLost, StorageError) as error:
+    except WorkerLost as lost:
+        _end_alone(str(lost))
+    except StorageError as error:
         if not is_multi_worker:
             raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # TensorFlow would wait for the others at the end of the process
+        _end_alone(f"{error.filename}: {error.strerror}")
+
+
+def _end_alone(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(1)  # TensorFlow would wait for the others at the end of the process
 
 
 def reason(error: Exception) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from data.errors import UserError
+from data.errors import StorageError, UserError
 from launch.local import run_workers
 from pretrain import run
 from pretrain.checkpoint import committed
+from pretrain.failures import ends
 from pretrain.progress import read_metrics
 from pretrain.trainer import Trainer
 from tests.test_run import arguments
@@ -153,6 +154,14 @@ def test_a_worker_lost_during_evaluation_alone(small_build, tmp_path, monkeypatc
         run.main([*argv, "--mode", "eval"])
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: the work with the other workers has broken o")
+
+
+def test_a_worker_whose_storage_is_gone_does_not_wait_for_the_others(monkeypatch, capsys):
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    for is_multi_worker, expected in ((True, SystemExit), (False, StorageError)):
+        with pytest.raises(expected), ends("pretraining", is_multi_worker=is_multi_worker):
+            raise StorageError(5, "Connection reset by peer", "gs://b/m/metrics.jsonl")
+    assert capsys.readouterr().err == "error: gs://b/m/metrics.jsonl: Connection reset by peer\n"
 
 
 @pytest.mark.slow
