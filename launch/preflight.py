@@ -40,6 +40,11 @@ _TPU_KERNEL = "TPUExecute"
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and runs the checks."""
     args = _parser().parse_args(argv)
+    if args.accelerator and not (args.gin_file or args.gin_param):
+        raise UserError(
+            "--accelerator is for the table of what fits, which needs the settings of the run: give"
+            " --gin_file"
+        )
     failed = []
     for name, check in _checks(args):
         try:

@@ -209,6 +209,10 @@ def load_config(
         raise
     except OSError as error:
         raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{', '.join(files)}: must be UTF-8 text, as must what is included"
+        ) from None
     except (ValueError, TypeError, SyntaxError, AttributeError, ImportError) as error:
         raise UserError(_explain(error)) from None
     finally:
@@ -302,7 +306,12 @@ def _refuse_code_in_file(file: str) -> None:
 
 def _refuse_code(text: str, place: str) -> None:
     parser = gin.config_parser
-    for statement in parser.ConfigParser(text, _NoReferences(place)):
+    try:
+        statements = list(parser.ConfigParser(text, _NoReferences(place)))
+    except SyntaxError as error:
+        error.filename = place
+        raise
+    for statement in statements:
         if isinstance(statement, parser.IncludeStatement):
             _refuse_code_in_file(statement.filename)
         elif isinstance(statement, parser.ImportStatement):

@@ -188,7 +188,13 @@ def test_errors_in_files_name_file_and_line(tmp_path):
     with pytest.raises(UserError, match=rf"{path}, line 2: TrainConfig has no parameter"):
         load_run_config([str(path)], [])
     path.write_text("TrainConfig.seed = = 1\n")
-    with pytest.raises(UserError, match=rf"{path}, line 1: .*: TrainConfig.seed = = 1$"):
+    for strict in (False, True):
+        with pytest.raises(UserError, match=rf"^{path}, line 1: .*: TrainConfig.seed = = 1$"):
+            load_run_config([str(path)], [], strict=strict)
+    with pytest.raises(UserError, match=r"^--gin_param 'seed', line 1: "):
+        load_run_config([], ["seed"], strict=True)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=rf"^{path}: must be UTF-8 text"):
         load_run_config([str(path)], [])
     with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
         load_run_config([str(tmp_path / "none.gin")], [])

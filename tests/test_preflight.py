@@ -69,6 +69,11 @@ def test_numbers_of_the_command_line(capsys, flag, value):
     assert f"{flag}: {value}: must be a number, 0 or more" in capsys.readouterr().err
 
 
+def test_what_fits_depends_on_the_run():
+    with pytest.raises(UserError, match="needs the settings of the run: give --gin_file"):
+        preflight.main(["--accelerator", "v5e-8"])
+
+
 def test_gpus_that_are_not_there():
     with pytest.raises(UserError, match="finds 0 GPUs, 8 are asked for"):
         preflight.check_devices(False, 8)
