@@ -305,25 +305,26 @@ def _refuse_code_in_file(file: str) -> None:
 
 
 def _refuse_code(text: str, place: str) -> None:
-    parser = gin.config_parser
     try:
-        statements = list(parser.ConfigParser(text, _NoReferences(place)))
+        for statement in gin.config_parser.ConfigParser(text, _NoReferences(place)):
+            _refuse_statement(statement, place)
     except SyntaxError as error:
-        error.filename = place
+        error.filename = error.filename or place
         raise
-    for statement in statements:
-        if isinstance(statement, parser.IncludeStatement):
-            _refuse_code_in_file(statement.filename)
-        elif isinstance(statement, parser.ImportStatement):
-            raise UserError(
-                f"{place} imports {statement.module!r}, which --strict_gin refuses: the module would"
-                " be run"
-            )
-        elif statement.selector not in _CONFIG_CLASSES and getattr(statement, "arg_name", None):
-            raise UserError(
-                f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin"
-                f" refuses: there are {', '.join(sorted(_CONFIG_CLASSES))}"
-            )
+
+
+def _refuse_statement(statement, place: str) -> None:
+    if isinstance(statement, gin.config_parser.IncludeStatement):
+        _refuse_code_in_file(statement.filename)
+    elif isinstance(statement, gin.config_parser.ImportStatement):
+        raise UserError(
+            f"{place} imports {statement.module!r}, which --strict_gin refuses: the module would be run"
+        )
+    elif statement.selector not in _CONFIG_CLASSES and getattr(statement, "arg_name", None):
+        raise UserError(
+            f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin refuses: there"
+            f" are {', '.join(sorted(_CONFIG_CLASSES))}"
+        )
 
 
 def _parse_param(param: str) -> None:
