@@ -297,11 +297,9 @@ class _NoReferences(gin.config_parser.ParserDelegate):
 
 def _refuse_code_in_file(file: str) -> None:
     """Includes are followed as gin does: the first of its search paths that has the file."""
-    for directory in gin.config._LOCATION_PREFIXES:
-        path = Path(directory, file)
-        if path.is_file():
-            _refuse_code(path.read_text(encoding="utf-8"), str(path))
-            return
+    paths = (Path(directory, file) for directory in gin.config._LOCATION_PREFIXES)
+    if path := next(filter(Path.is_file, paths), None):
+        _refuse_code(path.read_text(encoding="utf-8"), str(path))
 
 
 def _refuse_code(text: str, place: str) -> None:
