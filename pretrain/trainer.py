@@ -225,8 +225,12 @@ class Trainer:
         Updates do so themselves. Weights are set otherwise before the first update, by a checkpoint or
         an import, and before an evaluation, by the checkpoint that did best.
         """
-        tf.function(self.strategy.run)(lambda: refresh_copies(self.model))
+        self._refresh_on_replicas()
         self._has_fresh_copies = True
+
+    @tf.function
+    def _refresh_on_replicas(self) -> None:
+        self.strategy.run(lambda: refresh_copies(self.model))
 
     @tf.function
     def _train_steps(self, iterator, num_steps):

@@ -120,3 +120,12 @@ def test_weights_that_are_restored_after_training_are_evaluated(tmp_path):
     assert (trainer.evaluate(iterator(strategy, 1), 1) != before).any()
     tf.train.Checkpoint(**items).read(path).assert_existing_objects_matched()
     np.testing.assert_array_equal(trainer.evaluate(iterator(strategy, 1), 1), before)
+
+
+def test_refreshing_is_traced_once(monkeypatch):
+    trainer = build_trainer(run_config(precision="mixed_bfloat16"), tf.distribute.get_strategy())
+    traced = []
+    monkeypatch.setattr("pretrain.trainer.refresh_copies", traced.append)
+    for _ in range(3):
+        trainer.evaluate(iterator(trainer.strategy, 1), 1)
+    assert traced == [trainer.model]
