@@ -148,7 +148,7 @@ bench-step: setup .venv-parity/.installed  ## speed of the training step beside 
 bench-run: setup  ## what a run costs beside its steps: start, input, checkpoints, workers, in about 6 minutes
 	@$(RUN) bench.run $(ARGS)
 
-learn: setup .venv-parity/.installed  ## does it learn as well as tf-models' reference trainer, in about 45 minutes
+learn: setup .venv-parity/.installed  ## does it learn as well as tf-models' reference trainer, in about 40 minutes
 	@$(RUN) bench.learn $(ARGS)
 
 tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes

@@ -15,6 +15,7 @@ def test_rows_and_table(small_build, small_encoder, tmp_path, capsys):
     results = tmp_path / "learn.json"
     flags = ["--seeds", "1", "--data_dir", small_build, "--results", results, "--work", tmp_path]
     flags += ["--weights", small_encoder, "--settings", json.dumps(SIZES)]
+    flags += ["--picture", tmp_path / "learn.svg"]
     main.main([*map(str, flags), "--halves", "fresh"])
     main.main([*map(str, flags), "--halves", "continued"])
     rows = json.loads(results.read_text())
@@ -34,6 +35,8 @@ def test_rows_and_table(small_build, small_encoder, tmp_path, capsys):
     # Both of a half start from the same weights.
     for ours, theirs in (rows[:2], rows[2:]):
         assert ours["held_out_loss"] == pytest.approx(theirs["held_out_loss"], abs=0.01)
+    picture = (tmp_path / "learn.svg").read_text()
+    assert "fresh weights" in picture and "continued from a published encoder" in picture
     printed = capsys.readouterr().out
     assert "64 tokens, 10 predictions, 3 masked copies" in printed
     assert re.search(r"continued from Hugging Face weights, sha256 [0-9a-f]{8}: L=", printed)

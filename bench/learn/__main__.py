@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.data.measure import machine
+from bench.learn.picture import draw
 from bench.sample_build import make_build, run_module
 from data.manifest import Manifest
 from pretrain.initial import Initial
@@ -181,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("bench/.work/learn"))
     parser.add_argument("--data_dir", type=Path, help="a build; default: made of the sample text")
     parser.add_argument("--results", type=Path, default=Path("bench/results/learn.json"))
+    parser.add_argument("--picture", type=Path, default=Path("docs/learn.svg"))
     args = parser.parse_args(argv)
     kept = json.loads(args.results.read_text()) if args.results.exists() else []
     rows = [row for row in kept if row["half"] not in args.halves]
@@ -196,7 +198,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.results.parent.mkdir(parents=True, exist_ok=True)
         args.results.write_text(json.dumps(rows, indent=1) + "\n")
         print(table(of_half))
-    print(f"bench: rows in {args.results}")
+    draw(rows, args.picture)
+    print(f"bench: rows in {args.results}, curves in {args.picture}")
 
 
 if __name__ == "__main__":
