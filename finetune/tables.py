@@ -135,8 +135,8 @@ def read_table(
 def _tsv_lines(path: str) -> Iterator[tuple[int, list[str]]]:
     # Not by str.splitlines: published sentences contain U+2028 and the like.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            yield number, line.removesuffix("\r").split("\t")
+        if line := line.removesuffix("\r"):
+            yield number, line.split("\t")
 
 
 def _csv_lines(path: str) -> Iterator[tuple[int, list[str]]]:

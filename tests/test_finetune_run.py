@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,26 @@ def test_a_run_that_was_stopped_goes_on_exactly(
     monkeypatch.setattr("finetune.seed_run.SeedRun", None)
     run.main(flags)
     assert "seed 12345, step" in capsys.readouterr().out
+
+
+def test_text_that_is_added_later_is_predicted(finetuned, model_dir, tmp_path, monkeypatch):
+    """A trained seed is not trained again for it, and not taken for one that has seen it."""
+    shutil.copytree(model_dir / "seed-12345", tmp_path / "m/seed-12345")
+    task = shutil.copytree(finetuned.task, tmp_path / "task")
+    lines = (task / "test.jsonl").read_text()
+    (task / "test.jsonl").write_text(lines + '{"text": "and one more"}\n')
+    monkeypatch.setattr(Trainer, "train", None)
+    monkeypatch.setattr("finetune.export.export_seed", lambda *_: None)
+    run.main(arguments(finetuned.encoder, task, tmp_path / "m", *finetuned.params))
+    predicted = [
+        (directory / "seed-12345/predictions/test/test.tsv").read_text().splitlines()
+        for directory in (model_dir, tmp_path / "m")
+    ]
+    assert predicted[1][:-1] == predicted[0]
+    assert predicted[1][-1].startswith("24\t")
+    scores = [read(path / "seed-12345/metrics.json") for path in (model_dir, tmp_path / "m")]
+    assert scores[0]["splits"]["dev"] == scores[1]["splits"]["dev"]
+    assert scores[0]["step"] == scores[1]["step"]
 
 
 def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path, capsys):

@@ -277,6 +277,7 @@ def test_where_an_answer_is():
     assert find_answer(context, Answer("to be", 13)) == 13
     assert find_answer(context, Answer("to be", 12)) == 13
     assert find_answer(context, Answer("to be", -1)) == 0
+    assert find_answer(context, Answer("be", -2)) == 3  # not counted from the end
     assert find_answer(context, Answer("To be", 0)) is None
     assert find_answer(context, Answer(" ", 2)) is None
 
