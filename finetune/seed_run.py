@@ -204,6 +204,20 @@ class SeedRun:
         if self._trainer.step < self._config.train.train_steps:
             return {**record, "splits": {"dev": self._scores("dev", self._outputs("dev"))}}
         record["step"] = self._restore_best()
+        splits = self._score_and_predict()
+        if collapse and self._has_learned(splits["dev"]):
+            record["collapse"] = None  # slow, or undone later: the best checkpoint is sound
+        return {**record, "splits": splits}
+
+    def _has_learned(self, scores: dict[str, float]) -> bool:
+        """Whether dev scores are better than those of always giving the same answer."""
+        metric, dev = self._task.main_metric, self._data.splits["dev"]
+        if "loss" in scores and scores["loss"] >= self._task.majority_entropy(dev):
+            return False  # a score may be higher by chance, as a correlation of next to nothing
+        return scores[metric] > self._task.baseline(dev)[metric]
+
+    def _score_and_predict(self) -> dict[str, dict[str, float]]:
+        """Scores on all labelled splits but "train", by split; writes predictions for all of them."""
         splits = {}
         for name, split in self._data.splits.items():
             if name == "train":
@@ -218,7 +232,7 @@ class SeedRun:
                     Path(self.model_dir, "predictions", name),
                     null_threshold=splits["dev"].get("null_threshold", 0.0),
                 )
-        return {**record, "splits": splits}
+        return splits
 
     def _restore_best(self) -> int:
         """Restores the checkpoint that did best on dev; returns its step."""

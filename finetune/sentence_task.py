@@ -123,10 +123,8 @@ class SentenceTask(Task):
         files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
         return [path]
 
-    def majority_entropy(self, split: Split) -> float | None:
+    def majority_entropy(self, split: Split) -> float:
         """See `Task.majority_entropy`."""
-        if not split.is_labelled:
-            return None
         if self.kind == "regression":
             return float(np.var(split.features["label_values"], dtype=np.float64))
         return entropy(split.features["label_ids"])
