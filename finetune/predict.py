@@ -66,21 +66,11 @@ class Predictor:
 
         Returns:
           For each row, the outputs by name, as numbers and strings of JSON.
-
-        Raises:
-          UserError: a text of a task that labels words is longer than the encoder takes.
         """
         import tensorflow as tf
 
         inputs = zip(self.record["inputs"], columns, strict=True)
-        try:
-            outputs = self._serve(**{name: tf.constant(texts) for name, texts in inputs})
-        except tf.errors.InvalidArgumentError as error:
-            if "the model takes at most" not in str(error):
-                raise
-            raise UserError(
-                f"one of {len(columns[0])} texts has more tokens than the encoder takes; divide it"
-            ) from error
+        outputs = self._serve(**{name: tf.constant(texts) for name, texts in inputs})
         arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
         return [
             {name: _as_json(values[row]) for name, values in sorted(arrays.items())}

@@ -300,6 +300,8 @@ def test_words_are_labelled(small_encoder, clauses, tmp_path):
     for text in clauses:
         words = text.split()
         rows.append({"text": words, "label": ["long" if len(w) > 4 else "short" for w in words]})
+    # More than the 48 tokens of a sequence, and than the 64 of the encoder.
+    rows[5] = {name: [item for row in rows for item in row[name]] for name in ("text", "label")}
     params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'tokens'", *LONGER]
     run.main(arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params))
     directory = tmp_path / "m/seed-12345"
@@ -311,6 +313,11 @@ def test_words_are_labelled(small_encoder, clauses, tmp_path):
     ]
     written = (directory / "predictions/dev/dev.jsonl").read_text().splitlines()
     assert answers == [json.loads(line)["label"] for line in written]
+
+    (tmp_path / "new.txt").write_text("\n")
+    flags = [f"--model_dir={tmp_path}/m", f"--input={tmp_path}/new.txt"]
+    predict.main([*flags, f"--output={tmp_path}/b.jsonl"])
+    assert json.loads((tmp_path / "b.jsonl").read_text()) == {"text": "", "labels": []}
 
 
 def test_questions_are_answered(small_encoder, clauses, tmp_path):
