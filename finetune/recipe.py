@@ -20,6 +20,7 @@ _DERIVED = (
     ("warmup_fraction", "optimizer", "warmup_steps"),
     ("evaluations", "train", "eval_interval"),
 )
+_SKIPS_SHOWN = 3  # of each split; the run writes all of them down
 
 
 def resolve(config: FinetuneRunConfig, *, num_examples: int) -> FinetuneRunConfig:
@@ -130,6 +131,9 @@ def describe(
         if split.skipped:
             notes.insert(0, f"{len(split.skipped):,} skipped")
         lines.append(f"{split.name}: " + ", ".join([f"{len(split):,} sequences", *notes]))
+        lines += [f"  skipped: {s.where}: {s.reason}" for s in split.skipped[:_SKIPS_SHOWN]]
+        if len(split.skipped) > _SKIPS_SHOWN:
+            lines.append("  skipped: ... (all in data.json and report.html)")
     fresh = sorted({name.partition(":")[0] for name in trained} - set(started))
     lines.append(f"starts from {origin}" if started else "starts from random weights")
     if started:

@@ -114,8 +114,10 @@ def find_answer(context: str, answer: Answer) -> int | None:
 def _question(qa: Any, context: int, place: str) -> Question:
     text, name = _get(qa, "question", str, place), str(_get(qa, "id", (str, int), place))
     answers = _get(qa, "answers", list, place) if "answers" in qa else []
-    if qa.get("is_impossible"):
-        answers = []
+    if "is_impossible" in qa and _get(qa, "is_impossible", bool, place) and answers:
+        raise UserError(
+            f"{place}: is_impossible is true, and there are answers; mend one of the two"
+        )
     return Question(
         id=name,
         text=text,

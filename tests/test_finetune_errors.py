@@ -93,6 +93,21 @@ def test_a_dry_run_says_what_would_be(small_encoder, task, tmp_path, capsys):
     assert not (tmp_path / "m").exists()
 
 
+def test_what_is_left_out_is_said(small_encoder, task, tmp_path, capsys):
+    """The first of them; all are in data.json."""
+    copy = shutil.copytree(task, tmp_path / "task")
+    with (copy / "train.jsonl").open("a") as file:
+        file.write('{"text": "a king", "label": null}\n' * 5)
+    flags = arguments(small_encoder, copy, tmp_path / "m", *OWN, KIND, STEPS)
+    run.main([*flags, "--dry_run"])
+    output = capsys.readouterr().out
+    assert "train: 24 sequences, 5 skipped" in output
+    for line in (25, 26, 27):
+        assert f"skipped: {copy}/train.jsonl, line {line}: no label in column 'label'" in output
+    assert "line 28" not in output
+    assert "skipped: ... (all in data.json and report.html)" in output
+
+
 def test_an_encoder_without_its_vocabulary(small_encoder, task, tmp_path, vocab):
     copy = shutil.copytree(small_encoder, tmp_path / "hf")
     (copy / "vocab.txt").unlink()

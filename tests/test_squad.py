@@ -340,6 +340,8 @@ def one(**changes) -> dict:
         (one(id=None), r"qas\[0\]\.id is of type NoneType"),
         (one(answers=[{"text": "king"}]), r"qas\[0\]\.answers\[0\] has no 'answer_start'"),
         (one(question="\ud800"), "half of a character"),
+        (one(is_impossible="false"), r"qas\[0\]\.is_impossible is of type str"),
+        (one(is_impossible=True), r"qas\[0\]: is_impossible is true, and there are answers"),
     ],
 )
 def test_broken_files(tmp_path, content, message):
