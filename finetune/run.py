@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import re
 from collections.abc import Sequence
 
 from data import files
@@ -116,7 +117,8 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
             for seed in range(config.train.seed, config.train.seed + args.restarts)
         ]
     if is_chief(strategy):
-        _conclude(records, args.model_dir)
+        records += _records_of_others(config, {r["seed"] for r in records}, data, source, args)
+        _conclude(sorted(records, key=lambda record: record["seed"]), args.model_dir)
 
 
 def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
@@ -147,6 +149,20 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
         if record["collapse"]:
             print(f"fine-tuning: seed {seed} has collapsed: {record['collapse']['reason']}")
     return record
+
+
+def _records_of_others(config, seeds: set[int], data, source: Source, args) -> list[dict]:
+    """What seeds scored that earlier starts ran with the same settings: a summary forgets none."""
+    from finetune.seed_run import finished
+
+    found = []
+    for name in files.list_dir(args.model_dir):
+        match = re.fullmatch(r"seed-(-?\d+)", name)
+        if match and (seed := int(match[1])) not in seeds:
+            model_dir = files.join(args.model_dir, name)
+            record = finished(recipe.with_seed(config, seed), data, source, model_dir=model_dir)
+            found += [record] if record else []
+    return found
 
 
 def _conclude(records: list[dict], model_dir: str) -> None:

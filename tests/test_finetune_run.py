@@ -167,6 +167,18 @@ def test_text_that_is_added_later_is_predicted(finetuned, model_dir, tmp_path, m
     assert scores[0]["step"] == scores[1]["step"]
 
 
+def test_no_seed_is_forgotten(finetuned, model_dir, tmp_path, monkeypatch):
+    """A start that asks for one seed of two keeps the other in the summary; one of other settings not."""
+    both = shutil.copytree(model_dir, tmp_path / "m")
+    other = shutil.copytree(both / "seed-12346", both / "seed-7")
+    record = read(other / "metrics.json")
+    (other / "metrics.json").write_text(json.dumps({**record, "seed": 7, "train_steps": 9}))
+    monkeypatch.setattr("finetune.seed_run.SeedRun", None)  # there is nothing to train
+    monkeypatch.setattr("finetune.export.export_seed", lambda *_: None)
+    run.main(finetuned.arguments(both))
+    assert read(both / "summary.json") == read(model_dir / "summary.json")
+
+
 def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path, capsys):
     """Labels by lot, and a learning rate that moves nothing."""
     lots = np.random.default_rng(0).permutation(["no", "yes"] * 12)
