@@ -189,6 +189,23 @@ def test_threshold_when_silence_is_best(tasks, golden, tmp_path):
     assert task.baseline(dev)["f1"] == pytest.approx(2 / 5)
 
 
+def test_threshold_when_silence_is_best_for_a_third(tasks, tmp_path):
+    """A share that no float holds: 100 * (1 / 3) is a little less than 100 * 1 / 3."""
+    qas = [
+        {"id": "1", "question": "Who?", "answers": [{"text": "king", "answer_start": 4}]},
+        {"id": "2", "question": "Whose?", "answers": [{"text": "king", "answer_start": 4}]},
+        {"id": "3", "question": "When?", "answers": [], "is_impossible": True},
+    ]
+    data = {"data": [{"paragraphs": [{"context": "the king of the sea", "qas": qas}]}]}
+    (tmp_path / "dev-v2.0.json").write_text(json.dumps(data))
+    dev = tasks["squad_v2"].load(tmp_path, "dev")
+    outputs = outputs_for(dev, {name: (4, 4) for name in "123"})
+    scores = tasks["squad_v2"].metrics(outputs, dev)
+    assert scores["f1"] == pytest.approx(1 / 3)
+    assert (scores["has_answer_f1"], scores["no_answer_f1"]) == (0.0, 1.0)
+    assert scores["null_threshold"] < -18.0  # by how much the wrong answers exceed no answer
+
+
 def to_ascii(source, target):
     """A copy of a file in which every context can be taken apart and put together at blanks."""
     content = source.read_text().translate(str.maketrans("éëü“”–ﬁ", "eeu''-f"))
