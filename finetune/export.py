@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 import math
+import shutil
+import tempfile
 from pathlib import Path
 
 from data import files, schema
@@ -31,14 +33,15 @@ _INPUTS = {"spans": ("question", "context"), "tokens": ("text",)}
 def export_seed(model_dir: str, output_dir: str) -> None:
     """Exports the best checkpoint of a finished seed; the directory appears whole or not at all.
 
-    An earlier export there is replaced, unless it is this one already.
+    An earlier export there is replaced, unless it is this one already. On storage with a scheme such
+    as gs:// the files appear one by one, the record last.
 
     Args:
       model_dir: of the seed.
       output_dir: for `model/`, README.md, the record and checksums.
 
     Raises:
-      UserError: the directory holds something else, or the checkpoint is damaged.
+      UserError: the local directory holds something else, or the checkpoint is damaged.
     """
     from finetune.seed_run import METRICS_FILE
     from pretrain import checkpoint
@@ -62,17 +65,30 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         "splits": scores["splits"],
         "checkpoint_sha256": sha256_of(f"{saved.prefix}.index"),
     }
-    text, target = json.dumps(record, indent=1), Path(output_dir)
-    if target.exists():
-        before = target / RECORD_FILE
-        if not before.is_file():
-            raise UserError(f"{target} is no export; move it away, and run the same command again")
-        if before.read_text(encoding="utf-8") == text:
+    text, before = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
+    if files.exists(before):
+        if files.read_bytes(before).decode() == text:
             return
-        files.remove_tree(target)
-    with appearing(target, text) as whole:
-        _save(whole / MODEL, run, saved, model_dir, record)
-        (whole / "README.md").write_text(_card(record, data), encoding="utf-8")
+        files.remove_tree(output_dir)
+    elif not files.is_remote(output_dir) and files.exists(output_dir):
+        raise UserError(f"{output_dir} is no export; move it away, and run the same command again")
+
+    def write(target: Path) -> None:
+        with appearing(target, text) as whole:
+            _save(whole / MODEL, run, saved, model_dir, record)
+            (whole / "README.md").write_text(_card(record, data), encoding="utf-8")
+
+    if not files.is_remote(output_dir):
+        write(Path(output_dir))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch, "export")
+        write(whole)
+        paths = [path for path in whole.rglob("*") if path.is_file()]
+        for path in sorted(paths, key=lambda path: path.name == RECORD_FILE):
+            copy = files.join(output_dir, *path.relative_to(whole).parts)
+            with path.open("rb") as file, files.atomic_write(copy) as remote:
+                shutil.copyfileobj(file, remote)
 
 
 def inputs_of(kind: str, *, has_pair: bool) -> list[str]:

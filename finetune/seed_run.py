@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from pretrain.model_dir import Run, identity
 from pretrain.progress import read_metrics
 
 METRICS_FILE = "metrics.json"
+PREDICTIONS = "predictions"  # directory with one for each split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,6 +152,7 @@ class SeedRun:
         with self._session:
             if self._is_chief:
                 files.remove(files.join(self.model_dir, METRICS_FILE))  # of other settings
+                files.remove_tree(files.join(self.model_dir, PREDICTIONS))
             collapse = self._train()
             record = self._record(collapse)
             if self._is_chief:
@@ -229,7 +230,7 @@ class SeedRun:
                 self._task.write_predictions(
                     outputs,
                     split,
-                    Path(self.model_dir, "predictions", name),
+                    files.join(self.model_dir, PREDICTIONS, name),
                     null_threshold=splits["dev"].get("null_threshold", 0.0),
                 )
         return splits

@@ -108,7 +108,7 @@ class SentenceTask(Task):
         directory: str | Path,
         *,
         null_threshold: float = 0.0,
-    ) -> list[Path]:
+    ) -> list[str]:
         """Writes "index" and "prediction" of every row, as gluebenchmark.com wants them."""
         answers = self._answers(outputs)
         if self.kind == "classification":
@@ -119,7 +119,8 @@ class SentenceTask(Task):
             predictions = [f"{answer:.6g}" for answer in answers]
         lines = ["index\tprediction"]
         lines += [f"{i}\t{p}" for i, p in zip(split.examples, predictions, strict=True)]
-        path = Path(directory, self._format.submissions.get(split.name, f"{split.name}.tsv"))
+        name = self._format.submissions.get(split.name, f"{split.name}.tsv")
+        path = files.join(directory, name)
         files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
         return [path]
 

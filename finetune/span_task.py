@@ -102,7 +102,7 @@ class SpanTask(Task):
         directory: str | Path,
         *,
         null_threshold: float = 0.0,
-    ) -> list[Path]:
+    ) -> list[str]:
         """Writes predictions.json, nbest_predictions.json and, for SQuAD 2.0, null_odds.json."""
         decoded = {
             question.id: answers
@@ -123,7 +123,7 @@ class SpanTask(Task):
             contents["null_odds.json"] = {n: answers.null_odds for n, answers in decoded.items()}
         paths = []
         for name, content in contents.items():
-            paths.append(Path(directory, name))
+            paths.append(files.join(directory, name))
             text = json.dumps(content, ensure_ascii=False, indent=2)
             files.write_atomically(paths[-1], f"{text}\n".encode())
         return paths

@@ -120,7 +120,7 @@ class Task(abc.ABC):
         directory: str | Path,
         *,
         null_threshold: float = 0.0,
-    ) -> list[Path]:
+    ) -> list[str]:
         """Writes predictions in the format in which they are submitted.
 
         Args:

@@ -87,12 +87,12 @@ class TokenTask(Task):
         directory: str | Path,
         *,
         null_threshold: float = 0.0,
-    ) -> list[Path]:
+    ) -> list[str]:
         """Writes the format that was read; in columns the prediction is the last, after the truth."""
         predictions = self._by_sentence(self._answers(outputs, split), split)
         words = split.examples
         suffix = Path(self._files[split.name][0]).suffix
-        path = Path(directory, f"{split.name}{suffix}")
+        path = files.join(directory, f"{split.name}{suffix}")
         if suffix == ".jsonl":
             names = self._config.text_column, self._config.label_column
             lines = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data import files
 from data.errors import UserError
 from finetune import predict, run, summary
 from finetune.collapse import Collapsed, CollapseWatch
@@ -203,16 +204,26 @@ def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path,
     assert not (tmp_path / "m/export").exists()
 
 
-def test_a_slow_run_has_not_failed(finetuned, tmp_path):
-    """Its training loss is hardly below that of learning nothing, and it is right on most of dev."""
+def test_a_slow_run_has_not_failed(finetuned, tmp_path, monkeypatch):
+    """Its training loss is hardly below that of learning nothing, and it is right on most of dev.
+
+    And all that comes out is where it was asked for, on storage with a scheme as well.
+    """
     params = [
         "FinetuneConfig.collapse_check_fraction = 0.0",
-        "FinetuneConfig.collapse_margin = 0.9",
+        "FinetuneConfig.collapse_margin = 0.999",
     ]
-    run.main(finetuned.arguments(tmp_path / "m", *params))
-    found = read(tmp_path / "m/seed-12345/metrics.json")
+    monkeypatch.chdir(tmp_path)
+    model_dir = "ram://finetuned/slow"
+    run.main(finetuned.arguments(model_dir, *params))
+    found = json.loads(files.read_bytes(f"{model_dir}/seed-12345/metrics.json"))
     assert found["splits"]["dev"]["accuracy"] > 0.9
     assert found["collapse"] is None
+    assert files.list_dir(f"{model_dir}/seed-12345/predictions/test") == ["test.tsv"]
+    exported = files.list_dir(f"{model_dir}/export")
+    assert exported == ["README.md", "SHA256SUMS", "export.json", "model"]
+    assert files.list_dir(f"{model_dir}/export/model/variables")
+    assert not list(tmp_path.iterdir())
 
 
 def watch(least_loss=1.0, rows=(), **finetune) -> CollapseWatch:

@@ -1,6 +1,7 @@
 """GLUE in its published files, its scores and submissions; files of one's own with columns."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ def test_submissions(tasks, golden, tmp_path, name):
     for split, (file, lines) in SUBMISSIONS[name].items():
         loaded = task.load(golden / "glue", split)
         outputs = one_hot(np.ones(len(loaded), int), task.num_outputs)
-        (path,) = task.write_predictions(outputs, loaded, tmp_path / "new")
+        (path,) = map(Path, task.write_predictions(outputs, loaded, tmp_path / "new"))
         assert path == tmp_path / "new" / file
         assert path.read_text().splitlines() == ["index\tprediction", *lines]
 
@@ -134,7 +135,7 @@ def test_scores_of_stsb(tasks, golden, tmp_path):
     assert task.majority_entropy(dev) == pytest.approx(np.var([5.0, 4.75, 0.75, 1.6]))
     # Scores lie between 0 and 5.
     test = task.load(golden / "glue", "test")
-    (path,) = task.write_predictions(np.float32([[5.5], [2.25]]), test, tmp_path)
+    (path,) = map(Path, task.write_predictions(np.float32([[5.5], [2.25]]), test, tmp_path))
     assert path.name == "STS-B.tsv"
     assert path.read_text() == "index\tprediction\n0\t5\n1\t2.25\n"
 
@@ -239,7 +240,7 @@ def test_own_classes(own, tmp_path, vocab):
     }
     test = task.load(tmp_path, "test")
     assert words(vocab, test) == ['[CLS] the " sea " , he said [SEP]']
-    (path,) = task.write_predictions(np.float32([[2, 1]]), test, tmp_path)
+    (path,) = map(Path, task.write_predictions(np.float32([[2, 1]]), test, tmp_path))
     assert (path.name, path.read_text()) == ("test.tsv", "index\tprediction\n0\t9\n")
 
 
@@ -271,7 +272,7 @@ def test_own_rows_are_numbered(own, tmp_path):
     for split, numbers in (("dev", "01"), ("test", "012")):
         loaded = task.load(tmp_path, split)
         outputs = one_hot(np.zeros(len(loaded), int), 2)
-        (path,) = task.write_predictions(outputs, loaded, tmp_path / "new")
+        (path,) = map(Path, task.write_predictions(outputs, loaded, tmp_path / "new"))
         assert path.read_text().splitlines()[1:] == [f"{number}\tx" for number in numbers]
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import string
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_answers_come_back_as_they_were(tasks, golden, tmp_path):
     train = task.load(golden / "squad", "train")
     outputs = outputs_for(train, answer_tokens(train))
     assert task.metrics(outputs, train) == {"exact_match": 1.0, "f1": 1.0}
-    paths = task.write_predictions(outputs, train, tmp_path)
+    paths = [*map(Path, task.write_predictions(outputs, train, tmp_path))]
     assert [path.name for path in paths] == ["predictions.json", "nbest_predictions.json"]
     predictions, n_best = (json.loads(path.read_text()) for path in paths)
     assert list(predictions.values()) == [
@@ -156,7 +157,7 @@ def test_threshold_of_version_2(tasks, golden, tmp_path):
         "no_answer_f1": 0.5,
         "null_threshold": -10.0,
     }
-    paths = task.write_predictions(outputs, dev, tmp_path, null_threshold=-10.0)
+    paths = [*map(Path, task.write_predictions(outputs, dev, tmp_path, null_threshold=-10.0))]
     assert [path.name for path in paths] == [
         "predictions.json",
         "nbest_predictions.json",
@@ -172,7 +173,7 @@ def test_threshold_of_version_2(tasks, golden, tmp_path):
     }
     assert odds == {"57": -10.0, "58": -10.0, "59": -10.0, "5b": -12.0, "5c": 8.0}
     assert n_best["5c"][0]["text"] == ""
-    paths = task.write_predictions(outputs, dev, tmp_path, null_threshold=-11.0)
+    paths = [*map(Path, task.write_predictions(outputs, dev, tmp_path, null_threshold=-11.0))]
     assert [name for name, text in json.loads(paths[0].read_text()).items() if text] == ["5b"]
 
 
@@ -184,7 +185,12 @@ def test_threshold_when_silence_is_best(tasks, golden, tmp_path):
     scores = task.metrics(outputs, dev)
     assert scores["f1"] == scores["exact_match"] == pytest.approx(2 / 5)
     assert (scores["has_answer_f1"], scores["no_answer_f1"]) == (0.0, 1.0)
-    paths = task.write_predictions(outputs, dev, tmp_path, null_threshold=scores["null_threshold"])
+    paths = [
+        *map(
+            Path,
+            task.write_predictions(outputs, dev, tmp_path, null_threshold=scores["null_threshold"]),
+        )
+    ]
     assert set(json.loads(paths[0].read_text()).values()) == {""}
     assert task.baseline(dev)["f1"] == pytest.approx(2 / 5)
 
@@ -199,7 +205,7 @@ def test_threshold_when_silence_is_best_for_a_third(tasks, tmp_path):
     data = {"data": [{"paragraphs": [{"context": "the king of the sea", "qas": qas}]}]}
     (tmp_path / "dev-v2.0.json").write_text(json.dumps(data))
     dev = tasks["squad_v2"].load(tmp_path, "dev")
-    outputs = outputs_for(dev, {name: (4, 4) for name in "123"})
+    outputs = outputs_for(dev, dict.fromkeys("123", (4, 4)))
     scores = tasks["squad_v2"].metrics(outputs, dev)
     assert scores["f1"] == pytest.approx(1 / 3)
     assert (scores["has_answer_f1"], scores["no_answer_f1"]) == (0.0, 1.0)
@@ -277,7 +283,7 @@ def test_answers_are_those_of_tf_models(tasks, official, seed, tmp_path):
         examples, features, results, n_best_size=S, max_answer_length=12, do_lower_case=True,
         version_2_with_negative=True,
     )  # fmt: skip
-    paths = tasks["squad_v2"].write_predictions(logits, dev, tmp_path)
+    paths = [*map(Path, tasks["squad_v2"].write_predictions(logits, dev, tmp_path))]
     ours, our_n_best, our_odds = (json.loads(path.read_text()) for path in paths)
     assert ours == texts
     assert our_odds == pytest.approx(odds, abs=1e-5)
@@ -334,7 +340,9 @@ def test_empty_contexts_and_long_questions(tasks, vocab, tmp_path):
     (tmp_path / "dev-v1.1.json").write_text(json.dumps(data))
     dev = tasks["squad_v1"].load(tmp_path, "dev")
     assert dev.notes == {"questions cut to 16 tokens": 1}
-    (path, _) = tasks["squad_v1"].write_predictions(np.zeros((1, S, 2), np.float32), dev, tmp_path)
+    (path, _) = map(
+        Path, tasks["squad_v1"].write_predictions(np.zeros((1, S, 2), np.float32), dev, tmp_path)
+    )
     assert json.loads(path.read_text()) == {"1": ""}
     (tmp_path / "train-v1.1.json").write_text(json.dumps(data))
     with pytest.raises(UserError, match="1 questions and no answer occurs in its context"):

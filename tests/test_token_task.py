@@ -1,6 +1,7 @@
 """Labels of words."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_scores_and_predictions(opened, tmp_path):
     assert task.baseline(train)["accuracy"] == 0.5
     shares = np.array([1, 1, 1, 3]) / 6
     assert task.majority_entropy(train) == pytest.approx(-sum(p * math.log(p) for p in shares))
-    (path,) = task.write_predictions(outputs, train, tmp_path / "out")
+    (path,) = map(Path, task.write_predictions(outputs, train, tmp_path / "out"))
     assert path == tmp_path / "out/train.conll"
     assert path.read_text() == (
         "King B-PER B-PER\nHenry I-PER O\ncame O O\n\nto O O\nLondon B-LOC B-LOC\n\u200b O O\n\n"
@@ -97,7 +98,7 @@ def test_every_word_of_a_long_sentence_is_labelled(opened, tmp_path):
     assert train.notes == {"sentences divided into several sequences": 1}
     outputs = outputs_for(task, train, [w[0] for w in words])
     assert task.metrics(outputs, train) == {"accuracy": 1.0}
-    (path,) = task.write_predictions(outputs, train, tmp_path)
+    (path,) = map(Path, task.write_predictions(outputs, train, tmp_path))
     assert path.read_text() == "".join(f"{w} {w[0]} {w[0]}\n" for w in words) + "\n"
 
 
@@ -123,7 +124,9 @@ def test_json_lines(opened, tmp_path):
     assert train.skipped == (Skip(f"{tmp_path}/train.jsonl, line 2", "no words"),)
     test = task.load(tmp_path, "test")
     assert not test.is_labelled
-    (path,) = task.write_predictions(outputs_for(task, test, ["B"]), test, tmp_path / "out")
+    (path,) = map(
+        Path, task.write_predictions(outputs_for(task, test, ["B"]), test, tmp_path / "out")
+    )
     assert path.read_text() == '{"w": ["King"], "y": ["B"]}\n{"w": [], "y": []}\n'
 
 
