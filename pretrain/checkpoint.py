@@ -11,8 +11,6 @@ import dataclasses
 import json
 import os
 import re
-import sys
-import threading
 
 import tensorflow as tf
 
@@ -24,7 +22,6 @@ from pretrain.failures import reason
 
 COMMIT_FILE = "COMMIT.json"
 _NEWEST_FILE = "newest.json"
-_NICENESS = 10  # of the thread that writes: a tenth of a core at least, however busy the others are
 # What TensorFlow raises for files that are missing, damaged or of another model.
 _RESTORE_ERRORS = (tf.errors.OpError, AssertionError, ValueError, IndexError, KeyError)
 
@@ -137,7 +134,6 @@ class Checkpoints:
         self._pending = saved
 
         def commit():
-            _give_way()  # TensorFlow has one such thread, for all saves
             try:
                 self._commit(saved, notes or {})
                 self._pending = None
@@ -302,13 +298,6 @@ def _folders(model_dir: str | os.PathLike) -> list[tuple[int, str]]:
 def _remove(folder: str) -> None:
     files.remove(files.join(folder, COMMIT_FILE))  # first: half a checkpoint must not count
     files.remove_tree(folder)
-
-
-def _give_way() -> None:
-    """Lets other threads go first: where training computes on CPUs, it is not to wait for this one."""
-    if sys.platform == "linux":  # elsewhere priorities are those of processes
-        this_thread = os.PRIO_PROCESS, threading.get_native_id()
-        os.setpriority(*this_thread, max(_NICENESS, os.getpriority(*this_thread)))
 
 
 def _write_json(path: str, content: dict) -> None:

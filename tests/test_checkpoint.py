@@ -1,11 +1,8 @@
 """Checkpoints: what is saved, what is believed, and what is kept."""
 
 import json
-import os
 import resource
 import shutil
-import sys
-import threading
 
 import pytest
 import tensorflow as tf
@@ -68,18 +65,6 @@ def test_the_state_is_that_of_the_call(tmp_path):
             variable.assign_add(tf.ones_like(variable))
         saving.wait()
         assert restore(tmp_path)[1] == {float(step)}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
-def test_what_is_written_gives_way_to_training(tmp_path, monkeypatch):
-    def niceness() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    before, seen, flush = niceness(), [], files.flush
-    monkeypatch.setattr(files, "flush", lambda path: (seen.append(niceness()), flush(path)))
-    fill(tmp_path, 1, 2)
-    assert set(seen) == {max(before, 10)}
-    assert niceness() == before
 
 
 def test_the_newest_and_every_so_many_are_kept(model_dir):
