@@ -43,7 +43,7 @@ class CollapseWatch:
         finetune: FinetuneConfig,
         train: TrainConfig,
         *,
-        least_loss: float | None,
+        least_loss: float,
         rows: Sequence[dict],
     ):
         """Takes what is known before the run goes on.
@@ -51,7 +51,7 @@ class CollapseWatch:
         Args:
           finetune: when to look, and how much below `least_loss` is something.
           train: how many steps.
-          least_loss: of always giving the same answer; None judges no run.
+          least_loss: of always giving the same answer (`Task.majority_entropy`).
           rows: of metrics.jsonl, of the steps that were made before.
         """
         self._check_step, self._last_step = collapse_check_step(finetune, train), train.train_steps
@@ -73,7 +73,7 @@ class CollapseWatch:
 
     def verdict(self) -> Collapse | None:
         """On the steps so far: what is wrong, or None."""
-        if self._least_loss is None or not self._losses:
+        if not self._losses:
             return None
         last = max(self._losses)
         recent = [loss for step, loss in self._losses.items() if step > last - self._window]

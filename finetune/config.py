@@ -157,7 +157,8 @@ class FinetuneConfig:
         nothing; 0 never gives up. At the end collapse is reported in any case.
       collapse_margin: a run has learned nothing if its mean training loss, over as many of the last
         steps as half the steps before the check, is not below the loss of always giving the same
-        answer by this share of it. Spans have no such loss, and are not judged.
+        answer by this share of it. At the end, its best checkpoint must also be no better on dev than
+        that.
     """
 
     epochs: float = 3.0

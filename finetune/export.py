@@ -118,7 +118,7 @@ def _card(record: dict, data: dict) -> str:
         for name, value in scores.items()
     ]
     lines = [
-        f"# {data['task'].capitalize()}\n",
+        f"# Fine-tuned: {data['task']}\n",
         *([f"Labels: {', '.join(record['labels'])}.\n"] if record["labels"] else []),
         f"Fine-tuned by Lambert from {data['encoder']}, seed {record['seed']}, step {record['step']:,}: the"
         " best of its checkpoints, and of the seeds that were run, by the main metric on dev. So the scores"

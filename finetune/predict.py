@@ -44,7 +44,7 @@ class Predictor:
           model_dir: an export, or a directory that has one as `export`.
 
         Raises:
-          UserError: it is neither.
+          UserError: it is neither, or damaged.
         """
         import tensorflow_text  # noqa: F401  registers operations
 
@@ -54,7 +54,7 @@ class Predictor:
                 f"{model_dir} is no fine-tuned model: there is no {MODEL}/saved_model.pb with"
                 f" {RECORD_FILE} in it or in {model_dir}/export; make one with `python -m finetune.run`"
             )
-        self.record = json.loads((found[0] / RECORD_FILE).read_text(encoding="utf-8"))
+        self.record = _read_record(found[0] / RECORD_FILE)
         self._model = load_saved_model(found[0] / MODEL)  # the signature lives as long as it does
         self._serve = self._model.signatures["serving_default"]
 
@@ -66,21 +66,11 @@ class Predictor:
 
         Returns:
           For each row, the outputs by name, as numbers and strings of JSON.
-
-        Raises:
-          UserError: a text of a task that labels words is longer than the encoder takes.
         """
         import tensorflow as tf
 
         inputs = zip(self.record["inputs"], columns, strict=True)
-        try:
-            outputs = self._serve(**{name: tf.constant(texts) for name, texts in inputs})
-        except tf.errors.InvalidArgumentError as error:
-            if "the model takes at most" not in str(error):
-                raise
-            raise UserError(
-                f"one of {len(columns[0])} texts has more tokens than the encoder takes; divide it"
-            ) from error
+        outputs = self._serve(**{name: tf.constant(texts) for name, texts in inputs})
         arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
         return [
             {name: _as_json(values[row]) for name, values in sorted(arrays.items())}
@@ -90,6 +80,15 @@ class Predictor:
 
 def _is_export(path: Path) -> bool:
     return (path / RECORD_FILE).is_file() and (path / MODEL / "saved_model.pb").is_file()
+
+
+def _read_record(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged: {error}; delete the export and run `python -m finetune.run` again"
+        ) from error
 
 
 def _as_json(value: Any) -> Any:
@@ -203,9 +202,11 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
     predictor = Predictor(args.model_dir)
     columns, rows = read_input(args.input, predictor.record)
-    found = answers(predictor, columns, rows, batch_size=args.batch_size)
-    lines = "".join(f"{json.dumps(answer, ensure_ascii=False)}\n" for answer in found)
-    files.write_atomically(args.output, lines.encode())
+    with files.atomic_write(
+        args.output
+    ) as file:  # open first: no answer is to be lost for want of it
+        for answer in answers(predictor, columns, rows, batch_size=args.batch_size):
+            file.write(f"{json.dumps(answer, ensure_ascii=False)}\n".encode())
     print(f"predict: {len(rows):,} answers in {args.output}")
 
 

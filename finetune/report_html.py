@@ -143,17 +143,19 @@ def _score_table(record: RunRecord, scores: Mapping | None) -> str:
 def _seed_table(summary: Mapping) -> str:
     metric = summary["main_metric"]
     splits = list(dict.fromkeys(name for seed in summary["seeds"] for name in seed["splits"]))
+    has_collapsed = summary["num_collapsed"] > 0
     rows = [
         (
             seed["seed"],
-            seed["collapse"]["reason"] if seed["collapse"] else "",
+            *([(seed["collapse"] or {}).get("reason", "")] if has_collapsed else []),
             f"{seed['step']:,}",
             *(cell(seed["splits"].get(s, {}), metric, lambda v: f"{v:.4f}") for s in splits),
         )
         for seed in summary["seeds"]
     ]
-    head = ("seed", "collapsed", "step", *(f"{split} {metric}" for split in splits))
-    return f'<div class="card">{plain_table(head, rows, numbers=1 + len(splits))}</div>'
+    columns = ("step", *(f"{split} {metric}" for split in splits))
+    head = ("seed", *(["collapsed"] if has_collapsed else []), *columns)
+    return f'<div class="card">{plain_table(head, rows, numbers=len(columns))}</div>'
 
 
 def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
@@ -211,7 +213,8 @@ def _data(record: RunRecord) -> Iterator[str]:
     ]
     head = ("split", "notes", "labelled", "skipped", "sequences")
     yield f'<div class="card">{plain_table(head, rows, numbers=3)}</div>'
-    facts = [("labels", ", ".join(data["labels"])), ("train and dev", f"sha256 {data['sha256']}")]
+    facts = [("labels", ", ".join(data["labels"]))] if data["labels"] else []
+    facts.append(("train and dev", f"sha256 {data['sha256']}"))
     yield f'<div class="card">{plain_table(("name", ""), facts)}</div>'
     skipped = [
         (s["where"], s["reason"]) for split in data["splits"].values() for s in split["skipped"]

@@ -164,8 +164,9 @@ def _conclude(records: list[dict], model_dir: str) -> None:
     print(summary.describe(found), flush=True)
     write_report(model_dir, found)
     if found["num_collapsed"] == len(records):
+        seeds = f"all {len(records)} seeds" if len(records) > 1 else "the seed"
         raise UserError(
-            f"all {len(records)} seeds collapsed; try more --restarts, another"
+            f"{seeds} collapsed; try more --restarts, another"
             " OptimizerConfig.peak_learning_rate or a larger FinetuneConfig.warmup_fraction"
         )
     best_dir = files.join(model_dir, f"seed-{found['best_seed']}")

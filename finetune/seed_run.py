@@ -47,8 +47,16 @@ class TaskData:
     @functools.cached_property
     def sha256(self) -> str:
         """Of all that training and the choice of checkpoints depend on."""
+        return self._sha256_of("train", "dev")
+
+    @functools.cached_property
+    def splits_sha256(self) -> str:
+        """Of all that the scores and predictions of a trained model depend on."""
+        return self._sha256_of(*self.splits)
+
+    def _sha256_of(self, *splits: str) -> str:
         digest = hashlib.sha256(json.dumps([self.task.kind, *self.task.labels]).encode())
-        for split in ("train", "dev"):
+        for split in splits:
             for name, values in sorted(self.splits[split].features.items()):
                 digest.update(f"{split}/{name}".encode())
                 digest.update(np.ascontiguousarray(values).data)
@@ -187,7 +195,7 @@ class SeedRun:
     def _record(self, collapse: Collapse | None) -> dict:
         """Scores of the best checkpoint, or of the weights with which a run was given up."""
         record = {
-            **_settings(self._run),
+            **_settings(self._run, self._data),
             "seed": self._config.train.seed,
             "step": self._trainer.step,
             "main_metric": self._task.main_metric,
@@ -196,6 +204,20 @@ class SeedRun:
         if self._trainer.step < self._config.train.train_steps:
             return {**record, "splits": {"dev": self._scores("dev", self._outputs("dev"))}}
         record["step"] = self._restore_best()
+        splits = self._score_and_predict()
+        if collapse and self._has_learned(splits["dev"]):
+            record["collapse"] = None  # slow, or undone later: the best checkpoint is sound
+        return {**record, "splits": splits}
+
+    def _has_learned(self, scores: dict[str, float]) -> bool:
+        """Whether dev scores are better than those of always giving the same answer."""
+        metric, dev = self._task.main_metric, self._data.splits["dev"]
+        if "loss" in scores and scores["loss"] >= self._task.majority_entropy(dev):
+            return False  # a score may be higher by chance, as a correlation of next to nothing
+        return scores[metric] > self._task.baseline(dev)[metric]
+
+    def _score_and_predict(self) -> dict[str, dict[str, float]]:
+        """Scores on all labelled splits but "train", by split; writes predictions for all of them."""
         splits = {}
         for name, split in self._data.splits.items():
             if name == "train":
@@ -210,7 +232,7 @@ class SeedRun:
                     Path(self.model_dir, "predictions", name),
                     null_threshold=splits["dev"].get("null_threshold", 0.0),
                 )
-        return {**record, "splits": splits}
+        return splits
 
     def _restore_best(self) -> int:
         """Restores the checkpoint that did best on dev; returns its step."""
@@ -294,7 +316,7 @@ def finished(
         return None
     try:
         record = json.loads(files.read_bytes(path))
-        is_same = _settings(_as_run(config, data, source)).items() <= record.items()
+        is_same = _settings(_as_run(config, data, source), data).items() <= record.items()
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {error}; delete it") from error
     return record if is_same else None
@@ -310,12 +332,15 @@ def _as_run(config: FinetuneRunConfig, data: TaskData, source: Source) -> Run:
     )
 
 
-def _settings(run: Run) -> dict:
-    """What decides the result of a run."""
+def _settings(run: Run, data: TaskData) -> dict:
+    """What decides the result of a run, how answers are read off its outputs included."""
     return {
         **identity(run),
+        "splits_sha256": data.splits_sha256,
         "train_steps": run.config.train.train_steps,
         "finetune": dataclasses.asdict(run.config.finetune),
+        "max_answer_length": run.config.task.max_answer_length,
+        "n_best_size": run.config.task.n_best_size,
     }
 
 

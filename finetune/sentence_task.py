@@ -88,11 +88,10 @@ class SentenceTask(Task):
             notes[f"texts cut to {self._config.max_seq_length} tokens"] = num_cut
         if is_labelled:
             features |= self._targets(table)
-        index = self._format.index
         return Split(
             name=split,
             features=features,
-            examples=[str(row.cells.get(index, number)) for number, row in enumerate(table.rows)],
+            examples=_numbers(table, self._format.index, are_unique=not _needs_labels(split)),
             is_labelled=is_labelled,
             skipped=tuple(table.skipped),
             notes=notes,
@@ -124,10 +123,8 @@ class SentenceTask(Task):
         files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
         return [path]
 
-    def majority_entropy(self, split: Split) -> float | None:
+    def majority_entropy(self, split: Split) -> float:
         """See `Task.majority_entropy`."""
-        if not split.is_labelled:
-            return None
         if self.kind == "regression":
             return float(np.var(split.features["label_values"], dtype=np.float64))
         return entropy(split.features["label_ids"])
@@ -161,7 +158,7 @@ class SentenceTask(Task):
         table = tables.read_table(
             path,
             columns=self._format.texts + (label if _needs_labels(split) else []),
-            optional=[*label, self._format.index, *glue.MRPC_IDS],
+            optional=[*label, *filter(None, [self._format.index]), *glue.MRPC_IDS],
             header=self._format.headers.get(split),
             keep_all=not _needs_labels(split),
         )
@@ -218,6 +215,25 @@ class SentenceTask(Task):
                     f"{table.where(row)}: {cell!r} in column {self._format.label!r} is no number"
                 )
         return {"label_values": values}
+
+
+def _numbers(table: tables.Table, column: str, *, are_unique: bool) -> list[str]:
+    """What each row is called in a file of predictions: as its column says, else counted from 0.
+
+    Raises:
+      UserError: two rows are called the same, and may not.
+    """
+    if column not in table.columns:
+        return [str(number) for number in range(len(table.rows))]
+    lines: dict[str, int] = {}
+    for row in table.rows:
+        first = lines.setdefault(row.cells[column], row.line)
+        if are_unique and first != row.line:
+            raise UserError(
+                f"{table.where(row)}: column {column!r} is {row.cells[column]!r} as in line {first};"
+                " predictions could not be told apart"
+            )
+    return [row.cells[column] for row in table.rows]
 
 
 def _needs_labels(split: str) -> bool:

@@ -65,7 +65,6 @@ class ServedModel(tf.Module):
         self.bias = tf.Variable(values[f"{OUTPUT}/bias"], name=f"{OUTPUT}/bias")
         self._output_name = "pooled_output" if f"{POOLER}kernel" in values else "sequence_output"
         self._network = _Hidden(network)
-        self._longest = encoder.max_position_embeddings
         self._tokenizer = tf_text.FastBertTokenizer(
             list(vocab.pieces),
             token_out_type=tf.int32,
@@ -77,7 +76,10 @@ class ServedModel(tf.Module):
         )
 
     def logits(self, *segments: tf.RaggedTensor) -> tf.Tensor:
-        """Outputs of the head, float32 [B, C] or [B, S, C], for ids [B, T] of one or two segments."""
+        """Outputs of the head, float32 [B, C] or [B, S, C], for ids [B, T] of one or two segments.
+
+        They must fit the encoder, [CLS] and every [SEP] included.
+        """
         num_rows = segments[0].nrows()
         cls_B1, sep_B1 = (tf.fill([num_rows, 1], token) for token in (self._cls, self._sep))
         first = tf.concat([cls_B1, segments[0], sep_B1], axis=1)
@@ -89,11 +91,6 @@ class ServedModel(tf.Module):
             "input_mask": tf.ones_like(ids).to_tensor(),
             "input_type_ids": tf.concat(types, axis=1).to_tensor(),
         }
-        tf.debugging.assert_less_equal(
-            tf.shape(features["input_mask"])[1],
-            self._longest,
-            message=f"the model takes at most {self._longest} tokens, the text has more",
-        )
         hidden = self._network.call(features, training=False)[self._output_name]
         return tf.tensordot(hidden, self.kernel, axes=1) + self.bias
 
@@ -146,7 +143,7 @@ def save(
 
         serve = span_signature(model, config, null_threshold)
     elif kind == "tokens":
-        serve = _token_signature(model, labels)
+        serve = _token_signature(model, config, labels)
     else:
         serve = _sentence_signature(model, config, labels, has_pair=has_pair)
     model.serve = serve
@@ -201,30 +198,53 @@ def _first_of_rows(ids: tf.RaggedTensor, length_B: tf.Tensor) -> tf.RaggedTensor
     return tf.ragged.boolean_mask(ids, place.with_values(is_kept))
 
 
-def _token_signature(model: ServedModel, labels: Sequence[str]):
+def _token_signature(model: ServedModel, config: TaskConfig, labels: Sequence[str]):
+    room = config.max_seq_length - 2
+
     @tf.function(input_signature=[_STRINGS])
     def serve(text):
         words = tf.strings.split(text)  # [B, W]
-        pieces = model.tokens(words.values)  # of all words, [words, T]
+        # One word more, in a text of its own: with it there is something to compute in any case.
+        all_words = tf.concat([words.values, [schema.UNK]], axis=0)
+        text_of_W = tf.concat([words.value_rowids(), [words.nrows()]], axis=0)
+        pieces_WT = model.tokens(all_words)[:, :room]
         # A word of invisible characters alone has no piece, and yet gets a label: see TokenTask.
-        is_empty = pieces.row_lengths() == 0
-        unknown = tf.RaggedTensor.from_row_lengths(
-            tf.fill([tf.math.count_nonzero(is_empty, dtype=tf.int32)], model.unknown),
-            tf.cast(is_empty, tf.int64),
+        is_empty_W = pieces_WT.row_lengths() == 0
+        unknown_WT = tf.RaggedTensor.from_row_lengths(
+            tf.fill([tf.math.count_nonzero(is_empty_W, dtype=tf.int32)], model.unknown),
+            tf.cast(is_empty_W, tf.int64),
         )
-        pieces = tf.concat([pieces, unknown], axis=1)
-        by_text = words.with_values(pieces)  # [B, W, T]
-        logits_BSC = model.logits(by_text.merge_dims(1, 2))
+        pieces_WT = tf.concat([pieces_WT, unknown_WT], axis=1)
+        lengths_W = pieces_WT.row_lengths()
+        sequence_W, before_W = _fill_sequences(lengths_W, text_of_W, room)
+        by_sequence = tf.RaggedTensor.from_value_rowids(pieces_WT, sequence_W)
+        logits_NSC = model.logits(by_sequence.merge_dims(1, 2))
         # The first piece of a word speaks for it; [CLS] comes before all.
-        lengths = words.with_values(pieces.row_lengths())
-        starts = words.with_values(
-            tf.cumsum(lengths.values, exclusive=True)
-            - tf.gather(
-                tf.cumsum(tf.reduce_sum(lengths, axis=1), exclusive=True), words.value_rowids()
-            )
-        )
-        places = tf.stack([words.value_rowids(), starts.values + 1], axis=1)
-        best = tf.argmax(tf.gather_nd(logits_BSC, places), axis=-1)
-        return {"labels": words.with_values(tf.gather(tf.constant(list(labels)), best)).to_tensor()}
+        places_W2 = tf.stack([sequence_W, before_W + 1], axis=1)[:-1]
+        best_W = tf.argmax(tf.gather_nd(logits_NSC, places_W2), axis=-1)
+        return {
+            "labels": words.with_values(tf.gather(tf.constant(list(labels)), best_W)).to_tensor()
+        }
 
     return serve
+
+
+def _fill_sequences(
+    lengths_W: tf.Tensor, text_of_W: tf.Tensor, room: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sequence of each word, as `finetune.token_task` divides texts, and the pieces before it there."""
+
+    def place(state, word):
+        (sequence, before, length, text), (new_length, new_text) = state, word
+        filled = before + length
+        is_new = (new_text != text) | (filled + new_length > room)
+        return (
+            sequence + tf.cast(is_new, tf.int64),
+            tf.where(is_new, tf.constant(0, tf.int64), filled),
+            new_length,
+            new_text,
+        )
+
+    first = tuple(tf.constant(value, tf.int64) for value in (-1, 0, 0, -1))
+    sequence_W, before_W, _, _ = tf.scan(place, (lengths_W, text_of_W), initializer=first)
+    return sequence_W, before_W

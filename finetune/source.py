@@ -13,6 +13,7 @@ import numpy as np
 from data import files, schema
 from data.errors import UserError
 from data.vocab import Vocab
+from finetune.summary import SUMMARY_FILE
 from model.config import EncoderConfig
 from model.names import weights
 from pretrain.foreign import read
@@ -61,6 +62,11 @@ def read_source(path: str, *, vocab_file: str | None = None) -> Source:
     """
     if files.exists(files.join(path, RUN_FILE)):
         return _read_model_dir(path)
+    if files.exists(files.join(path, SUMMARY_FILE)):
+        raise UserError(
+            f"--encoder {path} holds the seeds of a task, each a model directory; choose one, as"
+            f" {files.join(path, 'seed-N')}"
+        )
     try:
         foreign = read(path, vocab_file=vocab_file)
     except UserError as error:

@@ -16,7 +16,7 @@ from finetune import squad
 from finetune.answers import Decoded, decode
 from finetune.config import TaskConfig
 from finetune.sequences import Segment, assemble
-from finetune.task import Skip, Split, Task, find_file
+from finetune.task import TARGETS, Skip, Split, Task, find_file, place_entropy
 from finetune.windows import Windows, divide, tokens_of
 
 
@@ -128,8 +128,11 @@ class SpanTask(Task):
             files.write_atomically(paths[-1], f"{text}\n".encode())
         return paths
 
-    def majority_entropy(self, split: Split) -> None:
-        """None: there is no label to guess."""
+    def majority_entropy(self, split: Split) -> float:
+        """See `Task.majority_entropy`."""
+        num_places = split.features["input_word_ids"].shape[1]
+        starts, ends = (split.features[name] for name in TARGETS["spans"])
+        return (place_entropy(starts, num_places) + place_entropy(ends, num_places)) / 2
 
     def baseline(self, split: Split) -> dict[str, float]:
         """See `Task.baseline`: the scores of never giving an answer."""

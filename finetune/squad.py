@@ -101,7 +101,7 @@ def find_answer(context: str, answer: Answer) -> int | None:
     """
     if not answer.text.strip():
         return None
-    if context.startswith(answer.text, answer.start):
+    if answer.start >= 0 and context.startswith(answer.text, answer.start):
         return answer.start
     places = []
     place = context.find(answer.text)

@@ -94,7 +94,8 @@ def read_table(
     """Reads a file with columns; the suffix says how: .csv, .jsonl, tabs otherwise.
 
     TSV knows no quotes: a quotation mark is text, a line is a row (as in the files of GLUE, which
-    have unpaired ones). CSV may quote, and then fields may hold line breaks.
+    have unpaired ones); an empty line is none, unless there is one column only. CSV may quote, and
+    then fields may hold line breaks.
 
     Args:
       path: of the file.
@@ -116,10 +117,12 @@ def read_table(
         case _:
             lines = _tsv_lines(path)
     if header is None:
-        _, header = next(lines)
+        header = next(cells for _, cells in lines if cells != [""])
     named = _named_columns(path, header, columns, optional)
     rows, skipped = [], []
     for line, cells in lines:
+        if cells == [""] and len(header) > 1:
+            continue
         if len(cells) == len(header):
             rows.append(Row(line, {name: cells[index] for name, index in named.items()}))
             continue
@@ -134,9 +137,8 @@ def read_table(
 
 def _tsv_lines(path: str) -> Iterator[tuple[int, list[str]]]:
     # Not by str.splitlines: published sentences contain U+2028 and the like.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            yield number, line.removesuffix("\r").split("\t")
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
+        yield number, line.removesuffix("\r").split("\t")
 
 
 def _csv_lines(path: str) -> Iterator[tuple[int, list[str]]]:

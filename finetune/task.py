@@ -135,11 +135,14 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def majority_entropy(self, split: Split) -> float | None:
+    def majority_entropy(self, split: Split) -> float:
         """The loss of a model that has learned nothing but how frequent the answers are.
 
         Entropy in nats of the labels (of labelled tokens); for "regression" the variance, the least
-        squared error of a constant; None for "spans" and splits without labels.
+        squared error of a constant; for "spans" the mean of `place_entropy` over starts and ends.
+
+        Args:
+          split: with the targets of the task.
         """
 
     @abc.abstractmethod
@@ -170,6 +173,22 @@ def entropy(label_ids: np.ndarray) -> float:
     shares = np.bincount(label_ids) / len(label_ids)
     shares = shares[shares > 0]
     return float(-np.sum(shares * np.log(shares)))
+
+
+def place_entropy(places: np.ndarray, num_places: int) -> float:
+    """Loss in nats of guessing each place by how frequent it is among all the others.
+
+    Every place counts once more than it is there (Laplace's rule): with few examples and many
+    places, their plain entropy would be far below what can be known of the next one. At most the loss
+    of holding all places for equally likely.
+
+    Args:
+      places: [N], integers below `num_places`.
+      num_places: in a sequence.
+    """
+    counts = np.bincount(places, minlength=num_places)[places]
+    loss = -np.mean(np.log(counts / (len(places) - 1 + num_places)))
+    return float(min(loss, np.log(num_places)))
 
 
 def own_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:

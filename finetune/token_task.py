@@ -107,9 +107,9 @@ class TokenTask(Task):
         files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
         return [path]
 
-    def majority_entropy(self, split: Split) -> float | None:
+    def majority_entropy(self, split: Split) -> float:
         """See `Task.majority_entropy`."""
-        return entropy(self._truth(split)) if split.is_labelled else None
+        return entropy(self._truth(split))
 
     def baseline(self, split: Split) -> dict[str, float]:
         """See `Task.baseline`."""

@@ -21,18 +21,25 @@ class AdamW(tf_keras.optimizers.AdamW):
         x = x - learning_rate * decay * x - learning_rate * m' / (sqrt(v') + epsilon)
 
     with m' and v' the bias-corrected moments; as in tf_keras, epsilon is added before v is corrected.
+    Without `bias_correction` they are the moments, as in the Adam that BERT was published with.
     Variables that match a pattern have decay 0; an empty list excludes nothing. The learning rate of
     a variable is multiplied by its `optim.config.layer_factors`. While `gate` is
     closed a step counts, and changes nothing else.
     """
 
     def __init__(
-        self, *args, exclude_patterns: Sequence[str] = (), layer_decay: float = 1.0, **kwargs
+        self,
+        *args,
+        exclude_patterns: Sequence[str] = (),
+        layer_decay: float = 1.0,
+        bias_correction: bool = True,
+        **kwargs,
     ):
         """Arguments are those of tf_keras' AdamW; the patterns are searched in variable names."""
         kwargs.setdefault("jit_compile", False)
         super().__init__(*args, **kwargs)
         self._no_decay, self._layer_decay = tuple(exclude_patterns), layer_decay
+        self._bias_correction = bias_correction
 
     def build(self, var_list) -> None:
         """Creates the moments, and looks up what does not decay, and the layer of each variable."""
@@ -56,7 +63,9 @@ class AdamW(tf_keras.optimizers.AdamW):
         step = tf.cast(self.iterations + 1, tf.float32)
         rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
         rate = self.gate.choose(rate, 0.0)
-        alpha = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        alpha = rate
+        if self._bias_correction:
+            alpha *= tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
         if self._use_weight_decay(variable):
             variable.assign_sub(variable * self.weight_decay * rate)
         variable.assign_sub(m * alpha / (tf.sqrt(v) + self.epsilon))
@@ -70,4 +79,5 @@ class AdamW(tf_keras.optimizers.AdamW):
             **super().get_config(),
             "exclude_patterns": list(self._no_decay),
             "layer_decay": self._layer_decay,
+            "bias_correction": self._bias_correction,
         }

@@ -39,6 +39,7 @@ def build_optimizer(config: OptimizerConfig, schedule) -> tf_keras.optimizers.Op
             epsilon=config.epsilon,
             exclude_patterns=config.exclude_from_weight_decay,
             layer_decay=config.layer_decay,
+            bias_correction=config.bias_correction,
         )
     return LAMB(
         schedule,
@@ -54,4 +55,5 @@ def build_optimizer(config: OptimizerConfig, schedule) -> tf_keras.optimizers.Op
         min_trust_ratio=config.min_trust_ratio,
         max_trust_ratio=config.max_trust_ratio,
         layer_decay=config.layer_decay,
+        bias_correction=config.bias_correction,
     )

@@ -65,6 +65,9 @@ class OptimizerConfig:
       gamma_u: largest weight norm that variant "paper" reckons with.
       min_trust_ratio: smallest trust ratio of variant "clamped".
       max_trust_ratio: largest trust ratio of variant "clamped".
+      bias_correction: of both moments, which start at 0; False takes them as they are, as the Adam
+        that BERT was published with, whose first steps are too large
+        (https://arxiv.org/abs/2006.04884, section 6).
       clip_norm: largest global norm of the gradient; 0 does not clip.
       layer_decay: factor of the learning rate from each layer to the one below it (see
         `layer_factors`); 1.0 treats all alike.
@@ -87,6 +90,7 @@ class OptimizerConfig:
     gamma_u: float = 10.0
     min_trust_ratio: float = 0.01
     max_trust_ratio: float = 0.3
+    bias_correction: bool = True
     clip_norm: float = 1.0
     layer_decay: float = 1.0
 

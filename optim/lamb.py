@@ -19,7 +19,7 @@ _compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class LAMB(tf_keras.optimizers.Optimizer):
-    """LAMB with bias-corrected moments and decoupled weight decay.
+    """LAMB with bias-corrected moments (unless told otherwise) and decoupled weight decay.
 
     With g the gradient, x the weights of one variable, |.| the Euclidean norm, t from 1:
 
@@ -42,7 +42,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
     `FusedLAMB(use_nvlamb=True)` of NVIDIA's apex (csrc/multi_tensor_lamb.cu), which adapts every
     tensor, those without decay included: give it no `exclude_from_layer_adaptation`. "clamped" has
     the ratio of DeepSpeed's FusedLamb (csrc/lamb/fused_lamb_cuda_kernel.cu), whose BERT recipe
-    clamps to [0.01, 0.3], though without bias correction.
+    clamps to [0.01, 0.3], and sets `bias_correction` off: then r has m and v as they are.
 
     Variables that match `exclude_from_weight_decay` have decay 0, those that match
     `exclude_from_layer_adaptation` a trust ratio of 1. The lists are independent of each other; an
@@ -67,6 +67,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         min_trust_ratio: float = 0.01,
         max_trust_ratio: float = 0.3,
         layer_decay: float = 1.0,
+        bias_correction: bool = True,
         name: str = "LAMB",
         **kwargs,
     ):
@@ -85,7 +86,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         self._variant = variant
         self._gamma_l, self._gamma_u = gamma_l, gamma_u
         self._min_trust_ratio, self._max_trust_ratio = min_trust_ratio, max_trust_ratio
-        self._layer_decay = layer_decay
+        self._layer_decay, self._bias_correction = layer_decay, bias_correction
 
     def build(self, var_list) -> None:
         """Creates two float32 moments and a record of the last trust ratio for each variable."""
@@ -156,6 +157,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
             "min_trust_ratio": self._min_trust_ratio,
             "max_trust_ratio": self._max_trust_ratio,
             "layer_decay": self._layer_decay,
+            "bias_correction": self._bias_correction,
         }
 
     def _clip_gradients(self, gradients):
@@ -169,6 +171,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
 
     def _correction(self, beta: float) -> tf.Tensor:
         """1 - beta ** t; taken literally, float32 loses digits of it while it is small."""
+        if not self._bias_correction:
+            return tf.ones(())
         step = tf.cast(self.iterations + 1, tf.float32)
         log_beta = math.log(beta) if beta else -math.inf
         return -tf.math.expm1(step * log_beta)

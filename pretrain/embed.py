@@ -67,7 +67,7 @@ class Embedder:
 def read_lines(source: str) -> list[str]:
     """The lines of a file; raises a UserError if it has none or is not UTF-8."""
     try:
-        *lines, last = Path(source).read_text(encoding="utf-8").split("\n")
+        *lines, last = Path(source).read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"--input {source} is not UTF-8: {error}") from error
     if last:

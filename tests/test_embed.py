@@ -51,7 +51,9 @@ def test_the_output_at_cls(exported):
 
 
 def test_lines_end_at_line_feeds_only(tmp_path):
-    (tmp_path / "lines.txt").write_text("one\u2028still one\x0bline\n\nlast", encoding="utf-8")
+    (tmp_path / "lines.txt").write_text(
+        "\ufeffone\u2028still one\x0bline\n\nlast", encoding="utf-8"
+    )
     assert embed.read_lines(str(tmp_path / "lines.txt")) == [
         "one\u2028still one\x0bline",
         "",

@@ -127,6 +127,11 @@ def test_a_model_directory_of_another_task(small_encoder, finetuned, tmp_path, c
     )
 
 
+def test_seeds_are_no_encoder_but_each_of_them(trained):
+    with pytest.raises(UserError, match=r"holds the seeds of a task, .* choose one, as .*/seed-N"):
+        read_source(str(trained))
+
+
 def test_kinds_of_model_directories_are_told_apart(trained):
     with pytest.raises(UserError, match=r"seed-12345 is a model directory of finetune\.run"):
         load_run(str(trained / "seed-12345"), RunConfig)
@@ -186,12 +191,22 @@ def test_prediction_errors(trained, tmp_path):
     with pytest.raises(UserError, match="/o exists; delete it or choose another name"):
         predict.main([f"--model_dir={trained}", *flags])
 
+    (tmp_path / "broken/model").mkdir(parents=True)
+    (tmp_path / "broken/model/saved_model.pb").touch()
+    (tmp_path / "broken/export.json").write_text("{")
+    with pytest.raises(UserError, match=r"export\.json is damaged: .*; delete the export and run"):
+        predict.main([f"--model_dir={tmp_path}/broken", flags[1], f"--output={tmp_path}/new"])
+
     record = json.loads((trained / "export/export.json").read_text())
     assert record["inputs"] == ["text"]
     pairs = {**record, "inputs": ["text", "pair"]}
     (tmp_path / "i.txt").write_text("one text\n")
     with pytest.raises(UserError, match="takes text and pair, a line of text has one"):
         read_input(str(tmp_path / "i.txt"), pairs)
+    (tmp_path / "i.tsv").write_text(
+        "text\n\none text\n\n\n"
+    )  # a column of its own: empty lines count
+    assert read_input(str(tmp_path / "i.tsv"), record)[0] == [["", "one text", "", ""]]
     (tmp_path / "i.csv").write_text("words\nhello\n")
     with pytest.raises(UserError, match=r"i\.csv.*text"):
         read_input(str(tmp_path / "i.csv"), record)

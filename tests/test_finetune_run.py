@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,26 @@ def test_a_run_that_was_stopped_goes_on_exactly(
     assert "seed 12345, step" in capsys.readouterr().out
 
 
+def test_text_that_is_added_later_is_predicted(finetuned, model_dir, tmp_path, monkeypatch):
+    """A trained seed is not trained again for it, and not taken for one that has seen it."""
+    shutil.copytree(model_dir / "seed-12345", tmp_path / "m/seed-12345")
+    task = shutil.copytree(finetuned.task, tmp_path / "task")
+    lines = (task / "test.jsonl").read_text()
+    (task / "test.jsonl").write_text(lines + '{"text": "and one more"}\n')
+    monkeypatch.setattr(Trainer, "train", None)
+    monkeypatch.setattr("finetune.export.export_seed", lambda *_: None)
+    run.main(arguments(finetuned.encoder, task, tmp_path / "m", *finetuned.params))
+    predicted = [
+        (directory / "seed-12345/predictions/test/test.tsv").read_text().splitlines()
+        for directory in (model_dir, tmp_path / "m")
+    ]
+    assert predicted[1][:-1] == predicted[0]
+    assert predicted[1][-1].startswith("24\t")
+    scores = [read(path / "seed-12345/metrics.json") for path in (model_dir, tmp_path / "m")]
+    assert scores[0]["splits"]["dev"] == scores[1]["splits"]["dev"]
+    assert scores[0]["step"] == scores[1]["step"]
+
+
 def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path, capsys):
     """Labels by lot, and a learning rate that moves nothing."""
     lots = np.random.default_rng(0).permutation(["no", "yes"] * 12)
@@ -168,6 +189,18 @@ def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path,
     page = (tmp_path / "m/seed-12345/report.html").read_text()
     assert "Collapsed, told at step 12" in text_of(page)
     assert not (tmp_path / "m/export").exists()
+
+
+def test_a_slow_run_has_not_failed(finetuned, tmp_path):
+    """Its training loss is hardly below that of learning nothing, and it is right on most of dev."""
+    params = [
+        "FinetuneConfig.collapse_check_fraction = 0.0",
+        "FinetuneConfig.collapse_margin = 0.9",
+    ]
+    run.main(finetuned.arguments(tmp_path / "m", *params))
+    found = read(tmp_path / "m/seed-12345/metrics.json")
+    assert found["splits"]["dev"]["accuracy"] > 0.9
+    assert found["collapse"] is None
 
 
 def watch(least_loss=1.0, rows=(), **finetune) -> CollapseWatch:
@@ -194,10 +227,7 @@ def test_the_loss_that_is_judged():
     assert one.verdict() is None
 
 
-def test_what_is_not_judged():
-    one = watch(least_loss=None)  # spans
-    one(50, {"loss": 9.0})
-    assert one.verdict() is None
+def test_a_run_that_is_judged_at_its_end_only():
     one = watch(collapse_check_fraction=0.0)
     one(50, {"loss": 9.0})
     assert one.verdict() is not None
@@ -270,6 +300,8 @@ def test_words_are_labelled(small_encoder, clauses, tmp_path):
     for text in clauses:
         words = text.split()
         rows.append({"text": words, "label": ["long" if len(w) > 4 else "short" for w in words]})
+    # More than the 48 tokens of a sequence, and than the 64 of the encoder.
+    rows[5] = {name: [item for row in rows for item in row[name]] for name in ("text", "label")}
     params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'tokens'", *LONGER]
     run.main(arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params))
     directory = tmp_path / "m/seed-12345"
@@ -281,6 +313,11 @@ def test_words_are_labelled(small_encoder, clauses, tmp_path):
     ]
     written = (directory / "predictions/dev/dev.jsonl").read_text().splitlines()
     assert answers == [json.loads(line)["label"] for line in written]
+
+    (tmp_path / "new.txt").write_text("\n")
+    flags = [f"--model_dir={tmp_path}/m", f"--input={tmp_path}/new.txt"]
+    predict.main([*flags, f"--output={tmp_path}/b.jsonl"])
+    assert json.loads((tmp_path / "b.jsonl").read_text()) == {"text": "", "labels": []}
 
 
 def test_questions_are_answered(small_encoder, clauses, tmp_path):

@@ -161,7 +161,6 @@ def test_what_is_known_without_learning(tasks, golden):
         -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     )
     assert task.baseline(train) == {"matthews": 0.0}
-    assert task.majority_entropy(task.load(golden / "glue", "test")) is None
     assert tasks["mnli"].baseline(tasks["mnli"].load(golden / "glue", "dev")) == {"accuracy": 1 / 3}
 
 
@@ -214,6 +213,12 @@ def test_bad_files(tasks, tmp_path, content, message):
         tasks["rte"].load(tmp_path, "dev")
 
 
+def test_test_rows_are_told_apart(tasks, tmp_path):
+    (tmp_path / "test.tsv").write_text("index\tsentence\n0\ta\n1\tb\n0\tc\n")
+    with pytest.raises(UserError, match="line 4: column 'index' is '0' as in line 2; predictions"):
+        tasks["sst2"].load(tmp_path, "test")
+
+
 def test_own_classes(own, tmp_path, vocab):
     train = "text\tlabel\na king\t10\nthe sea\t9\n\t9\nno label\t\n the sky\t10\n"
     task = own(
@@ -252,6 +257,22 @@ def test_own_labels_come_from_the_training_file(own, tmp_path):
     (tmp_path / "dev.jsonl").write_text('{"text": 3, "label": true}\n')
     with pytest.raises(UserError, match="line 1: 'text' is 3, not text"):
         task.load(tmp_path, "dev")
+
+
+def test_own_rows_are_numbered(own, tmp_path):
+    """Of whatever file; a row without text is a row, and has its prediction."""
+    contents = {
+        "train.jsonl": '{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n',
+        "dev.jsonl": '{"text": "c", "label": "x"}\n{"text": "d", "label": "y"}\n',
+        "test.tsv": "text\tby\na\tme\n \t\nb\tme\n\n",
+    }
+    files = {f"{path.partition('.')[0]}_file": path for path in contents}
+    task = own(contents, **files)
+    for split, numbers in (("dev", "01"), ("test", "012")):
+        loaded = task.load(tmp_path, split)
+        outputs = one_hot(np.zeros(len(loaded), int), 2)
+        (path,) = task.write_predictions(outputs, loaded, tmp_path / "new")
+        assert path.read_text().splitlines()[1:] == [f"{number}\tx" for number in numbers]
 
 
 def test_own_task_of_one_label(own, tmp_path):

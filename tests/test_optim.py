@@ -60,6 +60,7 @@ def numpy_lamb(
     decay,
     no_decay,
     no_adaptation,
+    bias_correction=True,
 ):
     """The formulas in float64, written apart from the optimizer: weights and last trust ratios."""
     names = [v.name for v in variables]
@@ -74,7 +75,8 @@ def numpy_lamb(
         for i, g in enumerate(gs):
             ms[i] = beta_1 * ms[i] + (1 - beta_1) * g
             vs[i] = beta_2 * vs[i] + (1 - beta_2) * g**2
-            r = ms[i] / (1 - beta_1**t) / (np.sqrt(vs[i] / (1 - beta_2**t)) + epsilon)
+            share_m, share_v = (1 - beta_1**t, 1 - beta_2**t) if bias_correction else (1, 1)
+            r = ms[i] / share_m / (np.sqrt(vs[i] / share_v) + epsilon)
             if not excluded(no_decay, names[i]):
                 r = r + decay * xs[i]
             ratio = 1.0
@@ -85,7 +87,7 @@ def numpy_lamb(
     return xs, ratios
 
 
-def numpy_adamw(steps, *, lr, beta_1, beta_2, epsilon, decay, no_decay):
+def numpy_adamw(steps, *, lr, beta_1, beta_2, epsilon, decay, no_decay, bias_correction=True):
     names = [v.name for v in variables()]
     xs = [v.numpy().astype(np.float64) for v in variables()]
     ms, vs = [0 * x for x in xs], [0 * x for x in xs]
@@ -93,8 +95,9 @@ def numpy_adamw(steps, *, lr, beta_1, beta_2, epsilon, decay, no_decay):
         for i, g in enumerate(gradients(t - 1)):
             ms[i] = beta_1 * ms[i] + (1 - beta_1) * g
             vs[i] = beta_2 * vs[i] + (1 - beta_2) * g.astype(np.float64) ** 2
-            m, root = ms[i] / (1 - beta_1**t), np.sqrt(vs[i]) / np.sqrt(1 - beta_2**t)
-            direction = m / (root + epsilon / np.sqrt(1 - beta_2**t))
+            share_m, share_v = (1 - beta_1**t, 1 - beta_2**t) if bias_correction else (1, 1)
+            root, tiny = np.sqrt(vs[i]) / np.sqrt(share_v), epsilon / np.sqrt(share_v)
+            direction = ms[i] / share_m / (root + tiny)
             shrink = 1.0 if excluded(no_decay, names[i]) else 1 - lr * decay
             xs[i] = shrink * xs[i] - lr * direction
     return xs
@@ -374,6 +377,29 @@ def test_adamw_equals_float64_numpy():
         assert_near(ours, expected, relative=1e-5)
 
 
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_without_bias_correction(name):
+    """As the Adam that BERT was published with: the first moments count as they are."""
+    config = OptimizerConfig(
+        optimizer=name,
+        weight_decay_rate=0.5,
+        exclude_from_weight_decay=EXCLUDED,
+        exclude_from_layer_adaptation=EXCLUDED,
+        bias_correction=False,
+    )
+    ours = variables()
+    apply(build_optimizer(config, 0.1), ours, 5)
+    settings = dict(lr=0.1, **SETTINGS, decay=0.5, no_decay=EXCLUDED, bias_correction=False)
+    if name == "adamw":
+        expected = numpy_adamw(5, **settings)
+    else:
+        steps = [gradients(t) for t in range(5)]
+        expected, _ = numpy_lamb(
+            "tf_models", steps, variables(), no_adaptation=EXCLUDED, **settings
+        )
+    assert_near(ours, expected, relative=1e-5)
+
+
 def test_build_optimizer_passes_every_setting_on():
     settings = dict(
         beta_1=0.8,
@@ -387,6 +413,8 @@ def test_build_optimizer_passes_every_setting_on():
         gamma_u=2.0,
         min_trust_ratio=0.2,
         max_trust_ratio=0.4,
+        layer_decay=0.9,
+        bias_correction=False,
     )
     lamb = build_optimizer(OptimizerConfig(**settings), 0.1).get_config()
     for name, value in settings.items():
@@ -396,6 +424,7 @@ def test_build_optimizer_passes_every_setting_on():
     assert copy.get_config() == adamw.get_config()
     assert copy.get_config()["exclude_patterns"] == ["a"]
     assert copy.get_config()["weight_decay"] == 0.03
+    assert copy.get_config()["bias_correction"] is False
 
 
 class TestCompiledModel:

@@ -1,6 +1,7 @@
 """SQuAD in its published files, beside the code that tf-models ships."""
 
 import json
+import math
 import string
 from collections import namedtuple
 
@@ -13,7 +14,7 @@ from data.errors import UserError
 from data.wordpiece import WordPieceTokenizer
 from finetune.config import TaskConfig
 from finetune.squad import Answer, find_answer, read_squad
-from finetune.task import Skip, open_task
+from finetune.task import Skip, entropy, open_task, place_entropy
 from finetune.windows import tokens_of
 
 S = 40
@@ -122,7 +123,22 @@ def test_official_scores_of_version_1(tasks, golden):
     # "King Henry was born in" for "King Henry": precision 2/5, recall 1.
     assert scores["f1"] == pytest.approx((1 + 4 / 5 + 2 * 0.4 / 1.4) / 3)
     assert task.baseline(dev) == {"exact_match": 0.0, "f1": 0.0}
-    assert task.majority_entropy(dev) is None
+
+
+def test_the_loss_of_learning_nothing(tasks, golden):
+    """By hand: 3 of 4 at place 0, 1 at place 2, of 5 places."""
+    expected = -(3 * math.log(3 / 8) + math.log(1 / 8)) / 4
+    assert place_entropy(np.array([0, 0, 2, 0]), 5) == pytest.approx(expected)
+    # Of all different ones nothing can be known: that is no better than all places alike.
+    assert place_entropy(np.arange(5), 5) == pytest.approx(math.log(5))
+    # Of many it is the entropy.
+    places = np.repeat([0, 3], [30_000, 10_000])
+    assert place_entropy(places, 5) == pytest.approx(entropy(places), abs=2e-4)
+    train = tasks["squad_v1"].load(golden / "squad", "train")
+    found = tasks["squad_v1"].majority_entropy(train)
+    assert found == pytest.approx(
+        np.mean([place_entropy(train.features[f"{end}_positions"], S) for end in ("start", "end")])
+    )
 
 
 def test_threshold_of_version_2(tasks, golden, tmp_path):
@@ -277,6 +293,7 @@ def test_where_an_answer_is():
     assert find_answer(context, Answer("to be", 13)) == 13
     assert find_answer(context, Answer("to be", 12)) == 13
     assert find_answer(context, Answer("to be", -1)) == 0
+    assert find_answer(context, Answer("be", -2)) == 3  # not counted from the end
     assert find_answer(context, Answer("To be", 0)) is None
     assert find_answer(context, Answer(" ", 2)) is None
 

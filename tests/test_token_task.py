@@ -123,7 +123,6 @@ def test_json_lines(opened, tmp_path):
     assert train.skipped == (Skip(f"{tmp_path}/train.jsonl, line 2", "no words"),)
     test = task.load(tmp_path, "test")
     assert not test.is_labelled
-    assert task.majority_entropy(test) is None
     (path,) = task.write_predictions(outputs_for(task, test, ["B"]), test, tmp_path / "out")
     assert path.read_text() == '{"w": ["King"], "y": ["B"]}\n{"w": [], "y": []}\n'
 
