@@ -184,7 +184,7 @@ def test_a_worker_that_dies_is_one_line(golden, tmp_path):
 
 def test_ctrl_c_stops_with_one_line(golden, tmp_path):
     process = subprocess.Popen(
-        command(golden, tmp_path / "d", "copies = 400", "num_shards = 2"),
+        command(golden, tmp_path / "d", "copies = 1000", "num_shards = 2"),
         stderr=subprocess.PIPE,
         text=True,
     )

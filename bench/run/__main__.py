@@ -202,7 +202,7 @@ def described(row: dict) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures, writes the rows and prints them."""
+    """Measures, writes the rows and prints them; rows of what is not measured stay."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.run",
         description=__doc__,
@@ -241,7 +241,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows += [{**row, **shared} for row in found]
     shutil.rmtree(runs)
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    args.results.write_text(json.dumps(rows, indent=1) + "\n")
+    measured = {row["what"] for row in rows}
+    before = json.loads(args.results.read_text()) if args.results.exists() else []
+    kept = [row for row in before if row["what"] not in measured]
+    args.results.write_text(json.dumps(kept + rows, indent=1) + "\n")
     print("\n" + "\n".join(map(described, rows)))
     print(f"bench: rows in {args.results}")
 
