@@ -202,9 +202,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
     predictor = Predictor(args.model_dir)
     columns, rows = read_input(args.input, predictor.record)
-    with files.atomic_write(
-        args.output
-    ) as file:  # open first: no answer is to be lost for want of it
+    # Opened before the work, which is not to be lost for want of a place.
+    with files.atomic_write(args.output) as file:
         for answer in answers(predictor, columns, rows, batch_size=args.batch_size):
             file.write(f"{json.dumps(answer, ensure_ascii=False)}\n".encode())
     print(f"predict: {len(rows):,} answers in {args.output}")
