@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 from data import build_dir, files, schema
 from data.config import BuildConfig
-from data.contamination import NgramFilter
-from data.documents import InputFile, find_inputs
 from data.errors import UserError, run_main
-from data.journal import NGRAM_FILE, UNITS, WORKERS_LOG
 from data.manifest import Manifest, versions
-from data.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
-from data.sources import KINDS, Unit, plan_units
+from data.sources.documents import InputFile, find_inputs
+from data.sources.formats import KINDS, Unit, plan_units
+from data.stages.contamination import NgramFilter
+from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
+from data.stages.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
 from data.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def main(argv: Sequence[str]) -> None:
         )
     kinds[DECONTAMINATE] = args.decontaminate
 
-    from pretrain.config import load_config
+    from pretrain.gin_files import load_config
 
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig, strict=args.strict_gin)
     inputs = [file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)]
@@ -269,7 +269,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    from pretrain.config import add_gin_flags
+    from pretrain.gin_files import add_gin_flags
 
     parser = argparse.ArgumentParser(
         prog="python -m data.build",

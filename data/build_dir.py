@@ -8,8 +8,8 @@ from pathlib import Path
 
 from data import files, schema
 from data.errors import UserError
-from data.journal import PLAN_FILE, WORK_DIRECTORY
 from data.manifest import Manifest
+from data.stages.journal import PLAN_FILE, WORK_DIRECTORY
 from data.vocab import Vocab
 
 _PARTS = ("packed", "sources", "masked", "rejects")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,12 @@ class UserError(ValueError):
 
 class StorageError(OSError):
     """Storage elsewhere, like a bucket, cannot be reached or refuses; it may be another time."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, without the operation TensorFlow puts before it."""
+    lines = re.sub(r"^\{\{.*?\}\} ", "", str(error).strip()).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:

@@ -18,6 +18,7 @@ import shutil
 import types
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from data.errors import StorageError, UserError
@@ -316,3 +317,16 @@ def _storage(path: str | os.PathLike) -> Iterator[types.ModuleType]:
     except tf.errors.OpError as error:
         reason = (error.message.strip() or type(error).__name__).splitlines()[0]
         raise StorageError(errno.EIO, reason, os.fspath(path)) from error
+
+
+def read_lines(source: str) -> list[str]:
+    """Return the lines of a local file; raise a UserError if it has none or is not UTF-8."""
+    try:
+        *lines, last = Path(source).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--input {source} is not UTF-8: {error}") from error
+    if last:
+        lines.append(last)
+    if not lines:
+        raise UserError(f"--input {source} has no lines")
+    return lines

@@ -80,10 +80,10 @@ class Shard:
       tokens: text tokens (no [CLS], [SEP], [PAD]).
       separators: [CLS] and [SEP].
       unknown_tokens: text tokens that are [UNK].
-      sentence_lengths: histogram of tokens in a sentence, in bins of data.accounting.BIN_TOKENS.
+      sentence_lengths: histogram of tokens in a sentence, in bins of data.stages.accounting.BIN_TOKENS.
       sequence_lengths: histogram of tokens in a sequence, [CLS] and [SEP] included.
       source_names: the sources of its documents, sorted.
-      sources: of each sequence, see data.origins.
+      sources: of each sequence, see data.storage.sequence_sources.
     """
 
     split: str
@@ -115,7 +115,7 @@ class Manifest:
       inputs: kind, name, bytes and sha256 of every file that was read.
       rejected: documents that were refused.
       rejects: the file that lists them.
-      accounts: what became of every byte and token, by source; see data.accounting.
+      accounts: what became of every byte and token, by source; see data.stages.accounting.
       shards: in order of split and number.
     """
 

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 
-from data import accounting, files, schema, shards
+from data import files, schema
 from data.config import BuildConfig
-from data.contamination import NgramFilter
-from data.extract import UnitExtractor, unit_paths
-from data.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
 from data.manifest import DataFile, Manifest, Shard
-from data.soundness import check_corpus, check_rejects
-from data.sources import Unit
+from data.sources.formats import Unit
+from data.stages import accounting, shards
+from data.stages.contamination import NgramFilter
+from data.stages.corpus_checks import check_corpus, check_rejects
+from data.stages.extract import UnitExtractor, unit_paths
+from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
 from data.vocab import Vocab
 
 # (split, shard)

@@ -14,12 +14,12 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 from tokenizers import Tokenizer
 
-from data.documents import find_inputs
 from data.errors import run_main
-from data.learn_vocab import guess_kind, paragraphs_of
-from data.sentences import split_sentences
+from data.sources.documents import find_inputs
+from data.text.sentences import split_sentences
+from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
-from data.wordpiece import WordPieceTokenizer
+from data.vocab.learn import guess_kind, paragraphs_of
 from model.huggingface import tokenizer_files
 from model.preprocess import export_preprocessor
 

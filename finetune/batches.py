@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from data.graph import sequence_at
-from data.input_pipeline import replica_positions
+from data.read.graph import sequence_at
+from data.read.input_pipeline import replica_positions
 
 Input = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from finetune.config import FinetuneConfig
 from finetune.recipe import collapse_check_step
-from pretrain.config import TrainConfig
+from pretrain.train.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

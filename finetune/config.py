@@ -1,4 +1,4 @@
-"""Which task, how its text is cut, and how an encoder learns it. Bound by gin in pretrain/config.py."""
+"""Which task, how its text is cut, and how an encoder learns it. Bound by gin in pretrain/gin_files.py."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import dataclasses
 from pathlib import PurePath
 
 from data.errors import UserError
+from launch.config import ClusterConfig
+from model.config import EncoderConfig
+from optim.config import OptimizerConfig
+from pretrain.train.config import TrainConfig
 
 GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 SQUAD_TASKS = ("squad_v1", "squad_v2")
@@ -16,7 +20,7 @@ WORD_SUFFIXES = (".jsonl", ".conll")
 
 # [CLS] and two [SEP], and room for something between them.
 _LEAST_SEQ_LENGTH = 8
-# What only the files of a user need to say; the files of the known tasks are described in finetune/glue.py.
+# Only for a user's own files; finetune/tasks/glue.py describes those of the known tasks.
 _OWN_FIELDS = (
     *("kind", "text_column", "pair_column", "label_column", "labels"),
     *("train_file", "dev_file", "test_file"),
@@ -186,3 +190,15 @@ class FinetuneConfig:
                     f"FinetuneConfig.{name}={getattr(self, name)!r}: must be"
                     f" {' or '.join(map(repr, choices))}"
                 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinetuneRunConfig:
+    """Everything that decides a run of fine-tuning, beside its data and the weights it starts from."""
+
+    train: TrainConfig
+    task: TaskConfig
+    finetune: FinetuneConfig
+    encoder: EncoderConfig
+    optimizer: OptimizerConfig
+    cluster: ClusterConfig

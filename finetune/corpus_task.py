@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from data import files
-from data.documents import Document, InputFile, find_inputs
 from data.errors import UserError, run_main
 from data.hashing import derive_key, document_hash
-from data.sentences import split_sentences
-from data.sources import read_part, split_file
-from data.words import words
+from data.sources.documents import Document, InputFile, find_inputs
+from data.sources.formats import read_part, split_file
+from data.text.sentences import split_sentences
+from data.text.words import words
 
 LABELS = ("wiki", "books")
 COLUMNS = ("text", "label", "document")

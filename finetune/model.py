@@ -26,7 +26,7 @@ OUTPUT = "task/logits"  # the dense layer of every head
 
 
 class Finetuner(tf.Module):
-    """Encoder and head; what a `pretrain.trainer.Trainer` trains."""
+    """Encoder and head; what a `pretrain.train.trainer.Trainer` trains."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Finetuner(tf.Module):
         """Loss, right answers and their number, summed over a batch: see `LOSSES`.
 
         Args:
-          features: as for `logits`, and the targets of the task (finetune/task.py).
+          features: as for `logits`, and the targets of the task (finetune/tasks/task.py).
           masks: dropout of this batch; None computes without.
         """
         return LOSSES[self._kind](self.logits(features, masks=masks), features)

@@ -21,11 +21,10 @@ from tqdm import tqdm
 
 from data import files
 from data.errors import UserError, run_main
-from data.files import require_local
-from finetune import glue, tables
-from finetune.squad import read_squad
-from pretrain.embed import read_lines
-from pretrain.exported import RECORD_FILE, load_saved_model
+from data.files import read_lines, require_local
+from finetune.tasks import glue, tables
+from finetune.tasks.squad import read_squad
+from pretrain.export.load import RECORD_FILE, load_saved_model
 
 MODEL = "model"  # the SavedModel inside an export
 
@@ -62,7 +61,7 @@ class Predictor:
         """Outputs for a batch.
 
         Args:
-          columns: one list of strings for each input of the model (see finetune/served.py).
+          columns: one list of strings for each input of the model (see finetune/export/sentences.py).
 
         Returns:
           For each row, the outputs by name, as numbers and strings of JSON.

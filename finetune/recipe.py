@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 
 from data.errors import UserError
-from finetune.config import FinetuneConfig
-from finetune.task import Split, Task
+from finetune.config import FinetuneConfig, FinetuneRunConfig
+from finetune.tasks.task import Split, Task
 from model.config import EncoderConfig
 from model.names import POOLER
 from pretrain import recipe
-from pretrain.config import FinetuneRunConfig, TrainConfig
+from pretrain.train.config import TrainConfig
 
 # (a setting of FinetuneConfig, the setting that follows from it)
 _DERIVED = (

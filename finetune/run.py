@@ -20,12 +20,13 @@ from data import files
 from data.errors import UserError, run_main
 from data.files import require_local
 from finetune import recipe, summary
+from finetune.config import FinetuneRunConfig
 from finetune.source import Source, read_source
-from finetune.task import open_task
+from finetune.tasks.registry import open_task
 from launch.config import DISCARD_FLAG
 from model.names import weights
-from pretrain.config import FinetuneRunConfig, add_gin_flags, load_run_config
-from pretrain.initial import check_architecture, settings_of
+from pretrain.checkpoints.warm_start import check_architecture, settings_of
+from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.recipe import check, check_variables, describe_settings
 
 
@@ -91,8 +92,8 @@ def main(argv: Sequence[str]) -> None:
 def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) -> None:
     from finetune.seed_run import TaskData
     from launch.strategy import build_strategy, is_chief
-    from pretrain.failures import ends
-    from pretrain.trainer import is_multi_worker
+    from pretrain.train.exits import ends
+    from pretrain.train.trainer import is_multi_worker
 
     strategy = build_strategy(config.cluster)  # before any other use of the devices
     task = open_task(config.task, source.vocab, lower_case=source.lower_case)
@@ -123,6 +124,7 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
 
 def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
     """What one seed scored, trained now or earlier."""
+    from finetune.report.pages import write_seed_report
     from finetune.seed_run import SeedRun, finished, score_text
     from launch.strategy import is_chief
 
@@ -138,6 +140,7 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
             source,
             strategy=strategy,
             model_dir=model_dir,
+            write_report=write_seed_report,
             discard_checkpoints=args.discard_checkpoints,
         )
         record = run.run()
@@ -171,8 +174,8 @@ def _conclude(records: list[dict], model_dir: str) -> None:
     Raises:
       UserError: all seeds collapsed, so there is nothing worth exporting.
     """
-    from finetune.export import export_seed
-    from finetune.report import write_report
+    from finetune.export.publish import export_seed
+    from finetune.report.pages import write_report
 
     found = summary.summarise(records)
     text = json.dumps(found, indent=1)

@@ -7,22 +7,21 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 
 import numpy as np
 
 from data import files
 from data.errors import UserError
 from finetune.collapse import Collapse, Collapsed, CollapseWatch
+from finetune.config import FinetuneRunConfig
+from finetune.seed_record import METRICS_FILE, PREDICTIONS
 from finetune.source import Source
-from finetune.task import INPUTS, TARGETS, Split, Task
-from pretrain.bad_steps import TooManyBadSteps
-from pretrain.best import Criterion
-from pretrain.config import FinetuneRunConfig
-from pretrain.model_dir import Run, identity
-from pretrain.progress import read_metrics
-
-METRICS_FILE = "metrics.json"
-PREDICTIONS = "predictions"  # directory with one for each split
+from finetune.tasks.task import INPUTS, TARGETS, Split, Task
+from pretrain.checkpoints.best import Criterion
+from pretrain.checkpoints.model_dir import Run, identity
+from pretrain.train.bad_steps import TooManyBadSteps
+from pretrain.train.metrics_log import read_metrics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,6 +105,7 @@ class SeedRun:
         *,
         strategy,
         model_dir: str,
+        write_report: Callable[[str], None],
         discard_checkpoints: bool = False,
     ):
         """Makes the model, and gives it the weights it starts from.
@@ -116,12 +116,14 @@ class SeedRun:
           source: the encoder.
           strategy: the devices.
           model_dir: of this seed.
+          write_report: writes the page of a model directory.
           discard_checkpoints: start at step 0, whatever is there.
         """
         from launch.strategy import is_chief
-        from pretrain.session import Session
+        from pretrain.train.session import Session
 
         self._config, self._data, self.model_dir = config, data, model_dir
+        self._write_report = write_report
         self._task, self._is_chief = data.task, is_chief(strategy)
         self._criterion = Criterion(metric=f"eval_{self._task.main_metric}", is_more_better=True)
         self._trainer = _build_trainer(config, data.task, strategy)
@@ -136,7 +138,7 @@ class SeedRun:
             data={**data.description, "encoder": source.origin},
             discard_checkpoints=discard_checkpoints,
             criterion=self._criterion,
-            write_report=_write_report,
+            write_report=write_report,
         )
 
     def run(self) -> dict:
@@ -158,7 +160,7 @@ class SeedRun:
             if self._is_chief:
                 text = json.dumps(record, indent=1)
                 files.write_atomically(files.join(self.model_dir, METRICS_FILE), text.encode())
-                _write_report(self.model_dir)
+                self._write_report(self.model_dir)
             return record
 
     def _train(self) -> Collapse | None:
@@ -239,8 +241,8 @@ class SeedRun:
         """Restores the checkpoint that did best on dev; returns its step."""
         import tensorflow as tf
 
-        from pretrain import checkpoint
-        from pretrain.best import best_step
+        from pretrain.checkpoints import checkpoint
+        from pretrain.checkpoints.best import best_step
 
         self._trainer.any_worker(False)  # the chief has written down which one is the best
         step = best_step(self.model_dir)
@@ -258,7 +260,7 @@ class SeedRun:
 
     def training_row(self, window) -> dict:
         """See `loop.Host`."""
-        from pretrain.session import training_row
+        from pretrain.train.session import training_row
 
         row = training_row(
             self._trainer,
@@ -352,7 +354,7 @@ def score_text(scores: dict[str, float]) -> str:
 
 def _build_trainer(config: FinetuneRunConfig, task: Task, strategy):
     from finetune.model import Finetuner
-    from pretrain.trainer import COMPUTE_TYPES, Trainer
+    from pretrain.train.trainer import COMPUTE_TYPES, Trainer
 
     train = config.train
 
@@ -367,9 +369,3 @@ def _build_trainer(config: FinetuneRunConfig, task: Task, strategy):
         )
 
     return Trainer(build_model, train=train, optimizer=config.optimizer, strategy=strategy)
-
-
-def _write_report(model_dir: str) -> None:
-    from finetune.report import write_seed_report
-
-    write_seed_report(model_dir)

@@ -16,9 +16,9 @@ from data.vocab import Vocab
 from finetune.summary import SUMMARY_FILE
 from model.config import EncoderConfig
 from model.names import weights
-from pretrain.foreign import read
-from pretrain.initial import Initial
-from pretrain.model_dir import RUN_FILE
+from pretrain.checkpoints.model_dir import RUN_FILE
+from pretrain.checkpoints.warm_start import Initial
+from pretrain.convert.formats import read
 from pretrain.recipe import check_table_size
 
 
@@ -54,7 +54,7 @@ def read_source(path: str, *, vocab_file: str | None = None) -> Source:
     """Reads an encoder.
 
     Args:
-      path: a model directory of pretraining or fine-tuning, or what `pretrain.foreign.read` knows.
+      path: a model directory of pretraining or fine-tuning, or what `pretrain.convert.formats.read` knows.
       vocab_file: of a source that has none.
 
     Raises:
@@ -95,7 +95,7 @@ def _read_model_dir(model_dir: str) -> Source:
 
     from model.encoder import Encoder
     from model.layers import Initializer
-    from pretrain import checkpoint
+    from pretrain.checkpoints import checkpoint
 
     path = files.join(model_dir, RUN_FILE)
     try:

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 from data.config import BuildConfig
 from data.errors import UserError, run_main
-from launch.commands import execute, parser
 from launch.config import LaunchConfig
-from launch.job import Action
+from launch.jobs.commands import execute, parser
+from launch.jobs.job import Action
 
 _GIN_FILE = "build.gin"
 
@@ -67,7 +67,7 @@ def _subnetwork(config: LaunchConfig) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Parses the command line and builds."""
-    from pretrain.config import load_job_config
+    from launch.jobs.settings import load_job_config
 
     found = parser("python -m launch.dataflow", __doc__, [])
     found.add_argument("arguments", nargs="*", help="after --, of data.build", metavar="ARGUMENT")

@@ -13,10 +13,10 @@ import re
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
-from launch.commands import run_target
+from launch.accelerators.tpu_types import single_host
 from launch.config import RESTART_CODE, LaunchConfig
-from launch.job import Action, Job, upload
-from launch.tpu_types import single_host
+from launch.jobs.commands import run_target
+from launch.jobs.job import Action, Job, upload
 
 _MANIFEST_FILE = "jobset.json"
 _GET = ("kubectl", "get", "jobset")

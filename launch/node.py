@@ -19,12 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.errors import UserError, run_main
+from launch.accelerators.machines import of_job
+from launch.accelerators.tpu_types import google_type, tpu_kind
 from launch.config import LaunchConfig
-from launch.job import GIN_FILE, Job
-from launch.machines import of_job
-from launch.stage import remote_errors, stage
+from launch.jobs.job import GIN_FILE, Job
 from launch.supervise import supervise
-from launch.tpu_types import google_type, tpu_kind
+from launch.worker.stage import remote_errors, stage
 
 # All workers of a cluster, "host:port,host:port"; set by the script of launch.slurm.
 WORKERS_VARIABLE = "LAMBERT_WORKERS"

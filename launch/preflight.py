@@ -25,11 +25,12 @@ import numpy as np
 from data import files
 from data.errors import UserError, run_main
 from data.manifest import Manifest
-from launch import plan_settings, plan_text
-from launch.choose import HEADROOM, known_machine
 from launch.config import ClusterConfig
-from launch.planner import Assumptions, make_plan
-from launch.stage import remote_errors
+from launch.plan.micro_batch import HEADROOM, known_machine
+from launch.plan.planner import Assumptions, make_plan
+from launch.plan.settings import load_subject
+from launch.plan.text import memory_lines
+from launch.worker.stage import remote_errors
 
 DISTRIBUTION = "lambert-pretrain"
 # Requests to storage are signed with the time; Google's refuses from 15 minutes on.
@@ -64,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pretrain.config import add_gin_flags
+    from pretrain.gin_files import add_gin_flags
 
     parser = argparse.ArgumentParser(
         prog="python -m launch.preflight",
@@ -249,7 +250,7 @@ def check_data(data_dir: str, sizes_only: bool) -> str:
 
 def check_memory(args: argparse.Namespace) -> str:
     """The micro-batch of the settings fits into the memory of a device, by the figures of launch.plan."""
-    subject = plan_settings.load(
+    subject = load_subject(
         gin_files=args.gin_file,
         gin_params=args.gin_param,
         strict=args.strict_gin,
@@ -257,7 +258,7 @@ def check_memory(args: argparse.Namespace) -> str:
         data_dir=args.data_dir,
     )
     plan = make_plan(subject.run, subject.build, known_machine(subject.accelerator), Assumptions())
-    for line in plan_text.memory(plan):
+    for line in memory_lines(plan):
         print(f"preflight:       {line}")
     way, has = plan.configured, subject.accelerator.memory_bytes
     took = (

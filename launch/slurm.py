@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from data import files
 from data.errors import UserError, run_main
-from launch.commands import run_target
-from launch.job import ROOT, Action, Job, upload
+from launch.jobs.commands import run_target
+from launch.jobs.job import ROOT, Action, Job, upload
 from launch.node import WORKERS_VARIABLE
 
 _SCRIPT_FILE = "job.sbatch"

@@ -14,9 +14,9 @@ import time
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
-from launch.commands import execute, load_job, output_of, parser
-from launch.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
-from launch.tpu_types import google_type, single_host
+from launch.accelerators.tpu_types import google_type, single_host
+from launch.jobs.commands import execute, load_job, output_of, parser
+from launch.jobs.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
 
 STARTUP_SCRIPT = "launch/tpu_startup.sh"
 # What the machine says of the job: "running on HOST", and at last "ended CODE".

@@ -13,8 +13,8 @@ import re
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
-from launch.commands import run_target
-from launch.job import Action, Job, upload
+from launch.jobs.commands import run_target
+from launch.jobs.job import Action, Job, upload
 
 _SPEC_FILE = "custom_job.json"
 _DISK_GB = 200

@@ -15,7 +15,7 @@ import math
 
 import tensorflow as tf
 
-from model.copies import Copy
+from model.compute_weights import Copy
 from model.dropout import Mask
 from model.tracing import compiled, in_compiled_step
 

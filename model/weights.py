@@ -16,8 +16,8 @@ import tf_keras
 from official.modeling import activations
 from official.nlp.modeling import models, networks
 
+from model.compute_weights import refresh_copies
 from model.config import EncoderConfig
-from model.copies import refresh_copies
 from model.mlm import Pretrainer
 from model.names import POOLER, weights
 

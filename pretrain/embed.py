@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from data.errors import UserError, run_main
-from data.files import atomic_path, require_local
-from pretrain.exported import Exported
+from data.files import atomic_path, read_lines, require_local
+from pretrain.export.load import Exported
 
 POOLINGS = ("mean", "cls")
 
@@ -62,19 +61,6 @@ class Embedder:
         mask_NS1 = tf.cast(features["input_mask"], tf.float32)[..., None]
         sums_NH = tf.reduce_sum(hidden_NSH * mask_NS1, axis=1)
         return (sums_NH / tf.reduce_sum(mask_NS1, axis=1)).numpy(), truncated
-
-
-def read_lines(source: str) -> list[str]:
-    """The lines of a file; raises a UserError if it has none or is not UTF-8."""
-    try:
-        *lines, last = Path(source).read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"--input {source} is not UTF-8: {error}") from error
-    if last:
-        lines.append(last)
-    if not lines:
-        raise UserError(f"--input {source} has no lines")
-    return lines
 
 
 def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size: int) -> str:

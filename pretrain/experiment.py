@@ -5,12 +5,25 @@ from __future__ import annotations
 import contextlib
 import functools
 
+import tensorflow as tf
+
 from data.errors import UserError
 from data.manifest import Manifest
+from data.read.input_pipeline import evaluation_batches, require_on_hosts, training_batches
+from data.read.split_reader import SplitReader
+from launch.accelerators.peak_flops import peak_flops_per_second
+from launch.strategy import build_strategy, is_chief, remote_hosts
 from model.flops import training_flops
+from model.mlm import Pretrainer
+from pretrain.checkpoints.warm_start import Initial, start_from
 from pretrain.config import RunConfig
+from pretrain.model_record import describe_data, pretraining_run
 from pretrain.recipe import check, check_variables, describe, resolve
-from pretrain.window import Window
+from pretrain.report.pages import write_run_report
+from pretrain.train.evaluation import evaluation_row, read_held_out
+from pretrain.train.metrics import Window
+from pretrain.train.session import Session, training_row
+from pretrain.train.trainer import COMPUTE_TYPES, Trainer
 
 
 class Experiment:
@@ -37,14 +50,6 @@ class Experiment:
         Raises:
           UserError: with the setting or file that is wrong and the way out.
         """
-        from data.input_pipeline import SplitReader, require_on_hosts
-        from launch.peaks import peak_flops_per_second
-        from launch.strategy import build_strategy, is_chief, remote_hosts
-        from pretrain.initial import Initial
-        from pretrain.model_dir import describe_data, pretraining_run
-        from pretrain.session import Session
-        from pretrain.trainer import build_trainer
-
         self._manifest = Manifest.load(data_dir)
         self._initial = Initial.load(model_dir)
         if self._initial is not None:
@@ -72,14 +77,13 @@ class Experiment:
             is_chief=self._is_chief,
             vocab_text=self._manifest.load_vocab(data_dir).text,
             data=describe_data(self._manifest),
+            write_report=write_run_report,
             record=record,
             discard_checkpoints=discard_checkpoints,
         )
 
     def __enter__(self) -> Experiment:
         """Restores the newest checkpoint; raises what `Session` raises."""
-        from pretrain.initial import start_from
-
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session)
             if self._initial is not None and not self._session.start_step:
@@ -115,8 +119,6 @@ class Experiment:
           UserError: too many bad steps, a save that failed, or data that are damaged or were
             exchanged.
         """
-        from data.input_pipeline import training_batches
-
         train, start_step = self._config.train, self._session.start_step
         if start_step >= train.train_steps:
             print(f"pretraining: {self._model_dir} is trained already ({start_step:,} steps)")
@@ -146,8 +148,6 @@ class Experiment:
 
     def training_row(self, window: Window) -> dict:
         """See `loop.Host`."""
-        from pretrain.session import training_row
-
         batch_size = self._config.train.global_batch_size
         row = training_row(self._trainer, window, global_batch_size=batch_size)
         return {**row, **self._speed(row["examples_per_second"])}
@@ -158,9 +158,6 @@ class Experiment:
         Raises:
           UserError: the data has no held-out split.
         """
-        from data.input_pipeline import evaluation_batches
-        from pretrain.evaluation import evaluation_row
-
         if self._eval_reader is None:
             raise UserError(
                 "the data has no held-out split (BuildConfig.eval_fraction=0): nothing to evaluate on"
@@ -192,8 +189,6 @@ class Experiment:
 
     @functools.cached_property
     def _held_out(self):
-        from pretrain.evaluation import read_held_out
-
         return read_held_out(self._data_dir, self._manifest, self._eval_reader)
 
     def _say(self, text: str) -> None:
@@ -212,3 +207,19 @@ class Experiment:
         if self._peak:
             speed["peak_share"] = examples_per_second * flops / self._peak
         return speed
+
+
+def build_trainer(config: RunConfig, strategy: tf.distribute.Strategy) -> Trainer:
+    """For a checked configuration of pretraining whose vocab_size is known."""
+    train = config.train
+
+    def build_model() -> Pretrainer:
+        return Pretrainer(
+            config.encoder,
+            seed=train.seed,
+            dtype=COMPUTE_TYPES[train.precision],
+            rematerialize_blocks=train.rematerialize_blocks,
+            logits_chunk_size=train.logits_chunk_size,
+        )
+
+    return Trainer(build_model, train=train, optimizer=config.optimizer, strategy=strategy)

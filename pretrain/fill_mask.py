@@ -14,7 +14,7 @@ import numpy as np
 from data import schema
 from data.errors import UserError, run_main
 from data.vocab import Vocab
-from pretrain.exported import Exported
+from pretrain.export.load import Exported
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from data import schema
 from data.errors import UserError, run_main
 from data.files import require_local
 from data.vocab import Vocab
-from pretrain.foreign import Foreign, read
-from pretrain.initial import DIRECTORY, Initial, write_initial
+from pretrain.checkpoints.warm_start import DIRECTORY, Initial, write_initial
+from pretrain.convert.formats import Foreign, read
 
 
 def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None) -> Foreign:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from data.errors import UserError
 from data.manifest import Manifest
 from optim.config import OptimizerConfig, matches
-from pretrain.config import RunConfig, TrainConfig
+from pretrain.config import RunConfig
+from pretrain.train.config import TrainConfig
 
 # Embedding tables may have a few rows more than pieces, to be a multiple of this.
 _VOCAB_MULTIPLE = 128

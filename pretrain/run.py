@@ -16,11 +16,11 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
 from launch.config import DISCARD_FLAG
-from pretrain.config import RunConfig, add_gin_flags, load_run_config
-from pretrain.experiment import Experiment
-from pretrain.failures import ends
-from pretrain.initial import Initial
+from pretrain.checkpoints.warm_start import Initial
+from pretrain.config import RunConfig
+from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
+from pretrain.train.exits import ends
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     initial = Initial.load(args.model_dir) if args.model_dir else None
     defaults = initial.settings() if initial else []
     config = load_run_config(
-        args.gin_file, args.gin_param, defaults=defaults, strict=args.strict_gin
+        args.gin_file, args.gin_param, kind=RunConfig, defaults=defaults, strict=args.strict_gin
     )
     if args.dry_run:
         _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None, initial)
@@ -65,6 +65,8 @@ def main(argv: Sequence[str]) -> None:
     require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
         _require_weights(args, initial)
+    from pretrain.experiment import Experiment  # TensorFlow
+
     experiment = Experiment(
         config,
         data_dir=args.data_dir,
@@ -85,13 +87,13 @@ def _require_weights(args: argparse.Namespace, initial: Initial | None) -> None:
             f"{DISCARD_FLAG} starts training at step 0, and --mode eval does not train; leave one of"
             " them out"
         )
-    from pretrain.checkpoint import committed
+    from pretrain.checkpoints.checkpoint import committed
 
     if not committed(args.model_dir) and initial is None:
         raise UserError(f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first")
 
 
-def _run(experiment: Experiment, mode: str) -> None:
+def _run(experiment, mode: str) -> None:
     trained = False
     if mode != "eval":
         experiment.print_recipe()

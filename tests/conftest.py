@@ -11,14 +11,13 @@ os.environ["LAMBERT_PREEMPTION_URL"] = ""  # no questions to a metadata server
 import pytest
 import tensorflow as tf
 
-from data.books import read_book
 from data.build import build
 from data.config import BuildConfig
-from data.documents import Document, find_inputs
 from data.files import sha256_of
+from data.sources.books import read_book
+from data.sources.documents import Document, find_inputs
 from data.vocab import Vocab
-
-GOLDEN = Path(__file__).parent / "golden"
+from tests.support.paths import GOLDEN
 
 # Four logical CPUs: MirroredStrategy over them is how replicas are tested on one machine.
 tf.config.set_logical_device_configuration(
@@ -96,8 +95,8 @@ def small_build(tmp_path_factory, small_config, vocab, inputs) -> Path:
 
 @pytest.fixture(scope="session")
 def small_encoder(tmp_path_factory, vocab) -> Path:
-    """An encoder in Hugging Face's format; see tests/finetuning.py."""
-    from tests.finetuning import write_encoder
+    """An encoder in Hugging Face's format; see tests/support/finetuning.py."""
+    from tests.support.finetuning import write_encoder
 
     path = tmp_path_factory.mktemp("encoder") / "hf"
     write_encoder(path, vocab)
@@ -113,15 +112,15 @@ def clauses(paragraphs) -> list[str]:
 
 @pytest.fixture(scope="session")
 def finetuned(tmp_path_factory, small_encoder, clauses):
-    """Two seeds on a task of these clauses; see tests/finetuning.py."""
-    from tests.finetuning import finetune
+    """Two seeds on a task of these clauses; see tests/support/finetuning.py."""
+    from tests.support.finetuning import finetune
 
     return finetune(tmp_path_factory.mktemp("finetuned"), small_encoder, clauses)
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory, small_build):
-    """A model directory and its exports; see tests/published.py."""
-    from tests.published import publish  # tf-models takes long to load
+    """A model directory and its exports; see tests/support/published.py."""
+    from tests.support.published import publish  # tf-models takes long to load
 
     return publish(tmp_path_factory.mktemp("published"), small_build)

@@ -2,11 +2,11 @@
 
 import re
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.paths import ROOT
+
 PACKAGES = ("bench", "data", "docs", "finetune", "launch", "model", "optim", "pretrain")
 # What ruff's rules (S301, S403) do not know.
 UNPICKLES = (

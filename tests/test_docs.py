@@ -15,9 +15,9 @@ from unittest import mock
 
 import pytest
 
-from data.runner import pipeline_options
-from pretrain.config import _CONFIG_CLASSES
-from tests.markdown import (
+from data.stages.runner import pipeline_options
+from pretrain.gin_files import config_classes
+from tests.support.markdown import (
     DOCUMENTS,
     LEFT_OUT,
     ROOT,
@@ -163,7 +163,7 @@ def test_files_and_settings_that_are_named_exist(document):
     for path in re.findall(rf"(?<![\w/])(?:{packages})/[\w./-]+\.[a-zA-Z]+\b(?![*{{])", text):
         assert path.startswith("bench/results/") or (ROOT / path).is_file(), path
     for name, field in re.findall(r"\b([A-Z]\w+Config)\.([a-z]\w+)", text):
-        fields = {field.name for field in dataclasses.fields(_CONFIG_CLASSES[name])}
+        fields = {field.name for field in dataclasses.fields(config_classes()[name])}
         assert field in fields, f"{name}.{field}"
 
 

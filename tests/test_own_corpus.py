@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.markdown import ROOT, code_blocks
+from tests.support.markdown import ROOT, code_blocks
 
 PAGE = ROOT / "docs/own-corpus.md"
 TRANSFORMERS = ROOT / ".venv-parity/bin/python"

@@ -5,8 +5,9 @@ import dataclasses
 import re
 
 from data.config import BuildConfig
-from pretrain.config import load_config, load_run_config
-from tests.markdown import ROOT, table_rows
+from pretrain.config import RunConfig
+from pretrain.gin_files import load_config, load_run_config
+from tests.support.markdown import ROOT, table_rows
 
 FILES = ["gin/lambert_large.gin", "gin/data_lambert.gin"]
 SOURCES = {"card", "BERT", "RoBERTa", "LAMB", "tf-models", "ours"}
@@ -21,7 +22,7 @@ def rows() -> dict[str, list[str]]:
 
 
 def test_every_value_is_the_one_in_force():
-    run = load_run_config(FILES[:1], [])
+    run = load_run_config(FILES[:1], [], kind=RunConfig)
     configs = [getattr(run, field.name) for field in dataclasses.fields(run)]
     configs += load_config(FILES[1:], [], BuildConfig)
     by_name = {type(config).__name__: config for config in configs}

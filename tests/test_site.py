@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.markdown import DOCUMENTS, ROOT
+from tests.support.markdown import DOCUMENTS, ROOT
 
 SPHINX = ROOT / ".venv-docs/bin/sphinx-build"
 

@@ -19,15 +19,15 @@ from bench.data.measure import Stopwatch, peak_memory
 from bench.data.workspace import Workspace, write_texts
 from data import schema
 from data.config import BuildConfig
-from data.documents import Document, find_inputs
-from data.sentences import split_sentences
-from data.sources import plan_units, read_part, split_file
+from data.sources.documents import Document, find_inputs
+from data.sources.formats import plan_units, read_part, split_file
+from data.text.sentences import split_sentences
 from data.vocab import Vocab
 
 # Sizes of the corpora of the memory measurement, in copies of the sample.
 _SMALL, _LARGE = 1, 50
 _BATCHES = 32
-_BATCH_PARAGRAPHS = 512  # as data.extract
+_BATCH_PARAGRAPHS = 512  # as data.stages.extract
 
 
 def _config(**settings) -> BuildConfig:
@@ -64,8 +64,8 @@ def sentences(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     """Clean text to packed sequences: in memory, and through the files of the build."""
-    from data.extract import tokenize
-    from data.packing import Layout, pack
+    from data.stages.extract import tokenize
+    from data.stages.packing import Layout, pack
 
     config, vocab = _config(), Vocab.load(workspace.vocab)
     batches = _batches(workspace)
@@ -110,9 +110,9 @@ _PACKED = f"sentences, tokens, FULL-SENTENCES of {SEQ_LENGTH}"
 
 def _pack_in_files(workspace: Workspace, folder: Path, config: BuildConfig, vocab: Vocab) -> int:
     """The tasks of a build up to the packed shard, one after the other; how many sequences."""
-    from data import shards
-    from data.contamination import NgramFilter
-    from data.extract import UnitExtractor
+    from data.stages import shards
+    from data.stages.contamination import NgramFilter
+    from data.stages.extract import UnitExtractor
 
     output_dir = str(folder)
     units = plan_units(find_inputs("jsonl", str(workspace.documents)))
@@ -129,8 +129,8 @@ def _pack_in_files(workspace: Workspace, folder: Path, config: BuildConfig, voca
 
 def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     """A packed shard to masked TFRecords, on disk and without the writing."""
-    from data.masking import MaskingRule, mask_sequences
-    from data.shards import write_masked_copy
+    from data.stages.masking import MaskingRule, mask_sequences
+    from data.stages.shards import write_masked_copy
 
     config, vocab = _config(), Vocab.load(workspace.vocab)
     folder = workspace.scratch("masking")
@@ -160,7 +160,7 @@ def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     """Clean text to masked TFRecords: all tasks of a build, without a runner."""
-    from data.shards import write_masked_copy
+    from data.stages.shards import write_masked_copy
 
     config, vocab = _config(copies=COPIES), Vocab.load(workspace.vocab)
     folder = workspace.scratch("text-to-examples")
@@ -183,8 +183,9 @@ def reading(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     import tensorflow as tf
 
     from data.config import InputConfig
-    from data.input_pipeline import SplitReader, training_batches
     from data.manifest import Manifest
+    from data.read.input_pipeline import training_batches
+    from data.read.split_reader import SplitReader
 
     rows = []
     for masks in ("materialised", "online"):

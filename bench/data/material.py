@@ -62,9 +62,9 @@ def _run(module: str, *arguments) -> None:
 
 def _write_text(workspace: Workspace) -> None:
     """Clean text by the readers of the build, so that all tokenizers see what ours would."""
-    from data.documents import Document, find_inputs
-    from data.sentences import split_sentences
-    from data.sources import read_part, split_file
+    from data.sources.documents import Document, find_inputs
+    from data.sources.formats import read_part, split_file
+    from data.text.sentences import split_sentences
 
     inputs = [
         *find_inputs("wiki", str(workspace.dump)),
@@ -97,8 +97,8 @@ def _write_text(workspace: Workspace) -> None:
 
 
 def _count_tokens(workspace: Workspace) -> int:
+    from data.text.wordpiece import WordPieceTokenizer
     from data.vocab import Vocab
-    from data.wordpiece import WordPieceTokenizer
 
     tokenizer = WordPieceTokenizer(Vocab.load(workspace.vocab), lower_case=True)
     ids, _ = tokenizer.encode(workspace.paragraphs.read_text(encoding="utf-8").splitlines())

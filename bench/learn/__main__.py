@@ -24,7 +24,7 @@ from bench.data.measure import machine
 from bench.learn.picture import draw
 from bench.sample_build import make_build, run_module
 from data.manifest import Manifest
-from pretrain.initial import Initial
+from pretrain.checkpoints.warm_start import Initial
 
 # By half. The second has its architecture from the weights.
 SETTINGS = {

@@ -19,16 +19,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from data.config import InputConfig
-from data.input_pipeline import SplitReader, evaluation_batches, training_batches
 from data.manifest import Manifest
+from data.read.input_pipeline import evaluation_batches, training_batches
+from data.read.split_reader import SplitReader
 from launch.config import ClusterConfig
 from model.config import EncoderConfig
 from optim.build import build_schedule
 from optim.config import OptimizerConfig
-from pretrain.config import RunConfig, TrainConfig
-from pretrain.evaluation import metrics_of
-from pretrain.initial import Initial, start_from
-from pretrain.trainer import Trainer, build_trainer
+from pretrain.checkpoints.warm_start import Initial, start_from
+from pretrain.config import RunConfig
+from pretrain.experiment import build_trainer
+from pretrain.train.config import TrainConfig
+from pretrain.train.evaluation import metrics_of
+from pretrain.train.trainer import Trainer
 
 
 def run_config(settings: dict, manifest: Manifest, start: Initial | None) -> RunConfig:

@@ -18,8 +18,9 @@ from launch.config import ClusterConfig
 from model.loss import mlm_sums
 from optim.build import build_optimizer
 from optim.config import OptimizerConfig
-from pretrain.config import RunConfig, TrainConfig
-from pretrain.trainer import build_trainer
+from pretrain.config import RunConfig
+from pretrain.experiment import build_trainer
+from pretrain.train.config import TrainConfig
 
 _OPTIMIZER = OptimizerConfig()
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.data.measure import machine
 from bench.tpu import hlo
-from launch.compiled import FLOPS_PER_CYCLE
+from launch.plan.compiled import FLOPS_PER_CYCLE
 
 COMPILER_PYTHON = Path(".venv-tpu/bin/python")
 WORK = Path("bench/.work/tpu")
@@ -93,7 +93,7 @@ CASES = [
         for implementation in ("lambert", "tf-models")
     ),
 ]
-# Steps of four layers, which compile sooner, for the formulas of launch/costs.py: the other chips, what
+# Steps of four layers, which compile sooner, for the formulas of launch/plan/costs.py: the other chips, what
 # saves memory, another width.
 SMALL = (
     (

@@ -1,4 +1,4 @@
-"""Compiled rows beside the formulas of launch/costs.py: how far a plan can be off.
+"""Compiled rows beside the formulas of launch/plan/costs.py: how far a plan can be off.
 
     python -m bench.tpu.estimates
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from launch import costs
-from launch.chips import TPUS
-from launch.compiled import COMPILED_PARTS, FLOPS_PER_CYCLE, rows, step_of
+from launch.accelerators.chips import TPUS
+from launch.plan import costs
+from launch.plan.compiled import COMPILED_PARTS, FLOPS_PER_CYCLE, rows, step_of
 from model.config import EncoderConfig
 
 TABLES = ("tpu", "tpu_small")

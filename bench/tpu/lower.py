@@ -17,11 +17,12 @@ from pathlib import Path
 import tensorflow as tf
 
 from bench.step.work import encoder_config
-from data.input_pipeline import InputConfig
+from data.read.input_pipeline import InputConfig
 from launch.config import ClusterConfig
 from optim.config import OptimizerConfig
-from pretrain.config import RunConfig, TrainConfig
-from pretrain.trainer import build_trainer
+from pretrain.config import RunConfig
+from pretrain.experiment import build_trainer
+from pretrain.train.config import TrainConfig
 
 # The step must have static shapes and types that a TPU has.
 _REFUSED = {

@@ -1,0 +1,1 @@
+"""Read a build: training and evaluation batches."""

@@ -1,0 +1,152 @@
+"""Whole files as documents: books, and any other plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from data.errors import UserError
+from data.sources.documents import Document, InputFile, Reject, Skipped, is_compressed, join_lines
+from data.sources.streams import ByteCounter, DamagedError, open_chunks
+
+_GUTENBERG_MARK = re.compile(
+    rb"^\*\*\* ?(START|END) OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I
+)
+_NUMBER = (
+    r"([IVXLC]+|\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
+    r"(thir|four|fif|six|seven|eigh|nine)teen|(twen|thir|for|fif)ty([ -]\w+)?|"
+    r"(the )?(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last))"
+)
+# What may follow the number: nothing, a title after punctuation, or a capitalised one without a stop.
+_TITLE = r"(\s*[.:,\u2013\u2014-].{0,80}|\s+(?-i:[A-Z\"'\u2018\u201c]).{0,80}(?<![.!?]))?"
+# A paragraph of its own that begins a part of a book: "CHAPTER IV. The Storm", "Act 1", "Epilogue".
+_CHAPTER = re.compile(
+    rf"(chapter|book|part|volume|act|canto|letter|stave)\s+{_NUMBER}\b{_TITLE}|"
+    rf"(the\s+)?(prologue|epilogue|preface|foreword|introduction|afterword|appendix)\b{_TITLE}",
+    re.I,
+)
+
+
+def read_book(
+    file: InputFile, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject | Skipped]:
+    """Reads one book; its chapters become parts of the document.
+
+    The header and the licence that Project Gutenberg wraps around a book are skipped. Of several
+    such books in one file each is a document.
+
+    Args:
+      file: UTF-8 text, plain, .gz or .bz2.
+      max_document_bytes: a larger file is refused.
+      counter: counts the bytes that were read; those of the items must add up to the same.
+
+    Yields:
+      The document, or a reject if the file is too large, not UTF-8, damaged or without text.
+
+    Raises:
+      UserError: the file is a MediaWiki dump.
+    """
+    content = _content(file, max_document_bytes, counter)
+    if isinstance(content, Reject):
+        yield content
+        return
+    books = _books_within(content)
+    if licence := len(content) - sum(stop - start for start, stop in books):
+        yield Skipped(reason="licence", num_bytes=licence)
+    for start, stop in books:
+        name = file.name if len(books) == 1 else f"{file.name}#{start}"
+        yield _document(file, content[start:stop], name=name, offset=start, chapters=True)
+
+
+def read_text(
+    file: InputFile, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject]:
+    """Reads one file of plain text as one document. Arguments and errors as for `read_book`."""
+    content = _content(file, max_document_bytes, counter)
+    if isinstance(content, bytes):
+        content = _document(file, content, name=file.name, offset=0, chapters=False)
+    yield content
+
+
+def _content(file: InputFile, limit: int, counter: ByteCounter | None) -> bytes | Reject:
+    pieces: list[bytes] = []
+    num_bytes, reason = 0, ""
+    try:
+        with open_chunks(file.path, counter=counter) as chunks:
+            for chunk in chunks:
+                num_bytes += len(chunk)
+                if num_bytes <= limit:
+                    pieces.append(chunk)
+                    continue
+                reason = f"larger than BuildConfig.max_document_bytes={limit}"
+                # A few kilobytes can decompress to many gigabytes.
+                if is_compressed(file.path):
+                    break
+    except DamagedError as error:
+        reason = f"cannot be read: {error.__cause__}"
+    if reason:
+        return Reject(source=file.name, offset="byte 0", reason=reason, num_bytes=num_bytes)
+    return b"".join(pieces)
+
+
+def _books_within(content: bytes) -> list[tuple[int, int]]:
+    """Where each book begins and ends; all of a file without Gutenberg's marks is one.
+
+    A book that has no END ends at the next START, and one that has no START begins with the file.
+    """
+    books: list[tuple[int, int]] = []
+    start: int | None = 0  # of the book that is open
+    has_header = False
+    for mark in _GUTENBERG_MARK.finditer(content):
+        is_start = mark[1].upper() == b"START"
+        # What precedes the first START is a header, no book.
+        if start is not None and (has_header or not is_start):
+            books.append((start, mark.start()))
+        start = mark.end() if is_start else None
+        has_header = True
+    if start is not None:
+        books.append((start, len(content)))
+    return [book for book in books if content[slice(*book)].strip()] or books[:1]
+
+
+def _document(
+    file: InputFile, content: bytes, *, name: str, offset: int, chapters: bool
+) -> Document | Reject:
+    def reject(position: int, reason: str) -> Reject:
+        return Reject(
+            source=file.name,
+            offset=f"byte {offset + position}",
+            reason=reason,
+            num_bytes=len(content),
+        )
+
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return reject(error.start, f"not UTF-8: byte {content[error.start]:#04x}")
+    if text.lstrip()[:10] == "<mediawiki":
+        raise UserError(
+            f"{file.path} is a MediaWiki dump, not a --{file.kind} file; give it to --wiki"
+        )
+    paragraphs = tuple(join_lines(text.splitlines()))
+    if not paragraphs:
+        return reject(0, "no text")
+    return Document(
+        id=f"{file.kind}/{name}",
+        paragraphs=paragraphs,
+        breaks=chapter_starts(paragraphs) if chapters else (),
+        num_bytes=len(content),
+    )
+
+
+def chapter_starts(paragraphs: tuple[str, ...]) -> tuple[int, ...]:
+    """Indices of the paragraphs that are headings of chapters, but for the first paragraph.
+
+    Of headings in a row (a table of contents, "BOOK II" above "CHAPTER I") only the first counts.
+    """
+    is_heading = [_CHAPTER.fullmatch(paragraph) is not None for paragraph in paragraphs]
+    return tuple(
+        index
+        for index in range(1, len(paragraphs))
+        if is_heading[index] and not is_heading[index - 1]
+    )

@@ -1,0 +1,1 @@
+"""Read MediaWiki dumps: pages, wikitext, templates."""

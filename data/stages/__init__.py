@@ -1,0 +1,1 @@
+"""Stages of the data build, and what keeps them resumable and accounted for."""

@@ -1,0 +1,127 @@
+"""Text of evaluation sets that must not be trained on.
+
+A paragraph with words of a run of 13 that an evaluation file holds too is left out, much as in GPT-3
+(https://arxiv.org/abs/2005.14165, appendix C). Words are compared in lower case, without punctuation.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from data import files
+from data.errors import UserError
+from data.hashing import mix64
+from data.sources.documents import InputFile, normalise
+from data.sources.streams import open_compressed
+from data.text.words import words
+
+NGRAM_WORDS = 13
+
+
+class NgramFilter:
+    """Tells which paragraphs share an n-gram of words with evaluation files."""
+
+    def __init__(self, hashes: np.ndarray):
+        """Takes the sorted hashes of the n-grams, uint64, as `from_files` computes them."""
+        self._hashes = hashes
+
+    @classmethod
+    def from_files(cls, inputs: Sequence[InputFile]) -> NgramFilter:
+        """Reads evaluation files.
+
+        All strings of .json and .jsonl are texts, the fields of .tsv, and of other files what blank
+        lines separate.
+
+        Raises:
+          UserError: a file is damaged, not UTF-8 or not JSON, or none holds 13 words in a row.
+        """
+        found = [_ngram_hashes(words(normalise(text))) for file in inputs for text in _texts(file)]
+        hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
+        if inputs and not len(hashes):
+            raise UserError(
+                f"--decontaminate: the {len(inputs)} files hold no run of {NGRAM_WORDS} words"
+            )
+        return cls(hashes)
+
+    def save(self, path: str) -> None:
+        """Writes the hashes as a .npy file, which `load` reads."""
+        with files.atomic_write(path) as file:
+            np.save(file, self._hashes, allow_pickle=False)
+
+    @classmethod
+    def load(cls, path: str) -> NgramFilter:
+        """Reads what `save` wrote."""
+        with files.open_read(path) as file:
+            return cls(np.load(file, allow_pickle=False))
+
+    def matching(self, paragraphs: Sequence[str]) -> list[bool]:
+        """Which paragraphs of a document have a word in an n-gram of an evaluation file.
+
+        An n-gram may go on from one paragraph to the next: a paragraph is often a single sentence.
+        """
+        if not len(self._hashes):
+            return [False] * len(paragraphs)
+        words_of = [words(paragraph) for paragraph in paragraphs]
+        ngrams = _ngram_hashes([word for found in words_of for word in found])
+        place = np.searchsorted(self._hashes, ngrams)
+        first_words = np.flatnonzero(
+            self._hashes[np.minimum(place, len(self._hashes) - 1)] == ngrams
+        )
+        if not len(first_words):
+            return [False] * len(paragraphs)
+        matched = np.unique(first_words[:, np.newaxis] + np.arange(NGRAM_WORDS))
+        paragraph_of_word = np.repeat(np.arange(len(paragraphs)), list(map(len, words_of)))
+        return np.isin(np.arange(len(paragraphs)), paragraph_of_word[matched]).tolist()
+
+
+def _ngram_hashes(found: list[str]) -> np.ndarray:
+    count = len(found) - NGRAM_WORDS + 1
+    if count <= 0:
+        return np.zeros(0, np.uint64)
+    word_hashes = np.frombuffer(b"".join(map(_word_digest, found)), "<u8")
+    key = np.zeros(count, np.uint64)
+    for place in range(NGRAM_WORDS):
+        key = mix64(key ^ word_hashes[place : place + count])
+    return key
+
+
+@functools.lru_cache(maxsize=2**16)
+def _word_digest(word: str) -> bytes:
+    return hashlib.blake2b(word.encode(), digest_size=8).digest()
+
+
+def _texts(file: InputFile) -> Iterator[str]:
+    with open_compressed(file.path) as stream:
+        content = stream.read()
+    name = re.sub(r"\.(gz|bz2)$", "", file.path)
+    try:
+        text = content.decode("utf-8-sig")
+        if name.endswith(".json"):
+            yield from _strings(json.loads(text))
+        elif name.endswith(".jsonl"):
+            # Not splitlines: a string may hold U+2028.
+            for line in filter(str.strip, text.split("\n")):
+                yield from _strings(json.loads(line))
+        else:
+            yield from re.split(r"[\t\r\n]+" if name.endswith(".tsv") else r"\n\s*\n", text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--decontaminate {file.path} cannot be read: {error}") from error
+
+
+def _strings(value) -> Iterator[str]:
+    """All strings inside a JSON value."""
+    rest = [value]
+    while rest:
+        match rest.pop():
+            case str() as text:
+                yield text
+            case dict() as members:
+                rest += reversed(members.values())
+            case list() as items:
+                rest += reversed(items)

@@ -1,0 +1,267 @@
+"""The first stage: a unit of input becomes token ids, sorted into the shards they will be packed in.
+
+Besides the documents it writes hashes of every document and paragraph, by which the next stage
+finds duplicates, and counts what became of every byte.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from data import files
+from data.config import BuildConfig
+from data.errors import UserError
+from data.hashing import document_hash
+from data.sources.documents import Document, Reject, Skipped, is_compressed, text_bytes
+from data.sources.formats import Unit, read_part
+from data.sources.streams import ByteCounter
+from data.stages import accounting, duplicates
+from data.stages.contamination import NgramFilter
+from data.stages.shuffle_files import PartitionWriter, TokenizedDocument
+from data.text.sentences import split_sentences
+from data.text.wordpiece import WordPieceTokenizer
+from data.text.words import words
+from data.vocab import Vocab
+
+# Paragraphs tokenized in one call: the fixed cost of a call is that of some hundred of them.
+_BATCH_PARAGRAPHS = 512
+# A unit is larger than planned if its file can only be read from the start (.gz).
+_SEGMENT_BYTES = 256 * 2**20
+_MAX_LISTED_REJECTS = 1000  # of a unit; the others are only counted
+
+
+def unit_paths(index: int) -> tuple[str, str]:
+    """Where the documents and the hashes of a unit lie, relative to the build directory."""
+    return (
+        f"unfinished/units/unit-{index:05d}.documents",
+        f"unfinished/units/unit-{index:05d}.hashes",
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(vocab: Vocab, lower_case: bool) -> WordPieceTokenizer:
+    return WordPieceTokenizer(vocab, lower_case=lower_case)
+
+
+def tokenize(
+    documents: list[Document], vocab: Vocab, config: BuildConfig
+) -> list[TokenizedDocument]:
+    """Sentences and token ids of documents, in one call of the tokenizer."""
+    paragraphs = [paragraph for document in documents for paragraph in document.paragraphs]
+    sentences = [split_sentences(paragraph, language=config.language) for paragraph in paragraphs]
+    ids, lengths_K = _tokenizer(vocab, config.lower_case).encode(
+        [sentence for of_paragraph in sentences for sentence in of_paragraph]
+    )
+    # A sentence of characters that the tokenizer ignores has no piece, and is none.
+    paragraph_K = np.repeat(np.arange(len(paragraphs)), list(map(len, sentences)))[lengths_K > 0]
+    lengths_K = lengths_K[lengths_K > 0]
+    paragraph_stop = np.cumsum([len(document.paragraphs) for document in documents])
+    sentence_stop = np.searchsorted(paragraph_K, paragraph_stop)
+    token_stop = np.cumsum(np.append(0, lengths_K))[sentence_stop]
+    sentences_R = np.bincount(paragraph_K, minlength=len(paragraphs)).astype(np.uint32)
+    tokenized = []
+    for document, tokens, lengths, counts in zip(
+        documents,
+        np.split(ids, token_stop[:-1]),
+        np.split(lengths_K, sentence_stop[:-1]),
+        np.split(sentences_R, paragraph_stop[:-1]),
+        strict=True,
+    ):
+        starts_part = np.zeros(len(counts), bool)
+        starts_part[[0, *document.breaks]] = True
+        tokenized.append(
+            TokenizedDocument(
+                id=document.id,
+                tokens=tokens,
+                sentence_lengths=lengths,
+                paragraph_sentences=counts,
+                paragraph_bytes=np.array(text_bytes(document.paragraphs), np.uint32),
+                starts_part=starts_part,
+            )
+        )
+    return tokenized
+
+
+class UnitExtractor:
+    """Collects what becomes of one unit."""
+
+    def __init__(self, config: BuildConfig, vocab: Vocab, contaminated: NgramFilter):
+        self._config, self._vocab, self._contaminated = config, vocab, contaminated
+        self._tally = accounting.new_tally()
+        self._rejects: list[dict] = []
+        self._clear()
+
+    def run(self, unit: Unit, *, index: int, output_dir: str) -> dict:
+        """Reads the unit and writes its two files.
+
+        Returns:
+          {"tally": counts by source, "rejects": what was refused, the first thousand of it}.
+
+        Raises:
+          UserError: a file is damaged.
+        """
+        documents_path, hashes_path = (files.join(output_dir, path) for path in unit_paths(index))
+        with (
+            files.atomic_write(documents_path) as documents_file,
+            files.atomic_write(hashes_path) as hashes_file,
+        ):
+            writers = PartitionWriter(documents_file), PartitionWriter(hashes_file)
+            batch: list[Document] = []
+            num_paragraphs = 0
+            for document in self._read(unit):
+                batch.append(document)
+                num_paragraphs += len(document.paragraphs)
+                if num_paragraphs >= _BATCH_PARAGRAPHS:
+                    self._add(batch)
+                    batch, num_paragraphs = [], 0
+                if self._num_bytes >= _SEGMENT_BYTES:
+                    self._write_segment(*writers)
+            self._add(batch)
+            self._write_segment(*writers)
+            for writer in writers:
+                writer.close()
+        return {"tally": accounting.add([self._tally]), "rejects": self._rejects}
+
+    def _clear(self) -> None:
+        self._num_bytes = 0
+        self._documents: list[list[bytes]] = [[] for _ in range(num_partitions(self._config))]
+        self._paragraph_hashes: list[tuple] = []
+        self._document_hashes: list[tuple] = []
+
+    def _write_segment(self, documents: PartitionWriter, hashes: PartitionWriter) -> None:
+        documents.write(self._documents)
+        hashes.write(self._hash_partitions())
+        self._clear()
+
+    def _read(self, unit: Unit) -> Iterator[Document]:
+        """The clean documents of a unit; everything else is counted."""
+        limit = self._config.max_document_bytes
+        for part in unit:
+            counts = self._tally[part.file.kind]
+            counter = ByteCounter()
+            for item in read_part(part, max_document_bytes=limit, counter=counter):
+                match item:
+                    case Skipped():
+                        counts[accounting.SKIPPED + item.reason] += item.num_bytes
+                    case Reject():
+                        counts[accounting.REJECTED] += item.num_bytes
+                        counts[accounting.DOCUMENTS_REJECTED] += 1
+                        if len(self._rejects) < _MAX_LISTED_REJECTS:
+                            self._rejects.append(dataclasses.asdict(item))
+                    case Document():
+                        yield from self._clean(item, counts)
+            # Counted where the file is opened: the items were counted by themselves.
+            counts[accounting.INPUT] += counter.num_bytes
+            is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
+            is_plain = not is_compressed(part.file.path)
+            if is_whole_file and is_plain and counter.num_bytes != part.stop:
+                raise UserError(
+                    f"{part.file.path} had {part.stop} bytes and {counter.num_bytes} were read; it"
+                    " must not change while it is read: build again when it is complete"
+                )
+
+    def _clean(self, document: Document, counts: collections.Counter) -> Iterator[Document]:
+        num_bytes = text_bytes(document.paragraphs)
+        counts[accounting.SECTIONS] += document.section_bytes
+        counts[accounting.MARKUP] += document.num_bytes - document.section_bytes - sum(num_bytes)
+        counts[accounting.TEXT] += sum(num_bytes)
+        keep = [not found for found in self._contaminated.matching(document.paragraphs)]
+        if not all(keep):
+            dropped = [n for n, kept in zip(num_bytes, keep, strict=True) if not kept]
+            counts[accounting.CONTAMINATED] += sum(dropped)
+            counts["paragraphs_contaminated"] += len(dropped)
+            document = _without(document, keep)
+        counts[accounting.READ] += 1
+        if document.paragraphs:
+            yield document
+
+    def _add(self, batch: list[Document]) -> None:
+        if not batch:
+            return
+        hashes_D = np.array([document_hash(document.id) for document in batch], np.uint64)
+        for document, tokenized, hashed, partition in zip(
+            batch,
+            tokenize(batch, self._vocab, self._config),
+            hashes_D.tolist(),
+            partition_of(hashes_D, self._config).tolist(),
+            strict=True,
+        ):
+            source = document.id.partition("/")[0]
+            self._tally[source][accounting.TOKENS] += len(tokenized.tokens)
+            content = tokenized.to_bytes()
+            self._documents[partition].append(content)
+            self._num_bytes += len(content)
+            if self._config.drop_duplicates:
+                self._hash(document, hashed)
+
+    def _hash(self, document: Document, hashed: int) -> None:
+        text = "\n".join(document.paragraphs)
+        is_near = self._config.near_duplicate_threshold > 0
+        signature = (duplicates.signature(text),) if is_near else ()
+        self._document_hashes.append((duplicates.text_hash(text), hashed, *signature))
+        for number, paragraph in enumerate(document.paragraphs):
+            if self._is_long(paragraph):
+                self._paragraph_hashes.append((duplicates.text_hash(paragraph), hashed, number))
+
+    def _is_long(self, paragraph: str) -> bool:
+        least = self._config.duplicate_min_words
+        # Counting blanks is quick; languages without them take the slower way.
+        return paragraph.count(" ") + 1 >= least or (
+            not paragraph.isascii() and len(words(paragraph)) >= least
+        )
+
+    def _hash_partitions(self) -> list[list[bytes]]:
+        """Paragraphs by their hash, as many partitions as training shards; then all documents."""
+        num_buckets = self._config.num_shards
+        is_near = self._config.near_duplicate_threshold > 0
+        paragraphs = np.array(self._paragraph_hashes, duplicates.PARAGRAPH)
+        documents = np.array(
+            self._document_hashes, duplicates.document_dtype(with_signature=is_near)
+        )
+        bucket = paragraphs["text"][:, 0] % np.uint64(num_buckets)
+        order = np.argsort(bucket, kind="stable")
+        split_at = np.searchsorted(bucket[order], np.arange(1, num_buckets))
+        return [
+            *([part.tobytes()] for part in np.split(paragraphs[order], split_at)),
+            [documents.tobytes()],
+        ]
+
+
+def num_partitions(config: BuildConfig) -> int:
+    """Shards of both splits: those of the training split come first."""
+    return config.num_shards + config.num_eval_shards
+
+
+def partition_of(document_hashes: np.ndarray, config: BuildConfig) -> np.ndarray:
+    """Which shard (counted through both splits) each document belongs to: a function of its id.
+
+    Args:
+      document_hashes: uint64 [D], from `data.hashing.document_hash`.
+      config: of the build.
+
+    Returns:
+      int64 [D]. The upper half of a hash decides the split, the lower half the shard.
+    """
+    low = document_hashes & np.uint64(0xFFFFFFFF)
+    is_eval = (document_hashes >> np.uint64(32)) < np.uint64(int(config.eval_fraction * 2**32))
+    return np.where(
+        is_eval,
+        config.num_shards + (low % np.uint64(config.num_eval_shards)).astype(np.int64),
+        (low % np.uint64(config.num_shards)).astype(np.int64),
+    )
+
+
+def _without(document: Document, keep: list[bool]) -> Document:
+    """The document without some paragraphs; its parts begin at the next one that is kept."""
+    kept = [index for index, is_kept in enumerate(keep) if is_kept]
+    breaks = {int(np.searchsorted(kept, index)) for index in document.breaks}
+    return dataclasses.replace(
+        document,
+        paragraphs=tuple(document.paragraphs[index] for index in kept),
+        breaks=tuple(sorted(breaks - {0, len(kept)})),
+    )

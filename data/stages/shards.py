@@ -1,0 +1,252 @@
+"""The stages after reading: duplicates are found, documents packed, sequences masked.
+
+Each function reads the files of the stage before it and writes its own; none of them depends on who
+wrote those, in which order, or how often.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from data import files, schema
+from data.config import BuildConfig
+from data.errors import UserError
+from data.hashing import document_hash
+from data.stages import accounting
+from data.stages.duplicates import (
+    PARAGRAPH,
+    document_dtype,
+    find_duplicate_documents,
+    find_duplicate_paragraphs,
+)
+from data.stages.extract import num_partitions, partition_of, unit_paths
+from data.stages.masking import MaskingRule, mask_sequences
+from data.stages.packing import Layout, pack
+from data.stages.shuffle_files import (
+    TokenizedDocument,
+    documents_from_bytes,
+    read_partition,
+    write_partitions,
+)
+from data.storage.records import ExampleCodec, write_records
+from data.storage.sequence_sources import source_bits
+from data.vocab import Vocab
+
+DUPLICATE_DOCUMENTS = "unfinished/duplicates/documents"
+_CHUNK = 256  # sequences masked and encoded at once: more would leave the processor's cache
+
+
+def bucket_path(bucket: int) -> str:
+    """Where the duplicate paragraphs of a bucket lie, relative to the build directory."""
+    return f"unfinished/duplicates/bucket-{bucket:05d}"
+
+
+def write_duplicate_documents(output_dir: str, *, num_units: int, config: BuildConfig) -> None:
+    """Finds documents that occur twice among all units: one partition for exact, one for near."""
+    dtype = document_dtype(with_signature=config.near_duplicate_threshold > 0)
+    documents = _from_all_units(output_dir, num_units, config.num_shards, dtype)
+    found = find_duplicate_documents(documents, near_threshold=config.near_duplicate_threshold)
+    write_partitions(
+        files.join(output_dir, DUPLICATE_DOCUMENTS), [[hashes.tobytes()] for hashes in found]
+    )
+
+
+def write_duplicate_paragraphs(
+    output_dir: str, bucket: int, *, num_units: int, config: BuildConfig
+) -> None:
+    """Finds the paragraphs of a bucket of hashes that occur twice; partitions as for documents."""
+    paragraphs = _from_all_units(output_dir, num_units, bucket, PARAGRAPH)
+    dropped = np.sort(np.concatenate(_duplicate_documents(output_dir)))
+    found = find_duplicate_paragraphs(paragraphs, dropped)
+    partition = partition_of(found["document"], config)
+    write_partitions(
+        files.join(output_dir, bucket_path(bucket)),
+        [[found[partition == index].tobytes()] for index in range(num_partitions(config))],
+    )
+
+
+def write_packed_shard(
+    output_dir: str, split: str, shard: int, *, num_units: int, config: BuildConfig, vocab: Vocab
+) -> dict:
+    """Packs the documents of a shard and writes their sequences.
+
+    Returns:
+      Counts of the shard; if no text fell into it, its "records" are 0 and there is no file.
+
+    Raises:
+      UserError: a document occurs twice under one id.
+    """
+    partition = shard + (config.num_shards if split == "eval" else 0)
+    documents, hashed_D = _documents_of(output_dir, partition, num_units, vocab.token_dtype)
+    if not documents:
+        return {"tally": {}, "records": 0}
+    corpus = _Columns(documents)
+    fate_R = _fates(corpus, hashed_D, output_dir, partition, config)
+    tally = corpus.tally(fate_R)
+    packed = accounting.FATES.index(accounting.PACKED)
+    tokens_T, lengths_K, starts_part_K, source_T = corpus.kept(fate_R == packed)
+    if not len(tokens_T):
+        return {"tally": tally, "records": 0}
+    packed_NS = pack(tokens_T, lengths_K, starts_part_K, Layout.create(config, vocab))
+    is_separator_NS = np.isin(packed_NS, [vocab.ids[piece] for piece in (schema.CLS, schema.SEP)])
+    is_token_NS = packed_NS != vocab.ids[schema.PAD]
+    text_tokens_N = (is_token_NS & ~is_separator_NS).sum(axis=1)
+    for path, array in (
+        (schema.packed_path(split, shard), packed_NS),
+        (schema.sources_path(split, shard), source_bits(source_T, text_tokens_N)),
+    ):
+        with files.atomic_write(files.join(output_dir, path)) as file:
+            np.save(file, array, allow_pickle=False)
+    return {
+        "tally": tally,
+        "records": len(packed_NS),
+        "documents": len(np.unique(corpus.document_R[fate_R == packed])),
+        "sentences": len(lengths_K),
+        # Counted where they lie, so that a token lost in packing would be noticed.
+        "tokens": int(text_tokens_N.sum()),
+        "separators": int(is_separator_NS.sum()),
+        "unknown_tokens": int((packed_NS == vocab.ids[schema.UNK]).sum()),
+        "sentence_lengths": accounting.histogram(lengths_K),
+        "sequence_lengths": accounting.histogram(is_token_NS.sum(axis=1)),
+        "source_names": corpus.sources.tolist(),
+    }
+
+
+def write_masked_copy(
+    output_dir: str, split: str, shard: int, copy: int, *, config: BuildConfig, vocab: Vocab
+) -> dict:
+    """Masks the sequences of a packed shard as one copy and writes them.
+
+    Returns:
+      {"records": how many}.
+    """
+    packed_path = files.join(output_dir, schema.packed_path(split, shard))
+    with files.open_read(packed_path) as file:
+        packed_NS = np.load(file, allow_pickle=False)
+    rule = MaskingRule.create(config, vocab)
+    codec = ExampleCodec(
+        max_seq_length=config.max_seq_length,
+        max_predictions=config.max_predictions,
+        vocab_size=len(vocab),
+    )
+
+    def chunks():
+        for start in range(0, len(packed_NS), _CHUNK):
+            tokens = packed_NS[start : start + _CHUNK]
+            yield codec.encode(mask_sequences(tokens, np.full(len(tokens), copy), rule))
+
+    path = files.join(output_dir, schema.masked_path(split, shard, copy))
+    with files.atomic_write(path) as file:
+        write_records(file, chunks())
+    return {"records": len(packed_NS)}
+
+
+def _documents_of(
+    output_dir: str, partition: int, num_units: int, token_dtype: np.dtype
+) -> tuple[list[TokenizedDocument], np.ndarray]:
+    """The documents of a shard and their hashes, in the order of these."""
+    documents = [
+        document
+        for unit in range(num_units)
+        for document in documents_from_bytes(
+            read_partition(files.join(output_dir, unit_paths(unit)[0]), partition), token_dtype
+        )
+    ]
+    hashed_D = np.array([document_hash(document.id) for document in documents], np.uint64)
+    order = np.argsort(hashed_D, kind="stable")
+    documents, hashed_D = [documents[i] for i in order], hashed_D[order]
+    for index in np.flatnonzero(hashed_D[1:] == hashed_D[:-1]):
+        one, other = documents[index].id, documents[index + 1].id
+        if one == other:
+            raise UserError(
+                f"document {one} occurs twice; give every dump and every file once, and every line"
+                " of JSON an id of its own"
+            )
+        raise UserError(f"documents {one} and {other} have the same 64-bit hash; rename one")
+    return documents, hashed_D
+
+
+class _Columns:
+    """All documents of a shard as arrays: T tokens, K sentences, R paragraphs, D documents."""
+
+    def __init__(self, documents: Sequence[TokenizedDocument]):
+        self.tokens_T = np.concatenate([document.tokens for document in documents])
+        self.lengths_K = np.concatenate([document.sentence_lengths for document in documents])
+        self.bytes_R = np.concatenate([document.paragraph_bytes for document in documents])
+        starts_part_R = np.concatenate([document.starts_part for document in documents])
+        sentences_R = np.concatenate([document.paragraph_sentences for document in documents])
+        self.paragraphs_D = np.array([len(document.starts_part) for document in documents])
+        self.part_R = np.cumsum(starts_part_R)
+        self.paragraph_K = np.repeat(np.arange(len(sentences_R)), sentences_R)
+        self.sources, source_D = np.unique(
+            [document.id.partition("/")[0] for document in documents], return_inverse=True
+        )
+        self.document_R = np.repeat(np.arange(len(documents)), self.paragraphs_D)
+        self.source_R = source_D[self.document_R]
+
+    def kept(self, keep_R: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Tokens, lengths and starts of parts of the sentences that are kept; sources of the tokens.
+
+        A sentence is kept with its paragraph.
+        """
+        keep_K = keep_R[self.paragraph_K]
+        tokens_T = self.tokens_T[np.repeat(keep_K, self.lengths_K)]
+        part_K = self.part_R[self.paragraph_K[keep_K]]
+        starts_part_K = np.diff(part_K, prepend=-1) != 0
+        source_T = np.repeat(self.source_R[self.paragraph_K[keep_K]], self.lengths_K[keep_K])
+        return tokens_T, self.lengths_K[keep_K], starts_part_K, source_T
+
+    def tally(self, fate_R: np.ndarray) -> dict[str, dict[str, int]]:
+        """Bytes, tokens, paragraphs and documents by source and fate."""
+        num_paragraphs = len(fate_R)
+        tokens_R = np.bincount(self.paragraph_K, weights=self.lengths_K, minlength=num_paragraphs)
+        tally = accounting.new_tally()
+        for source, fate in itertools.product(range(len(self.sources)), range(4)):
+            chosen_R = (self.source_R == source) & (fate_R == fate)
+            name = accounting.FATES[fate]
+            tally[str(self.sources[source])].update(
+                {
+                    f"bytes_{name}": int(self.bytes_R[chosen_R].sum()),
+                    f"tokens_{name}": int(tokens_R[chosen_R].sum()),
+                    f"paragraphs_{name}": int(chosen_R.sum()),
+                    f"documents_{name}": len(np.unique(self.document_R[chosen_R])),
+                }
+            )
+        return accounting.add([tally])
+
+
+def _fates(
+    corpus: _Columns, hashed_D: np.ndarray, output_dir: str, partition: int, config: BuildConfig
+) -> np.ndarray:
+    """What becomes of each paragraph, as an index into accounting.FATES, int [R]."""
+    packed = accounting.FATES.index(accounting.PACKED)
+    fate_R = np.full(len(corpus.bytes_R), packed)
+    if not config.drop_duplicates:
+        return fate_R
+    first_paragraph_D = np.cumsum(corpus.paragraphs_D) - corpus.paragraphs_D
+    for bucket in range(config.num_shards):
+        content = read_partition(files.join(output_dir, bucket_path(bucket)), partition)
+        repeated = np.frombuffer(content, PARAGRAPH)
+        document = np.searchsorted(hashed_D, repeated["document"])
+        assert (hashed_D[document] == repeated["document"]).all()
+        rows = first_paragraph_D[document] + repeated["paragraph"]
+        fate_R[rows] = accounting.FATES.index(accounting.PARAGRAPH)
+    exact, near = _duplicate_documents(output_dir)
+    hashed_R = hashed_D[corpus.document_R]
+    fate_R[np.isin(hashed_R, near)] = accounting.FATES.index(accounting.NEAR)
+    fate_R[np.isin(hashed_R, exact)] = accounting.FATES.index(accounting.EXACT)
+    return fate_R
+
+
+def _from_all_units(output_dir: str, num_units: int, partition: int, dtype: np.dtype) -> np.ndarray:
+    """One partition of the hashes of every unit."""
+    paths = [files.join(output_dir, unit_paths(unit)[1]) for unit in range(num_units)]
+    return np.concatenate([np.frombuffer(read_partition(path, partition), dtype) for path in paths])
+
+
+def _duplicate_documents(output_dir: str) -> list[np.ndarray]:
+    path = files.join(output_dir, DUPLICATE_DOCUMENTS)
+    return [np.frombuffer(read_partition(path, index), np.uint64) for index in (0, 1)]

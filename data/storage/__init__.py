@@ -1,0 +1,1 @@
+"""File formats of a build: packed rows, masked records, sequence sources."""

@@ -1,0 +1,246 @@
+"""Masked examples as `tf.train.Example` in TFRecord files, written and read in bulk.
+
+Every record of a file has the same length: integers are written as varints of a fixed width
+(0x85 0x80 0x00 is 5 in three bytes), which the protocol buffer format allows and every parser
+reads. So numpy encodes thousands of examples at once, and record i lies at i * record_bytes:
+any example can be read without an index.
+
+Legend: N examples, S tokens, P predictions, R bytes of a serialized example.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+
+from data import schema
+from data.errors import UserError
+from data.storage.rows import RowFile, read_rows
+
+_INT64_LIST, _FLOAT_LIST = 3, 2  # field numbers in tf.train.Feature
+# A TFRecord is length (8 bytes), its checksum (4), the example, its checksum (4).
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+
+
+class ExampleCodec:
+    """Serializes batches of masked examples into `tf.train.Example`s of equal length."""
+
+    def __init__(self, *, max_seq_length: int, max_predictions: int, vocab_size: int):
+        self._sizes = dict(max_seq_length=max_seq_length, max_predictions=max_predictions)
+        largest = {
+            "input_word_ids": vocab_size - 1,
+            "masked_lm_ids": vocab_size - 1,
+            "masked_lm_positions": max_seq_length - 1,
+        }
+        self._slots: list[tuple[schema.Feature, slice, int]] = []
+        template = bytearray()
+        varying = bytearray()  # bits that differ between examples
+        for feature in schema.FEATURES:
+            size = self.size(feature)
+            if feature.dtype == "float32":
+                width, zero, bits = 4, bytes(4), b"\xff" * 4
+            else:
+                width = _varint_width(largest.get(feature.name, 1))
+                zero, bits = b"\x80" * (width - 1) + b"\0", b"\x7f" * width
+            head = _entry_head(feature, size * width)
+            start = len(template) + len(head)
+            self._slots.append((feature, slice(start, start + size * width), width))
+            template += head + zero * size
+            varying += bytes(len(head)) + bits * size
+        # Example { features = 1: Features { feature = 1: map entries } }
+        head = _field_head(1, len(template))
+        self._slots = [
+            (f, slice(s.start + len(head), s.stop + len(head)), w) for f, s, w in self._slots
+        ]
+        self._template_R = np.frombuffer(head + bytes(template), np.uint8)
+        self._fixed_R = ~np.frombuffer(bytes(len(head)) + bytes(varying), np.uint8)
+
+    @property
+    def example_bytes(self) -> int:
+        """R, the length of every serialized example."""
+        return len(self._template_R)
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of a TFRecord with its framing."""
+        return self.example_bytes + _HEADER_BYTES + _FOOTER_BYTES
+
+    def encode(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Serializes N examples.
+
+        Args:
+          features: arrays [N, S] or [N, P] by the names of schema.FEATURES.
+
+        Returns:
+          uint8 [N, R]; each row is a serialized `tf.train.Example`.
+        """
+        num_examples = len(features[self._slots[0][0].name])
+        encoded_NR = np.repeat(self._template_R[None], num_examples, axis=0)
+        for feature, slot, width in self._slots:
+            values = features[feature.name]
+            if feature.dtype == "float32":
+                encoded_NR[:, slot] = values.astype("<f4").view(np.uint8)
+            else:
+                encoded_NR[:, slot] = _varints(values, width)
+        return encoded_NR
+
+    def size(self, feature: schema.Feature) -> int:
+        """Number of values of a feature in one example."""
+        return feature.size(**self._sizes)
+
+    @property
+    def slots(self) -> tuple[tuple[schema.Feature, slice, int], ...]:
+        """Each feature, the bytes of its values in an example, and the bytes of one value."""
+        return tuple(self._slots)
+
+    def differing(self, encoded_NR: np.ndarray) -> np.ndarray:
+        """Indices of the rows that are no examples of this codec, int64 [n].
+
+        All but the values, and the continuation bits of these, is the same in every example.
+        """
+        difference_NR = encoded_NR ^ self._template_R
+        difference_NR &= self._fixed_R
+        return np.flatnonzero(difference_NR.any(axis=1))
+
+    def decode(self, encoded_NR: np.ndarray) -> dict[str, np.ndarray]:
+        """The inverse of `encode`: int32 and float32 arrays [N, S] or [N, P] of examples."""
+        features = {}
+        for feature, slot, width in self._slots:
+            values_NB = np.ascontiguousarray(encoded_NR[:, slot])
+            if feature.dtype == "float32":
+                features[feature.name] = values_NB.view("<f4").astype(np.float32, copy=False)
+            else:
+                features[feature.name] = _from_varints(values_NB, width)
+        return features
+
+
+def write_records(file: BinaryIO, chunks: Iterable[np.ndarray]) -> None:
+    """Writes serialized examples, uint8 [n, R] a chunk, as TFRecords."""
+    for chunk_NR in chunks:
+        file.write(_framed(chunk_NR).tobytes())
+
+
+def _framed(examples_NR: np.ndarray) -> np.ndarray:
+    """TFRecords with these contents, uint8 [N, R + 16]."""
+    examples_NR = np.ascontiguousarray(examples_NR)
+    num_examples, example_bytes = examples_NR.shape
+    framed = np.empty((num_examples, _HEADER_BYTES + example_bytes + _FOOTER_BYTES), np.uint8)
+    framed[:, :_HEADER_BYTES] = _record_header(example_bytes)
+    framed[:, _HEADER_BYTES:-_FOOTER_BYTES] = examples_NR
+    framed[:, -_FOOTER_BYTES:] = _checksums(examples_NR)
+    return framed
+
+
+def _record_header(example_bytes: int) -> np.ndarray:
+    length = np.array([[example_bytes]], "<u8").view(np.uint8)
+    return np.concatenate([length, _checksums(length)], axis=1)[0]
+
+
+def _checksums(rows_NB: np.ndarray) -> np.ndarray:
+    """CRC-32C of each row, masked as the TFRecord format defines it; uint8 [N, 4]."""
+    crc_N = np.fromiter(map(google_crc32c.value, rows_NB), np.uint32, len(rows_NB))
+    masked_N = (crc_N >> np.uint32(15) | crc_N << np.uint32(17)) + np.uint32(0xA282EAD8)
+    return masked_N.astype("<u4").view(np.uint8).reshape(-1, _FOOTER_BYTES)
+
+
+def read_examples(
+    files: Sequence[RowFile], file_N: np.ndarray, row_N: np.ndarray, *, codec: ExampleCodec
+) -> np.ndarray:
+    """Serialized examples by row, from files written by `write_records`.
+
+    Args:
+      files: the files.
+      file_N: integers, index into `files`.
+      row_N: integers, record in the file.
+      codec: the one that made the examples.
+
+    Returns:
+      uint8 [N, R] for `codec.decode`.
+
+    Raises:
+      UserError: a file cannot be read or is too short, a record does not match its checksums or is
+        no example of the codec; the message names file and record.
+    """
+    records = read_rows(files, file_N, row_N, row_bytes=codec.record_bytes)
+    examples_NR = records[:, _HEADER_BYTES:-_FOOTER_BYTES]
+    is_bad_N = (records[:, :_HEADER_BYTES] != _record_header(codec.example_bytes)).any(axis=1)
+    is_bad_N |= (records[:, -_FOOTER_BYTES:] != _checksums(examples_NR)).any(axis=1)
+    problems = [(n, "is damaged (wrong checksum)") for n in np.flatnonzero(is_bad_N)[:1]]
+    problems += [(n, "is no example of this build") for n in codec.differing(examples_NR)[:1]]
+    for n, problem in problems:
+        raise UserError(
+            f"{files[file_N[n]].path}: record {row_N[n]} {problem}; copy it again or build it anew"
+        )
+    return examples_NR
+
+
+@functools.cache
+def parse_specs(max_seq_length: int, max_predictions: int) -> dict:
+    """What `tf.io.parse_example` needs to read our records."""
+    import tensorflow as tf
+
+    return {
+        feature.name: tf.io.FixedLenFeature(
+            [feature.size(max_seq_length=max_seq_length, max_predictions=max_predictions)],
+            tf.as_dtype(feature.dtype),
+        )
+        for feature in schema.FEATURES
+    }
+
+
+def _varint_width(largest: int) -> int:
+    return max(1, -(-int(largest).bit_length() // 7))
+
+
+def _varints(values: np.ndarray, width: int) -> np.ndarray:
+    """Little-endian base-128 digits, all but the last with the continuation bit; [N, n * width]."""
+    if width == 1:
+        return values.astype(np.uint8)
+    if width == 2:  # both digits at once
+        digits = values.astype("<u2")
+        digits = (digits << 1 & 0x7F00) | (digits & 0x7F) | 0x80
+        return digits.view(np.uint8)
+    digits = np.empty((*values.shape, width), np.uint8)
+    for place in range(width):
+        digits[..., place] = (values >> 7 * place).astype(np.uint8) & 0x7F
+        if place < width - 1:
+            digits[..., place] |= 0x80
+    return digits.reshape(len(values), -1)
+
+
+def _from_varints(digits_NB: np.ndarray, width: int) -> np.ndarray:
+    """The inverse of `_varints`, int32 [N, n]."""
+    if width == 1:
+        return digits_NB.astype(np.int32)
+    if width == 2:
+        pairs = digits_NB.view("<u2")
+        return ((pairs & 0x7F) | (pairs >> 1 & 0x3F80)).astype(np.int32)
+    digits = digits_NB.reshape(len(digits_NB), -1, width)
+    values = (digits[..., 0] & 0x7F).astype(np.int32)
+    for place in range(1, width):
+        values |= (digits[..., place] & 0x7F).astype(np.int32) << 7 * place
+    return values
+
+
+def _varint(value: int) -> bytes:
+    return _varints(np.array([[value]]), _varint_width(value)).tobytes()
+
+
+def _field_head(number: int, num_bytes: int) -> bytes:
+    """Tag and length of a length-delimited field."""
+    return _varint(number << 3 | 2) + _varint(num_bytes)
+
+
+def _entry_head(feature: schema.Feature, num_bytes: int) -> bytes:
+    """All bytes of a map entry {name: Feature{list{packed values}}} before its values."""
+    kind = _FLOAT_LIST if feature.dtype == "float32" else _INT64_LIST
+    head = _field_head(1, num_bytes)  # the packed values in their list
+    head = _field_head(kind, len(head) + num_bytes) + head  # the list in its Feature
+    head = _field_head(2, len(head) + num_bytes) + head  # the Feature in its map entry
+    name = feature.name.encode()
+    head = _field_head(1, len(name)) + name + head
+    return _field_head(1, len(head) + num_bytes) + head

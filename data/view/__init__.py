@@ -1,0 +1,1 @@
+"""Show a finished build in the terminal and as a page."""

@@ -1,0 +1,174 @@
+"""Looks at a finished build: its accounts, some masked sequences, and a page with pictures.
+
+    python -m data.view build                                   # and build/report.html
+    python -m data.view build --split eval --sequence 7 --html ''
+
+The accounts are added up anew, and masks are compared with the records on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.table import Table as Grid
+from rich.text import Text
+
+from data import files, schema
+from data.errors import UserError, run_main
+from data.manifest import Manifest
+from data.view.sequences import (
+    MASK,
+    PADDING,
+    PLAIN,
+    PREDICTED,
+    RANDOM,
+    SAME,
+    SEPARATOR,
+    MaskedSequence,
+    SequenceViewer,
+    Span,
+    gaps,
+)
+from data.view.tables import Row, Table, account_tables, check_manifest, packed_table
+
+REPORT_FILE = "report.html"
+_STYLES = {
+    MASK: "bold cyan",
+    RANDOM: "bold magenta",
+    SAME: "bold green",
+    SEPARATOR: "reverse",
+    PADDING: "dim",
+    PLAIN: "",
+}
+_UNLIMITED = 10_000  # columns
+_ROW_STYLES = {"whole": "bold", "sum": "green", "part": "", "note": "dim"}
+
+
+def print_tables(console: Console, tables: Sequence[Table]) -> None:
+    """Prints accounts; numbers that are 0 are dim, and none is cut where the terminal is narrow."""
+    width, console.width = console.width, _UNLIMITED
+    for table in tables:
+        grid = Grid(box=None, pad_edge=False, padding=(0, 0, 0, 2))
+        grid.add_column(table.title.upper(), header_style="bold", min_width=26, no_wrap=True)
+        for column in table.columns:
+            grid.add_column(column, justify="right", header_style="dim", no_wrap=True)
+        for row in table.rows:
+            grid.add_row(_label(row), *(Text(v, _cell_style(row, v)) for v in row.values))
+        console.print(grid)
+        console.print()
+    console.width = width
+
+
+def _label(row: Row) -> Text:
+    before = {"part": "  ", "sum": "= "}.get(row.kind, "")
+    return Text(f"{before}{row.label}", _ROW_STYLES[row.kind])
+
+
+def _cell_style(row: Row, value: str) -> str:
+    return "dim" if value in ("0", "0.00%", "-") else _ROW_STYLES[row.kind]
+
+
+def print_sequence(console: Console, sequence: MaskedSequence) -> None:
+    """Prints the text of a sequence with its masks."""
+    title = f"{sequence.split} sequence {sequence.index:,}, copy {sequence.copy}"
+    console.print(Rule(Text(title, "bold"), align="left", style="dim"))
+    text = Text()
+    for span, gap in zip(sequence.spans, gaps(sequence.spans), strict=True):
+        text.append(gap)
+        text.append_text(_shown(span))
+    console.print(text)
+    same = (
+        f"equals {sequence.record}" if sequence.record else "masked while reading: no copy on disk"
+    )
+    console.print(Text(same, "dim"))
+    console.print()
+
+
+def _shown(span: Span) -> Text:
+    style = _STYLES[span.kind]
+    if not span.label:
+        return Text(span.text, style)
+    # Told apart without colour too: what is shown, and what is to be predicted.
+    label = (f"→{span.label}", f"{style} not bold") if span.kind != SAME else ("=", style)
+    shown = "MASK" if span.kind == MASK else span.text
+    return Text.assemble(("[", "dim"), (shown, style), label, ("]", "dim"))
+
+
+def _legend() -> Text:
+    parts = [Text("predicted:")]
+    for kind, example in {MASK: "[MASK→word]", RANDOM: "[other→word]", SAME: "[word=]"}.items():
+        parts += [Text(f"  {example}", _STYLES[kind]), Text(f" {PREDICTED[kind]}", "dim")]
+    return Text.assemble(*parts)
+
+
+def choose_sequences(
+    viewer: SequenceViewer, *, split: str, first: int | None, copy: int, number: int | None
+) -> list[MaskedSequence]:
+    """The sequences that the command line asks for.
+
+    Args:
+      viewer: of the build.
+      split: "train" or "eval".
+      first: index of the first one; None takes a few from all over the split.
+      copy: which masks.
+      number: how many; None is one from `first` on, or three.
+
+    Raises:
+      UserError: there is no such sequence or copy.
+    """
+    if first is None:
+        indices = viewer.choose(split, 3 if number is None else number)
+    else:
+        indices = range(first, first + (1 if number is None else number))
+    return [viewer.view(split, index, copy) for index in indices]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Prints the accounts and some sequences, and writes the page."""
+    args = _parse(argv)
+    files.require_local("the build directory", args.directory)
+    if args.number is not None and args.number < 0:
+        raise UserError(f"--number {args.number}: must be 0 or more")
+    manifest = Manifest.load(args.directory)
+    check_manifest(manifest, files.join(args.directory, schema.MANIFEST_FILE))
+    viewer = SequenceViewer(args.directory, manifest)
+    sequences = choose_sequences(
+        viewer, split=args.split, first=args.sequence, copy=args.copy, number=args.number
+    )
+    console = Console(highlight=False, markup=False, emoji=False)
+    tables = [*account_tables(manifest), packed_table(manifest)]
+    print_tables(console, tables)
+    if sequences:
+        console.print(_legend())
+        console.print()
+    for sequence in sequences:
+        print_sequence(console, sequence)
+    if args.html != "":
+        from data.view.html import write_page
+
+        page = files.join(args.directory, REPORT_FILE) if args.html is None else args.html
+        write_page(page, args.directory, manifest, viewer, tables, sequences)
+        print(f"view: pictures in {page}")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m data.view",
+        allow_abbrev=False,
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("directory", metavar="D", help="a finished build")
+    parser.add_argument("--split", choices=schema.SPLITS, default="train")
+    parser.add_argument("--sequence", type=int, metavar="N", help="from this one on; else a few")
+    parser.add_argument("--copy", type=int, default=0, metavar="K", help="which masks (default: 0)")
+    parser.add_argument("--number", type=int, metavar="M", help="how many sequences to show")
+    parser.add_argument("--html", metavar="PATH", help=f"default: D/{REPORT_FILE}; '' for none")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,106 @@
+"""WordPiece vocabularies: one piece a line, the line number is the id (BERT's format)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+
+import numpy as np
+
+from data import files, schema
+from data.errors import UserError
+
+# Placeholders of the published vocabularies, which no text contains.
+_UNUSED = re.compile(r"\[unused\d+\]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocab:
+    """A checked vocabulary: `pieces[i]` has id i."""
+
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Vocab:
+        """Reads a vocabulary file.
+
+        Raises:
+          UserError: no such file, not UTF-8, an empty or repeated piece, or a special token missing.
+        """
+        try:
+            lines = files.read_bytes(path).decode("utf-8").split("\n")
+        except FileNotFoundError:
+            raise UserError(
+                f"vocabulary file {path} does not exist; learn one with `python -m data.vocab`"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"vocabulary file {path} cannot be read: {error}") from error
+        pieces = tuple(line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1]))
+        return cls.checked(pieces, f"vocabulary file {path}")
+
+    @classmethod
+    def checked(cls, pieces: tuple[str, ...], source: str) -> Vocab:
+        """A vocabulary of these pieces, in the order of their ids.
+
+        Args:
+          pieces: of the source.
+          source: what they come from, for errors.
+
+        Raises:
+          UserError: an empty or repeated piece, or a special token missing.
+        """
+        if missing := [token for token in schema.SPECIAL_TOKENS if token not in set(pieces)]:
+            raise UserError(
+                f"{source} ({len(pieces)} pieces) has no {', '.join(missing)};"
+                " use a BERT vocabulary, one piece a line, or learn one with `python -m data.vocab`"
+            )
+        first_line: dict[str, int] = {}
+        for number, piece in enumerate(pieces, start=1):
+            if not piece:
+                raise UserError(f"{source}: line {number} is empty")
+            if first_line.setdefault(piece, number) != number:
+                raise UserError(
+                    f"{source}: {piece!r} stands on lines {first_line[piece]} and {number}"
+                )
+        return cls(pieces)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    @functools.cached_property
+    def ids(self) -> dict[str, int]:
+        """Id of each piece."""
+        return {piece: i for i, piece in enumerate(self.pieces)}
+
+    @functools.cached_property
+    def special_ids(self) -> np.ndarray:
+        """Sorted ids that are never masked and never drawn as replacements, int64 [n]."""
+        special = [
+            i
+            for i, piece in enumerate(self.pieces)
+            if piece in schema.SPECIAL_TOKENS or _UNUSED.fullmatch(piece)
+        ]
+        return np.array(special, np.int64)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the pieces in order."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """The content of the vocabulary file."""
+        return "".join(f"{piece}\n" for piece in self.pieces)
+
+    @property
+    def token_dtype(self) -> np.dtype:
+        """The smallest unsigned type that holds every id."""
+        return token_dtype(len(self))
+
+
+def token_dtype(pieces: int) -> np.dtype:
+    """The smallest unsigned type that holds the ids of so many pieces."""
+    return np.dtype(np.uint16 if pieces <= 2**16 else np.uint32)

@@ -1,0 +1,67 @@
+"""Learn a WordPiece vocabulary from text.
+
+    python -m data.vocab --input 'samples/books/*.txt' --vocab_size 8000 --output_file vocab.txt
+
+A vocabulary file has one piece a line, the line number is the id: BERT's format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from data import files
+from data.errors import UserError, run_main
+from data.sources.documents import find_inputs
+from data.sources.formats import KINDS
+from data.vocab import Vocab
+from data.vocab.learn import guess_kind, learn, paragraphs_of
+
+
+def main(argv: Sequence[str]) -> None:
+    """Learns a vocabulary from files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m data.vocab",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    several = dict(action="extend", nargs="+", default=[], metavar="GLOB")
+    parser.add_argument("--input", help="any of the following, told apart by name", **several)
+    for kind, meaning in KINDS.items():
+        parser.add_argument(f"--{kind}", help=meaning, **several)
+    parser.add_argument("--vocab_size", type=int, default=30522)
+    parser.add_argument("--output_file", required=True)
+    parser.add_argument("--cased", action="store_true", help="keep case and accents")
+    parser.add_argument("--max_megabytes", type=int, default=500, help="text to learn from")
+    args = parser.parse_args(argv)
+    files.require_local("--output_file", args.output_file)
+    if os.path.exists(args.output_file):
+        vocab = Vocab.load(args.output_file)
+        if len(vocab) != args.vocab_size:
+            raise UserError(
+                f"{args.output_file} exists and has {len(vocab)} pieces, not --vocab_size"
+                f" {args.vocab_size}; delete it or choose another --output_file"
+            )
+        print(
+            f"vocab: {args.output_file} is there already ({len(vocab):,} pieces; not compared with"
+            " --input)"
+        )
+        return
+    inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
+    inputs += [f for kind in KINDS for glob in getattr(args, kind) for f in find_inputs(kind, glob)]
+    if not inputs:
+        raise UserError(
+            f"there is nothing to learn from: give --input, --{', --'.join(KINDS)} or several"
+        )
+    vocab = learn(
+        paragraphs_of(inputs, max_bytes=args.max_megabytes * 10**6),
+        vocab_size=args.vocab_size,
+        lower_case=not args.cased,
+    )
+    files.write_atomically(args.output_file, vocab.text.encode())
+    print(f"vocab: {len(vocab):,} pieces in {args.output_file}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""Pages about fine-tuning runs."""

@@ -1,0 +1,42 @@
+"""Pages about fine-tuning: one for each seed, and one for all of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from data import files
+from finetune.config import FinetuneRunConfig
+from finetune.report.html import page_of_seed, page_of_seeds
+from finetune.seed_record import METRICS_FILE
+from pretrain.report.pages import MOST_RUNS, REPORT_FILE
+from pretrain.report.run_record import read_record
+
+
+def write_seed_report(model_dir: str) -> None:
+    """Writes report.html of a seed, finished or not.
+
+    Raises:
+      UserError: see `read_record`.
+    """
+    record = read_record(model_dir, Path(model_dir).name, FinetuneRunConfig)
+    path = files.join(model_dir, METRICS_FILE)
+    scores = json.loads(files.read_bytes(path)) if files.exists(path) else None
+    page = page_of_seed(record, scores)
+    files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())
+
+
+def write_report(model_dir: str, summary: dict) -> None:
+    """Writes report.html of all seeds of a model directory.
+
+    Args:
+      model_dir: holds the seeds.
+      summary: as `finetune.summary.summarise` gives it.
+
+    Raises:
+      UserError: see `read_record`.
+    """
+    names = [f"seed-{seed['seed']}" for seed in summary["seeds"][:MOST_RUNS]]
+    records = [read_record(files.join(model_dir, n), n, FinetuneRunConfig) for n in names]
+    page = page_of_seeds(Path(model_dir).resolve().name, summary, records)
+    files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())

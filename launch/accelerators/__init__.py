@@ -1,0 +1,1 @@
+"""Facts about TPUs and GPUs: names, memory, peak FLOP/s, topologies."""

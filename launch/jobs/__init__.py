@@ -1,0 +1,1 @@
+"""A job: its description, its folder, and the commands that submit it."""

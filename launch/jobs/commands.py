@@ -1,0 +1,106 @@
+"""The command line that all targets share, and what runs or prints their commands."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from data.errors import UserError
+from launch.accelerators.machines import replicas
+from launch.jobs.job import Action, Job
+from launch.jobs.settings import load_job_config
+from pretrain.config import RunConfig
+from pretrain.gin_files import add_gin_flags, load_run_config
+from pretrain.recipe import check
+
+# From a job and the local folder for its files.
+Verb = Callable[[Job, str], Action]
+_BEGINNING = ("create", "run")
+
+
+def parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.ArgumentParser:
+    """The flags of every target."""
+    found = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    if verbs:
+        found.add_argument("verb", choices=verbs)
+    add_gin_flags(found)
+    found.add_argument(
+        "--print",
+        action="store_true",
+        dest="print_only",
+        help="write the files, but print the commands instead of running them",
+    )
+    found.add_argument(
+        "--work_dir", help="where generated files are kept; .launch/NAME without it", metavar="W"
+    )
+    return found
+
+
+def load_job(args: argparse.Namespace) -> Job:
+    """The job that the gin files of a command line describe; sets `args.work_dir` if it is missing.
+
+    What the run's settings amount to counts only where it is begun: what runs can always be deleted.
+
+    Raises:
+      UserError: a setting of the job or of its run is wrong; nothing has been touched yet.
+    """
+    config, run_gin = load_job_config(args.gin_file, args.gin_param)
+    if args.verb in _BEGINNING:
+        run = load_run_config([], [run_gin] if run_gin else [], kind=RunConfig)
+        check(run, replicas=replicas(config))
+    args.work_dir = args.work_dir or f".launch/{config.name}"
+    return Job(config=config, run_gin=run_gin)
+
+
+def run_target(prog: str, description: str, verbs: Mapping[str, Verb], argv: Sequence[str]) -> None:
+    """The whole program of a target whose verbs are commands and nothing else."""
+    args = parser(prog, description, list(verbs)).parse_args(argv)
+    job = load_job(args)
+    execute(verbs[args.verb](job, args.work_dir), print_only=args.print_only)
+
+
+def execute(action: Action, *, print_only: bool = False) -> None:
+    """Writes the files of an action and runs its commands, or prints them for a shell.
+
+    Raises:
+      UserError: there is such a job already, or a command is missing or fails.
+    """
+    if action.exists and not print_only and (found := output_of(action.exists)):
+        raise UserError(
+            f"there is a job of this name already (`{shlex.join(action.exists)}` says"
+            f" {found.splitlines()[0].strip()!r}): delete it first, or take another LaunchConfig.name"
+        )
+    for path, content in action.files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(content)
+    for command in action.commands:
+        if print_only:
+            print(shlex.join(command))
+            continue
+        code = _run(command).returncode
+        if code:
+            raise UserError(
+                f"`{shlex.join(command)}` ended with exit code {code}; its output is above"
+            )
+
+
+def output_of(command: Sequence[str]) -> str | None:
+    """What a command prints, without white space around it; None if it fails."""
+    done = _run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _run(command: Sequence[str], **options) -> subprocess.CompletedProcess:
+    sys.stdout.flush()
+    try:
+        return subprocess.run(command, check=False, **options)
+    except FileNotFoundError:
+        raise UserError(
+            f"{command[0]} is not installed; install it, or see the commands with --print"
+        ) from None

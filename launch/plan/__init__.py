@@ -1,0 +1,1 @@
+"""Plan a run: memory, speed, cost, storage, failures."""

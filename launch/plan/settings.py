@@ -1,0 +1,93 @@
+"""What a plan is about: the settings of a run, its data, and the machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Sequence
+
+from data.config import BuildConfig
+from data.errors import UserError
+from data.manifest import Manifest
+from launch.accelerators import chips
+from launch.accelerators.chips import Accelerator
+from launch.accelerators.machines import of_job
+from launch.config import LaunchConfig
+from pretrain.config import RunConfig
+from pretrain.gin_files import load_config
+from pretrain.recipe import resolve
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a plan is about.
+
+    Attributes:
+      run: settings of the run; vocab_size is known.
+      build: settings of its data.
+      sequences: of the training split; None if not known.
+      accelerator: the machines.
+    """
+
+    run: RunConfig
+    build: BuildConfig
+    sequences: int | None
+    accelerator: Accelerator
+
+
+def load_subject(
+    *,
+    gin_files: Sequence[str],
+    gin_params: Sequence[str],
+    strict: bool,
+    accelerator: str | None,
+    data_dir: str | None,
+    sequences: int | None = None,
+) -> Subject:
+    """Puts together what a command line says.
+
+    Args:
+      gin_files: as of `load_config`.
+      gin_params: as of `load_config`.
+      strict: as of `load_config`.
+      accelerator: None takes that of LaunchConfig.
+      data_dir: a build, for its sequences, lengths and vocabulary; None takes those of BuildConfig.
+      sequences: of a build that is not there yet.
+
+    Raises:
+      UserError: settings contradict each other or the data, or the machines are not known.
+    """
+    parts = typing.get_type_hints(RunConfig)
+    *loaded, build, job = load_config(
+        gin_files, gin_params, *parts.values(), BuildConfig, LaunchConfig, strict=strict
+    )
+    run = RunConfig(**dict(zip(parts, loaded, strict=True)))
+    machines = chips.parse(accelerator) if accelerator else of_job(job)
+    if machines is None:
+        raise UserError(
+            f"LaunchConfig.accelerator={job.accelerator!r}: its figures are not known; give --accelerator"
+            f" with what is nearest, GPUs like h100x16 ({', '.join(chips.GPUS)})"
+        )
+    if data_dir:
+        if sequences is not None:
+            raise UserError("--sequences and --data_dir: the build says how many; give one of them")
+        manifest = Manifest.load(data_dir)
+        run, build = resolve(run, manifest), manifest.config
+        sequences = manifest.num_sequences("train")
+    _check(run, build, sequences)
+    return Subject(run=run, build=build, sequences=sequences, accelerator=machines)
+
+
+def _check(run: RunConfig, build: BuildConfig, sequences: int | None) -> None:
+    if not run.encoder.vocab_size:
+        raise UserError(
+            "EncoderConfig.vocab_size=0 takes the vocabulary of the data: give --data_dir, or"
+            " --gin_param EncoderConfig.vocab_size=30522"
+        )
+    if build.max_seq_length > run.encoder.max_position_embeddings:
+        raise UserError(
+            f"BuildConfig.max_seq_length={build.max_seq_length} is more than"
+            f" EncoderConfig.max_position_embeddings={run.encoder.max_position_embeddings}"
+        )
+    if sequences is not None and sequences < 1:
+        raise UserError(f"--sequences {sequences}: must be at least 1")

@@ -1,0 +1,1 @@
+"""Rehearse a cloud job on this machine."""

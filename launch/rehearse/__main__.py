@@ -1,0 +1,176 @@
+"""The whole batch job on this machine, with a stand-in for the cloud, and a proof that nothing was lost.
+
+    python -m launch.rehearse --data_dir D --work_dir W [--gin_file F]
+
+launch.tpu puts the job into a bucket (a folder) and asks for a spot TPU; the start-up script copies the
+data, runs the preflight and trains with two processes. In the middle the machine is taken away. launch.tpu
+asks for another one, the run goes on, ends, and is exported. The weights and the metrics must be equal,
+to the bit, to those of the same run without stops.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.errors import UserError, run_main
+from launch.jobs.job import ROOT
+from launch.rehearse.fake_gcloud import STATE_VARIABLE, STEP_VARIABLE, install
+
+_NAME = "rehearsal"
+_WORKERS = 2
+# The encoder of the demo, for as long as it takes to be stopped in the middle.
+_SETTINGS = (
+    "TrainConfig.train_steps = 60",
+    "TrainConfig.log_interval = 5",
+    "TrainConfig.eval_interval = 30",
+    "TrainConfig.checkpoint_interval = 20",
+    "TrainConfig.steps_per_loop = 1",
+    "EncoderConfig.hidden_dropout_prob = 0.1",
+    "OptimizerConfig.warmup_steps = 10",
+)
+_PREEMPTION_STEP = 15
+# What depends on the clock.
+_TIMES = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and rehearses."""
+    parser = argparse.ArgumentParser(
+        prog="python -m launch.rehearse",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--data_dir", required=True, help="a small build, such as the demo's")
+    parser.add_argument("--work_dir", required=True, help="an empty folder", metavar="W")
+    parser.add_argument(
+        "--gin_file", default="gin/lambert_tiny.gin", help="settings of the run", metavar="F"
+    )
+    parser.add_argument(
+        "--gin_param",
+        action="append",
+        default=[],
+        help="beside those of the rehearsal",
+        metavar="P",
+    )
+    args = parser.parse_args(argv)
+    work_dir = Path(args.work_dir).resolve()
+    if work_dir.exists() and any(work_dir.iterdir()):
+        raise UserError(f"--work_dir {work_dir}: is not empty; remove it or choose another one")
+    params = [*_SETTINGS, *args.gin_param]
+    settings = ["--gin_file", args.gin_file, *_flags(params)]
+    data_dir = Path(args.data_dir).resolve()
+
+    _say("1. the run without stops")
+    whole = work_dir / "whole"
+    _python(
+        *("launch.local", "--workers", str(_WORKERS), "--", *settings),
+        *("--data_dir", str(data_dir), "--model_dir", str(whole)),
+    )
+    _say("2. the job on a machine that is taken away")
+    cloud = work_dir / "cloud"
+    _launch(settings, data_dir, work_dir, cloud)
+    _say("3. both are exported")
+    stopped = work_dir / "bucket" / _NAME / "model"
+    exports = {
+        path: _export(path, work_dir / f"export-{path.parent.name}") for path in (whole, stopped)
+    }
+    _say("4. both are compared")
+    _require_preemption(cloud)
+    _require_equal("rows of metrics.jsonl", _rows(whole), _rows(stopped))
+    _require_equal("exported weights", *exports.values())
+    print(
+        f"rehearsal: {len(_rows(whole))} rows of metrics and all weights"
+        f" (sha256 {exports[whole][:12]}) are equal, to the bit"
+    )
+
+
+def _launch(settings: list[str], data_dir: Path, work_dir: Path, cloud: Path) -> None:
+    install(work_dir / "bin")
+    job = {
+        "name": _NAME,
+        "project": "some-project",
+        "zone": "us-west4-a",
+        "service_account": "lambert-train",
+        "bucket": f"file://{work_dir}/bucket",
+        "data_dir": f"file://{data_dir}",
+        "scratch_dir": str(work_dir / "scratch"),
+        "accelerator": "v5litepod-1",  # one device, whatever the batch
+        "spot": True,
+        "processes": _WORKERS,
+    }
+    environment = {
+        "PATH": f"{work_dir}/bin:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        STATE_VARIABLE: str(cloud),
+        STEP_VARIABLE: str(_PREEMPTION_STEP),
+    }
+    cloud.mkdir(parents=True)
+    _python(
+        *("launch.tpu", "run", "--poll_seconds", "1", "--work_dir", str(work_dir / "launch")),
+        *settings,
+        *_flags([f"LaunchConfig.{name} = {value!r}" for name, value in job.items()]),
+        environment=environment,
+    )
+
+
+def _export(model_dir: Path, target: Path) -> str:
+    """The sha256 of the weights that are published."""
+    _python(
+        *("pretrain.export", "--model_dir", str(model_dir)),
+        *("--output_dir", str(target), "--hf_dir", f"{target}-hf"),
+    )
+    weights = Path(f"{target}-hf", "model.safetensors").read_bytes()
+    return hashlib.sha256(weights).hexdigest()
+
+
+def _require_preemption(cloud: Path) -> None:
+    """There were two machines, and the first one stopped by itself, in the middle."""
+    requests = (cloud / "requests.log").read_text().splitlines()
+    lines = [
+        line
+        for path in cloud.glob("taken-away-*.log")
+        for line in path.read_text().splitlines()
+        if "[worker 0] pretraining: stopped after step" in line
+    ]
+    if len(requests) != 2 or not lines:
+        raise UserError(
+            f"the rehearsal asked for {len(requests)} machines, and the first one did not save; what"
+            f" they said is in {cloud}"
+        )
+    print(f"rehearsal: of the first of two machines: {lines[0]}")
+
+
+def _require_equal(what: str, expected, found) -> None:
+    if expected != found:
+        raise UserError(f"the {what} differ:\n  without stops: {expected}\n  with: {found}")
+
+
+def _rows(model_dir: Path) -> list[dict]:
+    rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
+    return [{name: row[name] for name in row.keys() - _TIMES} for row in rows]
+
+
+def _flags(params: Sequence[str]) -> list[str]:
+    return [flag for param in params for flag in ("--gin_param", param)]
+
+
+def _python(module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False)
+    if done.returncode:
+        raise UserError(f"{module} ended with exit code {done.returncode}; its output is above")
+
+
+def _say(text: str) -> None:
+    print(f"rehearsal: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    run_main(main)

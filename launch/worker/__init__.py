@@ -1,0 +1,1 @@
+"""What a machine of a job does before it trains."""

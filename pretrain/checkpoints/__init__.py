@@ -1,0 +1,1 @@
+"""Checkpoints, the best one, and the model directory."""

@@ -1,0 +1,1 @@
+"""Read BERT weights from other projects' formats."""

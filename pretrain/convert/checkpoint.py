@@ -1,0 +1,180 @@
+"""Reads BERTs from TensorFlow checkpoints: tf-models' and Google's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import UserError
+from model import huggingface
+from model.config import EncoderConfig
+from model.names import weights
+from pretrain.convert.common import (
+    Foreign,
+    check_layers,
+    checked,
+    config_from_shapes,
+    count_layers,
+    find_vocab,
+    read_json,
+    read_record,
+)
+from pretrain.export.load import RECORD_FILE
+
+
+def checkpoint_prefix(path: Path) -> Path | None:
+    """The one checkpoint in a directory, or the one whose prefix this is."""
+    if path.is_dir():
+        found = sorted(path.glob("*.index"))
+        if len(found) > 1:
+            names = ", ".join(file.stem for file in found)
+            raise UserError(f"--from {path} has several checkpoints ({names}); name one of them")
+        return found[0].with_suffix("") if found else None
+    return path if Path(f"{path}.index").is_file() else None
+
+
+def read_checkpoint(prefix: Path, vocab_file: str | None) -> Foreign:
+    """Reads a checkpoint of TensorFlow 2 or 1; raises a UserError if it is none of a BERT."""
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        if reader.has_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"):
+            return _read_tf_models(prefix, reader, vocab_file)
+        return _read_google(prefix, reader, vocab_file)
+    except (tf.errors.OpError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"checkpoint {prefix} cannot be read: {reason}") from error
+
+
+def _read_google(prefix: Path, reader, vocab_file: str | None) -> Foreign:
+    config_file = prefix.parent / "bert_config.json"
+    if not config_file.is_file():
+        raise UserError(f"{config_file} is missing: it says how many heads {prefix} has")
+    encoder = _google_config(config_file)
+    shapes = reader.get_variable_to_shape_map()
+    check_layers(encoder, count_layers(shapes), prefix)
+    values = {
+        weight.name: reader.get_tensor(weight.google)
+        for weight in weights(encoder)
+        if weight.google in shapes
+    }
+    known = {weight.google for weight in weights(encoder)}
+    # Slots of the optimizer are no weights.
+    left_out = {n for n in shapes if n not in known and "adam" not in n and n != "global_step"}
+    return checked(
+        kind="Google's TensorFlow 1 checkpoint",
+        files=_files_of(prefix),
+        encoder=encoder,
+        values=values,
+        vocab=find_vocab(prefix.parent, vocab_file),
+        left_out=tuple(sorted(left_out)),
+    )
+
+
+def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
+    graph = _ObjectGraph(reader)
+    encoder_node = next(
+        (
+            node
+            for path in ("encoder", "model/encoder_network", "encoder_network", "model", "")
+            if (node := graph.find(path)) is not None and graph.find("_embedding_layer", node)
+        ),
+        None,
+    )
+    if encoder_node is None:
+        raise UserError(f"checkpoint {prefix} has no BERT encoder of tf-models in it")
+    head = next((n for p in ("masked_lm", "model/masked_lm") if (n := graph.find(p))), None)
+
+    def value(path: str, node: int | None) -> np.ndarray | None:
+        key = None if node is None else graph.key(path, node)
+        return None if key is None else reader.get_tensor(key)
+
+    record, config_file = prefix.parent / RECORD_FILE, prefix.parent / "bert_config.json"
+    lower_case = None
+    if record.is_file():
+        encoder, lower_case = read_record(record)
+    elif config_file.is_file():
+        encoder = _google_config(config_file)
+    else:
+        encoder = _config(lambda path: value(path, encoder_node), prefix)
+    check_layers(encoder, _count_layers(lambda path: value(path, encoder_node)), prefix)
+    values = {}
+    for weight in weights(encoder):
+        node = head if weight.part == "head" else encoder_node
+        if (found := value(weight.tf_models, node)) is not None:
+            # Heads have an axis of their own; another shape is told below.
+            same = found.size == np.prod(weight.shape)
+            values[weight.name] = found.reshape(weight.shape) if same else found
+    return checked(
+        kind="tf-models checkpoint",
+        files=_files_of(prefix),
+        encoder=encoder,
+        values=values,
+        vocab=find_vocab(prefix.parent, vocab_file),
+        lower_case=lower_case,
+    )
+
+
+class _ObjectGraph:
+    """The objects of a TensorFlow 2 checkpoint, walked by attribute."""
+
+    def __init__(self, reader):
+        from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+        content = reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+        self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content).nodes
+
+    def find(self, path: str, node: int = 0) -> int | None:
+        """The object that attributes lead to."""
+        for name in path.split("/") if path else ():
+            name = name.replace(".S", "/")  # as TensorFlow writes a slash within a name
+            children = {child.local_name: child.node_id for child in self._nodes[node].children}
+            if name not in children:
+                return None
+            node = children[name]
+        return node
+
+    def key(self, path: str, node: int) -> str | None:
+        """The key of the variable that attributes lead to."""
+        found = self.find(path, node)
+        attributes = [] if found is None else self._nodes[found].attributes
+        return attributes[0].checkpoint_key if attributes else None
+
+
+def _config(value, prefix: Path) -> EncoderConfig:
+    first = "_transformer_layers/0"
+    paths = (
+        "_embedding_layer/embeddings",
+        "_position_embedding_layer/embeddings",
+        "_type_embedding_layer/embeddings",
+        f"{first}/_attention_layer/_query_dense/kernel",
+        f"{first}/_intermediate_dense/kernel",
+    )
+    found = [value(path) for path in paths]
+    for path, array in zip(paths, found, strict=True):
+        if array is None:
+            raise UserError(f"checkpoint {prefix} has no {path}: it is no BERT of tf-models")
+    return config_from_shapes(*(array.shape for array in found), num_layers=_count_layers(value))
+
+
+def _count_layers(value) -> int:
+    """Of a tf-models checkpoint."""
+    layers = 0
+    while value(f"_transformer_layers/{layers}/_output_dense/bias") is not None:
+        layers += 1
+    return layers
+
+
+def _google_config(path: Path) -> EncoderConfig:
+    content = read_json(path)
+    if content.get("hidden_act", "gelu") != "gelu":
+        raise UserError(f"{path}: hidden_act is {content['hidden_act']!r}; this encoder has 'gelu'")
+    # Google's gelu is the one that PyTorch calls gelu_new.
+    settings = huggingface.common_settings(content, str(path))
+    return EncoderConfig(**settings, hidden_activation="gelu_tanh")
+
+
+def _files_of(prefix: Path) -> tuple[Path, ...]:
+    return tuple(sorted(prefix.parent.glob(f"{prefix.name}.data-*")))

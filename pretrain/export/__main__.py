@@ -1,0 +1,62 @@
+"""Publishes a trained encoder.
+
+    python -m pretrain.export --model_dir M --output_dir E [--hf_dir H] [--tf_models_dir T]
+
+E/encoder is a SavedModel with the interface of the published Lambert and BERT encoders and a
+trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md says what it is. H is the same
+model in Hugging Face's format: AutoModelForMaskedLM and AutoTokenizer load H, AutoModel loads H/encoder.
+T is a checkpoint of tf-models, for its own export and for its fine-tuning (task.init_checkpoint).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+from data.errors import run_main
+from pretrain.export.publish import POOLERS, export
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses the command line and exports."""
+    # Keras warns that the saved models are not compiled; nobody asked for it.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain.export",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("--model_dir", required=True)
+    parser.add_argument("--output_dir", required=True)
+    parser.add_argument(
+        "--checkpoint",
+        default="latest",
+        metavar="C",
+        help="best on held-out text, latest (default), or the number of a step",
+    )
+    parser.add_argument("--hf_dir", help="a directory for Hugging Face's format")
+    parser.add_argument("--tf_models_dir", help="a directory for a checkpoint of tf-models")
+    parser.add_argument(
+        "--pooler",
+        choices=POOLERS,
+        help="what no masked language model trains (default: imported, if there is one, else initial)",
+    )
+    args = parser.parse_args(argv)
+    step = export(
+        args.model_dir,
+        args.output_dir,
+        checkpoint=args.checkpoint,
+        hf_dir=args.hf_dir,
+        tf_models_dir=args.tf_models_dir,
+        pooler=args.pooler,
+    )
+    print(f"export: step {step:,} in {args.output_dir} (encoder/, preprocessor/, README.md)")
+    if args.hf_dir:
+        print(f"export: step {step:,} in {args.hf_dir}, in Hugging Face's format")
+    if args.tf_models_dir:
+        print(f"export: step {step:,} in {args.tf_models_dir}, a checkpoint of tf-models")
+
+
+if __name__ == "__main__":
+    run_main(main)

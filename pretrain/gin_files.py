@@ -1,0 +1,315 @@
+"""Read gin files into frozen dataclasses. The only module that imports gin."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import importlib
+import importlib.util
+import logging
+import re
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import gin
+from data.errors import UserError
+
+AnyRunConfig = TypeVar("AnyRunConfig")
+
+# Every class of settings and its module. By name: a command that reads gin files needs no other
+# command's package, and still knows the settings of all of them when it names a mistake.
+_SETTINGS = {
+    "BuildConfig": "data.config",
+    "InputConfig": "data.config",
+    "EncoderConfig": "model.config",
+    "OptimizerConfig": "optim.config",
+    "ClusterConfig": "launch.config",
+    "LaunchConfig": "launch.config",
+    "TrainConfig": "pretrain.train.config",
+    "TaskConfig": "finetune.config",
+    "FinetuneConfig": "finetune.config",
+}
+
+
+@functools.cache
+def config_classes() -> dict[str, type]:
+    """Return every class of settings by its name, registered with gin."""
+    classes = {
+        name: getattr(importlib.import_module(module), name) for name, module in _SETTINGS.items()
+    }
+    for cls in classes.values():
+        _gin_twin(cls)
+    return classes
+
+
+@functools.cache
+def _gin_twin(cls: type):
+    """Return what gin fills: a class with the same fields and no checks, for gin knows no types."""
+    fields = [
+        (f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(cls)
+    ]
+    twin = dataclasses.make_dataclass(cls.__name__, fields, kw_only=True)
+    return gin.external_configurable(twin, name=cls.__name__, module="lambert")
+
+
+# `gin/` lies beside the packages in a checkout and inside this package when installed.
+_HERE = Path(__file__).resolve().parent
+gin.add_config_file_search_path(str(_HERE if (_HERE / "gin").is_dir() else _HERE.parent))
+
+
+def add_gin_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds --gin_file and --gin_param, both repeatable."""
+    parser.add_argument("--gin_file", action="append", default=[], metavar="F")
+    parser.add_argument(
+        "--strict_gin",
+        action="store_true",
+        help="refuse gin files that import or refer to anything but the settings of this program",
+    )
+    parser.add_argument(
+        "--gin_param",
+        action="append",
+        default=[],
+        metavar="P",
+        help="overrides the files, e.g. --gin_param TrainConfig.train_steps=100",
+    )
+
+
+def load_config(
+    files: Sequence[str],
+    params: Sequence[str],
+    *classes: type,
+    defaults: Sequence[str] = (),
+    strict: bool = False,
+) -> list:
+    """Reads gin files and parameters, and builds one checked instance of each class.
+
+    Args:
+      files: gin files; later ones override earlier ones.
+      params: bindings such as "TrainConfig.seed=7"; they override the files.
+      *classes: configuration classes.
+      defaults: bindings that stand in for the classes' own defaults; the files override them.
+      strict: refuse what could run code. Gin files can import modules and call functions by name.
+
+    Raises:
+      UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
+    """
+    config_classes()
+    gin.clear_config()
+    logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
+    try:
+        if strict:
+            for file in files:
+                _refuse_code_in_file(file)
+            for param in params:
+                _refuse_code(param, f"--gin_param {param!r}")
+        with gin.unlock_config():
+            for binding in defaults:
+                gin.parse_config(binding)
+            for file in files:
+                gin.parse_config_file(file, skip_unknown=False)
+            for param in params:
+                _parse_param(param)
+        bound = [vars(_gin_twin(cls)()) for cls in classes]
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{', '.join(files)}: must be UTF-8 text, as must what is included"
+        ) from None
+    except (ValueError, TypeError, SyntaxError, AttributeError, ImportError) as error:
+        raise UserError(_explain(error)) from None
+    finally:
+        logging.disable(logging.NOTSET)
+    _refuse_unused_bindings()
+    return [cls(**_typed(cls, values)) for cls, values in zip(classes, bound, strict=True)]
+
+
+def load_run_config(
+    files: Sequence[str],
+    params: Sequence[str],
+    *,
+    kind: type[AnyRunConfig],
+    defaults: Sequence[str] = (),
+    strict: bool = False,
+) -> AnyRunConfig:
+    """Read all settings of a run.
+
+    Args:
+      files: as in `load_config`.
+      params: as in `load_config`.
+      kind: dataclass whose fields are classes of settings, such as RunConfig.
+      defaults: as in `load_config`.
+      strict: as in `load_config`.
+    """
+    hints = typing.get_type_hints(kind)
+    built = load_config(files, params, *hints.values(), defaults=defaults, strict=strict)
+    return kind(**dict(zip(hints, built, strict=True)))
+
+
+def load_and_split(
+    files: Sequence[str], params: Sequence[str], separate: type, *classes: type
+) -> tuple[typing.Any, str]:
+    """Read one class of settings, and return the others as the text of one gin file.
+
+    The text will be read elsewhere, so whatever could run code is refused here.
+
+    Args:
+      files: as in `load_config`.
+      params: as in `load_config`.
+      separate: the class to return as an instance.
+      *classes: the other classes that may be set.
+
+    Raises:
+      UserError: as `load_config`, for all of the classes.
+    """
+    instance, *asked = load_config(files, params, separate, *classes, strict=True)
+    with gin.unlock_config():
+        for key in [key for key in gin.config._CONFIG if key[1].endswith(f".{separate.__name__}")]:
+            del gin.config._CONFIG[key]
+    text = config_text()
+    if load_config([], [text] if text.strip() else [], *classes, strict=True) != asked:
+        raise AssertionError(f"gin wrote something else than it read:\n{text}")
+    return instance, text
+
+
+def run_config_from_dict(content: dict, kind: type[AnyRunConfig]) -> AnyRunConfig:
+    """The inverse of `dataclasses.asdict`, for settings that were recorded."""
+    hints = typing.get_type_hints(kind)
+    parts = {name: hints[name](**_typed(hints[name], values)) for name, values in content.items()}
+    return kind(**parts)
+
+
+def config_text() -> str:
+    """What was asked for: the bindings of the last `load_config` (config.gin)."""
+    return gin.config_str()
+
+
+def operative_config_text() -> str:
+    """What is in force: every parameter of the last `load_config` (operative_config.gin)."""
+    return gin.operative_config_str()
+
+
+class _NoReferences(gin.config_parser.ParserDelegate):
+    """Takes references to values for what they are, and refuses those to anything else."""
+
+    def __init__(self, place: str):
+        self._place = place
+
+    def configurable_reference(self, scoped_configurable_name, evaluate):
+        raise UserError(
+            f"{self._place} refers to @{scoped_configurable_name}, which --strict_gin refuses: gin"
+            " would call it"
+        )
+
+    def macro(self, macro_name):
+        return macro_name
+
+
+def _refuse_code_in_file(file: str) -> None:
+    """Includes are followed as gin does: the first of its search paths that has the file."""
+    paths = (Path(directory, file) for directory in gin.config._LOCATION_PREFIXES)
+    if path := next(filter(Path.is_file, paths), None):
+        _refuse_code(path.read_text(encoding="utf-8"), str(path))
+
+
+def _refuse_code(text: str, place: str) -> None:
+    try:
+        for statement in gin.config_parser.ConfigParser(text, _NoReferences(place)):
+            _refuse_statement(statement, place)
+    except SyntaxError as error:
+        error.filename = error.filename or place
+        raise
+
+
+def _refuse_statement(statement, place: str) -> None:
+    if isinstance(statement, gin.config_parser.IncludeStatement):
+        _refuse_code_in_file(statement.filename)
+    elif isinstance(statement, gin.config_parser.ImportStatement):
+        raise UserError(
+            f"{place} imports {statement.module!r}, which --strict_gin refuses: the module would be run"
+        )
+    elif statement.selector not in _SETTINGS and getattr(statement, "arg_name", None):
+        raise UserError(
+            f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin refuses: there"
+            f" are {', '.join(sorted(_SETTINGS))}"
+        )
+
+
+def _parse_param(param: str) -> None:
+    try:
+        gin.parse_config(param, skip_unknown=False)
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, SyntaxError) or "parse" in str(error):
+            raise UserError(
+                f"--gin_param {param!r}: expected NAME = VALUE, with text in quotes"
+            ) from None
+        raise
+
+
+def _explain(error: Exception) -> str:
+    """Gin's message in one line, with the place and the nearest name that exists."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
+    message = str(error).splitlines()[0].rstrip(".: ")
+    found = re.search(r'In file "(.*)", line (\d+)', str(error))
+    place = f"{found[1]}, line {found[2]}: " if found else ""
+    if unknown := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
+        owner = unknown[1].rpartition(".")[2]
+        names = [field.name for field in dataclasses.fields(config_classes()[owner])]
+        message = f"{owner} has no parameter {unknown[2]!r}; {_nearest(unknown[2], names)}"
+    elif unknown := re.search(r"No configurable matching '([\w.]+)'", message):
+        nearest = _nearest(unknown[1], list(_SETTINGS))
+        message = f"there is nothing to configure called {unknown[1]!r}; {nearest}"
+    return f"{place}{message}"
+
+
+def _refuse_unused_bindings() -> None:
+    """Raises for what was bound and means nothing to this command.
+
+    Without this, `train_steps=5` would define a macro that nobody reads, and `BuildConfig.copies=3`
+    would be accepted by a command that builds nothing.
+    """
+    for scope, selector in set(gin.config._CONFIG) - set(gin.config._OPERATIVE_CONFIG):
+        if selector == "gin.macro":
+            owners = [
+                f"{cls.__name__}.{scope}"
+                for cls in config_classes().values()
+                if scope in {field.name for field in dataclasses.fields(cls)}
+            ]
+            hint = f"; did you mean {' or '.join(owners)}?" if owners else ""
+            raise UserError(f"{scope!r} is set, but nothing refers to it{hint}")
+        name = selector.rpartition(".")[2]
+        raise UserError(f"{name} is set, but this command has no use for it; remove its settings")
+
+
+def _nearest(name: str, candidates: list[str]) -> str:
+    close = difflib.get_close_matches(name, candidates, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(candidates))}"
+
+
+def _typed(cls: type, values: dict) -> dict:
+    """The values of a class's fields, each of the declared type."""
+    hints = typing.get_type_hints(cls)
+    return {name: _typed_value(cls, name, value, hints[name]) for name, value in values.items()}
+
+
+def _typed_value(cls: type, name: str, value, expected):
+    if typing.get_origin(expected) is tuple:
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        wanted = "a list of strings"
+    else:
+        if expected is float and type(value) is int:
+            return float(value)
+        if type(value) is expected:
+            return value
+        wanted = {int: "a whole number", float: "a number", bool: "True or False"}.get(
+            expected, "a string"
+        )
+    raise UserError(f"{cls.__name__}.{name}={value!r}: must be {wanted}")

@@ -1,0 +1,50 @@
+"""What a pretraining run records about itself and its data in its model directory."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data import schema
+from data.manifest import Manifest
+from data.stages import accounting
+from pretrain.checkpoints.model_dir import Run
+from pretrain.checkpoints.warm_start import Initial
+from pretrain.config import RunConfig
+
+
+def pretraining_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Run:
+    """A run of pretraining that has this configuration, these data, and what was imported."""
+    initial = Initial.load(model_dir)
+    return Run(
+        config=config,
+        data_sha256=manifest.sha256,
+        lower_case=manifest.config.lower_case,
+        initial_sha256=initial.weights_sha256 if initial else None,
+    )
+
+
+def describe_data(manifest: Manifest) -> dict:
+    """What the data is, for whoever has the run and not the build."""
+    splits = {
+        split: {
+            "sequences": manifest.num_sequences(split),
+            "tokens": sum(shard.tokens for shard in manifest.split(split)),
+            "documents": sum(shard.documents for shard in manifest.split(split)),
+        }
+        for split in schema.SPLITS
+    }
+    packed = {
+        source: {
+            unit: counts.get(f"{unit}_{accounting.PACKED}", 0)
+            for unit in ("documents", "tokens", "bytes")
+        }
+        for source, counts in manifest.accounts.items()
+    }
+    return {
+        "sha256": manifest.sha256,
+        "splits": splits,
+        "sources": packed,
+        "vocab_pieces": manifest.vocab_pieces,
+        "vocab_sha256": manifest.vocab_sha256,
+        "build": dataclasses.asdict(manifest.config),
+    }

@@ -1,0 +1,261 @@
+"""The content of a report: its parts and its tables, for one run or for several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from data.view import page
+from data.view.page import escape, plain_table, short
+from pretrain.report.curves import STYLE_FILE
+from pretrain.report.figures import (
+    GROUP_NAMES,
+    coloured,
+    held_out_figures,
+    percent,
+    speed_figures,
+    three,
+    training_figures,
+)
+from pretrain.report.run_record import RunRecord, differing_settings
+
+_PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", "numpy")
+
+
+def page_of(records: Sequence[RunRecord]) -> str:
+    """The whole page."""
+    title = " and ".join(record.name for record in records)
+    body = _one(records[0]) if len(records) == 1 else _several(records)
+    return "\n".join([*page.head(f"{title}: training", STYLE_FILE), *body, "</body></html>\n"])
+
+
+def _one(record: RunRecord) -> Iterator[str]:
+    yield '<p class="soft">Lambert run</p>'
+    yield f"<h1>{escape(record.name)}</h1>"
+    yield f'<p class="soft">{escape(_subtitle(record))}</p>'
+    yield from notes(record)
+    yield from page.tiles(_figures(record))
+    yield from section("Held-out text", [*_evaluation_tables(record), *held_out_figures([record])])
+    yield from section("Training", training_figures([record]))
+    yield from section("Speed", speed_figures([record]))
+    yield from section("Data", _data(record))
+    yield from section("Configuration", configuration(record))
+    yield from section("Environment", environment(record))
+
+
+def _several(records: Sequence[RunRecord]) -> Iterator[str]:
+    yield '<p class="soft">Lambert runs, side by side</p>'
+    yield f"<h1>{escape(', '.join(record.name for record in records))}</h1>"
+    for record in records:
+        yield from notes(record)
+    yield from section("What differs", [_differences(records)])
+    yield from section("Held-out text", [_comparison(records), *held_out_figures(records)])
+    yield from section("Training", training_figures(records))
+    yield from section("Speed", speed_figures(records))
+
+
+def section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
+    """A heading and what is below it; neither if there is nothing."""
+    parts = [part for part in parts if part]
+    if parts:
+        yield f"<h2>{title}</h2>"
+        yield from parts
+
+
+def _subtitle(record: RunRecord) -> str:
+    encoder, train = record.run.config.encoder, record.run.config.train
+    return (
+        f"L={encoder.num_hidden_layers} H={encoder.hidden_size} A={encoder.num_attention_heads},"
+        f" {encoder.vocab_size:,} pieces; {record.run.config.optimizer.label};"
+        f" {train.train_steps:,} steps of {train.global_batch_size:,} sequences;"
+        f" data {record.run.data_sha256[:12]}"
+    )
+
+
+def notes(record: RunRecord) -> Iterator[str]:
+    """What is missing of a record."""
+    found = []
+    if not record.rows:
+        found.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
+    elif not record.evaluations:
+        found.append("Not evaluated on held-out text yet.")
+    if record.lost_lines:
+        found.append(
+            f"metrics.jsonl has a broken line, as a killed process leaves it: {record.lost_lines:,}"
+            " of its lines are not shown."
+        )
+    for note in found:
+        yield f'<p class="note">{escape(record.name)}: {escape(note)}</p>'
+
+
+def _figures(record: RunRecord) -> dict[str, str]:
+    train = record.run.config.train
+    step = max((row["step"] for row in record.rows), default=0)
+    found = {f"of {train.train_steps:,} steps": f"{step:,}"}
+    if record.evaluations:
+        last = record.evaluations[-1]
+        found |= {
+            "held-out loss": cell(last, "eval_loss", three),
+            "held-out accuracy": cell(last, "eval_mlm_accuracy", percent),
+            "where the piece is hidden": cell(last, "eval_hidden_accuracy", percent),
+        }
+        if record.best_step is not None:
+            found["best step, held out"] = f"{record.best_step:,}"
+    if record.training:
+        last = record.training[-1]
+        found |= {
+            "training loss": cell(last, "loss", three),
+            "sequences seen": short(step * train.global_batch_size),
+            "tokens/s": cell(last, "tokens_per_second", short),
+            "of the bfloat16 peak": cell(last, "peak_share", percent),
+        }
+    return {label: figure for label, figure in found.items() if figure}
+
+
+def _evaluation_tables(record: RunRecord) -> Iterator[str]:
+    evaluations = {row["step"]: row for row in record.evaluations}
+    if not evaluations:
+        return
+    last = max(evaluations)
+    yield _evaluation_table(
+        evaluations[last], "the last" + " and the best" * (last == record.best_step)
+    )
+    if record.best_step in evaluations and record.best_step != last:
+        yield _evaluation_table(evaluations[record.best_step], "the best")
+
+
+def _evaluation_table(row: dict, which: str) -> str:
+    suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
+    names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
+    shows = (_count, three, _one_digit, percent, percent)
+    rows = [
+        (
+            GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
+            *(
+                cell(row, f"eval_{name}{suffix}", show)
+                for name, show in zip(names, shows, strict=True)
+            ),
+        )
+        for suffix in suffixes
+    ]
+    head = ("", "predictions", "loss", "perplexity", "accuracy", "hidden")
+    baseline = cell(row, "eval_baseline_accuracy", percent)
+    return (
+        f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
+        f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'
+        f" the most frequent piece: {baseline}. Hidden: accuracy where the input does not show the"
+        " piece. Each sequence counts for its source or for several, and by whether a separator parts"
+        " two documents (or chapters) in it.</p></div>"
+    )
+
+
+def _differences(records: Sequence[RunRecord]) -> str:
+    settings = differing_settings(records)
+    heads = "".join(
+        f'<th class="number"><i class="swatch" style="color:{colour}"></i>{escape(record.name)}</th>'
+        for colour, record in coloured(records)
+    )
+    rows = "".join(
+        f"<tr><td>{escape(name).replace('.', '.<wbr>')}</td>"
+        + "".join(f'<td class="number">{escape(value)}</td>' for value in values)
+        + "</tr>"
+        for name, values in settings.items()
+    )
+    nothing = "" if settings else '<p class="soft small">No setting differs.</p>'
+    return (
+        f'<div class="card"><table class="text"><thead><tr><th>setting</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>{nothing}</div>"
+    )
+
+
+def _comparison(records: Sequence[RunRecord]) -> str:
+    rows = []
+    for record in records:
+        if not record.evaluations:
+            rows.append((record.name, *[""] * 5))
+            continue
+        last = record.evaluations[-1]
+        finite = [row for row in record.evaluations if row["eval_loss"] is not None]
+        best = min(finite, key=lambda row: row["eval_loss"], default=None)
+        rows.append(
+            (
+                record.name,
+                f"{last['step']:,}",
+                cell(last, "eval_loss", three),
+                cell(last, "eval_mlm_accuracy", percent),
+                cell(last, "eval_hidden_accuracy", percent),
+                f"{cell(best, 'eval_loss', three)} at {best['step']:,}" if best else "",
+            )
+        )
+    head = ("run", "step", "loss", "accuracy", "hidden", "best loss")
+    return f'<div class="card comparison">{plain_table(head, rows, numbers=5)}</div>'
+
+
+def _data(record: RunRecord) -> Iterator[str]:
+    if not (data := record.data):
+        yield (
+            '<div class="card"><p>Not recorded: the run was begun by an older version. The manifest of'
+            f" its data has the sha256 <code>{escape(record.run.data_sha256)}</code>.</p></div>"
+        )
+        return
+    units = ("sequences", "documents", "tokens")
+    splits = [
+        (split, *(f"{counts[unit]:,}" for unit in units))
+        for split, counts in data["splits"].items()
+    ]
+    sources = [
+        (source, *(f"{counts[unit]:,}" for unit in ("documents", "tokens", "bytes")))
+        for source, counts in data["sources"].items()
+    ]
+    settings = [(f"BuildConfig.{name}", value) for name, value in data["build"].items()]
+    facts = [
+        ("manifest", f"sha256 {data['sha256']}"),
+        ("vocabulary", f"{data['vocab_pieces']:,} pieces, sha256 {data['vocab_sha256']}"),
+    ]
+    yield '<div class="pair">'
+    yield f'<div class="card">{plain_table(("split", *units), splits, numbers=3)}</div>'
+    head = ("source, as packed", "documents", "tokens", "bytes")
+    yield f'<div class="card">{plain_table(head, sources, numbers=3)}</div></div>'
+    yield f'<div class="card">{plain_table(("name", ""), facts)}</div>'
+    yield folded("How it was built", plain_table(("setting", "value"), settings))
+
+
+def configuration(record: RunRecord) -> Iterator[str]:
+    """The settings of a run."""
+    for name, text in record.texts.items():
+        meaning = "what was asked for" if name == "config.gin" else "what is in force"
+        yield folded(f"{name}: {meaning}", f"<pre>{escape(text.strip())}</pre>")
+
+
+def environment(record: RunRecord) -> Iterator[str]:
+    """Machine, command and versions of a run."""
+    if not (found := record.environment):
+        return
+    packages = found["packages"]
+    rows = [
+        ("command", " ".join(found["command"])),
+        ("machine", found["machine"]),
+        ("python", found["python"]),
+        ("git commit", found["git_commit"] or "unknown"),
+        *((name, packages[name]) for name in _PACKAGES if name in packages),
+    ]
+    yield f'<div class="card">{plain_table(("of the last start", ""), rows)}</div>'
+    yield folded(f"All {len(packages):,} packages", plain_table(("", ""), packages.items()))
+
+
+def folded(summary: str, content: str) -> str:
+    """Something that is seen after a click."""
+    return f'<details class="card"><summary>{escape(summary)}</summary>{content}</details>'
+
+
+def cell(row: dict, key: str, show: Callable[[float], str]) -> str:
+    """A value as text; none if the version that wrote the row did not have it."""
+    value = row.get(key)
+    return show(value) if isinstance(value, (int, float)) else ""
+
+
+def _one_digit(value: float) -> str:
+    return f"{value:,.1f}" if value < 10**6 else short(value)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"

@@ -1,0 +1,1 @@
+"""Train a model: the loop, one update, metrics, evaluation, exits."""

@@ -1,0 +1,79 @@
+"""Settings of training. Bound by gin in pretrain/gin_files.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, in which batches, and when to look.
+
+    Attributes:
+      train_steps: optimizer updates.
+      global_batch_size: sequences in an update, over all devices.
+      micro_batch_size: sequences a device holds at once; 0 means its whole share of the batch. A
+        smaller one accumulates gradients, which saves memory; the gradient is the same but for
+        rounding.
+      rematerialize_blocks: keep nothing of a block but its input for the backward pass, and compute
+        the rest again: about a third more work, for much larger micro-batches.
+      logits_chunk_size: predictions whose logits a device holds at once in training; 0 means all of
+        a micro-batch. The backward pass computes them again.
+      jit_compile: "on" compiles forward and backward pass with XLA, "off" runs operation by
+        operation, "auto" is on for GPUs. CPUs are faster without (oneDNN multiplies matrices
+        better); on TPUs everything is compiled anyway.
+      eval_batch_size: sequences in an evaluation batch, over all devices.
+      steps_per_loop: most steps that run on the devices without returning to Python.
+      log_interval: steps between rows of metrics.jsonl.
+      eval_interval: steps between evaluations; 0 evaluates at the end only.
+      checkpoint_interval: steps between checkpoints; 0 saves at the end only.
+      keep_checkpoints: newest checkpoints to keep.
+      keep_every: checkpoints at multiples of this step are kept for good; 0 keeps none.
+      spike_threshold: a step whose loss or gradient norm lies this many standard deviations above
+        the median of the last 128 steps is passed over; 0 passes over none. Steps that are no
+        finite number are passed over in any case.
+      max_bad_steps: the run stops when more of the last 128 steps were passed over.
+      precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
+      seed: of initial weights, dropout and the order of the data.
+      wandb_project: project of Weights & Biases that is sent the metrics too; "" for none.
+    """
+
+    train_steps: int = 200_000
+    global_batch_size: int = 8192
+    micro_batch_size: int = 0
+    rematerialize_blocks: bool = False
+    logits_chunk_size: int = 0
+    jit_compile: str = "auto"
+    eval_batch_size: int = 1024
+    steps_per_loop: int = 100
+    log_interval: int = 100
+    eval_interval: int = 5000
+    checkpoint_interval: int = 1000
+    keep_checkpoints: int = 5
+    keep_every: int = 0
+    spike_threshold: float = 10.0
+    max_bad_steps: int = 10
+    precision: str = "mixed_bfloat16"
+    seed: int = 12345
+    wandb_project: str = ""
+
+    def __post_init__(self):
+        at_least_one = "train_steps global_batch_size eval_batch_size steps_per_loop log_interval"
+        for name in [*at_least_one.split(), "keep_checkpoints"]:
+            if getattr(self, name) < 1:
+                raise UserError(f"TrainConfig.{name}={getattr(self, name)}: must be at least 1")
+        at_least_zero = "micro_batch_size logits_chunk_size eval_interval checkpoint_interval"
+        at_least_zero += " keep_every spike_threshold max_bad_steps seed"
+        for name in at_least_zero.split():
+            if getattr(self, name) < 0:
+                raise UserError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
+        if self.precision not in ("float32", "mixed_bfloat16"):
+            raise UserError(
+                f"TrainConfig.precision={self.precision!r}: must be 'float32' or 'mixed_bfloat16'"
+            )
+        if self.jit_compile not in ("auto", "on", "off"):
+            raise UserError(
+                f"TrainConfig.jit_compile={self.jit_compile!r}: must be 'auto', 'on' or 'off'"
+            )

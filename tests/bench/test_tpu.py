@@ -1,0 +1,101 @@
+"""The estimate is read from the compiler's text as the text means it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bench.tpu import __main__ as main
+from bench.tpu import hlo
+from tests.support.paths import GOLDEN
+
+TEXT = (GOLDEN / "tpu_step.hlo").read_text()
+
+
+def test_cost():
+    found = hlo.cost(TEXT)
+    assert found.cycles == 4 * (100 + 1) + 10000 + 7
+    assert found.kernels == 4 * 2 + 1 + 1
+    assert found.copied_bytes == 4 * (8 * 4 * 2) + 128 * 1024 * 4
+
+
+def test_kernels_in_the_order_of_their_running():
+    found = hlo.kernels(TEXT)
+    assert [(k.name, k.cycles, k.rounds) for k in found] == [
+        ("fusion.2", 1, 4),
+        ("fusion.1", 100, 4),
+        ("fusion.4", 10000, 1),
+        ("fusion.3", 7, 1),
+    ]
+    assert found[1].shape == "bf16[8,4]"
+    assert (found[3].shape, found[3].operation) == ("(f32[], f32[4])", "LAMB/norm/Sum")
+
+
+def test_a_loop_of_unknown_length_has_no_estimate():
+    with pytest.raises(hlo.UnknownTripCountError, match=r"compare\.1"):
+        hlo.cost(TEXT.replace("constant(4)", "get-tuple-element(%state), index=1"))
+
+
+def test_text_without_a_program_is_refused():
+    with pytest.raises(ValueError, match="no ENTRY"):
+        hlo.cost("%fused (p: f32[]) -> f32[] {\n}")
+
+
+def row(case: main.Case, cycles: float) -> dict:
+    return {
+        "implementation": case.implementation,
+        "chip": case.chip,
+        "batch_per_core": case.batch,
+        "micro_batch_size": case.micro_batch,
+        "setting": "",
+        "estimated_cycles": cycles * case.batch,
+        "estimated_cycles_per_sequence": cycles,
+        "estimated_share_of_peak": 0.5,
+        "flops": 8e12,
+        "hbm_argument_bytes": 4e9,
+        "hbm_temp_bytes": 3e9,
+        "asynchronously_copied_bytes": 1e9,
+        "compile_seconds": 60.0,
+    }
+
+
+def test_the_table_says_whether_the_targets_are_reached():
+    first, second = main.TARGETS
+    text = main.table([row(main.BASE, 100e6), row(first, 86e6), row(second, 72.1e6)])
+    assert (
+        "lambert-v5e-8: 0.860 of tf-models-v5e-8's cycles a sequence (target 0.86: reached)" in text
+    )
+    assert "lambert-v5e-32-by-8: 0.721 of tf-models-v5e-8's cycles" in text
+    assert "(target 0.72: MISSED)" in text
+
+
+SIZES = {"hidden": 128, "heads": 2, "layers": 2, "positions": 128, "predictions": 20, "vocab": 256}
+
+
+@pytest.mark.parametrize("micro_batch", [0, 2])
+def test_the_trainers_update_is_fit_for_a_tpu(tmp_path, micro_batch):
+    """Static shapes and no doubles, which `jit_compile` on a CPU would let pass."""
+    output = tmp_path / "step.mlir"
+    setting = {**SIZES, "batch_per_core": 4, "micro_batch_size": micro_batch}
+    setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0}
+    command = [sys.executable, "-m", "bench.tpu.lower", "--implementation", "lambert"]
+    command += ["--setting", json.dumps(setting), "--output", str(output)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    text = output.read_text()
+    assert "stablehlo.dot_general" in text
+    assert ("stablehlo.while" in text) == bool(micro_batch)
+
+
+@pytest.mark.tpu_compile
+def test_small_steps_of_both_compile_for_all_chips(tmp_path, capsys):
+    results = tmp_path / "tpu.json"
+    main.main(["--sizes", json.dumps(SIZES), "--results", str(results), "--kernels", "3"])
+    rows = json.loads(results.read_text())
+    assert [main._case(row) for row in rows] == main.CASES
+    for row in rows:
+        assert 0 < row["estimated_share_of_peak"] < 1
+        assert row["hbm_argument_bytes"] > 12 * 463_232  # weights and two moments, float32
+    text = capsys.readouterr().out
+    assert "the dearest kernels of lambert-v5e-32-by-8" in text
+    assert "of tf-models-v5e-8's cycles a sequence" in text

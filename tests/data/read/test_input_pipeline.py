@@ -1,0 +1,278 @@
+import dataclasses
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data import schema
+from data.build import build
+from data.config import BuildConfig, InputConfig
+from data.errors import UserError
+from data.manifest import DataFile, Manifest
+from data.read.input_pipeline import evaluation_batches, reads_in_graph, training_batches
+from data.read.order import sequence_at
+from data.read.split_reader import SplitReader
+from data.sources.documents import find_inputs
+from data.stages.masking import MaskingRule, mask_sequences
+from data.storage.records import ExampleCodec, write_records
+
+BATCH = 12
+
+
+@pytest.fixture(scope="module")
+def manifest(small_build):
+    return Manifest.load(small_build)
+
+
+def context(pipeline=0, pipelines=1, replicas=1):
+    return tf.distribute.InputContext(
+        num_input_pipelines=pipelines, input_pipeline_id=pipeline, num_replicas_in_sync=replicas
+    )
+
+
+def training_elements(directory, manifest, masks, *, start, count, how="python", **where):
+    reader = SplitReader(directory, manifest, "train", masks)
+    config = InputConfig(masks=masks, reader=how)
+    dataset = training_batches(reader, config, seed=5, global_batch_size=BATCH, start_step=start)
+    return list(dataset(context(**where)).take(count).as_numpy_iterator())
+
+
+def assert_equal(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name])
+
+
+def stacked(elements):
+    return {name: np.concatenate([e[name] for e in elements]) for name in elements[0]}
+
+
+def test_both_forms_of_storage_give_the_same_batches(small_build, manifest):
+    # Enough steps to pass through all copies and into the first again.
+    steps = 5 * manifest.num_sequences("train") // BATCH
+    stored = training_elements(small_build, manifest, "materialised", start=0, count=steps)
+    online = training_elements(small_build, manifest, "online", start=0, count=steps)
+    for left, right in zip(stored, online, strict=True):
+        assert_equal(left, right)
+
+
+def test_a_batch_is_what_order_and_mask_function_say(small_build, small_config, manifest, vocab):
+    step = 100
+    (batch,) = training_elements(small_build, manifest, "online", start=step, count=1)
+    packed = np.concatenate(
+        [np.load(small_build / shard.packed.path) for shard in manifest.split("train")]
+    )
+    positions = np.arange(step * BATCH, (step + 1) * BATCH)
+    index, epoch = sequence_at(positions, num_sequences=len(packed), seed=5)
+    rule = MaskingRule.create(small_config, vocab)
+    assert_equal(batch, mask_sequences(packed[index], epoch % 3, rule))
+    for feature in schema.FEATURES:
+        size = feature.size(max_seq_length=64, max_predictions=10)
+        assert batch[feature.name].shape == (BATCH, size)
+
+
+@pytest.mark.parametrize("how", ["python", "graph"])
+@pytest.mark.parametrize("masks", ["materialised", "online"])
+def test_any_step_can_be_read_directly(small_build, manifest, masks, how):
+    """Each step alone, also the one in which an epoch ends, and one far beyond the copies."""
+    size = manifest.num_sequences("train")
+    assert size % BATCH  # or no batch would span two epochs
+    steps = [0, size // BATCH, 10**12]
+    whole = training_elements(small_build, manifest, "online", start=0, count=steps[1] + 1)
+    for step in steps:
+        (found,) = training_elements(small_build, manifest, masks, start=step, count=1, how=how)
+        if step < len(whole):
+            assert_equal(found, whole[step])
+        else:
+            (other,) = training_elements(small_build, manifest, "online", start=step, count=1)
+            assert_equal(found, other)
+
+
+@pytest.mark.parametrize("masks", ["materialised", "online"])
+def test_both_readers_give_the_same_batches(small_build, manifest, masks):
+    steps = 4 * manifest.num_sequences("train") // BATCH
+    python, graph = (
+        training_elements(small_build, manifest, masks, start=0, count=steps, how=how)
+        for how in ("python", "graph")
+    )
+    for left, right in zip(python, graph, strict=True):
+        assert_equal(left, right)
+
+
+@pytest.mark.parametrize("masks", ["materialised", "online"])
+def test_the_graph_reader_calls_no_python_function(small_build, manifest, masks, monkeypatch):
+    monkeypatch.setattr(tf, "numpy_function", None)
+    with pytest.raises(TypeError):
+        training_elements(small_build, manifest, masks, start=0, count=1, how="python")
+    training_elements(small_build, manifest, masks, start=0, count=1, how="graph")
+
+
+@pytest.mark.parametrize(
+    ("pipelines", "cluster", "graph"), [(1, None, 0), (2, None, 1), (2, "{}", 0)]
+)
+def test_auto_is_the_graph_reader_for_other_hosts(monkeypatch, pipelines, cluster, graph):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if cluster:
+        monkeypatch.setenv("TF_CONFIG", cluster)
+    where = context(pipelines=pipelines, replicas=2)
+    assert reads_in_graph(InputConfig(), where) == graph
+    assert reads_in_graph(InputConfig(reader="graph"), where)
+    assert not reads_in_graph(InputConfig(reader="python"), where)
+
+
+@pytest.mark.parametrize(("pipelines", "replicas"), [(1, 2), (1, 4), (2, 2), (2, 4), (4, 4)])
+def test_hosts_and_replicas_share_the_same_global_batches(
+    small_build, manifest, pipelines, replicas
+):
+    # Several pipelines and no cluster of TF_CONFIG: "auto" is the graph reader.
+    (expected,) = training_elements(small_build, manifest, "online", start=3, count=1)
+    parts = [
+        training_elements(
+            small_build,
+            manifest,
+            "online",
+            start=3,
+            count=replicas // pipelines,
+            pipeline=pipeline,
+            pipelines=pipelines,
+            replicas=replicas,
+            how="auto",
+        )
+        for pipeline in range(pipelines)
+    ]
+    assert_equal(stacked([element for part in parts for element in part]), expected)
+
+
+@pytest.mark.parametrize("how", ["python", "graph"])
+@pytest.mark.parametrize("masks", ["materialised", "online"])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_evaluation_shows_every_held_out_sequence_once(small_build, manifest, replicas, masks, how):
+    reader = SplitReader(small_build, manifest, "eval", masks)
+    config = InputConfig(masks=masks, reader=how)
+    dataset, num_steps = evaluation_batches(reader, config, global_batch_size=BATCH)
+    elements = list(dataset(context(replicas=replicas)).as_numpy_iterator())
+    assert len(elements) == num_steps * replicas
+    found = stacked(elements)
+    n = reader.num_sequences
+    assert n % BATCH  # or the test would not see the padding rows
+    assert len(found["masked_lm_weights"]) == num_steps * BATCH  # whole batches only
+    assert (found["masked_lm_weights"][n:] == 0).all()
+    expected = reader.read(np.arange(n), np.zeros(n, int))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name][:n], values)
+
+
+@pytest.mark.parametrize("how", ["python", "graph"])
+@pytest.mark.parametrize("masks", ["materialised", "online"])
+def test_static_shapes(small_build, manifest, masks, how):
+    reader = SplitReader(small_build, manifest, "train", masks)
+    config = InputConfig(masks=masks, reader=how)
+    dataset = training_batches(reader, config, seed=5, global_batch_size=8, start_step=0)(
+        context(replicas=2)
+    )
+    assert {
+        name: (spec.shape.as_list(), spec.dtype) for name, spec in dataset.element_spec.items()
+    } == {
+        "input_word_ids": ([4, 64], tf.int32),
+        "input_mask": ([4, 64], tf.int32),
+        "input_type_ids": ([4, 64], tf.int32),
+        "masked_lm_positions": ([4, 10], tf.int32),
+        "masked_lm_ids": ([4, 10], tf.int32),
+        "masked_lm_weights": ([4, 10], tf.float32),
+    }
+
+
+def test_a_build_without_copies_is_read_online_only(golden, vocab, tmp_path):
+    config = BuildConfig(copies=0, eval_fraction=0.0, max_seq_length=64, max_predictions=10)
+    inputs = find_inputs("books", f"{golden}/books/*.txt")
+    directory = str(tmp_path / "d")
+    manifest = build(config=config, vocab=vocab, inputs=inputs, output_dir=directory)
+    with pytest.raises(UserError, match=r"has no masked copies .*set InputConfig\.masks='online'"):
+        SplitReader(directory, manifest, "train", "materialised")
+    with pytest.raises(UserError, match="has no eval sequences"):
+        SplitReader(directory, manifest, "eval", "online")
+    # Every epoch has masks of its own.
+    reader = SplitReader(directory, manifest, "train", "online")
+    first, later = (reader.read(np.array([3]), np.array([epoch])) for epoch in (0, 150))
+    assert not np.array_equal(first["masked_lm_positions"], later["masked_lm_positions"])
+
+
+def test_a_foreign_vocabulary_is_an_error(small_build, manifest, vocab, tmp_path):
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    (copy / schema.VOCAB_FILE).write_text(vocab.text + "extra\n")
+    with pytest.raises(UserError, match="is not the vocabulary of this build"):
+        SplitReader(copy, manifest, "train", "online")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("input_word_ids", 1500, 1500),
+        ("masked_lm_ids", 1500, 1500),
+        ("masked_lm_positions", 64, 64),
+        ("input_type_ids", 1, 1),
+    ],
+)
+def test_a_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, value, bound):
+    """Records with valid checksums, but ids the vocabulary (1,500 pieces) does not have."""
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    file = manifest.split("train")[0].masked[0]
+    features = {
+        feature.name: np.zeros((file.records, 64 if feature.length == "S" else 10))
+        for feature in schema.FEATURES
+    }
+    features = {n: values.astype(np.int32) for n, values in features.items()}
+    features["masked_lm_weights"] = features["masked_lm_weights"].astype(np.float32)
+    features[name] += value
+    codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
+    with open(copy / file.path, "wb") as stream:
+        write_records(stream, [codec.encode(features)])
+    reader = SplitReader(copy, manifest, "train", "materialised")
+    message = rf"has a value outside \[0, {bound}\) in {name}: {value}; copy"
+    with pytest.raises(UserError, match=rf"shard-00000\.tfrecord: record 2 {message}"):
+        reader.read(np.array([2]), np.array([0]))
+    for how, found in (("python", message), ("graph", f"{name} out of range")):
+        with pytest.raises(tf.errors.OpError, match=found):
+            training_elements(copy, manifest, "materialised", start=0, count=2, how=how)
+
+
+def test_a_damaged_record_stops_the_graph_reader(small_build, manifest, tmp_path):
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    for shard in manifest.split("train"):
+        path = copy / shard.masked[0].path
+        path.write_bytes(path.read_bytes().replace(b"input_mask", b"input_mush"))
+    with pytest.raises(tf.errors.DataLossError, match=r"corrupted record"):
+        training_elements(copy, manifest, "materialised", start=0, count=1, how="graph")
+
+
+def test_packed_shards_of_another_shape_are_an_error(small_build, manifest, tmp_path):
+    """Also where the manifest agrees with the content of the file."""
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    first, *others = manifest.shards
+    np.save(copy / first.packed.path, np.zeros((first.packed.records, 32), np.uint32))
+    described = DataFile.describe(copy, first.packed.path)
+    described = dataclasses.replace(described, records=first.packed.records)
+    shards = (dataclasses.replace(first, packed=described), *others)
+    with pytest.raises(UserError, match=r"\.npy holds uint32 \[\d+, 32\], not uint16 \[\d+, 64\]"):
+        SplitReader(copy, dataclasses.replace(manifest, shards=shards), first.split, "online")
+
+
+def test_a_damaged_packed_shard_is_an_error(small_build, manifest, tmp_path):
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    path = copy / manifest.split("train")[0].packed.path
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"shard-00000\.npy is damaged: its sha256 is"):
+        SplitReader(copy, manifest, "train", "online")
+
+
+def test_no_file_stays_open(small_build, manifest):
+    before = len(os.listdir("/proc/self/fd"))
+    for masks in ("materialised", "online"):
+        reader = SplitReader(small_build, manifest, "train", masks)
+        index = np.arange(reader.num_sequences)
+        reader.read(index, index % 3)
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.hashing import mix64
+from data.stages import duplicates
+from data.stages.duplicates import (
+    PARAGRAPH,
+    document_dtype,
+    find_duplicate_documents,
+    find_duplicate_paragraphs,
+    signature,
+    text_hash,
+)
+
+# Hashes of documents in the order of their rank: tests speak of document 0, 1, 2 in that order.
+RANKED = sorted(range(100), key=lambda number: int(mix64(np.uint64(number))))
+
+
+def places(hashes) -> list[int]:
+    return sorted(RANKED.index(number) for number in hashes.tolist())
+
+
+def documents(*texts, with_signature=False):
+    dtype = document_dtype(with_signature=with_signature)
+    extra = [(signature(text),) if with_signature else () for text in texts]
+    return np.array(
+        [
+            (text_hash(text), RANKED[i], *more)
+            for i, (text, more) in enumerate(zip(texts, extra, strict=True))
+        ],
+        dtype,
+    )
+
+
+def paragraphs(*rows):
+    """Rows of (text, document, paragraph)."""
+    return np.array([(text_hash(t), RANKED[document], p) for t, document, p in rows], PARAGRAPH)
+
+
+def found_places(found) -> list[tuple[int, int]]:
+    return sorted((RANKED.index(d), p) for d, p in found[["document", "paragraph"]].tolist())
+
+
+def test_of_equal_documents_the_first_stays():
+    exact, near = find_duplicate_documents(documents("a", "b", "a", "c", "a"), near_threshold=0.0)
+    assert places(exact) == [2, 4]
+    assert near.tolist() == []
+
+
+def test_of_equal_paragraphs_the_first_stays():
+    found = find_duplicate_paragraphs(
+        paragraphs(("x", 5, 0), ("y", 2, 1), ("x", 2, 3), ("x", 2, 2), ("z", 7, 0), ("y", 9, 9)),
+        np.array([], np.uint64),
+    )
+    assert found_places(found) == [(2, 3), (5, 0), (9, 9)]
+
+
+def test_a_paragraph_of_a_dropped_document_is_no_reason_to_drop_another():
+    rows = paragraphs(("x", 1, 0), ("x", 2, 0), ("x", 3, 0))
+    found = find_duplicate_paragraphs(rows, np.array([RANKED[1]], np.uint64))
+    assert found_places(found) == [(3, 0)]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 5), st.integers(0, 3)), unique=True),
+    st.randoms(),
+)
+def test_what_stays_has_every_text_once_whatever_the_order(rows, random):
+    rows = list({row[1:]: row for row in rows}.values())  # a place has one text
+    if not rows:
+        return
+    none = np.array([], np.uint64)
+    found = find_duplicate_paragraphs(paragraphs(*rows), none)
+    dropped = set(found_places(found))
+    kept = sorted(row for row in rows if row[1:] not in dropped)
+    assert [text for text, *_ in kept] == sorted({text for text, *_ in rows})
+    for text, *place in kept:
+        assert place == min(list(other) for same, *other in rows if same == text)
+    random.shuffle(rows)
+    np.testing.assert_array_equal(find_duplicate_paragraphs(paragraphs(*rows), none), found)
+
+
+def test_a_signature_estimates_the_overlap_of_real_texts(paragraphs):
+    text = " ".join(paragraphs[:300])
+    words = text.split()
+    changed = " ".join(words[: len(words) * 9 // 10] + ["other", "words"] * (len(words) // 20))
+    sets = []
+    for version in (text, changed):
+        split = version.lower().split()
+        sets.append({tuple(split[i : i + 5]) for i in range(len(split) - 4)})
+    true = len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+    estimate = (signature(text) == signature(changed)).mean()
+    assert 0.8 < true < 0.95
+    assert abs(estimate - true) < 3 * (true * (1 - true) / 64) ** 0.5
+
+
+def test_near_duplicates_are_found_and_others_are_not(paragraphs):
+    texts = [" ".join(paragraphs[i : i + 40]) for i in range(0, 400, 40)]
+    texts.append(texts[3] + " One more sentence at the end of it.")
+    texts.append("Something new before. " + texts[3])
+    exact, near = find_duplicate_documents(
+        documents(*texts, with_signature=True), near_threshold=0.8
+    )
+    assert exact.tolist() == []
+    assert places(near) == [10, 11]
+    _, near = find_duplicate_documents(documents(*texts, with_signature=True), near_threshold=0.0)
+    assert near.tolist() == []
+
+
+def test_a_near_duplicate_of_a_dropped_document_is_kept():
+    """A chain: each is like the one before, the third is not like the first."""
+    base = np.arange(64, dtype=np.uint32)
+    signatures = np.stack([base, base, base])
+    signatures[1, 48:] += 100
+    signatures[2, 48:] += 100
+    signatures[2, :16] += 200
+    assert duplicates._near_earlier(signatures, 0.7).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8, 0.9, 1.0])
+def test_bands_find_pairs_at_the_threshold(threshold):
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(50):
+        pair = np.repeat(rng.integers(0, 2**31, 64, np.uint32)[None], 2, axis=0)
+        differ = rng.choice(64, 64 - int(np.ceil(threshold * 64)), replace=False)
+        pair[1, differ] += 1
+        found += duplicates._near_earlier(pair, threshold).tolist() == [False, True]
+    assert found >= 40

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from data.errors import UserError
+from data.storage.rows import RowFile, open_npy, read_rows
+
+
+def test_rows_come_from_their_files_in_the_order_asked_for(tmp_path):
+    (tmp_path / "a").write_bytes(b"--aabbcc")
+    (tmp_path / "b").write_bytes(b"ddee")
+    files = [RowFile(tmp_path / "a", 2), RowFile(tmp_path / "b")]
+    found = read_rows(files, np.array([1, 0, 1, 0]), np.array([1, 2, 0, 0]), row_bytes=2)
+    assert [row.tobytes() for row in found] == [b"ee", b"cc", b"dd", b"aa"]
+
+
+def test_the_rows_of_an_array(tmp_path):
+    array = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    np.save(tmp_path / "x.npy", array)
+    file = open_npy(tmp_path / "x.npy", shape=(3, 4), dtype=np.dtype(np.uint16))
+    found = read_rows([file], np.zeros(2, int), np.array([2, 0]), row_bytes=8)
+    assert found.view(np.uint16).tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+GOOD = "{'descr': '<u2', 'fortran_order': False, 'shape': (3, 4)}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not an array of numpy"),
+        (b"\x93NUM", "is not an array of numpy"),
+        (b"PK\x03\x04 a zip file", "is not an array of numpy"),
+        (header("{") + bytes(24), "is not an array of numpy"),
+        (header("[" * 5000) + bytes(24), "is not an array of numpy"),
+        (
+            header("{'descr': 'no type', 'fortran_order': False, 'shape': (3, 4)}"),
+            "is not an array",
+        ),
+        (header(GOOD)[:-9], "is not an array of numpy"),
+        (header(GOOD).replace(b"\x01\x00", b"\x03\x00", 1), "is not an array of numpy"),
+        (header(GOOD.replace("<u2", "|O")) + bytes(24), r"holds object \[3, 4\], not uint16"),
+        (header(GOOD.replace("<u2", ">u2")) + bytes(24), "holds >u2"),
+        (header(GOOD.replace("False", "True")) + bytes(24), "holds uint16"),
+        (header(GOOD.replace("(3, 4)", "(2**9, 4)")) + bytes(24), "is not an array of numpy"),
+        (header(GOOD.replace("(3, 4)", "(4, 3)")) + bytes(24), r"holds uint16 \[4, 3\], not"),
+        (header(GOOD) + bytes(23), "holds 23 bytes"),
+        (header(GOOD) + bytes(25), "holds 25 bytes"),
+    ],
+)
+def test_anything_else_is_an_error(tmp_path, content, message):
+    path = tmp_path / "x.npy"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"x\.npy {message}"):
+        open_npy(path, shape=(3, 4), dtype=np.dtype(np.uint16))
+
+
+def test_nothing_is_unpickled(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([[{}, {}]], object), allow_pickle=True)
+    with pytest.raises(UserError, match=r"holds object \[1, 2\], not uint16 \[1, 2\]"):
+        open_npy(tmp_path / "x.npy", shape=(1, 2), dtype=np.dtype(np.uint16))
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="none cannot be read: No such file"):
+        open_npy(tmp_path / "none", shape=(3, 4), dtype=np.dtype(np.uint16))

@@ -1,0 +1,258 @@
+"""Interrupted builds: nothing finished is done again, nothing half done survives."""
+
+import dataclasses
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data import schema
+from data.build import build, verify
+from data.config import BuildConfig
+from data.errors import UserError
+from data.manifest import Manifest
+from data.sources.documents import find_inputs
+from data.stages.journal import Journal
+from data.storage.records import write_records
+
+
+def command(golden, output_dir, *params) -> list[str]:
+    flags = ["--vocab_file", f"{golden}/vocab.txt", "--output_dir", str(output_dir)]
+    flags += ["--books", f"{golden}/books/*.txt", "--wiki", f"{golden}/wiki.xml.bz2"]
+    for param in ("max_seq_length = 64", "max_predictions = 10", "eval_fraction = 0.25", *params):
+        flags += ["--gin_param", f"BuildConfig.{param}"]
+    return [sys.executable, "-m", "data.build", *flags]
+
+
+def test_a_task_that_is_done_is_not_done_again(tmp_path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        (tmp_path / "f").write_text("content")
+        return {"n": 5}, ["f"]
+
+    first = Journal(str(tmp_path)).once("kind/name", make)
+    assert Journal(str(tmp_path)).once("kind/name", make) == first
+    assert first[0] == {"n": 5}
+    assert len(calls) == 1
+    assert Journal(str(tmp_path)).finished() == {"kind": 1}
+    (tmp_path / "f").write_text("changed")
+    assert Journal(str(tmp_path)).once("kind/name", make) == first
+    assert len(calls) == 2
+    (tmp_path / "f").unlink()
+    Journal(str(tmp_path)).once("kind/name", make)
+    assert len(calls) == 3
+
+
+@pytest.fixture
+def interrupted(small_config, vocab, inputs, tmp_path, monkeypatch):
+    """A build that was stopped after four masked copies, and the arguments to go on with."""
+    written = []
+
+    def stop_after_four(path, chunks):
+        if len(written) == 4:
+            raise RuntimeError("stopped by the test")
+        written.append(path)
+        return write_records(path, chunks)
+
+    arguments = {"vocab": vocab, "inputs": inputs, "output_dir": str(tmp_path / "d")}
+    monkeypatch.setattr("data.stages.shards.write_records", stop_after_four)
+    with pytest.raises(RuntimeError, match="stopped by the test"):
+        build(config=small_config, **arguments)
+    monkeypatch.undo()
+    return arguments
+
+
+def test_a_build_goes_on_where_it_stopped(
+    interrupted, small_config, small_build, tmp_path, monkeypatch, capsys, sums_of
+):
+    assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
+    assert len(list((tmp_path / "d/masked").rglob("*.tfrecord"))) == 4
+    written = []
+
+    def counting(path, chunks):
+        written.append(path)
+        return write_records(path, chunks)
+
+    monkeypatch.setattr("data.stages.shards.write_records", counting)
+    monkeypatch.setattr("data.pipeline.UnitExtractor", None)  # reading is done
+    build(config=small_config, **interrupted)
+    assert "going on with the unfinished build" in capsys.readouterr().out
+    assert len(written) == 7 - 4
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
+
+
+def test_a_half_written_shard_is_made_again(
+    interrupted, small_config, small_build, tmp_path, sums_of
+):
+    path = next((tmp_path / "d/packed").rglob("*.npy"))
+    path.write_bytes(path.read_bytes()[:-64])
+    path = next((tmp_path / "d/masked").rglob("*.tfrecord"))
+    path.write_bytes(bytes(path.stat().st_size))
+    (tmp_path / f"d/masked/train/.tmp-{'0' * 32}-shard-00000.tfrecord").touch()
+    build(config=small_config, **interrupted)
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
+
+
+def test_an_unfinished_build_of_other_settings_is_left_alone(
+    interrupted, small_config, tmp_path, sums_of
+):
+    before = sums_of(tmp_path / "d")
+    other = dataclasses.replace(small_config, seed=8)
+    with pytest.raises(UserError, match=r"\(not finished\) holds another build: .*seed is 7 there"):
+        build(config=other, **interrupted)
+    assert sums_of(tmp_path / "d") == before
+
+
+def test_a_directory_of_something_else_is_left_alone(golden, vocab, tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished/thesis.txt").touch()
+    (tmp_path / ".tmp-mine").touch()
+    arguments = {
+        "config": BuildConfig(copies=0, eval_fraction=0.0),
+        "vocab": vocab,
+        "inputs": find_inputs("books", f"{golden}/books/*"),
+        "output_dir": str(tmp_path),
+    }
+    with pytest.raises(
+        UserError, match=r"is not empty \(\.tmp-mine, unfinished\) and holds no build"
+    ):
+        build(**arguments)
+    assert (tmp_path / "unfinished/thesis.txt").exists()
+    (tmp_path / "unfinished/thesis.txt").unlink()
+    (tmp_path / ".tmp-mine").rename(tmp_path / f".tmp-{'0' * 32}-x")
+    (tmp_path / "vocab.txt").write_text(vocab.text)  # may be there already
+    build(**arguments)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("manifest.json", "packed", "rejects", "sources", "vocab.txt")
+    ]
+
+
+def test_work_of_another_version_is_not_mixed(interrupted, small_config, monkeypatch):
+    monkeypatch.setattr("data.build.versions", lambda: {"sentencex": "99"})
+    with pytest.raises(
+        UserError, match=r"\(not finished\) holds another build: sentencex is [\d.]+ there and 99"
+    ):
+        build(config=small_config, **interrupted)
+
+
+def test_a_record_without_content_is_no_record(tmp_path):
+    """What a power cut can leave."""
+    record = tmp_path / "unfinished/done/kind/name.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    assert Journal(str(tmp_path)).once("kind/name", lambda: ({"n": 1}, [])) == ({"n": 1}, [])
+
+
+def wait_for_masks(process: subprocess.Popen, directory) -> None:
+    """Returns when a running build has written its first masked copy."""
+    deadline = time.monotonic() + 120
+    while not list(directory.glob("masked/**/*.tfrecord")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "--parent", str(pid)], capture_output=True, text=True)
+    return list(map(int, found.stdout.split()))
+
+
+def test_a_worker_that_dies_is_one_line(golden, tmp_path):
+    """As when the system kills a process for want of memory."""
+    process = subprocess.Popen(
+        [
+            *command(golden, tmp_path / "d", "copies = 400", "num_shards = 2"),
+            *("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_masks(process, tmp_path / "d")
+    shell = children(process.pid)[0]
+    os.kill((children(shell) or [shell])[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.startswith("error: a worker process died")
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_ctrl_c_stops_with_one_line(golden, tmp_path):
+    process = subprocess.Popen(
+        command(golden, tmp_path / "d", "copies = 1000", "num_shards = 2"),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Shells let what they start in the background, such as these tests, ignore the signal.
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_for_masks(process, tmp_path / "d")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.strip() == "interrupted; run the same command again to go on"
+    assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_change_nothing(golden, tmp_path, sums_of):
+    """SIGKILL of all processes of a build with two workers; what is finished is always right."""
+    flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    params = ("copies = 40", "num_shards = 4")
+    whole = tmp_path / "whole"
+    started = time.monotonic()
+    subprocess.run([*command(golden, whole, *params), *flags], check=True, capture_output=True)
+    duration = time.monotonic() - started
+    rng = random.Random(0)
+    directory = tmp_path / "d"
+    for _ in range(10):
+        process = subprocess.Popen(
+            [*command(golden, directory, *params), *flags],
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(rng.uniform(0.2, 0.9) * duration)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (directory / schema.MANIFEST_FILE).exists():
+            verify(str(directory))
+    subprocess.run([*command(golden, directory, *params), *flags], check=True, capture_output=True)
+    assert sums_of(directory) == sums_of(whole)
+
+
+def test_disk_full_is_one_line(golden, tmp_path):
+    """A file system of one megabyte would need root; a limit on file sizes says the same."""
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 60; exec "$@"', "-", *command(golden, tmp_path / "d")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: File too large\n"
+    assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
+
+
+def test_an_unwritable_directory_is_one_line(golden, tmp_path):
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        command(golden, tmp_path / "file/d"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_manifest_is_the_last_thing_written(small_build):
+    manifest = json.loads((small_build / schema.MANIFEST_FILE).read_text())
+    newest = (small_build / schema.MANIFEST_FILE).stat().st_mtime_ns
+    assert manifest == json.loads(Manifest.load(small_build).to_json())
+    for path in small_build.rglob("*"):
+        assert path.stat().st_mtime_ns <= newest or path.is_dir()
+    assert not (small_build / "unfinished").exists()

@@ -1,0 +1,148 @@
+"""The same bytes from every way of running the build."""
+
+import bz2
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from data import files
+from data.build import build
+from data.errors import UserError
+from data.manifest import Manifest
+from data.sources.documents import find_inputs
+from data.sources.formats import plan_units
+from data.stages import runner
+
+WORKERS = "--direct_running_mode=multi_processing"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param([WORKERS, "--direct_num_workers=2"], id="2 processes"),
+        pytest.param([WORKERS, "--direct_num_workers=1"], id="1 process", marks=pytest.mark.slow),
+        pytest.param([WORKERS, "--direct_num_workers=4"], id="4 processes", marks=pytest.mark.slow),
+        pytest.param(
+            ["--direct_running_mode=multi_threading", "--direct_num_workers=3"],
+            id="threads",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["--direct_runner_bundle_repeat=1"], id="every bundle twice"),
+        pytest.param(["--direct_test_splits={}"], id="bundles split"),
+    ],
+)
+def test_the_same_bytes(small_build, small_config, vocab, inputs, tmp_path, arguments, sums_of):
+    build(
+        config=small_config,
+        vocab=vocab,
+        inputs=list(reversed(inputs)),
+        output_dir=str(tmp_path / "d"),
+        beam_args=arguments,
+    )
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
+
+
+def test_the_same_bytes_whatever_the_units(
+    small_build, small_config, vocab, inputs, tmp_path, monkeypatch, sums_of
+):
+    """Parts of a few kilobytes, batches of three paragraphs, segments of one: nobody may notice."""
+    plain = tmp_path / "wiki.xml"
+    with bz2.open(next(file.path for file in inputs if file.kind == "wiki")) as dump:
+        plain.write_bytes(dump.read())
+    books = [file for file in inputs if file.kind == "books"]
+    inputs = [*books, *find_inputs("wiki", str(plain))]
+    manifests = []
+    for name in ("whole", "parts"):
+        build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(tmp_path / name))
+        manifests.append(sums_of(tmp_path / name))
+        monkeypatch.setattr("data.sources.wiki.parts.PLAIN_PART_BYTES", 10_000)
+        monkeypatch.setattr(
+            "data.build.plan_units", lambda inputs: plan_units(inputs, unit_bytes=1)
+        )
+        monkeypatch.setattr("data.stages.extract._BATCH_PARAGRAPHS", 3)
+        monkeypatch.setattr("data.stages.extract._SEGMENT_BYTES", 1)
+    assert len(plan_units(inputs, unit_bytes=1)) > 5
+    assert manifests[0] == manifests[1]
+    del manifests[0]["manifest.json"]  # names the dump by its other name
+    assert manifests[0].items() <= sums_of(small_build).items()
+
+
+def test_the_same_manifest_on_another_file_system(small_build, small_config, vocab, inputs):
+    """ram:// takes the code path of gs://."""
+    directory = "ram://build-on-ram"
+    build(config=small_config, vocab=vocab, inputs=inputs, output_dir=directory)
+    manifest = Manifest.load(directory)
+    assert manifest == Manifest.load(small_build)
+    for shard in manifest.shards:
+        for file in shard.files:
+            file.check_content(directory)
+    assert not files.exists(files.join(directory, "unfinished"))
+
+
+@contextlib.contextmanager
+def job_service():
+    """Beam's own portable job server, which starts a worker process for each job."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "apache_beam.runners.portability.local_job_service_main"]
+    process = subprocess.Popen(
+        [*command, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for line in process.stderr:
+            if re.search(r"Listening|Started|Server started", line):
+                break
+        yield f"localhost:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_the_same_bytes_from_a_portable_runner(
+    small_build, small_config, vocab, inputs, tmp_path, sums_of
+):
+    with job_service() as endpoint:
+        build(
+            config=small_config,
+            vocab=vocab,
+            inputs=inputs,
+            output_dir=str(tmp_path / "d"),
+            beam_args=[
+                "--runner=PortableRunner",
+                f"--job_endpoint={endpoint}",
+                "--environment_type=LOOPBACK",
+            ],
+        )
+    assert sums_of(tmp_path / "d") == sums_of(small_build)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("DirectRunner", "is a switch between two engines"),
+        ("apache_beam.runners.dask.dask_runner.DaskRunner", "loses elements"),
+        ("InteractiveRunner", "leave it out"),
+    ],
+)
+def test_runners_that_are_refused(name, reason):
+    with pytest.raises(UserError, match=f"--runner={name} is not supported.*{reason}"):
+        runner.pipeline_options([f"--runner={name}"], output_dir="d", paths=[])
+
+
+@pytest.mark.parametrize("name", ["DataflowRunner", "FlinkRunner", "SparkRunner"])
+def test_workers_elsewhere_need_files_they_can_reach(name):
+    with pytest.raises(UserError, match=f"--runner={name}: d is a local path"):
+        runner.pipeline_options([f"--runner={name}"], output_dir="d", paths=[])
+    with pytest.raises(UserError, match=f"--runner={name}: books/a is a local path"):
+        runner.pipeline_options([f"--runner={name}"], output_dir="gs://b/d", paths=["books/a"])
+
+
+def test_the_default_runner():
+    options = runner.pipeline_options([], output_dir="d", paths=[])
+    assert options.get_all_options()["runner"].endswith("FnApiRunner")

@@ -1,0 +1,46 @@
+"""The tokens of the data build, the exported preprocessor and Hugging Face's tokenizer."""
+
+import importlib.util
+
+import pytest
+
+from data.samples import main as write_samples
+from data.sources.documents import find_inputs
+from data.text.sentences import split_sentences
+from data.vocab.learn import guess_kind, learn, paragraphs_of
+from tests.support.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def compare():
+    path = ROOT / "docs/compare_tokenizers.py"
+    spec = importlib.util.spec_from_file_location("compare_tokenizers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.compare
+
+
+def test_known_differences(compare, tmp_path):
+    """As told in docs/interoperability.md."""
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "α", "##σ", "##ς", ".", "…", "x"]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocab), encoding="utf-8")
+    found = compare(["ας", "x…", "X"], str(tmp_path / "vocab.txt"), lower_case=True)
+    assert found["preprocessor"] == []
+    assert found["Hugging Face"] == [
+        ("ας", ["α", "##σ"], ["α", "##ς"]),
+        ("x…", ["x", ".", ".", "."], ["x", "…"]),
+    ]
+
+
+@pytest.mark.slow
+def test_every_sentence_of_the_sample_text(compare, tmp_path):
+    write_samples(["--output_dir", str(tmp_path)])
+    inputs = [guess_kind(file) for file in find_inputs("input", f"{tmp_path}/*/*")]
+    paragraphs = list(paragraphs_of(inputs, max_bytes=10**9))
+    vocab = learn(paragraphs, vocab_size=8000, lower_case=True)
+    (tmp_path / "vocab.txt").write_text(vocab.text, encoding="utf-8")
+    sentences = [sentence for text in paragraphs for sentence in split_sentences(text)]
+    found = compare(sentences, str(tmp_path / "vocab.txt"), lower_case=True)
+    assert len(sentences) > 100_000
+    assert found["preprocessor"] == []
+    assert 0 < len(found["Hugging Face"]) < 0.003 * len(sentences)

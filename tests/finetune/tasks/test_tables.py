@@ -1,0 +1,93 @@
+"""Files of examples: rows, what is skipped, and errors that name file and line."""
+
+import pytest
+
+from data.errors import UserError
+from finetune.tasks.tables import Row, Skip, read_conll, read_table
+
+
+def write(path, content: str | bytes):
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_a_line_of_a_tsv_is_a_row_whatever_it_holds(tmp_path):
+    content = '\ufefftext\tlabel\r\nShe said "no.\t0\r\nline\u2028separator\t1\r\n\r\n"\t2'
+    table = read_table(write(tmp_path / "a.tsv", content), columns=["label", "text"])
+    assert table.rows == [
+        Row(2, {"label": "0", "text": 'She said "no.'}),
+        Row(3, {"label": "1", "text": "line\u2028separator"}),
+        Row(5, {"label": "2", "text": '"'}),
+    ]
+    assert table.where(table.rows[2]) == f"{tmp_path}/a.tsv, line 5"
+
+
+def test_csv_may_quote(tmp_path):
+    content = 'label,text\n0,"one, two\nand ""three"""\n1,four\n'
+    table = read_table(write(tmp_path / "a.csv", content), columns=["text"], optional=["label"])
+    assert table.rows == [
+        Row(3, {"text": 'one, two\nand "three"', "label": "0"}),
+        Row(4, {"text": "four", "label": "1"}),
+    ]
+
+
+def test_jsonl(tmp_path):
+    content = '{"text": "a\\tb", "label": 1}\n\n{"text": "c", "other": 2}\n'
+    path = write(tmp_path / "a.jsonl", content)
+    table = read_table(path, columns=["text"], optional=["label", "id"])
+    assert table.columns == ("text", "label")
+    assert [(row.line, row.cells["text"], row.cells["label"]) for row in table.rows] == [
+        (1, "a\tb", 1),
+        (3, "c", None),
+    ]
+
+
+def test_rows_that_do_not_fit_are_listed_or_refused(tmp_path):
+    path = write(tmp_path / "a.tsv", "text\tlabel\na\t0\nb\nc\td\t1\n")
+    table = read_table(path, columns=["text", "label"])
+    assert [row.line for row in table.rows] == [2]
+    assert table.skipped == [
+        Skip(f"{path}, line 3", "1 columns instead of 2"),
+        Skip(f"{path}, line 4", "3 columns instead of 2"),
+    ]
+    with pytest.raises(UserError, match="line 3: 1 columns instead of 2; every row needs"):
+        read_table(path, columns=["text"], keep_all=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "", "a.tsv is empty"),
+        ("a.tsv", "\n \n", "a.tsv is empty"),
+        ("a.tsv", "text\tlabel\n", r"a.tsv has no rows of 2 columns \(text, label\)"),
+        ("a.tsv", "text\tlabels\na\t0\n", "no column 'label'; there are text, labels"),
+        ("a.tsv", "text\ttext\tlabel\na\tb\t0\n", "has 2 columns called 'text'"),
+        ("a.tsv", b"text\tlabel\na\t0\ncaf\xe9\t1\n", "line 3: byte 0xe9 is not UTF-8"),
+        ("a.csv", 'text,label\n"a,0\n', "a.csv, line 2: unexpected end of data"),
+        ("a.jsonl", '{"text": "a", "label": 0}\n{"text": ', "line 2: not JSON"),
+        ("a.jsonl", '{"text": "a", "label": 0}\n["b", 1]\n', "line 2: must be an object with text"),
+        ("a.jsonl", '{"text": "a"}\n', "line 1: no field 'label'; there are text"),
+        ("a.jsonl", '{"text": "\\ud83d", "label": 1}\n', r"line 1: \\ud83d is half of a character"),
+    ],
+)
+def test_errors_say_where(tmp_path, name, content, message):
+    with pytest.raises(UserError, match=message):
+        read_table(write(tmp_path / name, content), columns=["text", "label"])
+
+
+def test_words_in_columns(tmp_path):
+    content = "-DOCSTART- -X- -X- O\n\nKing NNP B-NP B-PER\r\nHenry\tNNP\tI-NP\tI-PER\n\n\nno\u00a0one NN x O"
+    table = read_conll(write(tmp_path / "a.conll", content))
+    assert table.rows == [
+        Row(4, {"words": ["King", "Henry"], "labels": ["B-PER", "I-PER"]}),
+        Row(7, {"words": ["no\u00a0one"], "labels": ["O"]}),
+    ]
+    assert table.skipped == [Skip(f"{tmp_path}/a.conll, line 1", "separates documents")]
+
+
+def test_words_without_labels(tmp_path):
+    assert read_conll(write(tmp_path / "a.conll", "King\nHenry\n")).columns == ("words",)
+    with pytest.raises(UserError, match="line 1 has a label and line 2 has none"):
+        read_conll(write(tmp_path / "b.conll", "King B\nHenry\n"))
+    with pytest.raises(UserError, match="has no words"):
+        read_conll(write(tmp_path / "c.conll", "-DOCSTART-\n"))

@@ -1,0 +1,116 @@
+"""The task made of the sample text: from which source does this sentence come."""
+
+import itertools
+
+import pytest
+
+from data.errors import UserError
+from finetune.config import TaskConfig
+from finetune.corpus_task import Sentence, bag_of_words_accuracy, divide, main, split_of
+from finetune.tasks.registry import open_task
+
+
+def sentences(label: str, documents, *, number: int = 10) -> list[Sentence]:
+    return [
+        Sentence(f"sentence {i} of {document}", label, document)
+        for document in documents
+        for i in range(number)
+    ]
+
+
+@pytest.fixture
+def both() -> list[Sentence]:
+    wiki = sentences("wiki", [f"wiki/{n}" for n in range(30)])
+    return wiki + sentences("books", [f"books/{n}" for n in range(30)], number=20)
+
+
+def test_the_split_is_a_function_of_the_document():
+    assert [split_of(f"wiki/{n}") for n in range(8)] == [
+        *("dev", "train", "train", "train"),
+        *("train", "test", "test", "test"),
+    ]
+
+
+def test_documents_are_kept_apart_and_labels_balanced(both):
+    splits = divide(both)
+    documents = {name: {s.document for s in split} for name, split in splits.items()}
+    for one, other in itertools.combinations(documents.values(), 2):
+        assert not one & other
+    for split in splits.values():
+        labels = [sentence.label for sentence in split]
+        assert labels.count("wiki") == labels.count("books") >= 20
+    assert divide(both[::-1]) == splits  # whatever the order of the input
+
+
+def test_smaller_tasks_are_parts_of_larger_ones(both):
+    large, small = divide(both), divide(both, most_train=40, most_eval=10)
+    assert {name: len(split) for name, split in small.items()} == {
+        "train": 40,
+        "dev": 10,
+        "test": 10,
+    }
+    for name, split in small.items():
+        assert set(split) <= set(large[name])
+
+
+def test_sentences_of_several_documents_are_in_no_split(both):
+    shared = [Sentence("exeunt all but the king and queen", "books", f"books/{n}") for n in (1, 2)]
+    assert divide(both + shared) == divide(both)
+
+
+def test_a_label_without_documents(both):
+    with pytest.raises(UserError, match="no document of --books falls into train"):
+        divide([sentence for sentence in both if sentence.label == "wiki"])
+
+
+def test_what_a_bag_of_words_sees():
+    telling = {
+        name: [
+            Sentence(f"{word} {name} {n}", label, "")
+            for n in range(20)
+            for label, word in (("wiki", "city"), ("books", "thou"))
+        ]
+        for name in ("train", "test")
+    }
+    assert bag_of_words_accuracy(telling) == 1.0
+    swapped = telling | {
+        "test": [
+            Sentence(s.text, "wiki" if s.label == "books" else "books", "") for s in telling["test"]
+        ]
+    }
+    assert bag_of_words_accuracy(swapped) == 0.0
+
+
+def test_files_of_the_golden_text(golden, vocab, tmp_path, capsys):
+    arguments = ["--wiki", f"{golden}/*.bz2", "--books", f"{golden}/books/*.txt"]
+    main([*arguments, "--output_dir", str(tmp_path)])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"corpus task: 254 sentences of 6 documents in {tmp_path}/train.tsv"
+    assert printed[-1].startswith(
+        "corpus task: always giving one label scores 50.0% on test, a bag"
+    )
+    config = TaskConfig(
+        kind="classification",
+        text_column="text",
+        label_column="label",
+        labels=("wiki", "books"),
+        train_file="train.tsv",
+        dev_file="dev.tsv",
+        test_file="test.tsv",
+    )
+    task = open_task(config, vocab, lower_case=True)
+    splits = {name: task.load(tmp_path, name) for name in task.splits}
+    assert {name: len(split) for name, split in splits.items()} == {
+        "train": 254,
+        "dev": 32,
+        "test": 38,
+    }
+    for split in splits.values():
+        assert split.skipped == ()
+        assert task.baseline(split)["accuracy"] == 0.5
+
+
+def test_numbers_that_make_no_task(tmp_path):
+    arguments = ["--wiki", "x", "--books", "y", "--output_dir", str(tmp_path)]
+    with pytest.raises(UserError, match="--eval_sentences 1: must be 0, or 2 or more"):
+        main([*arguments, "--eval_sentences", "1"])

@@ -1,0 +1,161 @@
+"""Memory and time by formulas: beside sums made by hand, and beside what the compiler of TPUs says."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.tpu import estimates
+from launch.accelerators.chips import TPUS
+from launch.plan import costs
+from launch.plan.compiled import rows
+from launch.plan.costs import Step, memory, num_parameters, update_seconds
+from model.config import EncoderConfig
+
+LARGE = EncoderConfig(
+    vocab_size=30_522,
+    hidden_size=1024,
+    num_hidden_layers=24,
+    num_attention_heads=16,
+    intermediate_size=4096,
+)
+PARAMETERS = 335_174_458
+STEP = Step(encoder=LARGE, batch=8, micro_batch=8)
+V5E = costs.device(TPUS["v5e"], parts=1)
+
+
+def test_parameters_of_lambert_large():
+    embeddings = (30_522 + 512 + 2 + 2) * 1024
+    block = 4 * (1024 * 1024 + 1024) + 2 * 1024 * 4096 + 4096 + 1024 + 4 * 1024
+    head = 1024 * 1024 + 3 * 1024 + 30_522
+    assert embeddings + 24 * block + head == PARAMETERS
+    assert num_parameters(LARGE) == PARAMETERS
+
+
+# Kernels: of each block four of [H, H], two of [H, F], and one of the head.
+COPIED = 24 * (4 * 1024 * 1024 + 2 * 1024 * 4096) + 1024 * 1024
+
+
+def test_memory_of_one_turn():
+    found = memory(STEP)
+    assert found.copies == 2 * COPIED == 606_076_928
+    assert found.weights == 4 * PARAMETERS == 1_340_697_832
+    assert found.moments == 8 * PARAMETERS
+    assert found.gradients == 4 * PARAMETERS
+    assert found.compute_weights == 0
+    assert found.batch == 8 * (3 * 512 + 3 * 76) * 4
+    # bfloat16: 16 heads of 512 x 512 scores, 8 x 512 x 1024 and 512 x 4096 others.
+    block = 2 * (4_194_304 + 4_194_304 + 2_097_152)
+    last_block = 2 * (16 * 76 * 512 + 2 * 512 * 1024 + 7 * 76 * 1024 + 76 * 4096)
+    around = 6 * 512 * 1024 + 6 * 76 * 1024
+    assert found.activations == 8 * (23 * block + last_block + around) == 3_928_096_768
+    assert found.last_block == 8 * block
+    assert found.logits == 2 * 8 * 76 * 30_522
+    assert found.arguments == 12 * PARAMETERS + 2 * COPIED + found.batch
+    # Activations and logits are more than gradients here, and not there at the same time.
+    assert found.temporaries == found.activations + found.logits
+
+
+def test_sums_of_gradients_are_there_at_the_same_time():
+    one, four = memory(STEP), memory(dataclasses.replace(STEP, batch=32))
+    assert four.gradients == one.gradients
+    assert four.compute_weights == 2 * 30_522 * 1024
+    assert four.temporaries == one.temporaries + 4 * PARAMETERS + 2 * 30_522 * 1024
+    float32 = dataclasses.replace(STEP, batch=32, precision="float32")
+    assert memory(float32).compute_weights == memory(float32).copies == 0
+    assert (
+        memory(float32).temporaries == 4 * PARAMETERS + memory(float32).activations + 2 * one.logits
+    )
+
+
+def test_few_activations_leave_the_gradients():
+    found = memory(dataclasses.replace(STEP, batch=1, micro_batch=1))
+    assert found.temporaries == 4 * PARAMETERS + found.last_block > found.activations
+
+
+def test_what_saves_memory():
+    rematerialised = memory(dataclasses.replace(STEP, rematerialize_blocks=True))
+    around = 6 * 512 * 1024 + 6 * 76 * 1024
+    inputs = 24 * 2 * 512 * 1024
+    assert rematerialised.activations == 8 * (inputs + around) + rematerialised.last_block
+    chunked = memory(dataclasses.replace(STEP, logits_chunk_size=152))
+    assert chunked.logits == 2 * 2 * 152 * 30_522 + 4 * 30_522 * 1024
+    # A chunk as large as all predictions is none.
+    assert memory(dataclasses.replace(STEP, logits_chunk_size=608)) == memory(STEP)
+    assert memory(dataclasses.replace(STEP, sharded_by=256)).moments == 8 * PARAMETERS // 256
+
+
+def test_seconds_of_an_update():
+    # 8 x 989,578,739,712 operations at 0.65 of 197 TFLOP/s; weights read twice, gradients written;
+    # LAMB at 0.85 of 819 GB/s.
+    products = 8 * 989_578_739_712 / (0.65 * 197e12)
+    traffic = (2 * 2 + 4) * PARAMETERS / 819e9
+    lamb = 44 * PARAMETERS / (0.85 * 819e9)
+    assert update_seconds(STEP, V5E) == pytest.approx(products + traffic + lamb, rel=1e-12)
+    adamw = dataclasses.replace(STEP, optimizer="adamw")
+    saved = 10 * PARAMETERS / (0.85 * 819e9)
+    assert update_seconds(STEP, V5E) - update_seconds(adamw, V5E) == pytest.approx(saved, rel=1e-9)
+
+
+def test_scores_that_fill_the_chip_go_through_memory():
+    # 16 sequences have 16 x 16 x 512 x 512 scores of two bytes: the 128 MiB of a v5e.
+    sixteen = dataclasses.replace(STEP, batch=16, micro_batch=16)
+    by_eight = dataclasses.replace(STEP, batch=16, micro_batch=8)
+    scores = 6 * 23 * 128 * 2**20 / 819e9
+    turn = (2 * 2 + 4) * PARAMETERS / 819e9
+    sums = 2 * (2 * 2 + 8) * PARAMETERS / 819e9
+    difference = update_seconds(sixteen, V5E) - update_seconds(by_eight, V5E)
+    assert difference == pytest.approx(scores + turn - sums, rel=1e-9)
+
+
+def test_computing_again_costs_a_third_of_the_blocks():
+    again = dataclasses.replace(STEP, rematerialize_blocks=True)
+    head = 2 * 76 * 1024 * 30_522
+    assert costs.flops_of_sequence(again) == pytest.approx(989_578_739_712 * 4 / 3 - head)
+
+
+@pytest.mark.parametrize("table", estimates.TABLES)
+def test_every_compiled_row_is_reproduced(table):
+    """Memory and cycles of each, ours and the peer's, within 10%."""
+    found = [row for row in rows(table) if "out_of_memory" not in row]
+    assert len(found) >= 5
+    for row in found:
+        for error in estimates.estimated(row).errors(row).values():
+            assert abs(error) < 0.10, row
+
+
+def test_the_rows_of_full_size_are_reproduced_closely():
+    """What remains of the memory beside the arguments, which are simple, too."""
+    for row in rows("tpu"):
+        if "out_of_memory" in row:
+            continue
+        found = estimates.estimated(row)
+        assert found.argument_bytes == pytest.approx(row["hbm_argument_bytes"], rel=0.003)
+        assert found.temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.05)
+
+
+def test_the_documentation_has_the_errors_of_today():
+    text = Path("docs/plan.md").read_text()
+    for line in estimates.table([row for name in estimates.TABLES for row in rows(name)]):
+        assert line in text
+
+
+@given(
+    share=st.sampled_from([1, 2, 8, 12, 32]),
+    rematerialize=st.booleans(),
+    chunk=st.sampled_from([0, 100]),
+    precision=st.sampled_from(["float32", "mixed_bfloat16"]),
+)
+def test_more_at_once_takes_more_memory(share, rematerialize, chunk, precision):
+    step = dataclasses.replace(
+        STEP,
+        batch=share,
+        rematerialize_blocks=rematerialize,
+        logits_chunk_size=chunk,
+        precision=precision,
+    )
+    sizes = [n for n in range(1, share) if share % n == 0]  # all of them accumulate
+    totals = [memory(dataclasses.replace(step, micro_batch=n)).total for n in sizes]
+    assert totals == sorted(totals)

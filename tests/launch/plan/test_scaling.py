@@ -1,0 +1,164 @@
+"""Curves of larger slices, and the page that shows them."""
+
+import html.parser
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from launch.accelerators.chips import GPUS, TPUS
+from launch.plan import __main__ as plan
+from launch.plan import scaling
+from launch.plan.costs import Step, device, memory, update_seconds
+from model.config import EncoderConfig
+
+STEP = Step(
+    encoder=EncoderConfig(
+        vocab_size=30_522,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+    ),
+    batch=32,
+    micro_batch=8,
+)
+
+
+def test_slices_are_those_of_one_job():
+    assert [a.chips for a in scaling.slices(TPUS["v5e"])] == [1, 4, 8, 16, 32, 64, 128, 256]
+    assert [a.devices for a in scaling.slices(TPUS["v3"])] == [8, 32, 64, 128, 256, 512, 1024, 2048]
+    assert [a.chips for a in scaling.slices(TPUS["v4"])] == [2**n for n in range(2, 13)]
+    assert scaling.slices(GPUS["h100"])[-1].chips == 4096
+
+
+def test_weak_scaling_loses_the_exchange_only():
+    found = scaling.weak(STEP, TPUS["v5e"], sequences=32)
+    assert [u.batch for u in found] == [32 * u.devices for u in found]
+    own = update_seconds(STEP, device(TPUS["v5e"], parts=1))
+    assert {u.device_seconds for u in found} == {own}
+    efficiency = dict(scaling.efficiency(found))
+    assert efficiency[1] == 1
+    assert efficiency[256] == pytest.approx(own / (own + found[-1].exchange_seconds))
+
+
+def test_strong_scaling_ends_where_sequences_do():
+    found = scaling.strong(STEP, TPUS["v4"], batch=1024)
+    assert [u.devices for u in found] == [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    # The optimizer and the exchange do not get faster.
+    efficiency = [share for _, share in scaling.efficiency(found)]
+    assert efficiency[-1] < 0.5 < efficiency[3]
+
+
+def test_sharding_divides_moments_and_update():
+    whole, sharded = (
+        scaling.strong(STEP, TPUS["v5e"], batch=8192, sharded=sharded)[-1]
+        for sharded in (False, True)
+    )
+    saved = memory(STEP).moments * 255 / 256
+    assert whole.memory_bytes - sharded.memory_bytes == pytest.approx(saved, abs=1)
+    optimizer = 44 * 335_174_458 / (0.85 * 819e9)
+    assert whole.seconds - sharded.seconds == pytest.approx(optimizer * 255 / 256)
+    assert whole.exchange_seconds == sharded.exchange_seconds
+
+
+def test_lost_shares_have_a_least():
+    minutes, shares = zip(
+        *scaling.lost_shares(
+            512, save_seconds=1, restart_seconds=300, intervals=[60, 600, 1200, 6000, 60_000]
+        ),
+        strict=True,
+    )
+    assert minutes == (1, 10, 20, 100, 1000)
+    assert shares[0] > shares[1] and shares[-1] > shares[1]
+
+
+def page(path, accelerator: str) -> str:
+    plan.main(
+        [
+            "--gin_file",
+            "gin/lambert_large.gin",
+            "--accelerator",
+            accelerator,
+            "--scaling",
+            str(path),
+        ]
+    )
+    return path.read_text()
+
+
+class Outline(html.parser.HTMLParser):
+    """Tags that are open, and what refers to something outside."""
+
+    VOID = ("meta", "rect", "path", "br", "wbr", "i")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.references, self.figures = [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.figures += tag == "figure"
+        self.references += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "path", "wbr", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("accelerator", ["v5e-256", "h100x64", "cpu"])
+def test_the_page_is_whole_and_alone(tmp_path, accelerator):
+    text = page(tmp_path / "page.html", accelerator)
+    outline = Outline()
+    outline.feed(text)
+    assert (outline.open, outline.references, outline.figures) == ([], [], 11)
+    assert "419 unexpected interruptions in 54 days on 16,384 chips" in text
+    assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_a_batch_that_no_slice_can_share(tmp_path):
+    """The smallest slices of v4 and v5p have four devices: they have no curves for one sequence."""
+    path = tmp_path / "page.html"
+    arguments = ["--gin_file", "gin/lambert_tiny.gin", "--accelerator", "h100x1"]
+    for setting in (
+        *("EncoderConfig.vocab_size=8000", "TrainConfig.global_batch_size=1"),
+        "TrainConfig.eval_batch_size=1",
+    ):
+        arguments += ["--gin_param", setting]
+    plan.main([*arguments, "--scaling", str(path)])
+    days = path.read_text().partition("Days for 1,500 updates of 1")[2].partition("</p>")[0]
+    assert re.findall(r"</i>(\w+)</span>", days) == ["h100", "v5e"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_lays_it_out_within_the_screen(tmp_path, width):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no chromium on this machine")
+    path, frame = tmp_path / "page.html", tmp_path / "frame.html"
+    page(path, "v5e-256")
+    frame.write_text(
+        f'<iframe src="{path}" style="width:{width}px;height:9000px;border:0"></iframe><script>'
+        "onload = () => { const page = frames[0].document; document.body.textContent = ["
+        "page.documentElement.scrollWidth, Math.min(...Array.from(page.querySelectorAll('.plot svg'),"
+        "svg => svg.getBoundingClientRect().width))].join(' ') }</script>"
+    )
+    done = subprocess.run(
+        [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--allow-file-access-from-files", f"--user-data-dir={tmp_path}/browser"),
+            *("--virtual-time-budget=5000", "--dump-dom", frame.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.search(r"<body>(\d+) ([\d.]+)", done.stdout)
+    assert found, done.stdout[-500:] + done.stderr[-500:]
+    assert int(found[1]) == width
+    assert float(found[2]) > 200

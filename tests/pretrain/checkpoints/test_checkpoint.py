@@ -1,0 +1,254 @@
+"""Checkpoints: what is saved, what is believed, and what is kept."""
+
+import json
+import resource
+import shutil
+
+import pytest
+import tensorflow as tf
+
+from data import files
+from data.errors import UserError
+from pretrain.checkpoints import checkpoint
+from pretrain.checkpoints.best import best_step, record_best
+from pretrain.checkpoints.checkpoint import Checkpoints, Saved, committed
+
+RUN = {"config_sha256": "c0", "data_sha256": "d0"}
+
+
+def state(value: float) -> dict:
+    return {
+        "model": [tf.Variable([value] * 300), tf.Variable(value)],
+        "step": tf.Variable(value, name="step"),
+    }
+
+
+def values(items) -> set[float]:
+    return {float(x) for v in [*items["model"], items["step"]] for x in v.numpy().reshape(-1)}
+
+
+def fill(model_dir, *steps: int, **options) -> None:
+    items = state(0.0)
+    saving = Checkpoints(model_dir, items=items, run=RUN, **{"keep": 9, **options})
+    for step in steps:
+        for variable in [*items["model"], items["step"]]:
+            variable.assign(tf.fill(variable.shape, float(step)))
+        saving.save(step, {"loss": step / 3})
+    saving.wait()
+
+
+def restore(model_dir, run=RUN):
+    items = state(-1.0)
+    restored = Checkpoints(model_dir, items=items, run=run, keep=9).restore_newest()
+    return restored, values(items)
+
+
+@pytest.fixture(params=["local", "ram"])
+def model_dir(request, tmp_path):
+    return str(tmp_path / "m") if request.param == "local" else f"ram://{tmp_path.name}/m"
+
+
+def test_the_newest_comes_back_with_its_notes(model_dir):
+    assert restore(model_dir) == (None, {-1.0})
+    fill(model_dir, 2, 4, 10)
+    restored, found = restore(model_dir)
+    assert (restored.step, restored.notes, found) == (10, {"loss": 10 / 3}, {10.0})
+
+
+def test_the_state_is_that_of_the_call(tmp_path):
+    """Training goes on at once, and does not show in what is being written."""
+    items = state(1.0)
+    saving = Checkpoints(tmp_path, items=items, run=RUN, keep=1)
+    for step in (1, 2):  # the first save goes another way inside TensorFlow
+        saving.save(step)
+        for variable in [*items["model"], items["step"]]:
+            variable.assign_add(tf.ones_like(variable))
+        saving.wait()
+        assert restore(tmp_path)[1] == {float(step)}
+
+
+def test_the_newest_and_every_so_many_are_kept(model_dir):
+    fill(model_dir, 10, 20, 30, 40, 50, keep=2, keep_every=20)
+    assert [saved.step for saved in committed(model_dir)] == [20, 40, 50]
+    assert files.list_dir(files.join(model_dir, "checkpoints"))[:2] == [
+        "newest.json",
+        "step-00000020",
+    ]
+
+
+def truncate(folder):
+    path = folder / "ckpt.data-00000-of-00001"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(folder):
+    path = folder / "ckpt.data-00000-of-00001"
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+
+
+def drop_index(folder):
+    (folder / "ckpt.index").unlink()
+
+
+def spoil_record(folder):
+    (folder / "COMMIT.json").write_text('{"step": 4, "fi')
+
+
+def move_record(folder):
+    shutil.copy(folder.parent / "step-00000002/COMMIT.json", folder)
+
+
+def lose_variable(folder):
+    """Whole files of a smaller model."""
+    shutil.rmtree(folder)
+    items = {name: value for name, value in state(4.0).items() if name != "step"}
+    saving = Checkpoints(folder.parent.parent, items=items, run=RUN, keep=9)
+    saving.save(4)
+    saving.wait()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, r"is damaged: ckpt\.data-00000-of-00001 has \d+ bytes of \d+"),
+        (flip, r"is damaged: ckpt\.data-00000-of-00001 has another content"),
+        (drop_index, r"is damaged: ckpt\.index is missing"),
+        (spoil_record, r"COMMIT\.json cannot be read"),
+        (move_record, r"COMMIT\.json cannot be read: it is of step 2"),
+        (lose_variable, r"cannot be restored: .*step"),
+    ],
+)
+def test_a_broken_one_is_reported_and_passed_over(tmp_path, capsys, damage, message):
+    fill(tmp_path, 2, 4)
+    damage(tmp_path / "checkpoints/step-00000004")
+    restored, found = restore(tmp_path)
+    assert (restored.step, found) == (2, {2.0})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"training: checkpoint {tmp_path}/checkpoints/step-00000004")
+    assert line.endswith("; trying the one before")
+    with pytest.raises(UserError, match=message):
+        saved = Saved(step=4, folder=f"{tmp_path}/checkpoints/step-00000004")
+        checkpoint.verify(saved)
+        checkpoint.read(tf.train.Checkpoint(**state(0.0)), saved)
+
+
+def test_one_of_another_run_is_not_restored(tmp_path):
+    fill(tmp_path, 2)
+    with pytest.raises(UserError, match="is of another run: its data_sha256 differs"):
+        restore(tmp_path, run={**RUN, "data_sha256": "d1"})
+
+
+def test_it_never_starts_from_zero_by_itself(tmp_path, capsys):
+    fill(tmp_path, 2, 4)
+    for folder in (tmp_path / "checkpoints").glob("step-*"):
+        flip(folder)
+    with pytest.raises(UserError, match=r"none that can be restored \(.*step-00000004.*00000002"):
+        restore(tmp_path)
+    for record in (tmp_path / "checkpoints").glob("*/COMMIT.json"):
+        record.unlink()
+    with pytest.raises(UserError, match=r"all commit records are missing\).*--discard_checkpoints"):
+        restore(tmp_path)
+    checkpoint.discard(tmp_path)
+    assert restore(tmp_path)[0] is None
+
+
+def test_an_unfinished_one_does_not_count_and_is_removed(model_dir, capsys):
+    folder = files.join(model_dir, "checkpoints/step-00000003")
+    files.write_atomically(files.join(folder, "ckpt.index"), b"half")
+    files.write_atomically(files.join(folder, "ckpt_temp/part-0"), b"half")
+    assert restore(model_dir)[0] is None
+    checkpoints = Checkpoints(model_dir, items=state(0.0), run=RUN, keep=1)
+    checkpoints.remove_unfinished()
+    assert "removing the unfinished checkpoint of step 3" in capsys.readouterr().out
+    assert not files.exists(folder)
+
+
+def test_a_full_disk_is_told_and_leaves_the_ones_before(tmp_path):
+    fill(tmp_path, 2)
+    items = {**state(3.0), "large": tf.Variable(tf.zeros([100_000]))}
+    saving = Checkpoints(tmp_path, items=items, run=RUN, keep=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        saving.save(4)
+        with pytest.raises(UserError, match="the checkpoint of step 4 could not be written to"):
+            saving.wait()
+        saving.save(6)
+        with pytest.raises(UserError, match="the checkpoint of step 6 could not be written to"):
+            saving.save(8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [saved.step for saved in committed(tmp_path)] == [2]
+    assert not (tmp_path / "checkpoints/step-00000004").exists()
+    saving.save(8)
+    saving.wait()
+    assert [saved.step for saved in committed(tmp_path)] == [8]
+
+
+def test_a_record_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device", path)
+
+    saving = Checkpoints(tmp_path, items=state(3.0), run=RUN, keep=1)
+    monkeypatch.setattr(files, "write_atomically", full)
+    saving.save(4)
+    with pytest.raises(
+        UserError, match=r"step 4 could not be written to .*No space left on device"
+    ):
+        saving.wait()
+    assert committed(tmp_path) == []
+
+
+def test_what_fails_after_the_commit_record_leaves_the_checkpoint(tmp_path):
+    (tmp_path / "best.json").write_text("{")
+    with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):
+        fill(tmp_path, 2)
+    assert [saved.step for saved in committed(tmp_path)] == [2]
+    assert restore(tmp_path)[1] == {2.0}
+
+
+def test_the_best_is_kept(model_dir):
+    fill(model_dir, 10, keep=1)
+    record_best(model_dir, 10, {"eval_loss": 3.0})
+    fill(model_dir, 20, 30, keep=1)
+    assert [saved.step for saved in committed(model_dir)] == [10, 30]
+    checkpoint.discard(model_dir)
+    assert best_step(model_dir) is None
+
+
+@pytest.mark.parametrize(("which", "step"), [("latest", 30), ("best", 10), ("20", 20)])
+def test_one_is_chosen(tmp_path, which, step):
+    fill(tmp_path, 10, 20, 30)
+    record_best(tmp_path, 10, {"eval_loss": 3.0})
+    assert checkpoint.choose(tmp_path, which).step == step
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ("best", "no held-out text was evaluated, so none is the best"),
+        ("15", "the checkpoint of step 15 is not there: there are those of step 10, 20$"),
+        ("newest", "--checkpoint newest: must be best, latest or the number of a step"),
+    ],
+)
+def test_none_is_chosen(tmp_path, which, message):
+    with pytest.raises(UserError, match="has no finished checkpoint; train first"):
+        checkpoint.choose(tmp_path, which)
+    fill(tmp_path, 10, 20)
+    with pytest.raises(UserError, match=message):
+        checkpoint.choose(tmp_path, which)
+
+
+def test_a_record_names_every_file(tmp_path):
+    fill(tmp_path, 2)
+    folder = tmp_path / "checkpoints/step-00000002"
+    record = json.loads((folder / "COMMIT.json").read_text())
+    assert record.keys() == {"step", *RUN, "notes", "files"}
+    assert record["files"].keys() == {p.name for p in folder.iterdir()} - {"COMMIT.json"}
+    for name, file in record["files"].items():
+        assert file == {
+            "bytes": (folder / name).stat().st_size,
+            "sha256": files.sha256_of(folder / name),
+        }

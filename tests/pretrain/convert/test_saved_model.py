@@ -1,0 +1,127 @@
+"""Encoders with the API of TensorFlow Hub, as tf-models' own export writes them, without our code."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from official.legacy.bert.configs import BertConfig
+from official.nlp.configs import encoders
+from official.nlp.tools import export_tfhub_lib
+
+from data.errors import UserError
+from model.config import EncoderConfig
+from model.names import weights
+from pretrain import import_weights as command
+from pretrain.convert.formats import read
+
+SIZES = dict(
+    vocab_size=1500,
+    hidden_size=16,
+    num_attention_heads=2,
+    intermediate_size=32,
+    max_position_embeddings=24,
+    type_vocab_size=3,
+)
+EXPECTED = EncoderConfig(**SIZES, num_hidden_layers=2)
+LEGACY = {"bert_config": BertConfig(**SIZES, num_hidden_layers=2)}
+
+
+def version_2(kind: str = "bert_v2", **settings) -> dict:
+    config = encoders.EncoderConfig(type=kind)
+    config.override({kind: {**SIZES, "num_layers": 2, **settings}})
+    return {"encoder_config": config}
+
+
+def write(path, golden, *, with_mlm: bool, sentencepiece: bool = False, **config) -> dict:
+    """A random model, exported; returns its weights by its own names."""
+    _, model = export_tfhub_lib._create_model(with_mlm=with_mlm, **config)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:  # not so near zero that every gelu is linear
+        variable.assign(rng.normal(scale=0.5, size=variable.shape))
+    items = model.checkpoint_items if with_mlm else {"encoder": model}
+    vocab_file = str(golden / "vocab.txt")
+    export_tfhub_lib.export_model(
+        str(path / "hub"),
+        model_checkpoint_path=tf.train.Checkpoint(**items).save(str(path / "checkpoints/c")),
+        with_mlm=with_mlm,
+        vocab_file=None if sentencepiece else vocab_file,
+        sp_model_file=vocab_file if sentencepiece else None,
+        do_lower_case=False,
+        **config,
+    )
+    return {v.name.removesuffix(":0"): v.numpy() for v in model.trainable_variables}
+
+
+@pytest.mark.parametrize(
+    ("config", "with_mlm", "inside"),
+    [
+        pytest.param(LEGACY, True, "", id="of 2020, with a head"),
+        pytest.param(version_2(), False, "bert_encoder_v2", id="version 2, without one"),
+    ],
+)
+def test_weights_and_architecture(golden, tmp_path, capsys, config, with_mlm, inside):
+    source = write(tmp_path, golden, with_mlm=with_mlm, **config)
+    foreign = read(str(tmp_path / "hub"))
+    assert foreign.encoder == EXPECTED
+    parts = ["encoder", "head", "pooler"] if with_mlm else ["encoder", "pooler"]
+    assert (foreign.kind, foreign.parts, foreign.left_out) == ("SavedModel", parts, ())
+    assert (len(foreign.vocab), foreign.lower_case) == (1500, False)
+    # Their names are ours without `encoder/`, below the name of the model if it has one.
+    words = "word_embeddings/embeddings"
+    prefix = next(name for name in source if name.endswith(words)).removesuffix(words)
+    assert prefix.startswith(inside)
+    wanted = weights(EXPECTED, *parts)
+    assert len(wanted) == len(source) == len(foreign.values)
+    for weight in wanted:
+        encoder_name = prefix + weight.name.removeprefix("encoder/")
+        value = source[weight.name if weight.part == "head" else encoder_name]
+        np.testing.assert_array_equal(foreign.values[weight.name], value.reshape(weight.shape))
+    command.main(["--from", str(tmp_path / "hub"), "--model_dir", str(tmp_path / "m")])
+    head = "with its MLM head" if with_mlm else "without an MLM head: a fresh one starts"
+    assert f"{head}, with its pooler" in capsys.readouterr().out
+
+
+def test_our_own_without_its_record(published):
+    """The activation, which is no variable, is told by the outputs; dropout cannot be told."""
+    foreign = read(str(published.export_dir / "encoder"))
+    ours = read(str(published.export_dir))
+    assert foreign.encoder == dataclasses.replace(ours.encoder, hidden_dropout_prob=0.1)
+    assert foreign.encoder.hidden_activation == "gelu"
+    assert foreign.parts == ours.parts
+    for name, value in ours.values.items():
+        np.testing.assert_array_equal(foreign.values[name], value)
+
+
+class TestErrors:
+    def fails(self, source, message, *flags):
+        target = source.parent / "model"
+        with pytest.raises(UserError, match=message) as caught:
+            command.main(["--from", str(source), "--model_dir", str(target), *flags])
+        assert "\n" not in str(caught.value)
+        assert not target.exists()
+
+    def test_another_activation_and_no_vocabulary(self, golden, tmp_path):
+        config = version_2(hidden_activation="relu")
+        write(tmp_path, golden, with_mlm=False, sentencepiece=True, **config)
+        self.fails(tmp_path / "hub", "hub has no vocab_file; give the vocabulary as --vocab_file")
+        message = r"the variables of a BERT, but computes something else .* differ .* by \d+\.\d%"
+        self.fails(tmp_path / "hub", message, "--vocab_file", str(golden / "vocab.txt"))
+
+    def test_another_architecture(self, golden, tmp_path):
+        config = version_2("albert", embedding_width=8)
+        write(tmp_path, golden, with_mlm=False, **config)
+        self.fails(tmp_path / "hub", "hub has no variable transformer/layer_0/.*: it is no BERT")
+
+    def save(self, tmp_path, *names):
+        root = tf.train.Checkpoint()
+        root.variables = [tf.Variable(tf.zeros([3, 4]), name=name) for name in names]
+        tf.saved_model.save(root, str(tmp_path / "hub"))
+        return tmp_path / "hub"
+
+    def test_no_encoder(self, tmp_path):
+        self.fails(self.save(tmp_path, "table"), "has no variable word_embeddings/embeddings")
+
+    def test_two_encoders(self, tmp_path):
+        source = self.save(tmp_path, "a/word_embeddings/embeddings", "b/word_embeddings/embeddings")
+        self.fails(source, "has several encoders: a/word_embeddings/embeddings, b/word_")

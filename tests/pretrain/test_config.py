@@ -1,0 +1,272 @@
+"""Every gin file builds, and wrong settings are one clear line."""
+
+import hashlib
+
+import pytest
+
+from data.config import BuildConfig, InputConfig
+from data.errors import UserError
+from finetune.config import FinetuneRunConfig
+from launch.config import ClusterConfig
+from model.config import EncoderConfig
+from optim.config import OptimizerConfig
+from pretrain.checkpoints.model_dir import Run, identity
+from pretrain.config import RunConfig
+from pretrain.gin_files import (
+    config_text,
+    load_config,
+    load_run_config,
+    operative_config_text,
+    run_config_from_dict,
+)
+from pretrain.train.config import TrainConfig
+from tests.support.paths import ROOT
+
+RUNS = sorted(ROOT.glob("gin/lambert_*.gin"))
+FINETUNINGS = sorted(ROOT.glob("gin/finetune_*.gin"))
+BUILDS = sorted(ROOT.glob("gin/data_*.gin"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+def test_every_run_configuration_builds(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    load_run_config([f"gin/{path.name}"], [], kind=RunConfig)
+    text = path.read_text()
+    assert f"--gin_file gin/{path.name}" in text  # opens with its command
+    assert all(word in text for word in ("# Data:", "# Hardware:", "# Result:"))
+
+
+@pytest.mark.parametrize("path", BUILDS, ids=lambda path: path.stem)
+def test_every_build_configuration_builds(path):
+    load_config([str(path)], [], BuildConfig)
+
+
+@pytest.mark.parametrize("path", FINETUNINGS, ids=lambda path: path.stem)
+def test_every_configuration_of_fine_tuning_builds(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = load_run_config([f"gin/{path.name}"], [], kind=FinetuneRunConfig)
+    assert config.train.spike_threshold == 0  # losses near 0 make spikes of hard batches
+    text = path.read_text()
+    assert f"--gin_file gin/{path.name}" in text
+    assert all(word in text for word in ("# Data:", "# Hardware:", "# Result:"))
+
+
+def test_fine_tuning_is_that_of_the_card():
+    """AdamW for SQuAD, LAMB for GLUE, at 3e-5 with warm-up and linear decay; the card's lists."""
+    for name, optimizer in {"squad_v1": "adamw", "squad_v2": "adamw", "mnli": "lamb"}.items():
+        config = load_run_config([f"gin/finetune_{name}.gin"], [], kind=FinetuneRunConfig)
+        assert config.task.task == name
+        found = config.optimizer
+        assert (found.optimizer, found.peak_learning_rate) == (optimizer, 3e-5)
+        assert (found.schedule, found.decay_power, found.end_learning_rate) == ("polynomial", 1, 0)
+        assert config.finetune.warmup_fraction > 0
+        assert found.weight_decay_rate == 0.01
+        assert found.exclude_from_weight_decay == ("LayerNorm", "layer_norm", "bias")
+        assert found.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
+
+
+def test_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        load_run_config(["gin/lambert_base.gin"], [], kind=RunConfig).encoder.num_hidden_layers
+        == 12
+    )
+
+
+def test_lambert_large_is_the_recipe_of_the_card():
+    config = load_run_config(["gin/lambert_large.gin"], [], kind=RunConfig)
+    assert (config.train.train_steps, config.train.global_batch_size) == (200_000, 8192)
+    assert (config.optimizer.peak_learning_rate, config.optimizer.beta_2) == (2.5e-3, 0.99)
+    optimizer = config.optimizer
+    assert (optimizer.optimizer, optimizer.variant, optimizer.schedule) == (
+        "lamb",
+        "tf_models",
+        "polynomial",
+    )
+    encoder = config.encoder
+    assert (encoder.num_hidden_layers, encoder.hidden_size) == (24, 1024)
+    assert (encoder.num_attention_heads, encoder.intermediate_size) == (16, 4096)
+    (build,) = load_config(["gin/data_lambert.gin"], [], BuildConfig)
+    assert (build.copies, build.max_seq_length, build.max_predictions) == (100, 512, 76)
+
+
+def test_sizes_build_on_the_recipe():
+    base = load_run_config(["gin/lambert_base.gin"], [], kind=RunConfig)
+    assert base.optimizer.peak_learning_rate == 2.5e-3
+    assert base.encoder.hidden_size == 768
+
+
+def test_parameters_override_files_and_are_recorded():
+    config = load_run_config(
+        ["gin/lambert_large.gin"], ["TrainConfig.train_steps = 5"], kind=RunConfig
+    )
+    assert config.train.train_steps == 5
+    assert "TrainConfig.train_steps = 5" in config_text()
+    assert "TrainConfig.train_steps = 5" in operative_config_text()
+    # The operative configuration also has what was left at its default.
+    assert "TrainConfig.keep_checkpoints = 5" not in config_text()
+    assert "TrainConfig.keep_checkpoints = 5" in operative_config_text()
+
+
+def test_an_empty_list_is_empty():
+    config = load_run_config([], ["OptimizerConfig.exclude_from_weight_decay = []"], kind=RunConfig)
+    assert config.optimizer.exclude_from_weight_decay == ()
+    assert config.optimizer.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
+
+
+def test_macros_that_are_used_are_fine():
+    config = load_run_config([], ["STEPS = 7", "TrainConfig.train_steps = %STEPS"], kind=RunConfig)
+    assert config.train.train_steps == 7
+
+
+def test_recorded_settings_read_back():
+    import dataclasses
+    import json
+
+    config = load_run_config(["gin/lambert_large.gin"], [], kind=RunConfig)
+    assert run_config_from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        ("TrainConfig.train_stepz=3", "TrainConfig has no parameter 'train_stepz'; did you mean"),
+        ("TranConfig.seed=3", "nothing to configure called 'TranConfig'; did you mean 'TrainC"),
+        ("TrainConfig.jit_compile='yes'", "jit_compile='yes': must be 'auto', 'on' or 'off'"),
+        ("TrainConfig.logits_chunk_size=-1", "TrainConfig.logits_chunk_size=-1: is negative"),
+        ("TrainConfig.train_steps='x'", "TrainConfig.train_steps='x': must be a whole number"),
+        ("TrainConfig.train_steps=1.5", "TrainConfig.train_steps=1.5: must be a whole number"),
+        ("TrainConfig.seed=True", "TrainConfig.seed=True: must be a whole number"),
+        ("TrainConfig.train_steps=0", "TrainConfig.train_steps=0: must be at least 1"),
+        ("TrainConfig.train_steps = =", "--gin_param 'TrainConfig.train_steps = =': expected NAME"),
+        ("TrainConfig.train_steps", "--gin_param 'TrainConfig.train_steps': expected NAME = VALUE"),
+        ("TrainConfig.precision = float32", "expected NAME = VALUE, with text in quotes"),
+        ("TrainConfig.precision='fp16'", "must be 'float32' or 'mixed_bfloat16'"),
+        ("InputConfig.masks='onlin'", "must be 'materialised' or 'online'"),
+        ("InputConfig.reader='tf'", "must be 'auto', 'python' or 'graph'"),
+        ("train_steps=5", "'train_steps' is set, but nothing refers to it; did you mean Train"),
+        ("nothing=5", "'nothing' is set, but nothing refers to it"),
+        ("BuildConfig.copies=3", "BuildConfig is set, but this command has no use for it"),
+        ("ClusterConfig.strategy='gpu'", "must be one of auto, default"),
+        ("EncoderConfig.hidden_size=100", "is not a multiple of EncoderConfig.num_attention_heads"),
+        ("EncoderConfig.hidden_activation='relu'", "='relu': must be one of gelu_tanh, gelu"),
+        ("OptimizerConfig.beta_2=1.0", "must be in [0, 1)"),
+        ("OptimizerConfig.exclude_from_weight_decay='bias'", "must be a list of strings"),
+        ("OptimizerConfig.exclude_from_weight_decay=['(']", "'(' is not a regular expression"),
+        ("OptimizerConfig.optimizer='adam'", "='adam': must be one of lamb, adamw"),
+        ("OptimizerConfig.variant='nv'", "='nv': must be one of paper, tf_models, nvlamb, clamped"),
+        ("OptimizerConfig.schedule='linear'", "must be one of polynomial, cosine, constant"),
+        ("OptimizerConfig.end_learning_rate=1.0", "is above OptimizerConfig.peak_learning_rate="),
+        ("OptimizerConfig.gamma_l=11", "gamma_l=11.0: is above OptimizerConfig.gamma_u=10.0"),
+        ("OptimizerConfig.gamma_l=0", "gamma_l=0.0: must be above 0"),
+        ("OptimizerConfig.min_trust_ratio=1", "is above OptimizerConfig.max_trust_ratio=0.3"),
+    ],
+)
+def test_wrong_settings_are_one_line(param, message):
+    with pytest.raises(UserError) as caught:
+        load_run_config([], [param], kind=RunConfig)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        ("BuildConfig.max_predictions=511", "does not fit into BuildConfig.max_seq_length=512"),
+        ("BuildConfig.random_token_rate=0.3", "together exceed 1"),
+        ("BuildConfig.mask_unit='word'", "must be 'token' or 'whole_word'"),
+        ("BuildConfig.max_ngram=0", "must lie between 1 and 16"),
+        ("BuildConfig.max_ngram=17", "must lie between 1 and 16"),
+        ("BuildConfig.eval_fraction=2", "must lie between 0 and 1"),
+        ("BuildConfig.copies=-1", "must lie between 0 and 1,000"),
+    ],
+)
+def test_wrong_build_settings_are_one_line(param, message):
+    with pytest.raises(UserError, match=message):
+        load_config([], [param], BuildConfig)
+
+
+def test_errors_in_files_name_file_and_line(tmp_path):
+    path = tmp_path / "a.gin"
+    path.write_text("TrainConfig.seed = 1\nTrainConfig.train_stepz = 3\n")
+    with pytest.raises(UserError, match=rf"{path}, line 2: TrainConfig has no parameter"):
+        load_run_config([str(path)], [], kind=RunConfig)
+    path.write_text("TrainConfig.seed = = 1\n")
+    for strict in (False, True):
+        with pytest.raises(UserError, match=rf"^{path}, line 1: .*: TrainConfig.seed = = 1$"):
+            load_run_config([str(path)], [], strict=strict, kind=RunConfig)
+    with pytest.raises(UserError, match=r"^--gin_param 'seed', line 1: "):
+        load_run_config([], ["seed"], strict=True, kind=RunConfig)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=rf"^{path}: must be UTF-8 text"):
+        load_run_config([str(path)], [], kind=RunConfig)
+    with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
+        load_run_config([str(tmp_path / "none.gin")], [], kind=RunConfig)
+
+
+class TestStrictGin:
+    """Gin files are code: what is refused here would run otherwise."""
+
+    def refuses(self, tmp_path, monkeypatch, text, message):
+        marker = tmp_path / "ran"
+        (tmp_path / "evil.py").write_text(f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
+        monkeypatch.syspath_prepend(tmp_path)
+        path = tmp_path / "a.gin"
+        path.write_text(f"TrainConfig.seed = 1\n{text}\n")
+        with pytest.raises(UserError, match=message):
+            load_run_config([str(path)], [], strict=True, kind=RunConfig)
+        assert not marker.exists()
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("import evil", r"a\.gin imports 'evil', which --strict_gin refuses"),
+            (
+                "from __gin__ import dynamic_registration\nimport subprocess\n"
+                "TrainConfig.precision = @subprocess.getoutput()",
+                "imports '__gin__.dynamic_registration'",
+            ),
+            (
+                "TrainConfig.precision = @TrainConfig()",
+                "refers to @TrainConfig, which --strict_gin",
+            ),
+            ("TrainConfig.precision = [('a', {1: @x})]", "refers to @x"),
+            ("gin.singleton.constructor = 3", "sets gin.singleton.constructor, which"),
+        ],
+    )
+    def test_what_runs_code(self, tmp_path, monkeypatch, text, message):
+        self.refuses(tmp_path, monkeypatch, text, message)
+
+    def test_what_an_included_file_runs(self, tmp_path, monkeypatch):
+        (tmp_path / "b.gin").write_text("import evil")
+        self.refuses(tmp_path, monkeypatch, f"include '{tmp_path}/b.gin'", r"b\.gin imports 'evil'")
+
+    def test_what_a_parameter_runs(self):
+        with pytest.raises(UserError, match=r"--gin_param 'TrainConfig.seed=@f\(\)' refers to @f"):
+            load_run_config([], ["TrainConfig.seed=@f()"], strict=True, kind=RunConfig)
+
+    @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
+    def test_our_own_files_pass(self, path, tmp_path):
+        macro = tmp_path / "m.gin"
+        macro.write_text(f"include '{path}'\nlearning_seed = 5\nTrainConfig.seed = %learning_seed")
+        config = load_run_config(
+            [str(macro)], ["TrainConfig.log_interval=7"], strict=True, kind=RunConfig
+        )
+        assert (config.train.seed, config.train.log_interval) == (5, 7)
+
+
+def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
+    def sha256_of(**train) -> str:
+        config = RunConfig(
+            train=TrainConfig(**train),
+            input=InputConfig(),
+            encoder=EncoderConfig(),
+            optimizer=OptimizerConfig(),
+            cluster=ClusterConfig(),
+        )
+        return identity(Run(config=config, data_sha256="d0", lower_case=True))["config_sha256"]
+
+    # Of {"train.seed": 7} alone: what is at its default, or may change, does not count.
+    expected = hashlib.sha256(b'{"train.seed": 7}').hexdigest()
+    assert sha256_of(seed=7) == sha256_of(seed=7, log_interval=3) == expected
+    assert sha256_of(seed=7, global_batch_size=16) != expected

@@ -1,0 +1,79 @@
+"""Lines of text to vectors, with an export."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.errors import UserError
+from pretrain import embed
+from pretrain.export.load import Exported
+
+LINES = [
+    "The Phoenix and the bird of the tree.",
+    "",
+    "Loudest lay, " * 60,  # more than 64 tokens
+    "a",
+    "  ",
+    "Let the bird of loudest lay, on the sole Arabian tree, herald sad and trumpet be.",
+]
+
+
+@pytest.fixture(scope="module")
+def exported(published) -> Exported:
+    return Exported.load(str(published.export_dir))
+
+
+def test_each_line_has_its_row(published, exported, tmp_path, capsys):
+    """Whatever else is in the batch, and computed here anew from the encoder's outputs."""
+    (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n")
+    argv = [f"--model_dir={published.export_dir}", f"--input={tmp_path}/lines.txt"]
+    embed.main([*argv, f"--output={tmp_path}/f.npy", "--batch_size=4"])
+    found = np.load(tmp_path / "f.npy")
+    assert (found.shape, found.dtype) == ((6, 16), np.float32)
+    output = capsys.readouterr().out
+    assert "6 lines in " in output
+    assert "2 empty (the vector of [CLS] [SEP] alone), 1 cut to 64 tokens" in output
+    for line, vector in zip(LINES, found, strict=True):
+        features = exported.preprocessor(tf.constant([line]))
+        hidden = exported.encoder(features)["sequence_output"].numpy()[0]
+        used = features["input_mask"].numpy()[0] > 0
+        np.testing.assert_allclose(vector, hidden[used].mean(0), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found[1], found[4], rtol=0, atol=1e-6)
+    assert np.abs(found[0] - found[3]).max() > 0.03
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_output_at_cls(exported):
+    found, truncated = embed.Embedder(exported, pooling="cls").embed(LINES)
+    hidden = exported.encoder(exported.preprocessor(tf.constant(LINES)))["sequence_output"]
+    np.testing.assert_allclose(found, hidden[:, 0], rtol=0, atol=1e-5)
+    assert truncated == 1
+
+
+def test_lines_end_at_line_feeds_only(tmp_path):
+    (tmp_path / "lines.txt").write_text(
+        "\ufeffone\u2028still one\x0bline\n\nlast", encoding="utf-8"
+    )
+    assert embed.read_lines(str(tmp_path / "lines.txt")) == [
+        "one\u2028still one\x0bline",
+        "",
+        "last",
+    ]
+
+
+def test_errors(tmp_path):
+    def fails(message, *argv):
+        with pytest.raises(UserError, match=message):
+            embed.main([f"--model_dir={tmp_path}", *argv])
+
+    out = f"--output={tmp_path}/f.npy"
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "latin.txt").write_bytes(b"\xfc\n")
+    (tmp_path / "fine.txt").write_text("text")
+    fails("empty.txt has no lines", f"--input={tmp_path}/empty.txt", out)
+    fails("latin.txt is not UTF-8", f"--input={tmp_path}/latin.txt", out)
+    fails("--batch_size 0: must be", f"--input={tmp_path}/fine.txt", out, "--batch_size=0")
+    fails(r"empty\.txt exists", "--input=x", f"--output={tmp_path}/empty.txt")
+    missing = r"is not an export: encoder/saved_model\.pb is missing"
+    fails(missing, f"--input={tmp_path}/fine.txt", out)
+    assert not (tmp_path / "f.npy").exists()

@@ -1,0 +1,416 @@
+"""The commands, from a build to an answer, and the errors a newcomer meets."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import files, schema
+from data.errors import UserError, run_main
+from data.manifest import Manifest
+from pretrain import fill_mask, run
+from pretrain.checkpoints.best import best_step
+from pretrain.checkpoints.checkpoint import committed
+from pretrain.export import __main__ as export
+from pretrain.train.progress import read_metrics
+
+TINY = [
+    "TrainConfig.train_steps = 6",
+    "TrainConfig.global_batch_size = 4",
+    "TrainConfig.eval_batch_size = 16",
+    "TrainConfig.log_interval = 2",
+    "TrainConfig.eval_interval = 4",
+    "TrainConfig.checkpoint_interval = 2",
+    "TrainConfig.keep_checkpoints = 2",
+    "TrainConfig.precision = 'float32'",
+    "ClusterConfig.strategy = 'default'",
+    "EncoderConfig.hidden_size = 16",
+    "EncoderConfig.num_hidden_layers = 2",
+    "EncoderConfig.num_attention_heads = 2",
+    "EncoderConfig.intermediate_size = 32",
+    "EncoderConfig.max_position_embeddings = 64",
+    "EncoderConfig.hidden_dropout_prob = 0.1",
+    "EncoderConfig.attention_probs_dropout_prob = 0.1",
+    "OptimizerConfig.warmup_steps = 2",
+]
+
+
+def arguments(data_dir, model_dir, *params: str) -> list[str]:
+    flags = [flag for param in [*TINY, *params] for flag in ("--gin_param", param)]
+    return [*flags, "--data_dir", str(data_dir), "--model_dir", str(model_dir)]
+
+
+@pytest.fixture(scope="module")
+def model_dir(small_build, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "model"
+    run.main(arguments(small_build, path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def export_dir(model_dir, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "export"
+    export.main(["--model_dir", str(model_dir), "--output_dir", str(path)])
+    return path
+
+
+def losses(model_dir) -> dict[int, float]:
+    return {row["step"]: row["loss"] for row in read_metrics(model_dir) if "loss" in row}
+
+
+def test_a_model_directory_has_all_it_promises(model_dir, small_build):
+    names = {path.name for path in model_dir.iterdir()}
+    assert {
+        "config.gin",
+        "operative_config.gin",
+        "environment.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "report.html",
+        "best.json",
+        "data.json",
+        "run.json",
+        "vocab.txt",
+    } <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert "TrainConfig.train_steps = 6" in (model_dir / "config.gin").read_text()
+    environment = json.loads((model_dir / "environment.json").read_text())
+    assert environment["packages"]["tensorflow"].startswith("2.20")
+    evaluations = {row["step"]: row["eval_loss"] for row in read_metrics(model_dir)[2::2]}
+    assert best_step(model_dir) == min(evaluations, key=evaluations.get)
+    report = (model_dir / "report.html").read_text()
+    assert f"{evaluations[6]:.3f}" in report
+    manifest = Manifest.load(small_build)
+    assert f"{manifest.num_sequences('train'):,}" in report
+    assert manifest.sha256 in report
+
+
+def test_metrics(model_dir, small_build):
+    rows = read_metrics(model_dir)
+    assert [row["step"] for row in rows] == [2, 4, 4, 6, 6]
+    training = [row for row in rows if "loss" in row]
+    assert set(training[0]) == {
+        "step",
+        "loss",
+        "mlm_accuracy",
+        "grad_norm",
+        "learning_rate",
+        "trust_ratio_min",
+        "trust_ratio_median",
+        "trust_ratio_max",
+        "trust_ratios",
+        "bad_steps",
+        "examples_per_second",
+        "tokens_per_second",
+        "input_wait_fraction",
+    }
+    assert training[0]["loss"] == pytest.approx(np.log(1500), rel=0.05)
+    assert all(0 <= row["input_wait_fraction"] <= 1 for row in training)
+    evaluations = [row for row in rows if "eval_loss" in row]
+    assert len(evaluations) == 2
+    # The baseline, computed here from the files of the build.
+    import tensorflow as tf
+
+    from data.storage.records import parse_specs
+
+    manifest = Manifest.load(small_build)
+    (shard,) = manifest.split("eval")
+    records = tf.data.TFRecordDataset(str(small_build / shard.masked[0].path))
+    features = tf.io.parse_example(list(records), parse_specs(64, 10))
+    labels = features["masked_lm_ids"].numpy()[features["masked_lm_weights"].numpy() > 0]
+    best = np.bincount(labels).max() / len(labels)
+    assert evaluations[0]["eval_baseline_accuracy"] == pytest.approx(best)
+    assert {"eval_loss/books", "eval_mlm_accuracy/cross_boundary"} <= set(evaluations[0])
+
+
+def test_only_the_newest_checkpoints_are_kept(model_dir):
+    assert [saved.step for saved in committed(model_dir)] == [4, 6]
+    assert sorted(p.name for p in (model_dir / "checkpoints").iterdir()) == [
+        "newest.json",
+        "step-00000004",
+        "step-00000006",
+    ]
+
+
+def test_a_stopped_run_goes_on_with_the_same_numbers(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    shutil.rmtree(copy / "checkpoints/step-00000006")
+    # As a kill in the middle of saving leaves it: files, but no commit record.
+    shutil.copytree(copy / "checkpoints/step-00000004", copy / "checkpoints/step-00000005")
+    (copy / "checkpoints/step-00000005/COMMIT.json").unlink()
+    run.main(arguments(small_build, copy))
+    assert losses(copy) == losses(model_dir)
+    assert [row["step"] for row in read_metrics(copy)] == [2, 4, 4, 6, 6]
+
+
+def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
+    run.main(arguments(small_build, tmp_path / "m", "InputConfig.masks = 'online'"))
+    assert losses(tmp_path / "m") == losses(model_dir)
+
+
+def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
+    remote = f"ram://{tmp_path.name}/m"
+    run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
+    run.main(arguments(small_build, remote))  # goes on
+    assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
+    assert [saved.step for saved in committed(remote)] == [4, 6]
+    assert best_step(remote) in (4, 6)
+    assert files.exists(f"{remote}/report.html")
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "m")
+    path, rows = copy / "metrics.jsonl", (model_dir / "metrics.jsonl").read_text()
+    path.write_text("".join(rows.splitlines(keepends=True)[:-1]))
+    run.main(arguments(small_build, copy))
+    assert path.read_text() == rows
+
+
+def test_a_finished_run_is_not_trained_again(small_build, model_dir, capsys):
+    before = losses(model_dir)
+    run.main(arguments(small_build, model_dir))
+    output = capsys.readouterr().out
+    assert "is trained already (6 steps)" in output
+    assert "after 6 steps, held-out: loss" in output
+    assert "always guessing" in output
+    assert losses(model_dir) == before
+
+
+def test_more_steps_may_follow(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8"))
+    assert [saved.step for saved in committed(copy)] == [6, 8]
+
+
+def test_what_is_evaluated_is_saved(small_build, model_dir, tmp_path):
+    copy = shutil.copytree(model_dir, tmp_path / "model")
+    params = [f"TrainConfig.{name}_interval = {n}" for name, n in (("eval", 7), ("checkpoint", 0))]
+    run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8", *params))
+    assert [saved.step for saved in committed(copy)] == [7, 8]
+
+
+def test_evaluation_alone(small_build, model_dir, capsys):
+    run.main([*arguments(small_build, model_dir), "--mode", "eval"])
+    line = f"MLM accuracy {read_metrics(model_dir)[-1]['eval_mlm_accuracy']:.2%}"
+    assert line in capsys.readouterr().out
+
+
+def test_evaluation_does_not_touch_the_records(small_build, model_dir):
+    before = {name: (model_dir / name).read_bytes() for name in ("run.json", "config.gin")}
+    longer = "TrainConfig.train_steps = 9999"
+    run.main([*arguments(small_build, model_dir, longer), "--mode", "eval"])
+    assert {name: (model_dir / name).read_bytes() for name in before} == before
+
+
+def test_padded_embeddings_are_never_filled_in(small_build, tmp_path):
+    params = ("EncoderConfig.vocab_size = 1536", "TrainConfig.train_steps = 3")
+    run.main(arguments(small_build, tmp_path / "m", *params))
+    export.main(["--model_dir", f"{tmp_path}/m", "--output_dir", f"{tmp_path}/e"])
+    (fillings,) = fill_mask.MaskFiller(f"{tmp_path}/e").fill("a [MASK]", top_k=1500)
+    assert len({filling.piece for filling in fillings}) == 1500
+
+
+def test_dry_run_prints_and_writes_nothing(small_build, tmp_path, capsys):
+    run.main([*arguments(small_build, tmp_path / "m"), "--dry_run"])
+    output = capsys.readouterr().out
+    assert "train_steps = 6" in output
+    assert "vocab_size = 1500" in output  # taken from the data
+    assert "6 updates of 4 sequences: 24 sequences" in output
+    assert not (tmp_path / "m").exists()
+    run.main(["--gin_file", "gin/lambert_large.gin", "--dry_run"])
+    assert "learning rate 0.0025 reached at update 10,000" in capsys.readouterr().out
+
+
+class TestErrors:
+    def fails(self, argv, message):
+        with pytest.raises(UserError, match=message):
+            run.main(argv)
+
+    def test_no_manifest(self, tmp_path):
+        (tmp_path / "data").mkdir()
+        self.fails(arguments(tmp_path / "data", tmp_path / "m"), "data is not a finished build")
+
+    def test_missing_flags(self, small_build):
+        self.fails(["--gin_param", TINY[0], "--model_dir", "m"], "--data_dir is missing")
+        self.fails([], "nothing to run: give --gin_file")
+
+    def test_model_directory_of_another_configuration(self, small_build, model_dir):
+        self.fails(
+            arguments(small_build, model_dir, "EncoderConfig.hidden_size = 32"),
+            "belongs to another run: EncoderConfig.hidden_size is 16 there and 32 now",
+        )
+
+    def test_model_directory_of_other_data(self, small_build, model_dir, tmp_path):
+        copy = shutil.copytree(small_build, tmp_path / "data")
+        manifest = copy / schema.MANIFEST_FILE
+        manifest.write_text(manifest.read_text().replace('"rejected": 0', '"rejected": 1'))
+        self.fails(arguments(copy, model_dir), "its data has sha256 .*, the data given")
+
+    def test_checkpoints_of_nobody(self, small_build, model_dir, tmp_path):
+        shutil.copytree(model_dir / "checkpoints", tmp_path / "m/checkpoints")
+        self.fails(arguments(small_build, tmp_path / "m"), r"has checkpoints but no run\.json")
+
+    def test_damaged_checkpoint(self, small_build, model_dir, tmp_path):
+        copy = shutil.copytree(model_dir, tmp_path / "m")
+        for step in (4, 6):
+            (copy / f"checkpoints/step-0000000{step}/ckpt.index").unlink()
+        self.fails(
+            arguments(small_build, copy), "none that can be restored .*ckpt.index is missing"
+        )
+
+    def test_nothing_to_evaluate(self, small_build, tmp_path):
+        self.fails([*arguments(small_build, tmp_path / "m"), "--mode", "eval"], "has no checkpoint")
+        assert not (tmp_path / "m").exists()
+
+    def test_discarding_is_for_training(self, small_build, model_dir):
+        argv = [*arguments(small_build, model_dir), "--mode", "eval", "--discard_checkpoints"]
+        self.fails(
+            argv, "--discard_checkpoints starts training at step 0, and --mode eval does not"
+        )
+        assert [saved.step for saved in committed(model_dir)] == [4, 6]
+
+    def test_damaged_held_out_text(self, small_build, model_dir, tmp_path):
+        """In a file that is sound when the run starts."""
+        copy = shutil.copytree(small_build, tmp_path / "data")
+        for path in copy.glob("masked/eval/*/*.tfrecord"):
+            content = bytearray(path.read_bytes())
+            content[-50] ^= 1
+            path.write_bytes(content)
+        argv = [*arguments(copy, model_dir), "--mode", "eval"]
+        self.fails(argv, r"shard-\S+\.tfrecord: record \d+")
+
+    def test_small_vocabulary(self, small_build, tmp_path):
+        self.fails(
+            arguments(small_build, tmp_path / "m", "EncoderConfig.vocab_size = 1000"),
+            "EncoderConfig.vocab_size=1000 does not fit the vocabulary of the data, 1500",
+        )
+
+    def test_large_vocabulary(self, small_build, tmp_path):
+        self.fails(
+            arguments(small_build, tmp_path / "m", "EncoderConfig.vocab_size = 30522"),
+            r"EncoderConfig.vocab_size=30522 does not fit .* \(or to at most 1536, padded",
+        )
+
+    def test_warmup_longer_than_training(self, small_build, tmp_path):
+        argv = arguments(small_build, tmp_path / "m", "OptimizerConfig.warmup_steps = 6")
+        message = "warmup_steps=6 leaves nothing of TrainConfig.train_steps=6"
+        self.fails(argv, message)
+        self.fails([*argv, "--dry_run"], message)
+
+    def test_remote_paths(self, small_build):
+        self.fails(arguments("gs://b/d", "m"), "--data_dir gs://b/d: must be a local path")
+
+    def test_a_loss_that_is_no_number(self, small_build, model_dir, tmp_path):
+        """It stops the run before a checkpoint of it is written."""
+        params = ("OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1")
+        argv = arguments(small_build, tmp_path / "m", *params)
+        self.fails(argv, r"2 of the last 128 steps were passed over, .* \d \(loss nan, gradient")
+        rows = read_metrics(tmp_path / "m")
+        assert all(np.isfinite(row["loss"]) for row in rows)
+
+    def test_short_positions(self, small_build, tmp_path):
+        self.fails(
+            arguments(small_build, tmp_path / "m", "EncoderConfig.max_position_embeddings = 32"),
+            "max_position_embeddings=32 is smaller than the sequences of the data, 64",
+        )
+
+    def test_one_line_and_exit_code_on_the_terminal(self, tmp_path):
+        command = [sys.executable, "-m", "pretrain.run", "--gin_param", "TrainConfig.seeed=1"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2
+        lines = done.stderr.splitlines()
+        assert lines == ["error: TrainConfig has no parameter 'seeed'; did you mean 'seed'?"]
+
+    def test_a_file_in_the_way_is_one_line(self, small_build, tmp_path, capsys):
+        (tmp_path / "file").touch()
+        with pytest.raises(SystemExit) as caught:
+            run_main(run.main, arguments(small_build, tmp_path / "file"))
+        assert caught.value.code == 2
+        assert capsys.readouterr().err.endswith("file: File exists\n")
+
+    def test_a_damaged_record_of_the_run(self, small_build, model_dir, tmp_path):
+        copy = shutil.copytree(model_dir, tmp_path / "m")
+        (copy / "run.json").write_text("{")
+        self.fails(arguments(small_build, copy), r"run\.json cannot be read")
+        for content in ("{}", '{"config": []}'):
+            (copy / "run.json").write_text(content)
+            self.fails(arguments(small_build, copy), r"run\.json is of another version")
+
+    def test_ctrl_c(self, capsys):
+        def interrupted(argv):
+            raise KeyboardInterrupt
+
+        with pytest.raises(SystemExit) as caught:
+            run_main(interrupted, [])
+        assert caught.value.code == 130
+        assert "run the same command again to go on" in capsys.readouterr().err
+
+
+class TestExport:
+    def test_is_whole(self, export_dir):
+        assert {path.name for path in export_dir.iterdir()} == {
+            "encoder",
+            "preprocessor",
+            "README.md",
+            "SHA256SUMS",
+            "export.json",
+        }
+        card = (export_dir / "README.md").read_text()
+        assert "6 of 6 steps of 4 sequences" in card
+        assert "On held-out text, after 6 steps: MLM loss" in card
+
+    def test_again_is_skipped_and_elsewhere_refused(self, export_dir, model_dir, tmp_path, capsys):
+        export.main(["--model_dir", str(model_dir), "--output_dir", str(export_dir)])
+        assert "holds step 6" in capsys.readouterr().out
+        (tmp_path / "file").touch()
+        with pytest.raises(UserError, match="is not empty"):
+            export.main(["--model_dir", str(model_dir), "--output_dir", str(tmp_path)])
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+    def test_nothing_to_export(self, tmp_path):
+        with pytest.raises(UserError, match="is not a model directory"):
+            export.main(["--model_dir", str(tmp_path), "--output_dir", str(tmp_path / "e")])
+
+    def test_fill_mask(self, export_dir, capsys):
+        text = "the [MASK] and the [MASK] of england."
+        fill_mask.main(["--model_dir", str(export_dir), "--top_k", "3", text])
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == text
+        assert [line for line in lines if "[MASK] " in line][1:] == ["  [MASK] 1", "  [MASK] 2"]
+        fillings = fill_mask.MaskFiller(str(export_dir)).fill(text, top_k=1500)
+        assert len(fillings) == 2
+        for candidates in fillings:
+            assert sum(filling.probability for filling in candidates) == pytest.approx(1, abs=1e-4)
+            probabilities = [filling.probability for filling in candidates]
+            assert probabilities == sorted(probabilities, reverse=True)
+
+    def test_fill_mask_without_a_head(self, export_dir, tmp_path):
+        import tensorflow as tf
+
+        shutil.copytree(export_dir / "preprocessor", tmp_path / "preprocessor")
+        name = "encoder/position_embedding/embeddings"
+        for variables, message in (
+            (
+                [tf.Variable(tf.zeros([64, 16]), name=name)],
+                r"/encoder has no \.mlm: it cannot fill",
+            ),
+            ([tf.Variable(0.0, name="step")], f"/encoder has no {name}: it is no encoder of ours"),
+        ):
+            tf.saved_model.save(tf.train.Checkpoint(variables=variables), str(tmp_path / "encoder"))
+            with pytest.raises(UserError, match=message):
+                fill_mask.MaskFiller(str(tmp_path))
+
+    def test_fill_mask_errors(self, export_dir, tmp_path):
+        with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):
+            fill_mask.MaskFiller(str(tmp_path))
+        filler = fill_mask.MaskFiller(str(export_dir))
+        with pytest.raises(UserError, match=r"there is no \[MASK\] \(in capitals\) in 'no blank'"):
+            filler.fill("no blank", top_k=5)
+        with pytest.raises(UserError, match="--top_k 1501: must lie between 1 and 1500"):
+            filler.fill("a [MASK]", top_k=1501)
+        with pytest.raises(UserError, match="the text is too long for the encoder: "):
+            filler.fill("many words " * 50 + "[MASK]", top_k=5)

@@ -1,0 +1,232 @@
+"""Where rows of metrics go: the terminal, metrics.jsonl, TensorBoard, Weights & Biases."""
+
+import contextlib
+import io
+import json
+import resource
+import sys
+from unittest import mock
+
+import pytest
+import tensorflow as tf
+
+from data.errors import UserError
+from pretrain.checkpoints.best import best_step
+from pretrain.recipe import check
+from pretrain.train.progress import Progress, WandB, read_metrics, training_line
+from tests.support.model_dirs import make_model_dir, run_config
+
+ROW = {
+    "loss": 6.25,
+    "mlm_accuracy": 0.125,
+    "grad_norm": 1.5,
+    "learning_rate": 0.001,
+    "examples_per_second": 10.0,
+    "tokens_per_second": 5120.0,
+    "input_wait_fraction": 0.004,
+}
+EVALUATION = {"eval_loss": 6.0, "eval_loss/wiki": 5.5}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time passes only where a test says so."""
+    now = [1000.0]
+    monkeypatch.setattr("pretrain.train.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_for_people():
+    assert training_line(ROW) == (
+        "loss 6.250  accuracy 12.5%  lr 1.00e-03  5,120 tokens/s  input wait 0.4%"
+    )
+    assert "5,120 tokens/s  41.2% of peak  input wait" in training_line(ROW | {"peak_share": 0.412})
+
+
+def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys, clock):
+    progress = Progress(make_model_dir(tmp_path), start_step=100, train_steps=1000)
+    clock[0] += 30
+    progress.training_row(200, ROW)
+    progress.evaluation_row(200, EVALUATION, "held-out: ...")
+    progress.evaluation_row(300, {"eval_loss": 6.5}, "held-out: ...")
+    progress.close()
+    assert capsys.readouterr().out.splitlines() == [
+        f"step 200/1,000  {training_line(ROW)}  0:04:00 left",
+        "step 200, the best so far  held-out: ...",
+        "step 300  held-out: ...",
+    ]
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 200, "loss": 6.0}
+
+
+def test_one_live_line_in_a_terminal(tmp_path, monkeypatch, clock):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=1000)
+    clock[0] += 30
+    progress.training_row(500, ROW)
+    live = sys.stdout.getvalue()
+    progress.close()
+    assert "\n" not in live
+    last = live.rpartition("\r")[2]
+    assert last.startswith(" 50%|")
+    assert f"| step 500/1,000  {training_line(ROW)}  0:00:30 left" in last
+
+
+def test_rows_go_to_tensorboard(tmp_path):
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    progress.training_row(5, ROW | {"trust_ratios": {"a/kernel": 0.5, "b/kernel": 2.0}})
+    progress.evaluation_row(5, EVALUATION, "")
+    progress.close()
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    values = {}
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+        for value in event.summary.value:
+            values[value.tag] = (event.step, value.metadata.plugin_data.plugin_name)
+    assert values["train/loss"] == values["eval/loss/wiki"] == (5, "scalars")
+    assert values["train/trust_ratios"] == (5, "histograms")
+
+
+def test_a_held_out_loss_that_is_no_number(tmp_path):
+    """As bfloat16 can give; the run goes on, and the file stays JSON."""
+    row = {"eval_loss": float("nan"), "eval_perplexity": float("inf"), "eval_mlm_accuracy": 0.5}
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    progress.evaluation_row(5, row, "held-out: loss nan")
+    progress.close()
+    none = {"eval_loss": None, "eval_perplexity": None, "eval_mlm_accuracy": 0.5}
+    assert read_metrics(tmp_path) == [{"step": 5, **none}]
+    assert best_step(tmp_path) is None
+
+
+def test_a_report_that_fails_does_not_hide_what_ended_the_run(tmp_path, capsys):
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    (tmp_path / "best.json").write_text("{")
+    with pytest.raises(UserError, match="disk is full"), contextlib.closing(progress):
+        raise UserError("disk is full")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"training: no report.html: {tmp_path}/best.json is damaged")
+
+
+@pytest.mark.parametrize(
+    ("earlier_rows", "first_step", "place"),
+    [
+        (2000 // 11, 1, "{0}/metrics.jsonl: "),
+        (0, 10, "TensorBoard's file: {0}/events.out.tfevents"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_closing_does_not_hide_it(
+    tmp_path, earlier_rows, first_step, place
+):
+    """A limit on the size of files says the same; the same rows are larger in TensorBoard's."""
+    model_dir = make_model_dir(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n' * earlier_rows)
+    progress = Progress(model_dir, start_step=0, train_steps=100)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(UserError) as caught, contextlib.closing(progress):
+            for step in range(1, 100):
+                progress._record(step, {"loss": 6.25}, prefix="train")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert step >= first_step
+    (line,) = str(caught.value).splitlines()
+    start = f"the metrics of step {step} could not be written: {place.format(tmp_path)}"
+    assert line.startswith(start)
+    assert line.endswith("File too large; make room, and run the same command again to go on")
+
+
+def test_the_best_is_recorded_before_its_row(tmp_path, monkeypatch):
+    """A row says that the step was evaluated: what follows a crash after it is not made again."""
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    monkeypatch.setattr("pretrain.train.progress.record_best", crash)
+    with pytest.raises(KeyboardInterrupt):
+        progress.evaluation_row(5, EVALUATION, "")
+    assert read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize("tail", ['{"step": 3, "lo', '{"loss": 1}', "[3]", '{"step": "x"}', "\x00"])
+def test_rows_after_a_broken_line_are_left_out(tmp_path, tail):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "loss": 2.0}}\n{{"step": 2, "loss": 1.0}}\n{tail}\n')
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
+    Progress(make_model_dir(tmp_path), start_step=1, train_steps=5).close()
+    assert path.read_text() == '{"step": 1, "loss": 2.0}\n'
+
+
+STUB = """
+import json, os
+class Run:
+    def __init__(self, dir):
+        self.path = os.path.join(dir, "sent.jsonl")
+    def define_metric(self, name, step_metric=None):
+        self.write({"metric": name, "by": step_metric})
+    def log(self, row):
+        self.write(row)
+    def finish(self):
+        self.write({"finished": True})
+    def write(self, row):
+        with open(self.path, "a") as file:
+            file.write(json.dumps(row) + chr(10))
+def init(**settings):
+    run = Run(settings["dir"])
+    settings["config"] = settings["config"]["train"]["seed"]
+    del settings["dir"]
+    run.write(settings)
+    return run
+"""
+
+
+def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
+    (tmp_path / "wandb.py").write_text(STUB)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    run = run_config(wandb_project="bert", seed=7)
+    check(run)
+    model_dir = tmp_path / "model"
+    for step in (5, 10):
+        progress = Progress(
+            make_model_dir(model_dir),
+            start_step=step - 5,
+            train_steps=10,
+            wandb=WandB("bert", str(model_dir), run),
+        )
+        progress.training_row(step, ROW)
+        progress.close()
+    monkeypatch.delitem(sys.modules, "wandb")
+    sent = [json.loads(line) for line in (model_dir / "sent.jsonl").read_text().splitlines()]
+    first, second = sent[:5], sent[5:]
+    assert first[0] == second[0]  # the same run, by its id
+    assert {key: first[0][key] for key in ("project", "name", "resume", "config")} == {
+        "project": "bert",
+        "name": "model",
+        "resume": "allow",
+        "config": 7,
+    }
+    assert first[1:3] == [{"metric": "step", "by": None}, {"metric": "*", "by": "step"}]
+    assert (first[3]["step"], second[3]["step"]) == (5, 10)
+    assert first[3]["train/loss"] == 6.25
+    assert first[4] == {"finished": True}
+
+
+def test_weights_and_biases_beside_a_remote_model_directory(tmp_path, monkeypatch):
+    """Its own files are local: it would make a folder called "ram:" here."""
+    wandb = mock.Mock()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    WandB("bert", f"ram://{tmp_path.name}/m", run_config(wandb_project="bert"))
+    settings = wandb.init.call_args.kwargs
+    assert (settings["name"], settings["dir"]) == ("m", None)
+
+
+def test_weights_and_biases_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"wandb_project='bert', but wandb is not installed: `pip"):
+        check(run_config(wandb_project="bert"))

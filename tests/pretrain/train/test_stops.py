@@ -1,0 +1,272 @@
+"""Runs that are killed, told to stop, or lose a worker: what follows equals a run without stops."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from data.errors import StorageError, UserError
+from launch.local import run_workers
+from pretrain import run
+from pretrain.checkpoints.checkpoint import committed
+from pretrain.train.exits import ends
+from pretrain.train.progress import read_metrics
+from pretrain.train.trainer import Trainer
+from tests.pretrain.test_run import arguments
+
+# Rows end in the middle of what a checkpoint keeps, and saves lie before and after them.
+PARAMS = ("TrainConfig.log_interval = 3", "TrainConfig.train_steps = 9")
+TIMES = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
+
+# pretrain.run, where a worker sends itself a signal before a step or before a commit record.
+PROGRAM = """
+import json, os, signal, sys
+from data.errors import run_main
+from pretrain import checkpoint, run
+from pretrain.trainer import Trainer
+where, step, number, worker, *argv = sys.argv[1:]
+task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"index": 0})
+commit, train = checkpoint.Checkpoints._commit, Trainer.train
+
+def hit(now):
+    if now >= int(step) and task["index"] == int(worker) and not hit.done:
+        hit.done = True
+        os.kill(os.getpid(), int(number))
+
+hit.done = False
+
+def commit_or_die(self, saved, notes):
+    if where == "save":
+        hit(saved.step)
+    commit(self, saved, notes)
+
+def train_or_die(self, iterator, num_steps):
+    if where == "step":
+        hit(self.step + 1)
+    return train(self, iterator, num_steps)
+
+checkpoint.Checkpoints._commit, Trainer.train = commit_or_die, train_or_die
+run_main(run.main, argv)
+"""
+
+
+def command(where, step, number, argv, worker=0) -> list[str]:
+    return [sys.executable, "-c", PROGRAM, where, str(step), str(int(number)), str(worker), *argv]
+
+
+def rows(model_dir) -> list[dict]:
+    """All that was measured, without what depends on the clock."""
+    return [
+        {name: value for name, value in row.items() if name not in TIMES}
+        for row in read_metrics(model_dir)
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(small_build, tmp_path_factory) -> list[dict]:
+    """The rows of a run without stops."""
+    path = tmp_path_factory.mktemp("whole") / "m"
+    run.main(arguments(small_build, path, *PARAMS))
+    found = rows(path)
+    assert [row["step"] for row in found] == [3, 4, 6, 8, 9, 9]
+    return found
+
+
+@pytest.mark.slow
+def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
+    argv = arguments(small_build, tmp_path / "m", *PARAMS)
+    # The save of step 6 may be under way when the process is killed before step 7.
+    for where, step, left in (("save", 4, [[2]]), ("step", 7, [[2, 4], [4, 6]])):
+        done = subprocess.run(command(where, step, signal.SIGKILL, argv), capture_output=True)
+        assert done.returncode == -signal.SIGKILL
+        assert [saved.step for saved in committed(tmp_path / "m")] in left
+    run.main(argv)
+    assert rows(tmp_path / "m") == whole
+
+
+def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monkeypatch, capsys):
+    train = Trainer.train
+
+    def train_and_be_told(self, iterator, num_steps):
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train(self, iterator, num_steps)
+
+    argv = arguments(small_build, tmp_path / "m", *PARAMS, "TrainConfig.steps_per_loop = 1")
+    monkeypatch.setattr(Trainer, "train", train_and_be_told)
+    with pytest.raises(SystemExit) as caught:
+        run.main(argv)
+    assert caught.value.code == 42
+    assert "stopped after step 5 by SIGTERM; all is saved" in capsys.readouterr().out
+    assert committed(tmp_path / "m")[-1].step == 5
+    monkeypatch.undo()
+    run.main(argv)
+    assert rows(tmp_path / "m") == whole
+
+
+@pytest.mark.slow
+def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
+    """One is told to stop, then one is killed; the pair goes on and trains as one process does."""
+    model_dir = tmp_path / "m"
+    cluster = "ClusterConfig.strategy = 'multi_worker'"
+    argv = arguments(small_build, model_dir, *PARAMS, cluster)
+    # Both stop after the same step, though one of them alone was told.
+    assert run_workers(command("step", 5, signal.SIGTERM, argv, worker=1), 2) == 42
+    output = capfd.readouterr().out
+    assert "[worker 0] running on 2 x CPU (multi_worker strategy)" in output
+    assert "[worker 0] pretraining: stopped after step 6 by another worker's notice" in output
+    assert "[worker 1] pretraining: stopped after step 6 by SIGTERM" in output
+    assert committed(model_dir)[-1].step == 6
+
+    assert run_workers(command("step", 7, signal.SIGKILL, argv, worker=1), 2) == 137
+    output, errors = capfd.readouterr()
+    assert "error: worker 1 ended by signal SIGKILL; the others are stopped" in errors
+    assert "[worker 0] error: the work with the other workers has broken off" in output
+
+    assert run_workers([sys.executable, "-m", "pretrain.run", *argv], 2) == 0
+    found = rows(model_dir)  # from the chief alone
+    assert [row["step"] for row in found] == [row["step"] for row in whole]
+    for row, expected in zip(found, whole, strict=True):
+        name = "loss" if "loss" in expected else "eval_loss"
+        assert row[name] == pytest.approx(expected[name], rel=1e-5)
+
+
+def test_a_worker_lost_during_evaluation_alone(small_build, tmp_path, monkeypatch, capsys):
+    """What the runtime says becomes one line, outside the loop of training too."""
+
+    def broken_off(self, iterator, num_steps):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
+    run.main([*argv, "--mode", "train"])
+    monkeypatch.setattr(Trainer, "is_multi_worker", True)
+    monkeypatch.setattr(Trainer, "evaluate", broken_off)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as caught:
+        run.main([*argv, "--mode", "eval"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("error: the work with the other workers has broken o")
+
+
+def test_a_worker_whose_storage_is_gone_does_not_wait_for_the_others(monkeypatch, capsys):
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    for is_multi_worker, expected in ((True, SystemExit), (False, StorageError)):
+        with pytest.raises(expected), ends("pretraining", is_multi_worker=is_multi_worker):
+            raise StorageError(5, "Connection reset by peer", "gs://b/m/metrics.jsonl")
+    assert capsys.readouterr().err == "error: gs://b/m/metrics.jsonl: Connection reset by peer\n"
+
+
+@pytest.mark.slow
+def test_workers_on_disks_of_their_own_are_refused(small_build, tmp_path, capfd):
+    argv = arguments(small_build, "M", "ClusterConfig.strategy = 'multi_worker'")
+    run.main(arguments(small_build, tmp_path / "0"))
+    program = (
+        "import json, os, sys; from data.errors import run_main; from pretrain import run;"
+        "index = json.loads(os.environ['TF_CONFIG'])['task']['index'];"
+        f"run_main(run.main, [arg.replace('M', f'{tmp_path}/{{index}}') if arg == 'M' else arg"
+        " for arg in sys.argv[1:]] + ['--gin_param', 'TrainConfig.train_steps = 8'])"
+    )
+    assert run_workers([sys.executable, "-c", program, *argv], 2) == 2
+    output = capfd.readouterr().out
+    for worker, step in ((0, 6), (1, 0)):
+        assert f"[worker {worker}] error: this worker goes on from step {step}" in output
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(small_build, whole, tmp_path):
+    """At random moments, of which some fall into saves, before there is anything, and after all."""
+    argv = arguments(small_build, tmp_path / "m", *PARAMS)
+    rng = random.Random(0)
+    kills = 0
+    while kills < 20:
+        if kills % 4 == 0:
+            process = subprocess.Popen(
+                command("save", rng.randrange(1, 10), signal.SIGKILL, argv),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pretrain.run", *argv],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            time.sleep(rng.uniform(3, 12))
+            process.kill()
+        kills += 1
+        if process.wait() == 0:
+            shutil.rmtree(tmp_path / "m/checkpoints/step-00000009")
+    run.main(argv)
+    assert rows(tmp_path / "m") == whole
+
+
+def test_two_runs_do_not_share_a_directory(small_build, tmp_path, monkeypatch):
+    """The second is refused while the first runs; a lock of a process that died is none."""
+    argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
+    train, refused = Trainer.train, []
+
+    def train_beside_another(self, iterator, num_steps):
+        if not refused:
+            with pytest.raises(UserError, match=rf"is in use by process {os.getpid()} on ") as e:
+                run.main(argv)
+            refused.append(e)
+        return train(self, iterator, num_steps)
+
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/.lock").write_text("process 1 on another machine, long dead")
+    monkeypatch.setattr(Trainer, "train", train_beside_another)
+    run.main(argv)
+    assert refused
+
+
+class TestData:
+    """Data that change or vanish under a run."""
+
+    def run_with(self, monkeypatch, small_build, tmp_path, change, *params):
+        data_dir = shutil.copytree(small_build, tmp_path / "data")
+        train = Trainer.train
+
+        def train_and_change(trainer, iterator, num_steps):
+            if trainer.step == 2:
+                change(data_dir)
+            return train(trainer, iterator, num_steps)
+
+        monkeypatch.setattr(Trainer, "train", train_and_change)
+        params = ("TrainConfig.train_steps = 400", "TrainConfig.eval_interval = 0", *params)
+        run.main(arguments(data_dir, tmp_path / "m", *params))
+
+    def test_another_manifest(self, monkeypatch, small_build, tmp_path):
+        def change(data_dir: Path):
+            path = data_dir / "manifest.json"
+            content = json.loads(path.read_text())
+            path.write_text(json.dumps({**content, "rejected": 7}))
+
+        with pytest.raises(UserError, match=r"manifest\.json has changed since the start"):
+            self.run_with(monkeypatch, small_build, tmp_path, change)
+        assert [saved.step for saved in committed(tmp_path / "m")] == [2]
+
+    def test_no_directory(self, monkeypatch, small_build, tmp_path):
+        with pytest.raises(UserError, match=r"cannot be read: No such file|changed since the st"):
+            self.run_with(monkeypatch, small_build, tmp_path, shutil.rmtree)
+        assert [saved.step for saved in committed(tmp_path / "m")] == [2]
+
+    def test_a_damaged_record_is_named(self, monkeypatch, small_build, tmp_path):
+        def change(data_dir: Path):
+            for path in data_dir.glob("masked/train/*/*.tfrecord"):
+                content = bytearray(path.read_bytes())
+                for place in range(100, len(content), 50):
+                    content[place] ^= 1
+                path.write_bytes(content)
+
+        with pytest.raises(UserError, match=r"shard-\S+\.tfrecord: record \d+"):
+            self.run_with(
+                monkeypatch, small_build, tmp_path, change, "TrainConfig.checkpoint_interval = 0"
+            )

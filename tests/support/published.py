@@ -1,0 +1,90 @@
+"""A model directory with weights worth comparing, made without training, and its exports."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from data.manifest import Manifest
+from model.names import weights
+from model.weights import assign
+from pretrain.checkpoints.checkpoint import Checkpoints
+from pretrain.checkpoints.model_dir import identity, record_run
+from pretrain.config import RunConfig
+from pretrain.experiment import build_trainer
+from pretrain.export import __main__ as export
+from pretrain.gin_files import load_run_config
+from pretrain.model_record import describe_data, pretraining_run
+from pretrain.recipe import resolve
+
+TINY = [
+    "TrainConfig.train_steps = 6",
+    "TrainConfig.global_batch_size = 4",
+    "TrainConfig.eval_batch_size = 16",
+    "TrainConfig.log_interval = 2",
+    "TrainConfig.checkpoint_interval = 2",
+    "TrainConfig.precision = 'float32'",
+    "ClusterConfig.strategy = 'default'",
+    "OptimizerConfig.warmup_steps = 2",
+]
+ENCODER = [
+    "EncoderConfig.hidden_size = 16",
+    "EncoderConfig.num_hidden_layers = 2",
+    "EncoderConfig.num_attention_heads = 2",
+    "EncoderConfig.intermediate_size = 32",
+    "EncoderConfig.max_position_embeddings = 64",
+    "EncoderConfig.hidden_activation = 'gelu'",
+]
+
+
+def random_values(config: RunConfig, *parts: str) -> dict[str, np.ndarray]:
+    """Every weight different from every other, biases and LayerNorms included."""
+    rng = np.random.default_rng(5)
+    drawn = {w.name: rng.normal(0, 0.3, w.shape) for w in weights(config.encoder)}
+    return {w.name: drawn[w.name].astype(np.float32) for w in weights(config.encoder, *parts)}
+
+
+def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
+    """As `pretrain.run` leaves it, but the weights of step 6 are random."""
+    manifest = Manifest.load(data_dir)
+    config = resolve(load_run_config([], [*TINY, *ENCODER], kind=RunConfig), manifest)
+    run = pretraining_run(str(path), config, manifest)
+    vocab_text = manifest.load_vocab(data_dir).text
+    record_run(str(path), run, vocab_text=vocab_text, data=describe_data(manifest))
+    trainer = build_trainer(config, tf.distribute.get_strategy())
+    assign(trainer.model, random_values(config, "encoder", "head"))
+    items = trainer.checkpoint_items
+    checkpoints = Checkpoints(path, items=items, run=identity(run), keep=1)
+    checkpoints.save(6)
+    checkpoints.wait()
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A model directory and what `pretrain.export` makes of it."""
+
+    config: RunConfig
+    model_dir: Path
+    export_dir: Path
+    hf_dir: Path
+    tf_models_dir: Path
+
+
+def publish(path: Path, data_dir: Path) -> Published:
+    found = Published(
+        config=make_model_dir(path / "model", data_dir),
+        model_dir=path / "model",
+        export_dir=path / "export",
+        hf_dir=path / "hf",
+        tf_models_dir=path / "tf-models",
+    )
+    flags = {
+        "model_dir": found.model_dir,
+        "output_dir": found.export_dir,
+        "hf_dir": found.hf_dir,
+        "tf_models_dir": found.tf_models_dir,
+    }
+    export.main([f"--{name}={value}" for name, value in flags.items()])
+    return found
