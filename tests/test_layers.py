@@ -1,6 +1,5 @@
 """The import directions of docs/architecture.md."""
 
-import ast
 import graphlib
 import os
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.sources import MODULES, PACKAGES, imports
 
 # Each package, with its modules and sub-packages from the bottom up: a module imports what stands
 # above it in the list, never what stands below.
@@ -27,7 +27,6 @@ ORDER = {
     " report corpus_task seed_run run",
     "bench": "sample_build data step learn run tpu",
 }
-PACKAGES = tuple(ORDER)
 
 # Modules and sub-packages of other packages that each package may import.
 ALLOWED = {
@@ -66,32 +65,6 @@ STANDARD_LIBRARY_ONLY = (
     *("launch.config", "launch.accelerators.chips", "pretrain.train.config", "pretrain.config"),
     "finetune.config",
 )
-
-
-def modules() -> dict[str, Path]:
-    """The files of our packages by module name; a package is its `__init__.py`."""
-    found = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            found[name.removesuffix(".__init__")] = path
-    return found
-
-
-MODULES = modules()
-
-
-def imports(module: str) -> set[str]:
-    """All modules a module imports, at the top or inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}: imports are absolute"
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else node.module for name in names}
-    return found
 
 
 def our_imports(module: str) -> set[str]:
