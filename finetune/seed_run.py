@@ -251,7 +251,7 @@ class SeedRun:
         checkpoint.read(tf.train.Checkpoint(**self._trainer.model.checkpoint_items), saved)
         return saved.step
 
-    def own_errors(self):
+    def reraise_reader_errors(self):
         """See `loop.Host`: arrays in memory have none."""
         return contextlib.nullcontext()
 

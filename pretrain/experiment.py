@@ -138,9 +138,9 @@ class Experiment:
             evaluation=self.evaluation if evaluate and self._eval_reader is not None else None,
         )
 
-    def own_errors(self):
+    def reraise_reader_errors(self):
         """See `loop.Host`."""
-        return self._train_reader.own_errors()
+        return self._train_reader.reraise_reader_errors()
 
     def check_data(self) -> None:
         """See `loop.Host`."""
@@ -168,7 +168,7 @@ class Experiment:
             global_batch_size=self._config.train.eval_batch_size,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
-        with self._eval_reader.own_errors():
+        with self._eval_reader.reraise_reader_errors():
             sums = self._trainer.evaluate(iterator, num_steps)
         return evaluation_row(sums, self._held_out)
 

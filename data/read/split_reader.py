@@ -98,8 +98,8 @@ class SplitReader:
             raise
 
     @contextlib.contextmanager
-    def own_errors(self) -> Iterator[None]:
-        """Within, an error of `read` that went through TensorFlow comes out as it was raised."""
+    def reraise_reader_errors(self) -> Iterator[None]:
+        """Re-raise reader errors that TensorFlow has wrapped."""
         try:
             yield
         except tf.errors.OpError:

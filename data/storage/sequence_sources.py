@@ -31,7 +31,9 @@ def source_bits(source_T: np.ndarray, tokens_N: np.ndarray) -> np.ndarray:
     return np.bitwise_or.reduceat(bit_T, np.cumsum(tokens_N) - tokens_N)
 
 
-def read_origins(directory: str | os.PathLike, manifest: Manifest, split: str) -> np.ndarray:
+def read_sequence_sources(
+    directory: str | os.PathLike, manifest: Manifest, split: str
+) -> np.ndarray:
     """The source of each sequence of a split, or MIXED: text [N], in order of storage.
 
     Raises:

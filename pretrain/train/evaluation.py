@@ -25,7 +25,7 @@ from data import schema
 from data.manifest import Manifest
 from data.read.split_reader import SplitReader
 from data.stages.packing import Layout, crosses_boundary
-from data.storage.sequence_sources import read_origins
+from data.storage.sequence_sources import read_sequence_sources
 from data.vocab import Vocab
 
 SAME_DOCUMENT, CROSS_BOUNDARY = "same_document", "cross_boundary"
@@ -90,7 +90,7 @@ def read_held_out(data_dir: str, manifest: Manifest, reader: SplitReader) -> Hel
         label_counts += np.bincount(labels, minlength=len(vocab))
         crosses.append(crosses_boundary(features["input_word_ids"], layout))
     crosses_N = np.concatenate(crosses)
-    origin_N = read_origins(data_dir, manifest, "eval")
+    origin_N = read_sequence_sources(data_dir, manifest, "eval")
     best = int(label_counts.argmax())
     return HeldOut(
         num_sequences=reader.num_sequences,

@@ -20,7 +20,7 @@ Watch = Callable[[int, dict], None]
 class Host(Protocol):
     """What a kind of run brings to the loop."""
 
-    def own_errors(self) -> contextlib.AbstractContextManager:
+    def reraise_reader_errors(self) -> contextlib.AbstractContextManager:
         """Around updates: turns errors of the input into those of its reader."""
 
     def check_data(self) -> None:
@@ -90,7 +90,7 @@ class Loop:
         window.restart_clock()
         while step < train.train_steps:
             num_steps = self._steps_until_next_event(step)
-            with self._host.own_errors():
+            with self._host.reraise_reader_errors():
                 metrics = self._trainer.train(iterator, num_steps)
             window.add(metrics)
             step += num_steps

@@ -20,8 +20,9 @@ import json, sys
 import tensorflow as tf
 from data.config import InputConfig
 from data.errors import UserError
-from data.input_pipeline import SplitReader, require_on_hosts, training_batches
 from data.manifest import Manifest
+from data.read.input_pipeline import require_on_hosts, training_batches
+from data.read.split_reader import SplitReader
 
 target, data_dir, empty_dir = sys.argv[1:]
 tf.config.experimental_connect_to_host(target.removeprefix("grpc://"), job_name="worker")

@@ -9,7 +9,7 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Manifest
 from data.sources.documents import find_inputs
-from data.storage.sequence_sources import read_origins, source_bits
+from data.storage.sequence_sources import read_sequence_sources, source_bits
 
 
 def test_the_bits_of_a_sequence_are_the_sources_of_its_tokens():
@@ -36,7 +36,7 @@ def test_the_sources_of_a_build(vocab, tmp_path):
         found = [source for source, word in words.items() if vocab.ids[word] in row]
         expected.append(found[0] if len(found) == 1 else "mixed")
     assert set(expected) == {"books", "lines", "text", "mixed"}
-    assert read_origins(tmp_path / "d", manifest, "train").tolist() == expected
+    assert read_sequence_sources(tmp_path / "d", manifest, "train").tolist() == expected
 
 
 def test_a_damaged_file(small_build, tmp_path):
@@ -46,4 +46,4 @@ def test_a_damaged_file(small_build, tmp_path):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"sources/eval/shard-00000\.npy is damaged: its sha256 is"):
-        read_origins(copy, Manifest.load(copy), "eval")
+        read_sequence_sources(copy, Manifest.load(copy), "eval")
