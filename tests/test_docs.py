@@ -175,6 +175,14 @@ def test_the_readme_lists_every_page_once():
     )
 
 
+def test_the_architecture_page_lists_every_package():
+    text = (ROOT / "docs/architecture.md").read_text()
+    packages = [path.parent for name in OURS for path in (ROOT / name).glob("**/__init__.py")]
+    folders = [path for path in packages if path.relative_to(ROOT).parts[0] != "bench"]
+    missing = [path.name for path in folders if f"{path.name}/`" not in text]
+    assert missing == []
+
+
 def measured(file: str, figure: str, **choice: object) -> dict[str, float]:
     """The best figure of each implementation, of the rows of a file that match."""
     best: dict[str, float] = {}
