@@ -15,7 +15,7 @@ from data import files
 from data.errors import UserError
 from launch.config import LaunchConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 JOB_FILE = "job.json"
 GIN_FILE = "run.gin"
 SOURCE_FILE = "source.tar.gz"

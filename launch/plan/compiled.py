@@ -1,6 +1,6 @@
 """Rows of `make tpu-check`, and of other benchmarks, that a plan can take figures from.
 
-They lie in bench/results of a checkout, and beside this file when installed.
+They are in bench/results of a checkout, and in launch/results when installed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ FLOPS_PER_CYCLE = {
 }
 COMPILED_PARTS = {"v3": 2, "v4": 2, "v5e": 1}
 
-_HERE = Path(__file__).resolve().parent
+_LAUNCH = Path(__file__).resolve().parent.parent
 _RESULTS = next(
-    (p for p in (_HERE / "results", _HERE.parent / "bench" / "results") if p.is_dir()), None
+    (p for p in (_LAUNCH / "results", _LAUNCH.parent / "bench" / "results") if p.is_dir()), None
 )
 # As bench.tpu words the setting of what it compiles.
 _SETTING = re.compile(

@@ -261,7 +261,7 @@ def test_the_suggestion_divides_fits_and_is_as_fast_as_any(share, chip, layers, 
 
 def test_it_loads_no_tensorflow():
     code = (
-        "import sys; from launch import plan;"
+        "import sys; from launch.plan import __main__ as plan;"
         "plan.main(['--gin_file', 'gin/lambert_large.gin', '--accelerator', 'v5e-256']);"
         "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
     )
