@@ -24,7 +24,8 @@ from data.errors import UserError, run_main
 from data.files import read_lines, require_local
 from finetune.tasks import glue, tables
 from finetune.tasks.squad import read_squad
-from pretrain.export.load import RECORD_FILE, load_saved_model
+from pretrain.export.atomic_directory import RECORD_FILE
+from pretrain.export.load import load_saved_model
 
 MODEL = "model"  # the SavedModel inside an export
 

@@ -246,10 +246,10 @@ class SeedRun:
 
         self._trainer.any_worker(False)  # the chief has written down which one is the best
         step = best_step(self.model_dir)
-        saved = checkpoint.choose(self.model_dir, "latest" if step is None else str(step))
-        checkpoint.verify(saved)
-        checkpoint.read(tf.train.Checkpoint(**self._trainer.model.checkpoint_items), saved)
-        return saved.step
+        ref = checkpoint.choose(self.model_dir, "latest" if step is None else str(step))
+        checkpoint.verify(ref)
+        checkpoint.read(tf.train.Checkpoint(**self._trainer.model.checkpoint_items), ref)
+        return ref.step
 
     def reraise_reader_errors(self):
         """See `loop.Host`: arrays in memory have none."""

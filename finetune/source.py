@@ -17,8 +17,9 @@ from finetune.summary import SUMMARY_FILE
 from model.config import EncoderConfig
 from model.names import weights
 from pretrain.checkpoints.model_dir import RUN_FILE
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.convert.formats import read
+from pretrain.export.atomic_directory import RECORD_FILE
 from pretrain.recipe import check_table_size
 
 
@@ -68,24 +69,24 @@ def read_source(path: str, *, vocab_file: str | None = None) -> Source:
             f" {files.join(path, 'seed-N')}"
         )
     try:
-        foreign = read(path, vocab_file=vocab_file)
+        imported = read(path, vocab_file=vocab_file)
     except UserError as error:
         raise UserError(str(error).replace("--from ", "--encoder ")) from error
-    wanted = {weight.name for weight in weights(foreign.encoder, "encoder", "pooler")}
+    wanted = {weight.name for weight in weights(imported.encoder, "encoder", "pooler")}
     if _pooler_is_untrained(path):
-        wanted -= {weight.name for weight in weights(foreign.encoder, "pooler")}
+        wanted -= {weight.name for weight in weights(imported.encoder, "pooler")}
     return Source(
-        encoder=foreign.encoder,
-        values={name: value for name, value in foreign.values.items() if name in wanted},
-        vocab=foreign.vocab,
-        lower_case=foreign.lower_case,
-        origin=f"{foreign.kind} {path}",
+        encoder=imported.encoder,
+        values={name: value for name, value in imported.values.items() if name in wanted},
+        vocab=imported.vocab,
+        lower_case=imported.lower_case,
+        origin=f"{imported.kind} {path}",
     )
 
 
 def _pooler_is_untrained(path: str) -> bool:
     """Whether it is an export of ours whose pooler is as drawn: every seed then draws its own."""
-    record = Path(path, "export.json")
+    record = Path(path, RECORD_FILE)
     return record.is_file() and json.loads(record.read_text()).get("pooler") == "initial"
 
 
@@ -104,20 +105,20 @@ def _read_model_dir(model_dir: str) -> Source:
         lower_case = record["lower_case"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
-    saved = checkpoint.choose(model_dir, "latest")
-    checkpoint.verify(saved)
+    ref = checkpoint.choose(model_dir, "latest")
+    checkpoint.verify(ref)
     encoder = Encoder(config, Initializer(0, config.initializer_range), tf.float32)
-    checkpoint.read(tf.train.Checkpoint(encoder=encoder), saved)
+    checkpoint.read(tf.train.Checkpoint(encoder=encoder), ref)
     vocab = Vocab.load(files.join(model_dir, schema.VOCAB_FILE))
     check_table_size(config.vocab_size, len(vocab), f"the run of {model_dir}")
     # Masked language models train no pooler: what was imported is as good as ever.
-    initial = Initial.load(model_dir)
-    pooler = initial.values("pooler") if initial else {}
+    warm_start = WarmStart.load(model_dir)
+    pooler = warm_start.values("pooler") if warm_start else {}
     values = {v.name.partition(":")[0]: v.numpy() for v in encoder.trainable_variables}
     return Source(
         encoder=config,
         values=values | pooler,
         vocab=vocab,
         lower_case=lower_case,
-        origin=f"step {saved.step:,} of {model_dir}",
+        origin=f"step {ref.step:,} of {model_dir}",
     )

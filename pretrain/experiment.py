@@ -15,7 +15,7 @@ from launch.accelerators.peak_flops import peak_flops_per_second
 from launch.strategy import build_strategy, is_chief, remote_hosts
 from model.flops import training_flops
 from model.mlm import Pretrainer
-from pretrain.checkpoints.warm_start import Initial, start_from
+from pretrain.checkpoints.warm_start import WarmStart, start_from
 from pretrain.config import RunConfig
 from pretrain.model_record import describe_data, pretraining_run
 from pretrain.recipe import check, check_variables, describe, resolve
@@ -51,12 +51,12 @@ class Experiment:
           UserError: with the setting or file that is wrong and the way out.
         """
         self._manifest = Manifest.load(data_dir)
-        self._initial = Initial.load(model_dir)
-        if self._initial is not None:
-            self._initial.check_data(self._manifest)
+        self._warm_start = WarmStart.load(model_dir)
+        if self._warm_start is not None:
+            self._warm_start.check_data(self._manifest)
         self._config = resolve(config, self._manifest)
-        if self._initial is not None:
-            self._initial.check_encoder(self._config.encoder)
+        if self._warm_start is not None:
+            self._warm_start.check_encoder(self._config.encoder)
         self._strategy = build_strategy(config.cluster)
         self._peak = peak_flops_per_second(self._strategy)
         check(self._config, replicas=self._strategy.num_replicas_in_sync)
@@ -86,8 +86,8 @@ class Experiment:
         """Restores the newest checkpoint; raises what `Session` raises."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session)
-            if self._initial is not None and not self._session.start_step:
-                self._say(start_from(self._initial, self._trainer.model))
+            if self._warm_start is not None and not self._session.start_step:
+                self._say(start_from(self._warm_start, self._trainer.model))
             self._stack = stack.pop_all()
         return self
 

@@ -20,11 +20,11 @@ from data import schema
 from data.errors import UserError, run_main
 from data.files import require_local
 from data.vocab import Vocab
-from pretrain.checkpoints.warm_start import DIRECTORY, Initial, write_initial
-from pretrain.convert.formats import Foreign, read
+from pretrain.checkpoints.warm_start import DIRECTORY, WarmStart, write_warm_start
+from pretrain.convert.formats import ImportedBert, read
 
 
-def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None) -> Foreign:
+def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None) -> ImportedBert:
     """Writes `initial/` of a model directory; it appears whole or not at all.
 
     Raises:
@@ -32,10 +32,10 @@ def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None
     """
     require_local("--model_dir", model_dir)
     target = Path(model_dir)
-    foreign = read(source, vocab_file=vocab_file)
-    if (there := Initial.load(model_dir)) is not None:
-        if there.origin == foreign.origin:
-            return foreign
+    imported = read(source, vocab_file=vocab_file)
+    if (there := WarmStart.load(model_dir)) is not None:
+        if there.origin == imported.origin:
+            return imported
         raise UserError(
             f"{target / DIRECTORY} holds other weights ({there.origin['path']}, sha256"
             f" {there.origin['sha256'][:8]}); choose another --model_dir"
@@ -45,37 +45,37 @@ def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-import-") as scratch:
         whole = Path(scratch, DIRECTORY)
-        write_initial(
+        write_warm_start(
             whole,
-            encoder=foreign.encoder,
-            lower_case=foreign.lower_case,
-            origin=foreign.origin,
-            values=foreign.values,
-            vocab=foreign.vocab,
+            encoder=imported.encoder,
+            lower_case=imported.lower_case,
+            origin=imported.origin,
+            values=imported.values,
+            vocab=imported.vocab,
         )
         whole.rename(target / DIRECTORY)
-    return foreign
+    return imported
 
 
-def describe(foreign: Foreign, model_dir: str) -> str:
+def describe(imported: ImportedBert, model_dir: str) -> str:
     """What was imported and what comes next, in lines."""
-    encoder = foreign.encoder
+    encoder = imported.encoder
     head = (
         "with its MLM head"
-        if "head" in foreign.parts
+        if "head" in imported.parts
         else "without an MLM head: a fresh one starts"
     )
-    pooler = "with its pooler" if "pooler" in foreign.parts else "without a pooler"
-    count = sum(value.size for value in foreign.values.values())
+    pooler = "with its pooler" if "pooler" in imported.parts else "without a pooler"
+    count = sum(value.size for value in imported.values.values())
     lines = [
-        f"import: {foreign.kind}, {count:,} weights, {head}, {pooler}",
+        f"import: {imported.kind}, {count:,} weights, {head}, {pooler}",
         f"import: L={encoder.num_hidden_layers} H={encoder.hidden_size}"
         f" A={encoder.num_attention_heads}, {encoder.hidden_activation},"
-        f" {len(foreign.vocab):,} pieces, {'uncased' if foreign.lower_case else 'cased'},"
+        f" {len(imported.vocab):,} pieces, {'uncased' if imported.lower_case else 'cased'},"
         f" sequences up to {encoder.max_position_embeddings} tokens",
     ]
-    if foreign.left_out:
-        lines.append(f"import: left out, of no use here: {', '.join(foreign.left_out)}")
+    if imported.left_out:
+        lines.append(f"import: left out, of no use here: {', '.join(imported.left_out)}")
     vocab_file = Path(model_dir, DIRECTORY, schema.VOCAB_FILE)
     lines.append(
         f"import: in {model_dir}; next: python -m data.build ... --vocab_file {vocab_file}, then"
@@ -97,8 +97,8 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     if args.vocab_file:
         Vocab.load(args.vocab_file)  # before the weights, which take longer to read
-    foreign = import_weights(args.source, args.model_dir, vocab_file=args.vocab_file)
-    print(describe(foreign, args.model_dir))
+    imported = import_weights(args.source, args.model_dir, vocab_file=args.vocab_file)
+    print(describe(imported, args.model_dir))
 
 
 if __name__ == "__main__":

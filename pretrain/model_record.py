@@ -8,18 +8,18 @@ from data import schema
 from data.manifest import Manifest
 from data.stages import accounting
 from pretrain.checkpoints.model_dir import Run
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 
 
 def pretraining_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Run:
     """A run of pretraining that has this configuration, these data, and what was imported."""
-    initial = Initial.load(model_dir)
+    warm_start = WarmStart.load(model_dir)
     return Run(
         config=config,
         data_sha256=manifest.sha256,
         lower_case=manifest.config.lower_case,
-        initial_sha256=initial.weights_sha256 if initial else None,
+        initial_sha256=warm_start.weights_sha256 if warm_start else None,
     )
 
 

@@ -16,7 +16,7 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
 from launch.config import DISCARD_FLAG
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
@@ -51,20 +51,20 @@ def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
-    initial = Initial.load(args.model_dir) if args.model_dir else None
-    defaults = initial.settings() if initial else []
+    warm_start = WarmStart.load(args.model_dir) if args.model_dir else None
+    defaults = warm_start.settings() if warm_start else []
     config = load_run_config(
         args.gin_file, args.gin_param, kind=RunConfig, defaults=defaults, strict=args.strict_gin
     )
     if args.dry_run:
-        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None, initial)
+        _dry_run(config, Manifest.load(args.data_dir) if args.data_dir else None, warm_start)
         return
     for name in ("data_dir", "model_dir"):
         if not getattr(args, name):
             raise UserError(f"--{name} is missing")
     require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
-        _require_weights(args, initial)
+        _require_weights(args, warm_start)
     from pretrain.experiment import Experiment  # TensorFlow
 
     experiment = Experiment(
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> None:
     )
 
 
-def _require_weights(args: argparse.Namespace, initial: Initial | None) -> None:
+def _require_weights(args: argparse.Namespace, warm_start: WarmStart | None) -> None:
     if args.discard_checkpoints:
         raise UserError(
             f"{DISCARD_FLAG} starts training at step 0, and --mode eval does not train; leave one of"
@@ -89,7 +89,7 @@ def _require_weights(args: argparse.Namespace, initial: Initial | None) -> None:
         )
     from pretrain.checkpoints.checkpoint import committed
 
-    if not committed(args.model_dir) and initial is None:
+    if not committed(args.model_dir) and warm_start is None:
         raise UserError(f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first")
 
 
@@ -102,12 +102,12 @@ def _run(experiment, mode: str) -> None:
         print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluation()[1]}")
 
 
-def _dry_run(config: RunConfig, manifest: Manifest | None, initial: Initial | None) -> None:
-    if initial and manifest:
-        initial.check_data(manifest)
+def _dry_run(config: RunConfig, manifest: Manifest | None, warm_start: WarmStart | None) -> None:
+    if warm_start and manifest:
+        warm_start.check_data(manifest)
     config = resolve(config, manifest) if manifest else config
-    if initial:
-        initial.check_encoder(config.encoder)
+    if warm_start:
+        warm_start.check_encoder(config.encoder)
     check(config)
     from model.mlm import variable_names  # TensorFlow: a wrong setting is told before it loads
 

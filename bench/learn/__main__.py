@@ -24,7 +24,7 @@ from bench.data.measure import machine
 from bench.learn.picture import draw
 from bench.sample_build import make_build, run_module
 from data.manifest import Manifest
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 
 # By half. The second has its architecture from the weights.
 SETTINGS = {
@@ -80,11 +80,11 @@ def prepare(half: str, args: argparse.Namespace) -> tuple[dict, Path]:
         work = args.work / "continued"
         settings["start"] = str(work / "start")
         run_module("pretrain.import_weights", "--from", args.weights, "--model_dir", work / "start")
-        initial = Initial.load(settings["start"])
-        vocab = initial.directory / "vocab.txt"
-        settings["hidden"] = initial.encoder.hidden_size
-        settings["layers"] = initial.encoder.num_hidden_layers
-        settings["heads"] = initial.encoder.num_attention_heads
+        warm_start = WarmStart.load(settings["start"])
+        vocab = warm_start.directory / "vocab.txt"
+        settings["hidden"] = warm_start.encoder.hidden_size
+        settings["layers"] = warm_start.encoder.num_hidden_layers
+        settings["heads"] = warm_start.encoder.num_attention_heads
     return settings, args.data_dir or make_build(work, *_BUILD_FLAGS, vocab=vocab)
 
 
@@ -137,7 +137,7 @@ def facts(settings: dict, data_dir: Path) -> dict:
 
 
 def _name_of(start: str) -> str:
-    origin = Initial.load(start).origin
+    origin = WarmStart.load(start).origin
     return f"{origin['kind']} weights, sha256 {origin['sha256'][:8]}"
 
 

@@ -26,7 +26,7 @@ from launch.config import ClusterConfig
 from model.config import EncoderConfig
 from optim.build import build_schedule
 from optim.config import OptimizerConfig
-from pretrain.checkpoints.warm_start import Initial, start_from
+from pretrain.checkpoints.warm_start import WarmStart, start_from
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
@@ -34,7 +34,7 @@ from pretrain.train.evaluation import metrics_of
 from pretrain.train.trainer import Trainer
 
 
-def run_config(settings: dict, manifest: Manifest, start: Initial | None) -> RunConfig:
+def run_config(settings: dict, manifest: Manifest, start: WarmStart | None) -> RunConfig:
     """A run in float32.
 
     Args:
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True)
     args = parser.parse_args()
     manifest = Manifest.load(args.data_dir)
-    start = Initial.load(args.settings["start"]) if args.settings["start"] else None
+    start = WarmStart.load(args.settings["start"]) if args.settings["start"] else None
     config = run_config(args.settings, manifest, start)
     trainer = build_trainer(config, tf.distribute.get_strategy())
     if start:

@@ -17,8 +17,7 @@ from data.vocab import Vocab
 from finetune.config import FinetuneRunConfig
 from finetune.predict import MODEL
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
-from pretrain.export.load import RECORD_FILE
-from pretrain.export.publish import appearing
+from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 
 _USE = """```python
 import tensorflow as tf
@@ -51,7 +50,7 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         json.loads(files.read_bytes(files.join(model_dir, name)))
         for name in (DATA_FILE, METRICS_FILE)
     )
-    saved = checkpoint.choose(model_dir, str(scores["step"]))
+    ref = checkpoint.choose(model_dir, str(scores["step"]))
     task = run.config.task
     record = {
         "kind": data["kind"],
@@ -63,7 +62,7 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         "seed": scores["seed"],
         "step": scores["step"],
         "splits": scores["splits"],
-        "checkpoint_sha256": sha256_of(f"{saved.prefix}.index"),
+        "checkpoint_sha256": sha256_of(f"{ref.prefix}.index"),
     }
     text, before = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
     if files.exists(before):
@@ -74,8 +73,8 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         raise UserError(f"{output_dir} is no export; move it away, and run the same command again")
 
     def write(target: Path) -> None:
-        with appearing(target, text) as whole:
-            _save(whole / MODEL, run, saved, model_dir, record)
+        with atomic_directory(target, text) as whole:
+            _save(whole / MODEL, run, ref, model_dir, record)
             (whole / "README.md").write_text(_card(record, data), encoding="utf-8")
 
     if not files.is_remote(output_dir):
@@ -96,7 +95,7 @@ def inputs_of(kind: str, *, has_pair: bool) -> list[str]:
     return list(_INPUTS.get(kind, ("text", "pair") if has_pair else ("text",)))
 
 
-def _save(path: Path, run: Run, saved, model_dir: str, record: dict) -> None:
+def _save(path: Path, run: Run, ref, model_dir: str, record: dict) -> None:
     import tensorflow as tf
 
     from finetune.export.sentences import ServedModel, save
@@ -107,8 +106,8 @@ def _save(path: Path, run: Run, saved, model_dir: str, record: dict) -> None:
     config, kind = run.config.encoder, record["kind"]
     num_outputs = len(record["labels"]) or {"regression": 1, "spans": 2}[kind]
     trained = Finetuner(config, kind=kind, num_outputs=num_outputs, seed=0)
-    checkpoint.verify(saved)
-    checkpoint.read(tf.train.Checkpoint(**trained.checkpoint_items), saved)
+    checkpoint.verify(ref)
+    checkpoint.read(tf.train.Checkpoint(**trained.checkpoint_items), ref)
     values = {v.name.partition(":")[0]: v.numpy() for v in trained.trainable_variables}
     vocab_file = files.join(model_dir, schema.VOCAB_FILE)
     vocab = Vocab.load(vocab_file)

@@ -26,7 +26,7 @@ _RESTORE_ERRORS = (tf.errors.OpError, AssertionError, ValueError, IndexError, Ke
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Saved:
+class CheckpointRef:
     """A checkpoint with a commit record: `prefix` is what TensorFlow calls its path."""
 
     step: int
@@ -46,26 +46,26 @@ class Restored:
     notes: dict
 
 
-def committed(model_dir: str | os.PathLike) -> list[Saved]:
+def committed(model_dir: str | os.PathLike) -> list[CheckpointRef]:
     """The checkpoints with a commit record, oldest first; their files are not looked at."""
     return [
-        Saved(step=step, folder=folder)
+        CheckpointRef(step=step, folder=folder)
         for step, folder in _folders(model_dir)
         if files.exists(files.join(folder, COMMIT_FILE))
     ]
 
 
-def choose(model_dir: str | os.PathLike, which: str) -> Saved:
+def choose(model_dir: str | os.PathLike, which: str) -> CheckpointRef:
     """One of the committed checkpoints: "latest", "best" on held-out text, or the number of a step.
 
     Raises:
       UserError: it is not there, or is none of these.
     """
-    saved = {one.step: one for one in committed(model_dir)}
-    if not saved:
+    refs = {ref.step: ref for ref in committed(model_dir)}
+    if not refs:
         raise UserError(f"{model_dir} has no finished checkpoint; train first")
     if which == "latest":
-        return saved[max(saved)]
+        return refs[max(refs)]
     if which == "best":
         step = best_step(model_dir)
         if step is None:
@@ -77,12 +77,12 @@ def choose(model_dir: str | os.PathLike, which: str) -> Saved:
         step = int(which)
     else:
         raise UserError(f"--checkpoint {which}: must be best, latest or the number of a step")
-    if step not in saved:
+    if step not in refs:
         raise UserError(
             f"--checkpoint {which}: in {model_dir} the checkpoint of step {step} is not there: there"
-            f" are those of step {', '.join(map(str, saved))}"
+            f" are those of step {', '.join(map(str, refs))}"
         )
-    return saved[step]
+    return refs[step]
 
 
 class Checkpoints:
@@ -116,7 +116,7 @@ class Checkpoints:
         self._run, self._keep, self._keep_every = run, keep, keep_every
         self._is_chief = is_chief
         self._checkpoint = tf.train.Checkpoint(**items)
-        self._pending: Saved | None = None
+        self._pending: CheckpointRef | None = None
         self._failure: Exception | None = None
 
     def save(self, step: int, notes: dict | None = None) -> None:
@@ -128,13 +128,13 @@ class Checkpoints:
         self.wait()
         if not self._is_chief:
             return
-        saved = Saved(step=step, folder=files.join(self._dir, f"step-{step:08d}"))
-        _remove(saved.folder)
-        self._pending = saved
+        ref = CheckpointRef(step=step, folder=files.join(self._dir, f"step-{step:08d}"))
+        _remove(ref.folder)
+        self._pending = ref
 
         def commit():
             try:
-                self._commit(saved, notes or {})
+                self._commit(ref, notes or {})
                 self._pending = None
             except Exception as error:  # for `wait`, in the thread that trains
                 self._failure = error
@@ -166,9 +166,9 @@ class Checkpoints:
           UserError: there are or were checkpoints, and none can be restored.
         """
         reasons = []
-        for saved in reversed(committed(self._model_dir)):
+        for ref in reversed(committed(self._model_dir)):
             try:
-                return self._restore(saved)
+                return self._restore(ref)
             except UserError as error:
                 reasons.append(str(error))
                 print(f"training: {error}; trying the one before")
@@ -188,13 +188,13 @@ class Checkpoints:
                 print(f"training: removing the unfinished checkpoint of step {step:,}")
                 files.remove_tree(folder)
 
-    def _restore(self, saved: Saved) -> Restored:
-        record = verify(saved)
+    def _restore(self, ref: CheckpointRef) -> Restored:
+        record = verify(ref)
         for name, expected in self._run.items():
             if record[name] != expected:
-                raise UserError(f"checkpoint {saved.folder} is of another run: its {name} differs")
-        read(self._checkpoint, saved)
-        return Restored(step=saved.step, notes=record["notes"])
+                raise UserError(f"checkpoint {ref.folder} is of another run: its {name} differs")
+        read(self._checkpoint, ref)
+        return Restored(step=ref.step, notes=record["notes"])
 
     def _write(self) -> None:
         try:
@@ -206,20 +206,20 @@ class Checkpoints:
     def _raise_failure(self) -> None:
         if self._failure is None:
             self._write()  # TensorFlow keeps what its thread could not do for the next call
-        failure, saved = self._failure, self._pending
+        failure, ref = self._failure, self._pending
         self._pending = self._failure = None
-        if not files.exists(files.join(saved.folder, COMMIT_FILE)):
-            files.remove_tree(saved.folder)
+        if not files.exists(files.join(ref.folder, COMMIT_FILE)):
+            files.remove_tree(ref.folder)
         if not isinstance(failure, (tf.errors.OpError, OSError)):
             raise failure
         raise UserError(
-            f"the checkpoint of step {saved.step:,} could not be written to {saved.folder}:"
+            f"the checkpoint of step {ref.step:,} could not be written to {ref.folder}:"
             f" {first_line(failure)}; the ones before are whole: make room, and run the same command"
             " again"
         ) from failure
 
-    def _commit(self, saved: Saved, notes: dict) -> None:
-        paths, _ = files.find(f"{saved.prefix}.*")
+    def _commit(self, ref: CheckpointRef, notes: dict) -> None:
+        paths, _ = files.find(f"{ref.prefix}.*")
         content = {}
         for path in paths:
             files.flush(path)
@@ -227,9 +227,9 @@ class Checkpoints:
                 "bytes": files.size(path),
                 "sha256": files.sha256_of(path),
             }
-        record = {"step": saved.step, **self._run, "notes": notes, "files": content}
-        _write_json(files.join(saved.folder, COMMIT_FILE), record)
-        _write_json(files.join(self._dir, _NEWEST_FILE), {"step": saved.step})
+        record = {"step": ref.step, **self._run, "notes": notes, "files": content}
+        _write_json(files.join(ref.folder, COMMIT_FILE), record)
+        _write_json(files.join(self._dir, _NEWEST_FILE), {"step": ref.step})
         self._remove_old()
 
     def _remove_old(self) -> None:
@@ -249,40 +249,40 @@ def discard(model_dir: str | os.PathLike) -> None:
         files.remove_tree(folder)
 
 
-def verify(saved: Saved) -> dict:
+def verify(ref: CheckpointRef) -> dict:
     """Compares a checkpoint with its commit record, and returns the record.
 
     Raises:
       UserError: the record cannot be read, or a file is missing, cut or changed.
     """
-    path = files.join(saved.folder, COMMIT_FILE)
+    path = files.join(ref.folder, COMMIT_FILE)
     try:
         record = json.loads(files.read_bytes(path))
         expected = {name: (f["bytes"], f["sha256"]) for name, f in record["files"].items()}
-        if record["step"] != saved.step:
+        if record["step"] != ref.step:
             raise ValueError(f"it is of step {record['step']}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"checkpoint {saved.folder}: {path} cannot be read: {error}") from error
+        raise UserError(f"checkpoint {ref.folder}: {path} cannot be read: {error}") from error
     for name, (size, sha256) in expected.items():
-        path = files.join(saved.folder, name)
+        path = files.join(ref.folder, name)
         found = files.size(path)
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes of {size}"
-            raise UserError(f"checkpoint {saved.folder} is damaged: {name} {state}")
+            raise UserError(f"checkpoint {ref.folder} is damaged: {name} {state}")
         if files.sha256_of(path) != sha256:
-            raise UserError(f"checkpoint {saved.folder} is damaged: {name} has another content")
+            raise UserError(f"checkpoint {ref.folder} is damaged: {name} has another content")
     return record
 
 
-def read(checkpoint: tf.train.Checkpoint, saved: Saved) -> None:
+def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
     """Restores every variable of `checkpoint`; raises a UserError naming what does not fit."""
     try:
         # Partial: more may be saved than is asked for, as the optimizer for an export.
-        status = checkpoint.read(saved.prefix).expect_partial()
+        status = checkpoint.read(ref.prefix).expect_partial()
         status.assert_existing_objects_matched()
     except _RESTORE_ERRORS as error:
         raise UserError(
-            f"checkpoint {saved.folder} cannot be restored: {first_line(error)}"
+            f"checkpoint {ref.folder} cannot be restored: {first_line(error)}"
         ) from error
 
 

@@ -29,7 +29,7 @@ _FREE = {"hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_ran
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Initial:
+class WarmStart:
     """Where a run starts.
 
     Attributes:
@@ -46,7 +46,7 @@ class Initial:
     weights_sha256: str
 
     @classmethod
-    def load(cls, model_dir: str) -> Initial | None:
+    def load(cls, model_dir: str) -> WarmStart | None:
         """Reads the record in a model directory; None if nothing was imported into it.
 
         Raises:
@@ -135,18 +135,18 @@ def check_architecture(asked: EncoderConfig, theirs: EncoderConfig, *, where: st
             )
 
 
-def start_from(initial: Initial, model) -> str:
+def start_from(warm_start: WarmStart, model) -> str:
     """Sets the weights of a `model.mlm.Pretrainer` that were imported; returns what it did, for people."""
     from model.weights import assign
 
-    values = initial.values("encoder", "head")
+    values = warm_start.values("encoder", "head")
     assign(model, values)
-    head = {weight.name for weight in weights(initial.encoder, "head")}
+    head = {weight.name for weight in weights(warm_start.encoder, "head")}
     fresh = "" if head <= values.keys() else "; the source has no MLM head: a fresh one starts"
-    return f"pretraining: from the weights of {initial.origin['path']}{fresh}"
+    return f"pretraining: from the weights of {warm_start.origin['path']}{fresh}"
 
 
-def write_initial(
+def write_warm_start(
     directory: Path,
     *,
     encoder: EncoderConfig,

@@ -11,7 +11,7 @@ from model import huggingface
 from model.config import EncoderConfig
 from model.names import weights
 from pretrain.convert.common import (
-    Foreign,
+    ImportedBert,
     check_layers,
     checked,
     config_from_shapes,
@@ -20,7 +20,7 @@ from pretrain.convert.common import (
     read_json,
     read_record,
 )
-from pretrain.export.load import RECORD_FILE
+from pretrain.export.atomic_directory import RECORD_FILE
 
 
 def checkpoint_prefix(path: Path) -> Path | None:
@@ -34,7 +34,7 @@ def checkpoint_prefix(path: Path) -> Path | None:
     return path if Path(f"{path}.index").is_file() else None
 
 
-def read_checkpoint(prefix: Path, vocab_file: str | None) -> Foreign:
+def read_checkpoint(prefix: Path, vocab_file: str | None) -> ImportedBert:
     """Reads a checkpoint of TensorFlow 2 or 1; raises a UserError if it is none of a BERT."""
     import tensorflow as tf
 
@@ -48,7 +48,7 @@ def read_checkpoint(prefix: Path, vocab_file: str | None) -> Foreign:
         raise UserError(f"checkpoint {prefix} cannot be read: {reason}") from error
 
 
-def _read_google(prefix: Path, reader, vocab_file: str | None) -> Foreign:
+def _read_google(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
     config_file = prefix.parent / "bert_config.json"
     if not config_file.is_file():
         raise UserError(f"{config_file} is missing: it says how many heads {prefix} has")
@@ -73,7 +73,7 @@ def _read_google(prefix: Path, reader, vocab_file: str | None) -> Foreign:
     )
 
 
-def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> Foreign:
+def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
     graph = _ObjectGraph(reader)
     encoder_node = next(
         (

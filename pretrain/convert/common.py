@@ -24,7 +24,7 @@ _BLOCK = re.compile(r"(?:bert[./])?encoder[./]layer[._](\d+)[./]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Foreign:
+class ImportedBert:
     """A BERT as read.
 
     Attributes:
@@ -159,7 +159,7 @@ def checked(
     lower_case: bool | None = None,
     left_out: tuple[str, ...] = (),
     **others,
-) -> Foreign:
+) -> ImportedBert:
     """What was read, if the parts are whole and fit each other."""
     check_table_size(encoder.vocab_size, len(vocab), str(files[0]))
     for part in ("encoder", "head", "pooler"):
@@ -187,7 +187,7 @@ def checked(
     if lower_case is None:
         special = {*schema.SPECIAL_TOKENS, *(vocab.pieces[i] for i in vocab.special_ids)}
         lower_case = not any(p != p.lower() for p in vocab.pieces if p not in special)
-    return Foreign(
+    return ImportedBert(
         encoder=encoder,
         values=values,
         vocab=vocab,

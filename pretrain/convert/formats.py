@@ -8,7 +8,7 @@ from data.errors import UserError
 from model import huggingface
 from pretrain.convert.checkpoint import checkpoint_prefix, read_checkpoint
 from pretrain.convert.common import (
-    Foreign,
+    ImportedBert,
     check_layers,
     checked,
     count_layers,
@@ -16,10 +16,10 @@ from pretrain.convert.common import (
     read_json,
 )
 from pretrain.convert.saved_model import read_export, read_hub
-from pretrain.export.load import RECORD_FILE
+from pretrain.export.atomic_directory import RECORD_FILE
 
 
-def read(source: str, *, vocab_file: str | None = None) -> Foreign:
+def read(source: str, *, vocab_file: str | None = None) -> ImportedBert:
     """Reads a BERT; what it is is told from the files that are there.
 
     Args:
@@ -48,7 +48,7 @@ def read(source: str, *, vocab_file: str | None = None) -> Foreign:
     )
 
 
-def _read_huggingface(path: Path, vocab_file: str | None) -> Foreign:
+def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
     from safetensors import SafetensorError, safe_open
 
     encoder = huggingface.config_from_json(read_json(path / "config.json"), f"{path}/config.json")

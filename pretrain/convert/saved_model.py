@@ -21,8 +21,9 @@ from data.errors import UserError
 from data.vocab import Vocab
 from model.config import ACTIVATIONS, EncoderConfig
 from model.names import POOLER, weights
-from pretrain.convert.common import Foreign, checked, config_from_shapes, read_record
-from pretrain.export.load import RECORD_FILE, load_saved_model
+from pretrain.convert.common import ImportedBert, checked, config_from_shapes, read_record
+from pretrain.export.atomic_directory import RECORD_FILE
+from pretrain.export.load import load_saved_model
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _ROUNDING, _TOLERANCE = 1e-6, 1e-3
 
 
-def read_export(path: Path) -> Foreign:
+def read_export(path: Path) -> ImportedBert:
     """Reads an export of ours, with the configuration in its record.
 
     Raises:
@@ -56,7 +57,7 @@ def read_export(path: Path) -> Foreign:
     )
 
 
-def read_hub(path: Path, vocab_file: str | None) -> Foreign:
+def read_hub(path: Path, vocab_file: str | None) -> ImportedBert:
     """Reads an encoder with the API of TensorFlow Hub, with or without `.mlm`.
 
     Args:
@@ -73,7 +74,7 @@ def read_hub(path: Path, vocab_file: str | None) -> Foreign:
         loaded = load_saved_model(path)
         variables = _Variables(loaded, path)
         encoder = variables.config()
-        foreign = checked(
+        imported = checked(
             kind="SavedModel",
             files=_files_of(path),
             encoder=encoder,
@@ -82,8 +83,8 @@ def read_hub(path: Path, vocab_file: str | None) -> Foreign:
             lower_case=_lower_case(loaded),
             left_out=variables.left_out(encoder),
         )
-        encoder = _with_activation(foreign, loaded, path)
-    return dataclasses.replace(foreign, encoder=encoder)
+        encoder = _with_activation(imported, loaded, path)
+    return dataclasses.replace(imported, encoder=encoder)
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:
@@ -166,7 +167,7 @@ def _lower_case(loaded: Any) -> bool | None:
     return None if found is None else bool(found.numpy())
 
 
-def _with_activation(foreign: Foreign, loaded: Any, path: Path) -> EncoderConfig:
+def _with_activation(imported: ImportedBert, loaded: Any, path: Path) -> EncoderConfig:
     """The architecture with the activation that gives the outputs of the SavedModel.
 
     Raises:
@@ -174,9 +175,9 @@ def _with_activation(foreign: Foreign, loaded: Any, path: Path) -> EncoderConfig
     """
     import tensorflow as tf
 
-    features = _features(foreign.encoder)
+    features = _features(imported.encoder)
     call, names = loaded, ["sequence_output"]
-    if "head" in foreign.parts:
+    if "head" in imported.parts:
         call, names = loaded.mlm, ["sequence_output", "mlm_logits"]
     else:
         del features["masked_lm_positions"]
@@ -190,8 +191,8 @@ def _with_activation(foreign: Foreign, loaded: Any, path: Path) -> EncoderConfig
         ) from error
     errors = {}
     for activation in ACTIVATIONS:
-        encoder = dataclasses.replace(foreign.encoder, hidden_activation=activation)
-        found = _compute(encoder, foreign.values, features)
+        encoder = dataclasses.replace(imported.encoder, hidden_activation=activation)
+        found = _compute(encoder, imported.values, features)
         pairs = zip(found, expected, strict=True)
         errors[activation] = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs)
     best = min(ACTIVATIONS, key=lambda name: max(errors[name], _ROUNDING))
@@ -200,7 +201,7 @@ def _with_activation(foreign: Foreign, loaded: Any, path: Path) -> EncoderConfig
             f"{path} has the variables of a BERT, but computes something else with them: its outputs"
             f" differ from a BERT's by {errors[best]:.1%}"
         )
-    return dataclasses.replace(foreign.encoder, hidden_activation=best)
+    return dataclasses.replace(imported.encoder, hidden_activation=best)
 
 
 def _features(encoder: EncoderConfig) -> dict[str, tf.Tensor]:

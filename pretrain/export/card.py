@@ -8,7 +8,7 @@ from pathlib import Path
 from data import files
 from model.config import EncoderConfig
 from pretrain.checkpoints.model_dir import DATA_FILE, Run
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.train.progress import read_metrics
 
 # Packages whose versions decide the numbers of a run.
@@ -117,10 +117,10 @@ def _training(run: Run, step: int) -> str:
 
 
 def _start(model_dir: str) -> str:
-    initial = Initial.load(model_dir)
-    if initial is None:
+    warm_start = WarmStart.load(model_dir)
+    if warm_start is None:
         return ""
-    origin = initial.origin
+    origin = warm_start.origin
     return (
         f"Training went on from imported weights: {origin['kind']}, `{Path(origin['path']).name}`,"
         f" sha256 {origin['sha256']}."

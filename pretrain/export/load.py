@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from pretrain.export.atomic_directory import SUMS_FILE
 
-RECORD_FILE, SUMS_FILE = "export.json", "SHA256SUMS"
 _POSITIONS = "encoder/position_embedding/embeddings"
 
 

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data import schema
 from data.errors import UserError
-from data.files import flush, join, require_local, sha256_of
+from data.files import join, require_local, sha256_of
 from data.vocab import Vocab
 from model.names import POOLER
 from pretrain.checkpoints.model_dir import Run, load_run
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
-from pretrain.export.load import RECORD_FILE, SUMS_FILE
+from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 from pretrain.recipe import check_table_size
+
+if TYPE_CHECKING:
+    from pretrain.checkpoints.checkpoint import CheckpointRef
 
 POOLERS = ("initial", "identity", "imported")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Job:
-    """What is exported; `saved` is the checkpoint, a `pretrain.checkpoints.checkpoint.Saved`."""
+    """A checkpoint to export, and how."""
 
     run: Run
     model_dir: str
-    saved: Any
+    checkpoint: CheckpointRef
     pooler: str
 
     @property
     def step(self) -> int:
         """Of the checkpoint."""
-        return self.saved.step
+        return self.checkpoint.step
 
     @property
     def record(self) -> str:
         """What an export is made from; the index of a checkpoint has the checksums of its weights."""
         origin = {
             "step": self.step,
-            "checkpoint_sha256": sha256_of(f"{self.saved.prefix}.index"),
+            "checkpoint_sha256": sha256_of(f"{self.checkpoint.prefix}.index"),
             "pooler": self.pooler,
             "lower_case": self.run.lower_case,
             "encoder": dataclasses.asdict(self.run.config.encoder),
@@ -97,7 +98,7 @@ def export(
         }
         pretrainer = _model(job)
         for flag in wanted:
-            with appearing(Path(targets[flag]), job.record) as whole:
+            with atomic_directory(Path(targets[flag]), job.record) as whole:
                 write[flag](whole, job, pretrainer, vocab)
     return job.step
 
@@ -105,13 +106,13 @@ def export(
 def _job(model_dir: str, checkpoint: str, pooler: str | None) -> _Job:
     from pretrain.checkpoints.checkpoint import choose
 
-    run, saved = load_run(model_dir, RunConfig), choose(model_dir, checkpoint)
-    initial = Initial.load(model_dir)
-    has_imported = initial is not None and bool(initial.values("pooler"))
+    run, ref = load_run(model_dir, RunConfig), choose(model_dir, checkpoint)
+    warm_start = WarmStart.load(model_dir)
+    has_imported = warm_start is not None and bool(warm_start.values("pooler"))
     if pooler == "imported" and not has_imported:
         raise UserError(f"--pooler imported: {model_dir} has no imported weights with a pooler")
     pooler = pooler or ("imported" if has_imported else "initial")
-    return _Job(run=run, model_dir=model_dir, saved=saved, pooler=pooler)
+    return _Job(run=run, model_dir=model_dir, checkpoint=ref, pooler=pooler)
 
 
 def _check_apart(targets: Mapping[str, str]) -> None:
@@ -134,25 +135,6 @@ def _is_done(flag: str, target: str, job: _Job) -> bool:
     raise UserError(f"{target} is not empty; choose another {flag} or delete it")
 
 
-@contextlib.contextmanager
-def appearing(target: Path, record: str) -> Iterator[Path]:
-    """A directory to fill, which becomes `target` with its record and checksums at the end."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-export-") as scratch:
-        whole = Path(scratch, "export")
-        whole.mkdir()
-        yield whole
-        (whole / RECORD_FILE).write_text(record, encoding="utf-8")
-        sums = {p.relative_to(whole): sha256_of(p) for p in sorted(whole.rglob("*")) if p.is_file()}
-        lines = "".join(f"{digest}  {name}\n" for name, digest in sums.items())
-        (whole / SUMS_FILE).write_text(lines, encoding="utf-8")
-        for path in (whole / SUMS_FILE, *(whole / name for name in sums)):
-            flush(path)  # or a power failure could leave the name with empty files
-        if target.exists():
-            target.rmdir()
-        whole.rename(target)
-
-
 def _model(job: _Job):
     """tf-models' model with the weights of the checkpoint."""
     import tensorflow as tf
@@ -166,8 +148,8 @@ def _model(job: _Job):
     tf_keras.mixed_precision.set_global_policy("float32")
     config, seed = job.run.config.encoder, job.run.config.train.seed
     trained = Pretrainer(config, seed=seed)
-    verify(job.saved)
-    read(tf.train.Checkpoint(**trained.checkpoint_items), job.saved)
+    verify(job.checkpoint)
+    read(tf.train.Checkpoint(**trained.checkpoint_items), job.checkpoint)
     pretrainer = build_tf_models(config, seed=seed)
     assign(pretrainer, values_of(trained, config) | pooler_values(job))
     return pretrainer
@@ -176,7 +158,7 @@ def _model(job: _Job):
 def pooler_values(job: _Job) -> dict[str, np.ndarray]:
     """The pooler that is to be published; nothing leaves the initial one."""
     if job.pooler == "imported":
-        return Initial.load(job.model_dir).values("pooler")
+        return WarmStart.load(job.model_dir).values("pooler")
     if job.pooler == "identity":
         size = job.run.config.encoder.hidden_size
         kernel, bias = np.eye(size, dtype=np.float32), np.zeros(size, np.float32)

@@ -20,7 +20,7 @@ from model.mlm import Pretrainer
 from model.names import weights
 from model.weights import assign
 from pretrain import run
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.export import __main__ as export
 from pretrain.import_weights import import_weights
 from tests.support.paths import ROOT, SUPPORT
@@ -259,17 +259,17 @@ class TestTransformers:
         ]
         source = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
         model_dir = tmp_path_factory.mktemp("imported") / "m"
-        foreign = import_weights(source, str(model_dir))
-        assert foreign.parts == ["encoder", "pooler"]
-        assert (len(foreign.vocab), foreign.lower_case) == (30522, True)
+        imported = import_weights(source, str(model_dir))
+        assert imported.parts == ["encoder", "pooler"]
+        assert (len(imported.vocab), imported.lower_case) == (30522, True)
         return Path(source), model_dir
 
     def test_a_published_checkpoint_goes_in(self, imported, tmp_path):
         source, model_dir = imported
         theirs = transformers_on(source, SENTENCES, tmp_path)
-        initial = Initial.load(str(model_dir))
-        model = Pretrainer(initial.encoder, seed=0)
-        assign(model, initial.values("encoder"))
+        warm_start = WarmStart.load(str(model_dir))
+        model = Pretrainer(warm_start.encoder, seed=0)
+        assign(model, warm_start.values("encoder"))
         is_text = theirs["attention_mask"] > 0
         outputs = model.encoder(our_features(theirs))["encoder_outputs"]
         for found, expected in zip(outputs, theirs["hidden"][1:], strict=True):

@@ -53,18 +53,18 @@ def without_pooler(values: dict) -> dict:
 
 
 def test_ours_to_a_saved_model_and_back(published, values):
-    foreign = read(str(published.export_dir))
-    assert_equal(without_pooler(foreign.values), without_pooler(values))
-    assert foreign.encoder == published.config.encoder
-    assert (foreign.kind, foreign.lower_case, len(foreign.vocab)) == ("export", True, 1500)
-    assert foreign.parts == ["encoder", "head", "pooler"]
+    imported = read(str(published.export_dir))
+    assert_equal(without_pooler(imported.values), without_pooler(values))
+    assert imported.encoder == published.config.encoder
+    assert (imported.kind, imported.lower_case, len(imported.vocab)) == ("export", True, 1500)
+    assert imported.parts == ["encoder", "head", "pooler"]
 
 
 def test_ours_to_hugging_face_and_back(published, values):
-    foreign = read(str(published.hf_dir))
-    assert_equal(foreign.values, without_pooler(values))
-    assert foreign.encoder == published.config.encoder
-    assert (foreign.kind, foreign.lower_case, foreign.left_out) == ("Hugging Face", True, ())
+    imported = read(str(published.hf_dir))
+    assert_equal(imported.values, without_pooler(values))
+    assert imported.encoder == published.config.encoder
+    assert (imported.kind, imported.lower_case, imported.left_out) == ("Hugging Face", True, ())
     assert read(str(published.hf_dir / "encoder")).parts == ["encoder", "pooler"]
 
 
@@ -89,13 +89,13 @@ class TestTfModels:
         return tf.train.Checkpoint(**items).write(str(directory / "ckpt-6"))
 
     def check(self, source, published, values, *parts):
-        foreign = read(str(source))
+        imported = read(str(source))
         config = published.config.encoder
-        assert_equal(foreign.values, random_subset(values, config, *parts))
+        assert_equal(imported.values, random_subset(values, config, *parts))
         sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
         for name in (*sizes, "vocab_size", "max_position_embeddings", "type_vocab_size"):
-            assert getattr(foreign.encoder, name) == getattr(config, name), name
-        assert foreign.encoder.hidden_activation == "gelu_tanh"
+            assert getattr(imported.encoder, name) == getattr(config, name), name
+        assert imported.encoder.hidden_activation == "gelu_tanh"
 
     def test_the_items_of_a_pretrainer(self, published, values, theirs, vocab, tmp_path):
         prefix = self.write(tmp_path, vocab, **theirs.checkpoint_items)
@@ -222,9 +222,9 @@ def google(tmp_path, published, values, vocab) -> Path:
 
 def test_google(google, published, values):
     """Its gelu is the approximation with tanh, which PyTorch calls gelu_new."""
-    foreign = read(str(google))
-    assert_equal(foreign.values, values)
-    assert foreign.encoder == EncoderConfig(
+    imported = read(str(google))
+    assert_equal(imported.values, values)
+    assert imported.encoder == EncoderConfig(
         vocab_size=1500,
         hidden_size=16,
         num_hidden_layers=2,
@@ -233,9 +233,9 @@ def test_google(google, published, values):
         max_position_embeddings=64,
         hidden_activation="gelu_tanh",
     )
-    assert foreign.lower_case is True  # as no piece has a capital letter
+    assert imported.lower_case is True  # as no piece has a capital letter
     head = ("cls/seq_relationship/output_bias", "cls/seq_relationship/output_weights")
-    assert foreign.left_out == head
+    assert imported.left_out == head
 
 
 def test_google_without_its_configuration(google):

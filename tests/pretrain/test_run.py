@@ -128,7 +128,7 @@ def test_metrics(model_dir, small_build):
 
 
 def test_only_the_newest_checkpoints_are_kept(model_dir):
-    assert [saved.step for saved in committed(model_dir)] == [4, 6]
+    assert [ref.step for ref in committed(model_dir)] == [4, 6]
     assert sorted(p.name for p in (model_dir / "checkpoints").iterdir()) == [
         "newest.json",
         "step-00000004",
@@ -157,7 +157,7 @@ def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
     run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
     run.main(arguments(small_build, remote))  # goes on
     assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
-    assert [saved.step for saved in committed(remote)] == [4, 6]
+    assert [ref.step for ref in committed(remote)] == [4, 6]
     assert best_step(remote) in (4, 6)
     assert files.exists(f"{remote}/report.html")
 
@@ -183,14 +183,14 @@ def test_a_finished_run_is_not_trained_again(small_build, model_dir, capsys):
 def test_more_steps_may_follow(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8"))
-    assert [saved.step for saved in committed(copy)] == [6, 8]
+    assert [ref.step for ref in committed(copy)] == [6, 8]
 
 
 def test_what_is_evaluated_is_saved(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     params = [f"TrainConfig.{name}_interval = {n}" for name, n in (("eval", 7), ("checkpoint", 0))]
     run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8", *params))
-    assert [saved.step for saved in committed(copy)] == [7, 8]
+    assert [ref.step for ref in committed(copy)] == [7, 8]
 
 
 def test_evaluation_alone(small_build, model_dir, capsys):
@@ -271,7 +271,7 @@ class TestErrors:
         self.fails(
             argv, "--discard_checkpoints starts training at step 0, and --mode eval does not"
         )
-        assert [saved.step for saved in committed(model_dir)] == [4, 6]
+        assert [ref.step for ref in committed(model_dir)] == [4, 6]
 
     def test_damaged_held_out_text(self, small_build, model_dir, tmp_path):
         """In a file that is sound when the run starts."""

@@ -11,7 +11,7 @@ from data import files
 from data.errors import UserError
 from pretrain.checkpoints import checkpoint
 from pretrain.checkpoints.best import best_step, record_best
-from pretrain.checkpoints.checkpoint import Checkpoints, Saved, committed
+from pretrain.checkpoints.checkpoint import CheckpointRef, Checkpoints, committed
 
 RUN = {"config_sha256": "c0", "data_sha256": "d0"}
 
@@ -69,7 +69,7 @@ def test_the_state_is_that_of_the_call(tmp_path):
 
 def test_the_newest_and_every_so_many_are_kept(model_dir):
     fill(model_dir, 10, 20, 30, 40, 50, keep=2, keep_every=20)
-    assert [saved.step for saved in committed(model_dir)] == [20, 40, 50]
+    assert [ref.step for ref in committed(model_dir)] == [20, 40, 50]
     assert files.list_dir(files.join(model_dir, "checkpoints"))[:2] == [
         "newest.json",
         "step-00000020",
@@ -129,9 +129,9 @@ def test_a_broken_one_is_reported_and_passed_over(tmp_path, capsys, damage, mess
     assert line.startswith(f"training: checkpoint {tmp_path}/checkpoints/step-00000004")
     assert line.endswith("; trying the one before")
     with pytest.raises(UserError, match=message):
-        saved = Saved(step=4, folder=f"{tmp_path}/checkpoints/step-00000004")
-        checkpoint.verify(saved)
-        checkpoint.read(tf.train.Checkpoint(**state(0.0)), saved)
+        ref = CheckpointRef(step=4, folder=f"{tmp_path}/checkpoints/step-00000004")
+        checkpoint.verify(ref)
+        checkpoint.read(tf.train.Checkpoint(**state(0.0)), ref)
 
 
 def test_one_of_another_run_is_not_restored(tmp_path):
@@ -180,11 +180,11 @@ def test_a_full_disk_is_told_and_leaves_the_ones_before(tmp_path):
             saving.save(8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [saved.step for saved in committed(tmp_path)] == [2]
+    assert [ref.step for ref in committed(tmp_path)] == [2]
     assert not (tmp_path / "checkpoints/step-00000004").exists()
     saving.save(8)
     saving.wait()
-    assert [saved.step for saved in committed(tmp_path)] == [8]
+    assert [ref.step for ref in committed(tmp_path)] == [8]
 
 
 def test_a_record_that_cannot_be_written_is_told(tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_what_fails_after_the_commit_record_leaves_the_checkpoint(tmp_path):
     (tmp_path / "best.json").write_text("{")
     with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):
         fill(tmp_path, 2)
-    assert [saved.step for saved in committed(tmp_path)] == [2]
+    assert [ref.step for ref in committed(tmp_path)] == [2]
     assert restore(tmp_path)[1] == {2.0}
 
 
@@ -213,7 +213,7 @@ def test_the_best_is_kept(model_dir):
     fill(model_dir, 10, keep=1)
     record_best(model_dir, 10, {"eval_loss": 3.0})
     fill(model_dir, 20, 30, keep=1)
-    assert [saved.step for saved in committed(model_dir)] == [10, 30]
+    assert [ref.step for ref in committed(model_dir)] == [10, 30]
     checkpoint.discard(model_dir)
     assert best_step(model_dir) is None
 

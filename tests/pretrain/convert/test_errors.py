@@ -12,17 +12,17 @@ from safetensors import numpy as safetensors
 from data import files
 from data.errors import UserError
 from pretrain import import_weights as command
-from pretrain.checkpoints.warm_start import Initial
+from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.convert.formats import read
 
 
 def test_imported_weights_in_a_bucket(tmp_path):
     """A copy of a model directory: the run would start from nothing, without a word."""
     remote = f"ram://{tmp_path.name}/m"
-    assert Initial.load(remote) is None
+    assert WarmStart.load(remote) is None
     files.write_atomically(f"{remote}/initial/source.json", b"{}")
     with pytest.raises(UserError, match="m/initial: a run starts from imported weights on a local"):
-        Initial.load(remote)
+        WarmStart.load(remote)
 
 
 class TestImportErrors:

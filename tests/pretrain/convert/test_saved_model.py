@@ -62,21 +62,21 @@ def write(path, golden, *, with_mlm: bool, sentencepiece: bool = False, **config
 )
 def test_weights_and_architecture(golden, tmp_path, capsys, config, with_mlm, inside):
     source = write(tmp_path, golden, with_mlm=with_mlm, **config)
-    foreign = read(str(tmp_path / "hub"))
-    assert foreign.encoder == EXPECTED
+    imported = read(str(tmp_path / "hub"))
+    assert imported.encoder == EXPECTED
     parts = ["encoder", "head", "pooler"] if with_mlm else ["encoder", "pooler"]
-    assert (foreign.kind, foreign.parts, foreign.left_out) == ("SavedModel", parts, ())
-    assert (len(foreign.vocab), foreign.lower_case) == (1500, False)
+    assert (imported.kind, imported.parts, imported.left_out) == ("SavedModel", parts, ())
+    assert (len(imported.vocab), imported.lower_case) == (1500, False)
     # Their names are ours without `encoder/`, below the name of the model if it has one.
     words = "word_embeddings/embeddings"
     prefix = next(name for name in source if name.endswith(words)).removesuffix(words)
     assert prefix.startswith(inside)
     wanted = weights(EXPECTED, *parts)
-    assert len(wanted) == len(source) == len(foreign.values)
+    assert len(wanted) == len(source) == len(imported.values)
     for weight in wanted:
         encoder_name = prefix + weight.name.removeprefix("encoder/")
         value = source[weight.name if weight.part == "head" else encoder_name]
-        np.testing.assert_array_equal(foreign.values[weight.name], value.reshape(weight.shape))
+        np.testing.assert_array_equal(imported.values[weight.name], value.reshape(weight.shape))
     command.main(["--from", str(tmp_path / "hub"), "--model_dir", str(tmp_path / "m")])
     head = "with its MLM head" if with_mlm else "without an MLM head: a fresh one starts"
     assert f"{head}, with its pooler" in capsys.readouterr().out
@@ -84,13 +84,13 @@ def test_weights_and_architecture(golden, tmp_path, capsys, config, with_mlm, in
 
 def test_our_own_without_its_record(published):
     """The activation, which is no variable, is told by the outputs; dropout cannot be told."""
-    foreign = read(str(published.export_dir / "encoder"))
+    imported = read(str(published.export_dir / "encoder"))
     ours = read(str(published.export_dir))
-    assert foreign.encoder == dataclasses.replace(ours.encoder, hidden_dropout_prob=0.1)
-    assert foreign.encoder.hidden_activation == "gelu"
-    assert foreign.parts == ours.parts
+    assert imported.encoder == dataclasses.replace(ours.encoder, hidden_dropout_prob=0.1)
+    assert imported.encoder.hidden_activation == "gelu"
+    assert imported.parts == ours.parts
     for name, value in ours.values.items():
-        np.testing.assert_array_equal(foreign.values[name], value)
+        np.testing.assert_array_equal(imported.values[name], value)
 
 
 class TestErrors:

@@ -15,6 +15,7 @@ from pretrain.checkpoints.best import record_best
 from pretrain.checkpoints.model_dir import load_run
 from pretrain.config import RunConfig
 from pretrain.export import __main__ as export
+from pretrain.export import publish
 from pretrain.export.card import saved_model_card
 from tests.support.published import random_values
 
@@ -130,7 +131,7 @@ def test_a_damaged_record_is_no_export_of_ours(published, tmp_path):
 
 def test_the_identity_as_pooler(published):
     run = load_run(str(published.model_dir), RunConfig)
-    found = export.pooler_values(SimpleNamespace(pooler="identity", run=run))
+    found = publish.pooler_values(SimpleNamespace(pooler="identity", run=run))
     np.testing.assert_array_equal(found["encoder/pooler_transform/kernel"], np.eye(16))
     assert not found["encoder/pooler_transform/bias"].any()
 

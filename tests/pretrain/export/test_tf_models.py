@@ -64,13 +64,13 @@ def test_their_export_and_their_fine_tuning_restore_it(published, kind):
 
 def test_it_comes_back(published):
     """With activation, dropout and case, which our record beside it says."""
-    foreign, ours = read(str(published.tf_models_dir)), read(str(published.export_dir))
-    assert (foreign.kind, foreign.left_out) == ("tf-models checkpoint", ())
-    assert (foreign.encoder, foreign.lower_case) == (ours.encoder, ours.lower_case)
-    assert foreign.vocab == ours.vocab
-    assert foreign.values.keys() == ours.values.keys()
+    imported, ours = read(str(published.tf_models_dir)), read(str(published.export_dir))
+    assert (imported.kind, imported.left_out) == ("tf-models checkpoint", ())
+    assert (imported.encoder, imported.lower_case) == (ours.encoder, ours.lower_case)
+    assert imported.vocab == ours.vocab
+    assert imported.values.keys() == ours.values.keys()
     for name, value in ours.values.items():
-        np.testing.assert_array_equal(foreign.values[name], value)
+        np.testing.assert_array_equal(imported.values[name], value)
 
 
 def test_the_configuration_of_bert(published):

@@ -43,10 +43,10 @@ def hit(now):
 
 hit.done = False
 
-def commit_or_die(self, saved, notes):
+def commit_or_die(self, ref, notes):
     if where == "save":
-        hit(saved.step)
-    commit(self, saved, notes)
+        hit(ref.step)
+    commit(self, ref, notes)
 
 def train_or_die(self, iterator, num_steps):
     if where == "step":
@@ -87,7 +87,7 @@ def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
     for where, step, left in (("save", 4, [[2]]), ("step", 7, [[2, 4], [4, 6]])):
         done = subprocess.run(command(where, step, signal.SIGKILL, argv), capture_output=True)
         assert done.returncode == -signal.SIGKILL
-        assert [saved.step for saved in committed(tmp_path / "m")] in left
+        assert [ref.step for ref in committed(tmp_path / "m")] in left
     run.main(argv)
     assert rows(tmp_path / "m") == whole
 
@@ -251,12 +251,12 @@ class TestData:
 
         with pytest.raises(UserError, match=r"manifest\.json has changed since the start"):
             self.run_with(monkeypatch, small_build, tmp_path, change)
-        assert [saved.step for saved in committed(tmp_path / "m")] == [2]
+        assert [ref.step for ref in committed(tmp_path / "m")] == [2]
 
     def test_no_directory(self, monkeypatch, small_build, tmp_path):
         with pytest.raises(UserError, match=r"cannot be read: No such file|changed since the st"):
             self.run_with(monkeypatch, small_build, tmp_path, shutil.rmtree)
-        assert [saved.step for saved in committed(tmp_path / "m")] == [2]
+        assert [ref.step for ref in committed(tmp_path / "m")] == [2]
 
     def test_a_damaged_record_is_named(self, monkeypatch, small_build, tmp_path):
         def change(data_dir: Path):
