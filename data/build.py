@@ -25,7 +25,15 @@ from data.config import BuildConfig
 from data.errors import UserError, run_main
 from data.manifest import Manifest, versions
 from data.sources.documents import InputFile, find_inputs
-from data.sources.formats import KINDS, Unit, plan_units
+from data.sources.formats import (
+    FORMATS,
+    GLOB_FLAG,
+    Unit,
+    add_format_flags,
+    find_flagged_inputs,
+    format_flags,
+    plan_units,
+)
 from data.stages.contamination import NgramFilter
 from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
 from data.stages.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
@@ -240,17 +248,14 @@ def main(argv: Sequence[str]) -> None:
     for flag in ("vocab_file", "output_dir"):
         if getattr(args, flag) is None:
             raise UserError(f"--{flag} is missing; see --help")
-    kinds = {kind: getattr(args, kind) for kind in KINDS}
-    if not any(kinds.values()):
-        raise UserError(
-            f"there is nothing to build from: give {', '.join(f'--{kind}' for kind in KINDS)}"
-        )
-    kinds[DECONTAMINATE] = args.decontaminate
+    if not any(getattr(args, kind) for kind in FORMATS):
+        raise UserError(f"there is nothing to build from: give {format_flags()}")
 
     from pretrain.gin_files import load_config
 
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig, strict=args.strict_gin)
-    inputs = [file for kind in kinds for glob in kinds[kind] for file in find_inputs(kind, glob)]
+    inputs = find_flagged_inputs(args)
+    inputs += [file for glob in args.decontaminate for file in find_inputs(DECONTAMINATE, glob)]
     arguments = dict(
         config=config,
         vocab=Vocab.load(args.vocab_file),
@@ -278,13 +283,11 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
-    several = dict(action="extend", nargs="+", default=[], metavar="GLOB")
-    for kind, meaning in KINDS.items():
-        parser.add_argument(f"--{kind}", help=meaning.replace("%", "%%"), **several)
+    add_format_flags(parser)
     parser.add_argument(
         "--decontaminate",
         help="evaluation files; paragraphs that share 13 words in a row with them are left out",
-        **several,
+        **GLOB_FLAG,
     )
     parser.add_argument(
         "--vocab_file", help="one piece a line; learn one with `python -m data.vocab`"

@@ -16,10 +16,11 @@ from tokenizers import Tokenizer
 
 from data.errors import run_main
 from data.sources.documents import find_inputs
+from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences
 from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
-from data.vocab.learn import guess_kind, paragraphs_of
+from data.vocab.learn import paragraphs_of
 from model.huggingface import tokenizer_files
 from model.preprocess import export_preprocessor
 

@@ -14,8 +14,8 @@ import tensorflow as tf
 from data.build import build
 from data.config import BuildConfig
 from data.files import sha256_of
-from data.sources.books import read_book
 from data.sources.documents import Document, find_inputs
+from data.sources.formats import read_part, split_file
 from data.vocab import Vocab
 from tests.support.paths import GOLDEN
 
@@ -68,7 +68,8 @@ def paragraphs(inputs) -> list[str]:
         item
         for file in inputs
         if file.kind == "books"
-        for item in read_book(file, max_document_bytes=10**7)
+        for part in split_file(file)
+        for item in read_part(part, max_document_bytes=10**7)
     )
     return [text for item in items if isinstance(item, Document) for text in item.paragraphs]
 

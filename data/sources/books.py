@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator
 
 from data.errors import UserError
-from data.sources.documents import Document, InputFile, Reject, Skipped, is_compressed, join_lines
+from data.sources.documents import (
+    Document,
+    InputFile,
+    InputPart,
+    Reject,
+    Skipped,
+    is_compressed,
+    join_lines,
+)
 from data.sources.streams import ByteCounter, DamagedError, open_chunks
 
 _GUTENBERG_MARK = re.compile(
@@ -28,7 +36,7 @@ _CHAPTER = re.compile(
 
 
 def read_book(
-    file: InputFile, *, max_document_bytes: int, counter: ByteCounter | None = None
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
     """Reads one book; its chapters become parts of the document.
 
@@ -36,7 +44,7 @@ def read_book(
     such books in one file each is a document.
 
     Args:
-      file: UTF-8 text, plain, .gz or .bz2.
+      part: a whole file of UTF-8 text, plain, .gz or .bz2.
       max_document_bytes: a larger file is refused.
       counter: counts the bytes that were read; those of the items must add up to the same.
 
@@ -46,6 +54,7 @@ def read_book(
     Raises:
       UserError: the file is a MediaWiki dump.
     """
+    file = part.file
     content = _content(file, max_document_bytes, counter)
     if isinstance(content, Reject):
         yield content
@@ -59,9 +68,10 @@ def read_book(
 
 
 def read_text(
-    file: InputFile, *, max_document_bytes: int, counter: ByteCounter | None = None
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject]:
     """Reads one file of plain text as one document. Arguments and errors as for `read_book`."""
+    file = part.file
     content = _content(file, max_document_bytes, counter)
     if isinstance(content, bytes):
         content = _document(file, content, name=file.name, offset=0, chapters=False)

@@ -86,6 +86,11 @@ class InputPart:
     stop: int
 
 
+def whole_file(file: InputFile) -> list[InputPart]:
+    """Return the file as a single part, for formats that are read from their beginning."""
+    return [InputPart(file=file, start=0, stop=file.num_bytes)]
+
+
 def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     """Files that match a glob, sorted by name.
 

@@ -14,9 +14,15 @@ from collections.abc import Sequence
 from data import files
 from data.errors import UserError, run_main
 from data.sources.documents import find_inputs
-from data.sources.formats import KINDS
+from data.sources.formats import (
+    GLOB_FLAG,
+    add_format_flags,
+    find_flagged_inputs,
+    format_flags,
+    guess_kind,
+)
 from data.vocab import Vocab
-from data.vocab.learn import guess_kind, learn, paragraphs_of
+from data.vocab.learn import learn, paragraphs_of
 
 
 def main(argv: Sequence[str]) -> None:
@@ -26,10 +32,8 @@ def main(argv: Sequence[str]) -> None:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    several = dict(action="extend", nargs="+", default=[], metavar="GLOB")
-    parser.add_argument("--input", help="any of the following, told apart by name", **several)
-    for kind, meaning in KINDS.items():
-        parser.add_argument(f"--{kind}", help=meaning, **several)
+    parser.add_argument("--input", help="any of the following, recognised by name", **GLOB_FLAG)
+    add_format_flags(parser)
     parser.add_argument("--vocab_size", type=int, default=30522)
     parser.add_argument("--output_file", required=True)
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
@@ -49,11 +53,9 @@ def main(argv: Sequence[str]) -> None:
         )
         return
     inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
-    inputs += [f for kind in KINDS for glob in getattr(args, kind) for f in find_inputs(kind, glob)]
+    inputs += find_flagged_inputs(args)
     if not inputs:
-        raise UserError(
-            f"there is nothing to learn from: give --input, --{', --'.join(KINDS)} or several"
-        )
+        raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")
     vocab = learn(
         paragraphs_of(inputs, max_bytes=args.max_megabytes * 10**6),
         vocab_size=args.vocab_size,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -114,10 +112,3 @@ def paragraphs_of(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[st
                 if num_bytes >= max_bytes:
                     print(f"stopped reading after {num_bytes:,} bytes of text (--max_megabytes)")
                     return
-
-
-def guess_kind(file: InputFile) -> InputFile:
-    """By name: dumps have ".xml" in it, JSON Lines ".jsonl"; anything else is read like a book."""
-    name = os.path.basename(file.path)
-    kind = "wiki" if ".xml" in name else "jsonl" if ".jsonl" in name else "books"
-    return dataclasses.replace(file, kind=kind)

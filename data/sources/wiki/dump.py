@@ -50,7 +50,7 @@ class _Dump:
     @functools.cached_property
     def id_prefix(self) -> str:
         """How the ids of its articles begin. Read late: most parts of tiny ranges have no page."""
-        return "/".join(filter(None, ["wiki", database_name(self.file)]))
+        return "/".join(filter(None, [self.file.kind, database_name(self.file)]))
 
 
 def read_part(

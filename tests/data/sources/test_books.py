@@ -14,13 +14,16 @@ from data.sources.documents import (
     find_inputs,
     join_lines,
     normalise,
+    whole_file,
 )
 
 
 def items(path, kind="books", limit=10**6) -> list[Document | Reject | Skipped]:
     """All that a file gives; checks that every byte of it is in exactly one item."""
     file = InputFile(kind=kind, path=str(path), name=path.name, num_bytes=path.stat().st_size)
-    found = list({"books": read_book, "text": read_text}[kind](file, max_document_bytes=limit))
+    reader = {"books": read_book, "text": read_text}[kind]
+    (part,) = whole_file(file)
+    found = list(reader(part, max_document_bytes=limit))
     if path.suffix not in (".gz", ".bz2"):
         assert sum(item.num_bytes for item in found) == file.num_bytes
     return found

@@ -6,8 +6,9 @@ import pytest
 
 from data.samples import main as write_samples
 from data.sources.documents import find_inputs
+from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences
-from data.vocab.learn import guess_kind, learn, paragraphs_of
+from data.vocab.learn import learn, paragraphs_of
 from tests.support.paths import ROOT
 
 
