@@ -11,8 +11,8 @@ from finetune.config import FinetuneConfig, FinetuneRunConfig
 from finetune.tasks.task import Split, Task
 from model.config import EncoderConfig
 from model.names import POOLER
-from pretrain import recipe
 from pretrain.train.config import TrainConfig
+from pretrain.train.recipe import recipe_lines
 
 # (a setting of FinetuneConfig, the setting that follows from it)
 _DERIVED = (
@@ -118,7 +118,8 @@ def describe(
       replicas: devices that share a batch.
     """
     trained = variable_names(config.encoder, task)
-    lines = [recipe.describe(config, None, trained=trained, replicas=replicas)]
+    lines = ["Recipe"]
+    lines += recipe_lines(config.train, config.optimizer, trained=trained, replicas=replicas)
     passes = config.train.train_steps * config.train.global_batch_size / len(splits["train"])
     lines.append(
         f"task: {task.name}"

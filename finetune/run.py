@@ -27,7 +27,7 @@ from launch.config import DISCARD_FLAG
 from model.names import weights
 from pretrain.checkpoints.warm_start import check_architecture, settings_of
 from pretrain.gin_files import add_gin_flags, load_run_config
-from pretrain.recipe import check, check_variables, describe_settings
+from pretrain.train.recipe import check_settings, check_variables, describe_settings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
     data = TaskData.load(task, args.task_data)
     config = recipe.resolve(config, num_examples=len(data.splits["train"]))
     replicas = strategy.num_replicas_in_sync
-    check(config, replicas=replicas)
+    check_settings(config.train, config.optimizer, replicas=replicas)
     # The published lists name LayerNorms as the head of pretraining does, too.
     pretrained = [weight.name for weight in weights(config.encoder)]
     check_variables(config.optimizer, recipe.variable_names(config.encoder, task) + pretrained)

@@ -20,7 +20,7 @@ from pretrain.checkpoints.model_dir import RUN_FILE
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.convert.formats import read
 from pretrain.export.atomic_directory import RECORD_FILE
-from pretrain.recipe import check_table_size
+from pretrain.train.recipe import check_table_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,12 @@ from model.flops import training_flops
 from model.mlm import Pretrainer
 from pretrain.checkpoints.warm_start import WarmStart, start_from
 from pretrain.config import RunConfig
-from pretrain.model_record import describe_data, pretraining_run
-from pretrain.recipe import check, check_variables, describe, resolve
+from pretrain.provenance import describe_data, identify_run
+from pretrain.recipe import describe, resolve
 from pretrain.report.pages import write_run_report
 from pretrain.train.evaluation import evaluation_row, read_held_out
 from pretrain.train.metrics import Window
+from pretrain.train.recipe import check_settings, check_variables
 from pretrain.train.session import Session, training_row
 from pretrain.train.trainer import COMPUTE_TYPES, Trainer
 
@@ -59,7 +60,8 @@ class Experiment:
             self._warm_start.check_encoder(self._config.encoder)
         self._strategy = build_strategy(config.cluster)
         self._peak = peak_flops_per_second(self._strategy)
-        check(self._config, replicas=self._strategy.num_replicas_in_sync)
+        replicas = self._strategy.num_replicas_in_sync
+        check_settings(self._config.train, self._config.optimizer, replicas=replicas)
         require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
@@ -71,7 +73,7 @@ class Experiment:
         self._is_chief = is_chief(self._strategy)
         self._data_dir, self._model_dir = data_dir, model_dir
         self._session = Session(
-            pretraining_run(model_dir, self._config, self._manifest),
+            identify_run(model_dir, self._config, self._manifest),
             model_dir=model_dir,
             trainer=self._trainer,
             is_chief=self._is_chief,

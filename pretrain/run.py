@@ -19,8 +19,9 @@ from launch.config import DISCARD_FLAG
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
-from pretrain.recipe import check, check_variables, describe, describe_settings, resolve
+from pretrain.recipe import describe, resolve
 from pretrain.train.exits import ends
+from pretrain.train.recipe import check_settings, check_variables, describe_settings
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +109,7 @@ def _dry_run(config: RunConfig, manifest: Manifest | None, warm_start: WarmStart
     config = resolve(config, manifest) if manifest else config
     if warm_start:
         warm_start.check_encoder(config.encoder)
-    check(config)
+    check_settings(config.train, config.optimizer)
     from model.mlm import variable_names  # TensorFlow: a wrong setting is told before it loads
 
     trained = variable_names(config.encoder)

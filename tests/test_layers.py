@@ -22,7 +22,7 @@ ORDER = {
     "launch": "config accelerators strategy local supervise worker jobs plan preflight dataflow gke"
     " vertex tpu node slurm rehearse",
     "pretrain": "gin_files checkpoints train config recipe export convert embed fill_mask"
-    " import_weights report model_record experiment run",
+    " import_weights report provenance experiment run",
     "finetune": "config batches model seed_record tasks summary source recipe collapse predict export"
     " report corpus_task seed_run run",
     "bench": "sample_build data step learn run tpu",
@@ -37,6 +37,7 @@ ALLOWED = {
         *("data.config", "data.files", "data.manifest", "data.storage", "data.view", "data.vocab"),
         *("model.config", "model.flops", "model.names"),
         *("pretrain.config", "pretrain.gin_files", "pretrain.recipe", "pretrain.report"),
+        "pretrain.train",
     },
     "pretrain": {
         *("data.config", "data.files", "data.manifest", "data.read", "data.stages", "data.storage"),
@@ -48,7 +49,7 @@ ALLOWED = {
         *("data.vocab", "launch.config", "launch.strategy", "model", "optim.config"),
         # What both kinds of runs share.
         *("pretrain.checkpoints", "pretrain.convert", "pretrain.export", "pretrain.gin_files"),
-        *("pretrain.recipe", "pretrain.report", "pretrain.train"),
+        *("pretrain.report", "pretrain.train"),
     },
     "bench": {
         *("data", "launch.accelerators", "launch.config", "launch.plan", "model", "optim"),

@@ -15,7 +15,7 @@ from launch.jobs.job import Action, Job
 from launch.jobs.settings import load_job_config
 from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
-from pretrain.recipe import check
+from pretrain.train.recipe import check_settings
 
 # From a job and the local folder for its files.
 Verb = Callable[[Job, str], Action]
@@ -53,7 +53,7 @@ def load_job(args: argparse.Namespace) -> Job:
     config, run_gin = load_job_config(args.gin_file, args.gin_param)
     if args.verb in _BEGINNING:
         run = load_run_config([], [run_gin] if run_gin else [], kind=RunConfig)
-        check(run, replicas=replicas(config))
+        check_settings(run.train, run.optimizer, replicas=replicas(config))
     args.work_dir = args.work_dir or f".launch/{config.name}"
     return Job(config=config, run_gin=run_gin)
 

@@ -29,7 +29,8 @@ from launch.plan.micro_batch import (
     suggested,
 )
 from pretrain.config import RunConfig
-from pretrain.recipe import check, passes
+from pretrain.recipe import passes
+from pretrain.train.recipe import check_settings
 
 # Copies of the state on the host, and files written of them: docs/training.md, 400 MB in 0.1 s and 2 s.
 _COPY_BYTES_PER_SECOND, _WRITE_BYTES_PER_SECOND = 4e9, 200e6
@@ -204,7 +205,7 @@ def make_plan(
       UserError: batches do not divide, or nothing fits into the memory.
     """
     devices, train = machine.accelerator.devices, run.train
-    check(run, replicas=devices)
+    check_settings(train, run.optimizer, replicas=devices)
     batch = train.global_batch_size // devices
     step = Step(
         encoder=run.encoder,

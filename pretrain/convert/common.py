@@ -16,7 +16,7 @@ from data.files import sha256_of
 from data.vocab import Vocab
 from model.config import EncoderConfig
 from model.names import weights
-from pretrain.recipe import check_table_size
+from pretrain.train.recipe import check_table_size
 
 Shape = tuple[int, ...]
 # A weight of a block, as Hugging Face and Google call it.

@@ -20,7 +20,7 @@ from pretrain.checkpoints.model_dir import Run, load_run
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
-from pretrain.recipe import check_table_size
+from pretrain.train.recipe import check_table_size
 
 if TYPE_CHECKING:
     from pretrain.checkpoints.checkpoint import CheckpointRef

@@ -15,8 +15,9 @@ from optim.config import OptimizerConfig
 from pretrain import run
 from pretrain.config import RunConfig
 from pretrain.gin_files import load_run_config
-from pretrain.recipe import check, check_variables, describe
+from pretrain.recipe import describe
 from pretrain.train.progress import read_metrics
+from pretrain.train.recipe import check_settings, check_variables
 
 TRAINED = ["embeddings:0", "dense/kernel:0", "dense/bias:0", "layer_norm/gamma:0"]
 
@@ -152,7 +153,7 @@ def arguments(data_dir, model_dir, *params: str) -> list[str]:
 def test_batch_not_divisible(params, replicas, message):
     config = load_run_config([], [*RUN, *params], kind=RunConfig)
     with pytest.raises(UserError, match=message):
-        check(config, replicas=replicas)
+        check_settings(config.train, config.optimizer, replicas=replicas)
 
 
 @pytest.mark.parametrize(

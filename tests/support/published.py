@@ -15,7 +15,7 @@ from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.export import __main__ as export
 from pretrain.gin_files import load_run_config
-from pretrain.model_record import describe_data, pretraining_run
+from pretrain.provenance import describe_data, identify_run
 from pretrain.recipe import resolve
 
 TINY = [
@@ -49,7 +49,7 @@ def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
     """As `pretrain.run` leaves it, but the weights of step 6 are random."""
     manifest = Manifest.load(data_dir)
     config = resolve(load_run_config([], [*TINY, *ENCODER], kind=RunConfig), manifest)
-    run = pretraining_run(str(path), config, manifest)
+    run = identify_run(str(path), config, manifest)
     vocab_text = manifest.load_vocab(data_dir).text
     record_run(str(path), run, vocab_text=vocab_text, data=describe_data(manifest))
     trainer = build_trainer(config, tf.distribute.get_strategy())

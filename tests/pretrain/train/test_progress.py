@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from data.errors import UserError
 from pretrain.checkpoints.best import best_step
-from pretrain.recipe import check
 from pretrain.train.progress import Progress, WandB, read_metrics, training_line
+from pretrain.train.recipe import check_settings
 from tests.support.model_dirs import make_model_dir, run_config
 
 ROW = {
@@ -190,7 +190,7 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
     run = run_config(wandb_project="bert", seed=7)
-    check(run)
+    check_settings(run.train, run.optimizer)
     model_dir = tmp_path / "model"
     for step in (5, 10):
         progress = Progress(
@@ -228,5 +228,6 @@ def test_weights_and_biases_beside_a_remote_model_directory(tmp_path, monkeypatc
 
 def test_weights_and_biases_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
+    run = run_config(wandb_project="bert")
     with pytest.raises(UserError, match=r"wandb_project='bert', but wandb is not installed: `pip"):
-        check(run_config(wandb_project="bert"))
+        check_settings(run.train, run.optimizer)

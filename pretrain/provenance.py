@@ -1,4 +1,4 @@
-"""What a pretraining run records about itself and its data in its model directory."""
+"""What a pretraining run records about its settings and its data in its model directory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 
 
-def pretraining_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Run:
-    """A run of pretraining that has this configuration, these data, and what was imported."""
+def identify_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Run:
+    """Return the identity of a run: its settings, its data and the weights it starts from.
+
+    Args:
+      model_dir: model directory, which may hold imported weights.
+      config: resolved settings.
+      manifest: manifest of the data.
+    """
     warm_start = WarmStart.load(model_dir)
     return Run(
         config=config,
@@ -24,7 +30,7 @@ def pretraining_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Ru
 
 
 def describe_data(manifest: Manifest) -> dict:
-    """What the data is, for whoever has the run and not the build."""
+    """Return the summary of the data for data.json, for readers of the run who lack the build."""
     splits = {
         split: {
             "sequences": manifest.num_sequences(split),
