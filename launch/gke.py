@@ -146,9 +146,9 @@ def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
     if config.is_gpu:
         selector = {"cloud.google.com/gke-accelerator": config.accelerator}
         return selector, "nvidia.com/gpu", config.gpus_per_node
-    kind, topology, chips = single_host(config.accelerator)
+    chip, topology, chips = single_host(config.accelerator)
     selector = {
-        "cloud.google.com/gke-tpu-accelerator": kind.gke_accelerator,
+        "cloud.google.com/gke-tpu-accelerator": chip.gke_accelerator,
         "cloud.google.com/gke-tpu-topology": topology,
     }
     return selector, "google.com/tpu", chips

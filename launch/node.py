@@ -20,7 +20,7 @@ from pathlib import Path
 
 from data.errors import UserError, run_main
 from launch.accelerators.machines import of_job
-from launch.accelerators.tpu_types import google_type, tpu_kind
+from launch.accelerators.tpu_types import google_type, tpu_of_type
 from launch.config import LaunchConfig
 from launch.jobs.job import GIN_FILE, Job
 from launch.supervise import supervise
@@ -77,9 +77,9 @@ def environment(config: LaunchConfig, environ: Mapping[str, str]) -> dict[str, s
     Raises:
       UserError: Slurm has started this without what the script of launch.slurm sets.
     """
-    if kind := tpu_kind(config.accelerator):
+    if tpu := tpu_of_type(config.accelerator):
         found = {"TPU_NAME": "local", "TPU_ACCELERATOR_TYPE": google_type(config.accelerator)}
-        if kind.has_pjrt:
+        if tpu.has_pjrt:
             found |= {
                 "PJRT_DEVICE": "TPU",
                 "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
@@ -110,7 +110,7 @@ def _preflight(job: Job, data_dir: str, gin_file: str) -> None:
     """In a process of its own: a TPU belongs to one process at a time."""
     config = job.config
     gpus = ["--gpus", str(config.gpus_per_node)] if config.is_gpu else []
-    tpu = ["--tpu"] if tpu_kind(config.accelerator) else []
+    tpu = ["--tpu"] if tpu_of_type(config.accelerator) else []
     places = ["--data_dir", data_dir, "--sizes_only", "--model_dir", job.model_dir]
     machines = of_job(config)
     run = (

@@ -46,7 +46,7 @@ def request(job: Job, _: str = "") -> Action:
     # Without an account of its own the machine would have the rights of the project's default one.
     config.require("project", "zone", "bucket", "data_dir", "service_account")
     config.require_reachable("bucket", "data_dir", "model_dir")
-    kind, _, _ = single_host(config.accelerator)
+    chip, _, _ = single_host(config.accelerator)
     options = {
         "--network": config.network,
         "--subnetwork": config.subnetwork,
@@ -56,7 +56,7 @@ def request(job: Job, _: str = "") -> Action:
         *_gcloud(job, "create"),
         f"--node-id={config.name}",
         f"--accelerator-type={google_type(config.accelerator)}",
-        f"--runtime-version={config.runtime_version or kind.runtime_version}",
+        f"--runtime-version={config.runtime_version or chip.runtime_version}",
         f"--service-account={config.service_account}",
         f"--metadata=lambert-job={config.job_dir}",
         f"--metadata-from-file=startup-script={ROOT / STARTUP_SCRIPT}",

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.data.measure import machine
 from bench.tpu import hlo
-from launch.plan.compiled import FLOPS_PER_CYCLE
+from launch.accelerators.chips import TPUS
 
 COMPILER_PYTHON = Path(".venv-tpu/bin/python")
 WORK = Path("bench/.work/tpu")
@@ -38,27 +38,8 @@ LAMBERT_LARGE = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Chip:
-    """A kind of TPU.
-
-    Attributes:
-      topology: its name for the smallest slice.
-      flops_per_cycle: bfloat16 peak of a core.
-    """
-
-    topology: str
-    flops_per_cycle: int
-
-
-CHIPS = {
-    name: Chip(topology, FLOPS_PER_CYCLE[name])
-    for name, topology in {
-        "v5e": "v5e:2x2",
-        "v4": "v4:2x2x1",
-        "v3": "v3:2x2",
-    }.items()
-}
+# Newest first.
+CHIPS = {name: tpu.compile_target for name, tpu in reversed(TPUS.items()) if tpu.compile_target}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from launch.accelerators.chips import TPUS
 from launch.plan import costs
-from launch.plan.compiled import COMPILED_PARTS, FLOPS_PER_CYCLE, rows, step_of
+from launch.plan.compiled import rows, step_of
 from model.config import EncoderConfig
 
 TABLES = ("tpu", "tpu_small")
@@ -42,12 +42,13 @@ class Estimate:
 def estimated(row: dict) -> Estimate:
     """What the formulas say of a row of bench.tpu."""
     step = step_of(row, _ANY)
-    device = costs.device(TPUS[row["chip"]], parts=COMPILED_PARTS[row["chip"]])
+    chip = TPUS[row["chip"]]
+    device = costs.device(chip, parts=chip.compile_target.devices)
     memory = costs.memory(step)
     arguments, temporaries, more_flops = memory.arguments, memory.temporaries, 0.0
     if row["implementation"] == "tf-models":
-        share = _PEER_SHARE * device.matrix_share
-        device = dataclasses.replace(device, matrix_share=share)
+        share = _PEER_SHARE * device.matmul_share
+        device = dataclasses.replace(device, matmul_share=share)
         # As one block more: that of the predicted positions is little beside.
         layers = step.encoder.num_hidden_layers + 1
         whole = dataclasses.replace(
@@ -57,11 +58,11 @@ def estimated(row: dict) -> Estimate:
         temporaries += costs.memory(whole).activations - memory.activations + 2 * memory.logits
         more_flops = costs.flops_of_sequence(whole) - costs.flops_of_sequence(step)
     seconds = costs.update_seconds(step, device)
-    seconds += step.batch * more_flops / (device.flops_per_second * device.matrix_share)
+    seconds += step.batch * more_flops / (device.flops_per_second * device.matmul_share)
     return Estimate(
         argument_bytes=arguments,
         temporary_bytes=temporaries,
-        cycles=seconds * device.flops_per_second / FLOPS_PER_CYCLE[row["chip"]],
+        cycles=seconds * device.flops_per_second / chip.compile_target.flops_per_cycle,
     )
 
 

@@ -1,28 +1,61 @@
-"""Facts of accelerators by their makers' public pages, and what names such as "v5e-256" amount to.
+"""Facts about TPUs and GPUs: one row of TPUS or GPUS for each kind of chip.
 
-All names are understood wherever an accelerator is asked for: ours, gcloud's ("v5litepod-256") and GKE's of
-GPUs ("nvidia-h100-80gb"). The table of them is here.
+To support another chip, add its row. Every field is required, so no fact can be forgotten. All names of a
+chip are understood wherever an accelerator is asked for: ours, those of gcloud ("v5litepod-256") and, for
+GPUs, those of GKE ("nvidia-h100-80gb").
 
-Standard library only. Sources, each with the figures that are taken from it:
+Standard library only. Sources of the figures:
 
     TPU vN     cloud.google.com/tpu/docs/{v3,v4,v5e,v5p,v6e}: peak, memory and its bandwidth, chips of
                a pod; "all-reduce bandwidth per Pod" divided by the chips of a pod (v5p, for which
-               there is none: half of the bidirectional bandwidth of a chip's links)
+               there is none: half of the bidirectional bandwidth of a chip's links);
+               cloud.google.com/tpu/docs/runtimes: system images; cloud.google.com/kubernetes-engine/
+               docs/concepts/plan-tpus: labels and topologies of node pools
     A100       NVIDIA A100 data sheet: 312 TFLOP/s, 2,039 GB/s (80 GB) and 1,555 GB/s (40 GB), NVLink
                600 GB/s in both directions together; NVIDIA DGX A100 data sheet: 200 Gbit/s a GPU
     H100       NVIDIA H100 data sheet (SXM): 989 TFLOP/s dense, 3.35 TB/s, NVLink 900 GB/s in both
                directions together; NVIDIA DGX H100 data sheet: 400 Gbit/s a GPU
+    step time  docs/plan.md: what each constant is fitted to, and which are guesses
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
+from collections.abc import Mapping
 
-from data.errors import UserError
+_MIB, _GIB = 2**20, 2**30
+CPU = "cpu"
 
-_GIB = 2**30
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepTimeFit:
+    """Constants of the formulas in launch/plan/costs.py.
+
+    Attributes:
+      matmul_share: share of the peak that forward and backward pass reach.
+      on_chip_bytes: memory on the chip in which attention scores stay between products; 0 for none.
+      error: relative error of the seconds of an update.
+    """
+
+    matmul_share: float
+    on_chip_bytes: int
+    error: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompileTarget:
+    """How the TPU compiler is called for a chip, see bench/tpu.
+
+    Attributes:
+      topology: the compiler's name of the smallest slice.
+      devices: devices into which the compiler divides a chip.
+      flops_per_cycle: bfloat16 peak of such a device: two operations for each cell of its matrix units.
+    """
+
+    topology: str
+    devices: int
+    flops_per_cycle: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,255 +63,287 @@ class Chip:
     """A kind of accelerator; figures are those of one chip.
 
     Attributes:
-      name: how users call it.
-      peak_flops_per_second: dense, bfloat16.
-      memory_bytes: HBM.
-      memory_bytes_per_second: of the HBM.
-      link_bytes_per_second: what it can send to its neighbours, over all links together, one way.
-      network_bytes_per_second: what it can send to other hosts; 0 if the links lead there too.
-      devices: as how many replicas tf.distribute shows it. The two cores of a v3 are two devices;
-        those of a v4 and a v5p are one ("megacore").
-      counted: of what the number in an accelerator's name counts, how many it has: cores of TPUs up
-        to v4 and v5p, chips otherwise.
-      sizes: the numbers that there are; empty if any multiple of `counted` times `chips_per_host`.
-      most_chips: that one job can have.
-      chips_per_host: of jobs with several hosts.
+      name: our name, as in --accelerator.
+      aliases: other names, of Google, GKE or in common use.
+      peak_flops_per_second: dense bfloat16 peak.
+      memory_bytes: size of the HBM.
+      memory_bytes_per_second: bandwidth of the HBM.
+      link_bytes_per_second: bandwidth to neighbouring chips, over all links together, one way.
+      network_bytes_per_second: bandwidth to other hosts; 0 if the links lead there too.
+      devices: number of replicas as which tf.distribute shows a chip. The two cores of a v3 are two
+        devices; those of a v4 and a v5p are one ("megacore").
+      counted: how many of the units that the number in an accelerator's name counts are in a chip: 2 cores
+        of TPUs up to v4 and v5p, otherwise 1 chip.
+      sizes: possible numbers in an accelerator's name; empty if any multiple of `counted` times
+        `chips_per_host`.
+      most_chips: largest number of chips of one job.
+      chips_per_host: chips of each host, for jobs with several hosts.
+      most_chips_of_one_host: largest number of chips of a job with one host.
       torus_chips: smallest slice whose links are closed to rings in every direction.
+      step_time: fitted constants of a plan; None where the speed is measured instead.
     """
 
     name: str
+    aliases: tuple[str, ...]
     peak_flops_per_second: float
     memory_bytes: int
     memory_bytes_per_second: float
     link_bytes_per_second: float
-    network_bytes_per_second: float = 0.0
-    devices: int = 1
-    counted: int = 1
-    sizes: tuple[int, ...] = ()
+    network_bytes_per_second: float
+    devices: int
+    counted: int
+    sizes: tuple[int, ...]
     most_chips: int
     chips_per_host: int
-    torus_chips: int = 1
+    most_chips_of_one_host: int
+    torus_chips: int
+    step_time: StepTimeFit | None
 
 
-_SMALL_PODS = (1, 4, 8, 16, 32, 64, 128, 256)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tpu(Chip):
+    """A generation of TPUs.
+
+    Attributes:
+      google_name: first part of accelerator types of gcloud and libtpu, such as "v5litepod".
+      runtime_version: system image of TPU VMs, without a framework.
+      gke_accelerator: label of GKE's nodes.
+      topologies: GKE's topology of a single host, by the size in the accelerator type.
+      has_pjrt: whether TensorFlow reaches the TPU through the C interface of libtpu.
+      compile_target: how bench.tpu compiles for it; None if jax 0.10.2 cannot read back what the compiler
+        makes.
+    """
+
+    google_name: str
+    runtime_version: str
+    gke_accelerator: str
+    topologies: Mapping[int, str]
+    has_pjrt: bool
+    compile_target: CompileTarget | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gpu(Chip):
+    """A kind of GPU.
+
+    Attributes:
+      driver_name: part of the device name that the driver reports.
+    """
+
+    driver_name: str
+
+
+_POD_SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
+_HOST_TOPOLOGIES = {1: "1x1", 4: "2x2", 8: "2x4"}
 TPUS = {
-    chip.name: chip
-    for chip in (
-        Chip(
+    tpu.name: tpu
+    for tpu in (
+        Tpu(
             name="v3",
+            aliases=(),
             peak_flops_per_second=123e12,
             memory_bytes=32 * _GIB,
             memory_bytes_per_second=900e9,
             link_bytes_per_second=340e12 / 1024,
+            network_bytes_per_second=0.0,
             devices=2,
             counted=2,
             sizes=(8, 32, 64, 128, 256, 512, 1024, 2048),
             most_chips=1024,
             chips_per_host=4,
+            most_chips_of_one_host=4,
             torus_chips=1024,
+            step_time=StepTimeFit(matmul_share=0.68, on_chip_bytes=0, error=0.15),
+            google_name="v3",
+            runtime_version="tpu-ubuntu2204-base",
+            gke_accelerator="tpu-v3-device",
+            topologies={8: "2x2"},
+            has_pjrt=False,
+            compile_target=CompileTarget(
+                topology="v3:2x2", devices=2, flops_per_cycle=2 * 2 * 128**2
+            ),
         ),
-        Chip(
+        Tpu(
             name="v4",
+            aliases=(),
             peak_flops_per_second=275e12,
             memory_bytes=32 * _GIB,
             memory_bytes_per_second=1200e9,
             link_bytes_per_second=1.1e15 / 4096,
+            network_bytes_per_second=0.0,
+            devices=1,
             counted=2,
+            sizes=(),
             most_chips=4096,
             chips_per_host=4,
+            most_chips_of_one_host=4,
             torus_chips=64,
+            step_time=StepTimeFit(matmul_share=0.48, on_chip_bytes=0, error=0.15),
+            google_name="v4",
+            runtime_version="tpu-ubuntu2204-base",
+            gke_accelerator="tpu-v4-podslice",
+            topologies={8: "2x2x1"},
+            has_pjrt=False,
+            compile_target=CompileTarget(
+                topology="v4:2x2x1", devices=2, flops_per_cycle=4 * 2 * 128**2
+            ),
         ),
-        Chip(
+        Tpu(
             name="v5e",
+            aliases=("v5litepod",),
             peak_flops_per_second=197e12,
             memory_bytes=16 * _GIB,
             memory_bytes_per_second=819e9,
             link_bytes_per_second=51.2e12 / 256,
-            sizes=_SMALL_PODS,
+            network_bytes_per_second=0.0,
+            devices=1,
+            counted=1,
+            sizes=_POD_SIZES,
             most_chips=256,
             chips_per_host=4,
+            most_chips_of_one_host=8,
             torus_chips=256,
+            step_time=StepTimeFit(matmul_share=0.65, on_chip_bytes=128 * _MIB, error=0.10),
+            google_name="v5litepod",
+            runtime_version="v2-alpha-tpuv5-lite",
+            gke_accelerator="tpu-v5-lite-podslice",
+            topologies=_HOST_TOPOLOGIES,
+            has_pjrt=True,
+            compile_target=CompileTarget(
+                topology="v5e:2x2", devices=1, flops_per_cycle=4 * 2 * 128**2
+            ),
         ),
-        Chip(
+        Tpu(
             name="v5p",
+            aliases=(),
             peak_flops_per_second=459e12,
             memory_bytes=95 * _GIB,
             memory_bytes_per_second=2765e9,
             link_bytes_per_second=1200e9 / 2,
+            network_bytes_per_second=0.0,
+            devices=1,
             counted=2,
+            sizes=(),
             most_chips=6144,
             chips_per_host=4,
+            most_chips_of_one_host=4,
             torus_chips=64,
+            step_time=StepTimeFit(matmul_share=0.48, on_chip_bytes=0, error=0.30),
+            google_name="v5p",
+            runtime_version="v2-alpha-tpuv5",
+            gke_accelerator="tpu-v5p-slice",
+            topologies={8: "2x2x1"},
+            has_pjrt=True,
+            compile_target=None,
         ),
-        Chip(
+        Tpu(
             name="v6e",
+            aliases=(),
             peak_flops_per_second=918e12,
             memory_bytes=32 * _GIB,
             memory_bytes_per_second=1638e9,
             link_bytes_per_second=102.4e12 / 256,
-            sizes=_SMALL_PODS,
+            network_bytes_per_second=0.0,
+            devices=1,
+            counted=1,
+            sizes=_POD_SIZES,
             most_chips=256,
             chips_per_host=4,
+            most_chips_of_one_host=8,
             torus_chips=256,
+            step_time=StepTimeFit(matmul_share=0.40, on_chip_bytes=128 * _MIB, error=0.40),
+            google_name="v6e",
+            runtime_version="v2-alpha-tpuv6e",
+            gke_accelerator="tpu-v6e-slice",
+            topologies=_HOST_TOPOLOGIES,
+            has_pjrt=True,
+            compile_target=None,
         ),
     )
 }
-_A100 = Chip(
+
+_A100 = Gpu(
     name="a100",
+    aliases=("a100-80g", "nvidia-a100-80gb"),
     peak_flops_per_second=312e12,
     memory_bytes=80 * 10**9,
     memory_bytes_per_second=2039e9,
     link_bytes_per_second=600e9 / 2,
     network_bytes_per_second=200e9 / 8,
+    devices=1,
+    counted=1,
+    sizes=(),
     most_chips=16_384,
     chips_per_host=8,
+    most_chips_of_one_host=8,
+    torus_chips=1,
+    step_time=StepTimeFit(matmul_share=0.28, on_chip_bytes=0, error=0.40),
+    driver_name="A100",
 )
 GPUS = {
-    chip.name: chip
-    for chip in (
+    gpu.name: gpu
+    for gpu in (
         _A100,
         dataclasses.replace(
             _A100,
             name="a100-40g",
+            aliases=("nvidia-tesla-a100",),
             memory_bytes=40 * 10**9,
             memory_bytes_per_second=1555e9,
         ),
-        Chip(
+        Gpu(
             name="h100",
+            aliases=("nvidia-h100-80gb", "nvidia-h100-mega-80gb"),
             peak_flops_per_second=989e12,
             memory_bytes=80 * 10**9,
             memory_bytes_per_second=3350e9,
             link_bytes_per_second=900e9 / 2,
             network_bytes_per_second=400e9 / 8,
+            devices=1,
+            counted=1,
+            sizes=(),
             most_chips=16_384,
             chips_per_host=8,
+            most_chips_of_one_host=8,
+            torus_chips=1,
+            step_time=StepTimeFit(matmul_share=0.28, on_chip_bytes=0, error=0.50),
+            driver_name="H100",
         ),
     )
 }
-_ALIASES = {
-    "v5litepod": "v5e",
-    "a100-80g": "a100",
-    "nvidia-tesla-a100": "a100-40g",
-    "nvidia-a100-80gb": "a100",
-    "nvidia-h100-80gb": "h100",
-    "nvidia-h100-mega-80gb": "h100",
-}
-CPU = "cpu"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Accelerator:
-    """The machines of a job.
-
-    Attributes:
-      name: as asked for.
-      chip: of which kind.
-      chips: how many.
-    """
-
-    name: str
-    chip: Chip
-    chips: int
-
-    @property
-    def devices(self) -> int:
-        """Replicas of tf.distribute."""
-        return self.chips * self.chip.devices
-
-    @property
-    def hosts(self) -> int:
-        """Machines; up to 8 chips of v5e and v6e are in one."""
-        if self.chip.sizes == _SMALL_PODS and self.chips <= 8:
-            return 1
-        return -(-self.chips // self.chip.chips_per_host)
-
-    @property
-    def memory_bytes(self) -> int:
-        """Of a device."""
-        return self.chip.memory_bytes // self.chip.devices
-
-    @property
-    def peak_flops_per_second(self) -> float:
-        """Of a device."""
-        return self.chip.peak_flops_per_second / self.chip.devices
-
-    @property
-    def memory_bytes_per_second(self) -> float:
-        """Of a device."""
-        return self.chip.memory_bytes_per_second / self.chip.devices
+def tpu_chip(kind: str) -> Tpu | None:
+    """Return the TPU by the first part of an accelerator type, like "v4" or "v5litepod"."""
+    return _find(kind, TPUS)
 
 
-def tpu_chip(kind: str) -> Chip | None:
-    """The chip by the first part of an accelerator type, like "v4" or "v5litepod"."""
-    return TPUS.get(_ALIASES.get(kind, kind))
+def gpu_chip(kind: str) -> Gpu | None:
+    """Return the GPU by its name, ours or that of GKE, like "nvidia-h100-80gb"."""
+    return _find(kind, GPUS)
 
 
-def gpu_chip(kind: str) -> Chip | None:
-    """The chip by its name, ours or that of GKE, like "nvidia-h100-80gb"."""
-    return GPUS.get(_ALIASES.get(kind, kind))
-
-
-def parse(name: str, setting: str = "--accelerator ") -> Accelerator:
-    """The machines behind a name such as v5e-256, v4-128 (of cores), h100x16 or cpu.
-
-    Args:
-      name: see there.
-      setting: where the name stands, for errors.
-
-    Raises:
-      UserError: there is nothing of that name or size.
-    """
-    if name == CPU:
-        return Accelerator(name=name, chip=this_cpu(), chips=1)
-    said = f"{setting}{name}"
-    found = re.fullmatch(r"(v\w+)-(\d+)|([a-z]\d+(?:-\d+g)?)x(\d+)", name)
-    kind = found and (found[1] or found[3])
-    kind = _ALIASES.get(kind, kind)
-    if kind not in (TPUS if found and found[1] else GPUS):
-        raise UserError(
-            f"{said}: must be a TPU like v5e-256 ({', '.join(TPUS)}), GPUs like h100x16"
-            f" ({', '.join(GPUS)}) or cpu"
-        )
-    size = int(found[2] or found[4])
-    return (_tpu if found[1] else _gpus)(name, kind, size, said)
-
-
-def _tpu(name: str, kind: str, size: int, said: str) -> Accelerator:
-    chip = TPUS[kind]
-    of_a_host = chip.counted * chip.chips_per_host
-    most = chip.most_chips * chip.counted
-    sizes = chip.sizes or range(of_a_host, most + 1, of_a_host)
-    if size not in sizes:
-        there_are = (
-            ", ".join(f"{kind}-{n}" for n in chip.sizes)
-            if chip.sizes
-            else f"multiples of {of_a_host} up to {kind}-{most}"
-        )
-        counted = "cores" if chip.counted > 1 else "chips"
-        raise UserError(f"{said}: {size} {counted}; there are {there_are}")
-    return Accelerator(name=name, chip=chip, chips=size // chip.counted)
-
-
-def _gpus(name: str, kind: str, size: int, said: str) -> Accelerator:
-    chip = GPUS[kind]
-    per_host = chip.chips_per_host
-    if not 1 <= size <= chip.most_chips or (size > per_host and size % per_host):
-        raise UserError(
-            f"{said}: must be 1 to {per_host} GPUs, or a multiple of {per_host} up to"
-            f" {chip.most_chips:,}"
-        )
-    return Accelerator(name=name, chip=chip, chips=size)
+def _find(kind: str, table: Mapping[str, Chip]):
+    return next((chip for chip in table.values() if kind in (chip.name, *chip.aliases)), None)
 
 
 def this_cpu() -> Chip:
-    """This machine; how fast it is, is not known."""
+    """Return this machine as a chip of unknown speed."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Chip(
         name=CPU,
+        aliases=(),
         peak_flops_per_second=0.0,
         memory_bytes=memory,
         memory_bytes_per_second=0.0,
         link_bytes_per_second=0.0,
+        network_bytes_per_second=0.0,
+        devices=1,
+        counted=1,
+        sizes=(),
         most_chips=1,
         chips_per_host=1,
+        most_chips_of_one_host=1,
+        torus_chips=1,
+        step_time=None,
     )

@@ -1,14 +1,111 @@
-"""The machines that a job asks for, as the plan reckons with them."""
+"""The machines of a job, from names such as "v5e-256" or from the settings of a job."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
+
 from data.errors import UserError
-from launch.accelerators.chips import CPU, Accelerator, gpu_chip, parse, tpu_chip
+from launch.accelerators.chips import CPU, GPUS, TPUS, Chip, gpu_chip, this_cpu, tpu_chip
 from launch.config import LaunchConfig
+
+_NAME = re.compile(r"(?P<tpu>v\w+)-(?P<size>\d+)|(?P<gpu>[a-z]\d+(?:-\d+g)?)x(?P<number>\d+)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """The machines of a job.
+
+    Attributes:
+      name: name as the user gave it.
+      chip: kind of chip.
+      chips: number of chips.
+    """
+
+    name: str
+    chip: Chip
+    chips: int
+
+    @property
+    def devices(self) -> int:
+        """Replicas of tf.distribute."""
+        return self.chips * self.chip.devices
+
+    @property
+    def hosts(self) -> int:
+        """Number of machines."""
+        if self.chips <= self.chip.most_chips_of_one_host:
+            return 1
+        return -(-self.chips // self.chip.chips_per_host)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of a device."""
+        return self.chip.memory_bytes // self.chip.devices
+
+    @property
+    def peak_flops_per_second(self) -> float:
+        """Peak of a device."""
+        return self.chip.peak_flops_per_second / self.chip.devices
+
+    @property
+    def memory_bytes_per_second(self) -> float:
+        """Memory bandwidth of a device."""
+        return self.chip.memory_bytes_per_second / self.chip.devices
+
+
+def parse(name: str, setting: str = "--accelerator ") -> Accelerator:
+    """Return the machines with a name such as v5e-256, v4-128 (cores), h100x16 or cpu.
+
+    Args:
+      name: kind and size, as above.
+      setting: flag or setting with the name, for error messages.
+
+    Raises:
+      UserError: there is nothing of that name or size.
+    """
+    if name == CPU:
+        return Accelerator(name=name, chip=this_cpu(), chips=1)
+    label = f"{setting}{name}"
+    match = _NAME.fullmatch(name)
+    if match and (tpu := tpu_chip(match["tpu"] or "")):
+        return _tpus(name, tpu, int(match["size"]), label)
+    if match and (gpu := gpu_chip(match["gpu"] or "")):
+        return _gpus(name, gpu, int(match["number"]), label)
+    raise UserError(
+        f"{label}: must be a TPU like v5e-256 ({', '.join(TPUS)}), GPUs like h100x16"
+        f" ({', '.join(GPUS)}) or cpu"
+    )
+
+
+def _tpus(name: str, chip: Chip, size: int, label: str) -> Accelerator:
+    per_host = chip.counted * chip.chips_per_host
+    most = chip.most_chips * chip.counted
+    if size not in (chip.sizes or range(per_host, most + 1, per_host)):
+        possible = (
+            ", ".join(f"{chip.name}-{n}" for n in chip.sizes)
+            if chip.sizes
+            else f"multiples of {per_host} up to {chip.name}-{most}"
+        )
+        counted = "cores" if chip.counted > 1 else "chips"
+        raise UserError(f"{label}: {size} {counted}; there are {possible}")
+    return Accelerator(name=name, chip=chip, chips=size // chip.counted)
+
+
+def _gpus(name: str, chip: Chip, size: int, label: str) -> Accelerator:
+    per_host = chip.chips_per_host
+    if not 1 <= size <= chip.most_chips or (size > per_host and size % per_host):
+        raise UserError(
+            f"{label}: must be 1 to {per_host} GPUs, or a multiple of {per_host} up to"
+            f" {chip.most_chips:,}"
+        )
+    return Accelerator(name=name, chip=chip, chips=size)
 
 
 def of_job(config: LaunchConfig) -> Accelerator | None:
-    """The machines of a job; None where their figures are not known: other GPUs, a machine in pieces.
+    """Return the machines of a job, or None if there are no figures for them.
+
+    There are none for other GPUs than those of GPUS, and for a machine that runs several processes.
 
     Raises:
       UserError: there is no such TPU.
@@ -18,11 +115,11 @@ def of_job(config: LaunchConfig) -> Accelerator | None:
         return chip and Accelerator(name=f"{chip.name}x{chips}", chip=chip, chips=chips)
     if config.accelerator == CPU:
         return None if replicas(config) > 1 else parse(CPU)
-    return _tpu(config.accelerator)
+    return _tpus_of_job(config.accelerator)
 
 
 def replicas(config: LaunchConfig) -> int:
-    """Devices that share the batch of a job.
+    """Return the number of devices that share the batch of a job.
 
     Raises:
       UserError: there is no such TPU.
@@ -31,10 +128,10 @@ def replicas(config: LaunchConfig) -> int:
         return config.nodes * config.gpus_per_node
     if config.accelerator == CPU:
         return config.nodes * config.processes
-    return _tpu(config.accelerator).devices
+    return _tpus_of_job(config.accelerator).devices
 
 
-def _tpu(accelerator: str) -> Accelerator:
+def _tpus_of_job(accelerator: str) -> Accelerator:
     if tpu_chip(accelerator.partition("-")[0]) is None:
         raise UserError(
             f"LaunchConfig.accelerator={accelerator!r}: must be a TPU like 'v5e-8' (Google's"

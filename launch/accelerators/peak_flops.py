@@ -1,4 +1,4 @@
-"""What devices could compute at best: dense bfloat16 operations a second, by their makers' data sheets."""
+"""Peak FLOP/s of the devices in use: dense bfloat16 operations a second, by their makers' data sheets."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import re
 
 from launch.accelerators.chips import GPUS, tpu_chip
 
-_A100, _H100 = (GPUS[name].peak_flops_per_second for name in ("a100", "h100"))
-# By a name in the name that the driver gives; the first one counts.
-_GPU = {
+_H100 = GPUS["h100"].peak_flops_per_second
+# Of these GPUs only the peak is known; the others are in chips.py. The first name found counts, so the
+# variants of a GPU come before it.
+_PEAK_BY_DRIVER_NAME = {
     "B200": 2250e12,
     "H200": _H100,
     "GH200": _H100,
     "H100 NVL": 835e12,
     "H100 PCIe": 756e12,
-    "H100": _H100,
-    "A100": _A100,
-    "A800": _A100,
+    "A800": GPUS["a100"].peak_flops_per_second,
     "A40": 150e12,
     "A10": 125e12,
     "L40S": 362e12,
     "L4": 121e12,
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
+    **{gpu.driver_name: gpu.peak_flops_per_second for gpu in GPUS.values()},
 }
 
 
 def peak_flops_per_second(strategy) -> float | None:
-    """Of all devices of a strategy together; None if it is not known, as for CPUs.
+    """Return the peak of all devices of a strategy together, or None if it is not known, as for CPUs.
 
-    What TPU it is, TensorFlow does not tell: the environment variable TPU_ACCELERATOR_TYPE does.
+    TensorFlow does not report the kind of TPU; the environment variable TPU_ACCELERATOR_TYPE has it.
     """
     import tensorflow as tf
 
@@ -45,7 +45,7 @@ def peak_flops_per_second(strategy) -> float | None:
 
 
 def tpu_peak(accelerator_type: str) -> float | None:
-    """Of a whole slice by its type, like "v4-8" or "v5litepod-16"; None if it is not known."""
+    """Return the peak of a slice such as "v4-8" or "v5litepod-16", or None if it is not known."""
     kind, _, size = accelerator_type.partition("-")
     chip = tpu_chip(kind)
     if chip is None or not size.isdecimal():
@@ -54,8 +54,8 @@ def tpu_peak(accelerator_type: str) -> float | None:
 
 
 def gpu_peak(device_name: str) -> float | None:
-    """Of one GPU by its name, like "NVIDIA A100-SXM4-40GB"; None if it is not known."""
-    for name, peak in _GPU.items():
+    """Return the peak of a GPU such as "NVIDIA A100-SXM4-40GB", or None if it is not known."""
+    for name, peak in _PEAK_BY_DRIVER_NAME.items():
         if re.search(rf"\b{name}\b", device_name):
             return peak
     return None

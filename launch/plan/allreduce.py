@@ -11,7 +11,7 @@ A sharded optimizer exchanges as much: gradients in the first half, new weights 
 
 from __future__ import annotations
 
-from launch.accelerators.chips import Accelerator
+from launch.accelerators.machines import Accelerator
 
 LINK_SHARE = 0.8  # of the bandwidth of links, that an exchange reaches; assumed
 # Slices without closed rings send everything back the way it came.

@@ -12,17 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import UserError
-from launch.accelerators.chips import Accelerator
+from launch.accelerators.chips import Tpu
+from launch.accelerators.machines import Accelerator
 from launch.plan.costs import Step
-
-# Of what bench.tpu compiles for: the matrix units of a core, twice their size a cycle. And into how many
-# such devices it cuts a chip. (What the compiler makes for v5p and v6e cannot be read back by jax 0.10.2.)
-FLOPS_PER_CYCLE = {
-    "v3": 2 * 2 * 128**2,
-    "v4": 4 * 2 * 128**2,
-    "v5e": 4 * 2 * 128**2,
-}
-COMPILED_PARTS = {"v3": 2, "v4": 2, "v5e": 1}
 
 _LAUNCH = Path(__file__).resolve().parent.parent
 _RESULTS = next(
@@ -66,14 +58,15 @@ def find(step: Step, accelerator: Accelerator, table: Sequence[dict]) -> Compile
       accelerator: of which kind the device is.
       table: rows of bench.tpu.
     """
-    chip = accelerator.chip.name
-    if chip not in FLOPS_PER_CYCLE or COMPILED_PARTS[chip] != accelerator.chip.devices:
+    chip = accelerator.chip
+    target = chip.compile_target if isinstance(chip, Tpu) else None
+    if target is None or target.devices != chip.devices:
         return None
     for row in table:
-        if row["implementation"] != "lambert" or row["chip"] != chip:
+        if row["implementation"] != "lambert" or row["chip"] != chip.name:
             continue
         if "out_of_memory" not in row and step_of(row, step) == step:
-            clock = accelerator.peak_flops_per_second / FLOPS_PER_CYCLE[chip]
+            clock = accelerator.peak_flops_per_second / target.flops_per_cycle
             return Compiled(
                 total_bytes=row["hbm_argument_bytes"] + row["hbm_temp_bytes"],
                 seconds=row["estimated_cycles"] / clock,

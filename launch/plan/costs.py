@@ -57,42 +57,30 @@ class Device:
       flops_per_second: peak.
       memory_bytes_per_second: of its memory.
       on_chip_bytes: where scores may stay between products.
-      matrix_share: of the peak that forward and backward pass reach; fitted.
+      matmul_share: of the peak that forward and backward pass reach; fitted.
       error: of the seconds of an update, by the fit; a share.
     """
 
     flops_per_second: float
     memory_bytes_per_second: float
     on_chip_bytes: float
-    matrix_share: float
+    matmul_share: float
     error: float
 
 
 # The fits are to steps of H=1024, S=512; elsewhere their errors are at least this.
 FITTED_SIZES, OTHER_SIZES_ERROR = (1024, 512), 0.25
-# By chip: share of the peak, memory on a chip, error.
-_MIB = 2**20
-_FITS = {
-    "v3": (0.68, 0, 0.15),
-    "v4": (0.48, 0, 0.15),
-    "v5e": (0.65, 128 * _MIB, 0.10),
-    "v5p": (0.48, 0, 0.30),
-    "v6e": (0.40, 128 * _MIB, 0.40),
-    "a100": (0.28, 0, 0.40),
-    "a100-40g": (0.28, 0, 0.40),
-    "h100": (0.28, 0, 0.50),
-}
 
 
 def device(chip: Chip, *, parts: int) -> Device:
-    """A chip, or one of the equal parts of it that are devices of their own."""
-    share, on_chip_bytes, error = _FITS[chip.name]
+    """Return the device of a chip, or of one of the equal parts into which a chip is divided."""
+    fit = chip.step_time
     return Device(
         flops_per_second=chip.peak_flops_per_second / parts,
         memory_bytes_per_second=chip.memory_bytes_per_second / parts,
-        on_chip_bytes=on_chip_bytes / parts,
-        matrix_share=share,
-        error=error,
+        on_chip_bytes=fit.on_chip_bytes / parts,
+        matmul_share=fit.matmul_share,
+        error=fit.error,
     )
 
 
@@ -102,7 +90,7 @@ def measured_device(flops_per_second: float, *, error: float) -> Device:
         flops_per_second=flops_per_second,
         memory_bytes_per_second=math.inf,
         on_chip_bytes=math.inf,
-        matrix_share=1.0,
+        matmul_share=1.0,
         error=error,
     )
 
@@ -268,7 +256,7 @@ def flops_of_sequence(step: Step) -> float:
 def update_seconds(step: Step, device: Device) -> float:
     """Seconds of an update on a device, without exchange with others and without input."""
     products = step.batch * flops_of_sequence(step)
-    products /= device.flops_per_second * device.matrix_share
+    products /= device.flops_per_second * device.matmul_share
     traffic = _weight_bytes(step) + _score_bytes(step, device)
     return products + traffic / device.memory_bytes_per_second + optimizer_seconds(step, device)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from launch.accelerators.chips import CPU, GPUS, TPUS, Accelerator
+from launch.accelerators.chips import CPU, GPUS, TPUS
+from launch.accelerators.machines import Accelerator
 from launch.plan.compiled import find, measured_flops_per_second, rows
 from launch.plan.costs import Device, Memory, Step, device, measured_device, memory, update_seconds
 

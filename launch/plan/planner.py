@@ -9,6 +9,7 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.storage.records import ExampleCodec
 from data.vocab import token_dtype
+from launch.accelerators.machines import Accelerator
 from launch.plan import failures
 from launch.plan.allreduce import all_reduce_seconds
 from launch.plan.costs import (
@@ -34,6 +35,12 @@ from pretrain.train.recipe import check_settings
 
 # Copies of the state on the host, and files written of them: docs/training.md, 400 MB in 0.1 s and 2 s.
 _COPY_BYTES_PER_SECOND, _WRITE_BYTES_PER_SECOND = 4e9, 200e6
+# Facts about a chip that --json writes.
+_CHIP_FIGURES = (
+    *("name", "peak_flops_per_second", "memory_bytes", "memory_bytes_per_second"),
+    *("link_bytes_per_second", "network_bytes_per_second", "devices", "counted", "sizes"),
+    *("most_chips", "chips_per_host", "torus_chips"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -330,7 +337,7 @@ def figures(plan: Plan) -> dict:
 
     accelerator = plan.machine.accelerator
     return {
-        "accelerator": dataclasses.asdict(accelerator),
+        "accelerator": _accelerator_figures(accelerator),
         "devices": accelerator.devices,
         "hosts": accelerator.hosts,
         "room_bytes_per_device": plan.machine.room_bytes,
@@ -353,6 +360,11 @@ def figures(plan: Plan) -> dict:
         "saving": dataclasses.asdict(plan.saving),
         "assumptions": dataclasses.asdict(plan.assumptions),
     }
+
+
+def _accelerator_figures(accelerator: Accelerator) -> dict:
+    chip = {name: getattr(accelerator.chip, name) for name in _CHIP_FIGURES}
+    return {"name": accelerator.name, "chip": chip, "chips": accelerator.chips}
 
 
 def _finite(value: float | None) -> float | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from launch.accelerators.chips import CPU, GPUS, TPUS, Accelerator, Chip
+from launch.accelerators.chips import CPU, GPUS, TPUS, Chip
+from launch.accelerators.machines import Accelerator
 from launch.plan import failures
 from launch.plan.allreduce import all_reduce_seconds
 from launch.plan.costs import Device, Step, device, memory, num_parameters, update_seconds

@@ -287,7 +287,7 @@ def _chips(chips: Sequence[Chip]) -> str:
         (
             chip.name,
             f"{chip.peak_flops_per_second / 1e12:,.0f}",
-            f"{device(chip, parts=1).matrix_share:.0%} ± {device(chip, parts=1).error:.0%}",
+            f"{device(chip, parts=1).matmul_share:.0%} ± {device(chip, parts=1).error:.0%}",
             f"{chip.memory_bytes / 1e9:.0f}",
             f"{chip.memory_bytes_per_second / 1e9:,.0f}",
             f"{chip.link_bytes_per_second / 1e9:,.0f}",

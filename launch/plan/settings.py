@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Manifest
-from launch.accelerators import chips
-from launch.accelerators.chips import Accelerator
-from launch.accelerators.machines import of_job
+from launch.accelerators.chips import GPUS
+from launch.accelerators.machines import Accelerator, of_job, parse
 from launch.config import LaunchConfig
 from pretrain.config import RunConfig
 from pretrain.gin_files import load_config
@@ -62,11 +61,11 @@ def load_subject(
         gin_files, gin_params, *parts.values(), BuildConfig, LaunchConfig, strict=strict
     )
     run = RunConfig(**dict(zip(parts, loaded, strict=True)))
-    machines = chips.parse(accelerator) if accelerator else of_job(job)
+    machines = parse(accelerator) if accelerator else of_job(job)
     if machines is None:
         raise UserError(
             f"LaunchConfig.accelerator={job.accelerator!r}: its figures are not known; give --accelerator"
-            f" with what is nearest, GPUs like h100x16 ({', '.join(chips.GPUS)})"
+            f" with what is nearest, GPUs like h100x16 ({', '.join(GPUS)})"
         )
     if data_dir:
         if sequences is not None:

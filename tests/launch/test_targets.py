@@ -145,7 +145,7 @@ gcloud compute tpus queued-resources delete large --project=p --zone=us-west4-a 
         [
             (dict(zone=""), r"LaunchConfig\.zone is missing"),
             (dict(service_account=""), r"LaunchConfig\.service_account is missing"),
-            (dict(accelerator="v5litepod-16"), r"is not a TPU of one host \(sizes 1, 4, 8\)"),
+            (dict(accelerator="v5litepod-16"), r"is not a TPU of a single host \(sizes 1, 4, 8\)"),
             (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5e-1"),
             (
                 dict(bucket="/shared"),

@@ -1,9 +1,7 @@
 import math
 
-import pytest
 import tensorflow as tf
 
-from launch.accelerators.peak_flops import gpu_peak, peak_flops_per_second, tpu_peak
 from model.config import EncoderConfig
 from model.flops import training_flops
 from model.mlm import Pretrainer, mlm_sums
@@ -69,36 +67,3 @@ def test_the_published_model():
     )
     found = training_flops(config, seq_length=512, max_predictions=76)
     assert found == 989_578_739_712
-
-
-def test_peaks_of_slices():
-    assert tpu_peak("v3-8") == 4 * 123e12
-    assert tpu_peak("v4-64") == 32 * 275e12
-    assert tpu_peak("v5litepod-16") == 16 * 197e12
-    assert tpu_peak("v5p-8") == 4 * 459e12
-    assert tpu_peak("v6e-256") == 256 * 918e12
-    assert [tpu_peak(name) for name in ("", "v9-8", "v4", "v4-x")] == [None] * 4
-
-
-@pytest.mark.parametrize(
-    ("name", "peak"),
-    [
-        ("NVIDIA A100-SXM4-40GB", 312e12),
-        ("NVIDIA H100 80GB HBM3", 989e12),
-        ("NVIDIA H100 PCIe", 756e12),
-        ("NVIDIA H100 NVL", 835e12),
-        ("NVIDIA GH200 480GB", 989e12),
-        ("NVIDIA L40S", 362e12),
-        ("NVIDIA L4", 121e12),
-        ("NVIDIA A10", 125e12),
-        ("NVIDIA GeForce RTX 4090", 165e12),
-        ("Tesla K80", None),
-        ("", None),
-    ],
-)
-def test_peaks_of_gpus(name, peak):
-    assert gpu_peak(name) == peak
-
-
-def test_cpus_have_no_known_peak():
-    assert peak_flops_per_second(tf.distribute.get_strategy()) is None

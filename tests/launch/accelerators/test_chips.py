@@ -1,110 +1,50 @@
+"""The table of chips: each row beside what the makers publish elsewhere."""
+
 import dataclasses
+import math
 
 import pytest
 
-from data.errors import UserError
-from launch.accelerators.chips import GPUS, TPUS, parse
-from launch.accelerators.machines import of_job, replicas
-from launch.config import LaunchConfig
+from launch.accelerators.chips import GPUS, TPUS, Chip, gpu_chip, tpu_chip
 
 
-@pytest.mark.parametrize(
-    ("name", "chips", "devices", "hosts", "gigabytes"),
-    [
-        # The number counts TensorCores up to v4 and for v5p; those of v3 are two devices.
-        ("v3-32", 16, 32, 4, 17.18),
-        ("v4-128", 64, 64, 16, 34.36),
-        ("v5p-64", 32, 32, 8, 102.01),
-        ("v5e-256", 256, 256, 64, 17.18),
-        ("v5litepod-16", 16, 16, 4, 17.18),
-        ("v5e-8", 8, 8, 1, 17.18),
-        ("v6e-64", 64, 64, 16, 34.36),
-        ("h100x8", 8, 8, 1, 80.0),
-        ("h100x64", 64, 64, 8, 80.0),
-        ("a100-40gx16", 16, 16, 2, 40.0),
-        ("a100x1", 1, 1, 1, 80.0),
-    ],
-)
-def test_names(name, chips, devices, hosts, gigabytes):
-    found = parse(name)
-    assert (found.chips, found.devices, found.hosts) == (chips, devices, hosts)
-    assert found.memory_bytes / 1e9 == pytest.approx(gigabytes, abs=0.005)
-
-
-def test_peaks_of_devices():
-    assert parse("v3-8").peak_flops_per_second == 61.5e12
-    assert parse("v4-8").peak_flops_per_second == 275e12
-    assert parse("v3-8").memory_bytes_per_second == 450e9
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("v5e-300", "v5e-300: 300 chips; there are v5e-1, v5e-4, v5e-8, v5e-16, v5e-32, v5e-64"),
-        ("v3-9", "v3-9: 9 cores; there are v3-8, v3-32"),
-        ("v4-100", "v4-100: 100 cores; there are multiples of 8 up to v4-8192"),
-        ("v4-8200", "there are multiples of 8 up to v4-8192"),
-        ("v5p-12296", "there are multiples of 8 up to v5p-12288"),
-        ("v2-8", r"v2-8: must be a TPU like v5e-256 \(v3, v4, v5e, v5p, v6e\), GPUs like h100x16"),
-        ("v5e", "must be a TPU like"),
-        ("v4x8", "must be a TPU like"),
-        ("h100-8", "must be a TPU like"),
-        ("", "must be a TPU like"),
-        ("h100x0", "must be 1 to 8 GPUs, or a multiple of 8 up to 16,384"),
-        ("h100x12", "must be 1 to 8 GPUs, or a multiple of 8 up to 16,384"),
-    ],
-)
-def test_names_that_mean_nothing(name, message):
-    with pytest.raises(UserError, match=message):
-        parse(name)
-
-
-def test_the_largest_slices_have_the_peak_of_their_pods():
-    """Google gives those of whole pods as well: 126 PFLOP/s, 1.1 EFLOP/s, 50.63 and 234.9 PFLOP/s."""
+def test_largest_slices_have_the_published_peak_of_their_pods():
+    """Google also publishes whole pods: 126 PFLOP/s, 1.1 EFLOP/s, 50.63 and 234.9 PFLOP/s."""
     pods = {"v3": 126e15, "v4": 1.1e18, "v5e": 50.63e15, "v6e": 234.9e15}
     for name, peak in pods.items():
         chip = TPUS[name]
         assert chip.peak_flops_per_second * chip.most_chips == pytest.approx(peak, rel=0.03)
 
 
-def test_forty_gigabytes_change_the_memory_only():
+def test_the_two_sizes_of_a100_differ_in_memory_only():
     large, small = GPUS["a100"], GPUS["a100-40g"]
     changed = {
         field.name
         for field in dataclasses.fields(large)
         if getattr(large, field.name) != getattr(small, field.name)
     }
-    assert changed == {"name", "memory_bytes", "memory_bytes_per_second"}
+    assert changed == {"name", "aliases", "memory_bytes", "memory_bytes_per_second"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "name", "devices"),
-    [
-        (dict(accelerator="v5litepod-8"), "v5litepod-8", 8),
-        (dict(accelerator="v5e-8"), "v5e-8", 8),
-        (dict(accelerator="v3-8", nodes=9), "v3-8", 8),  # nodes are those of GPUs
-        (dict(accelerator="nvidia-h100-80gb", nodes=4), "h100x32", 32),
-        (dict(accelerator="nvidia-tesla-a100", nodes=2, gpus_per_node=4), "a100-40gx8", 8),
-        (dict(accelerator="nvidia-l4", gpus_per_node=2), None, 2),
-        (dict(accelerator="cpu"), "cpu", 1),
-        (dict(accelerator="cpu", processes=2), None, 2),
-    ],
-)
-def test_machines_of_a_job(settings, name, devices):
-    config = LaunchConfig(**settings)
-    found = of_job(config)
-    assert (found and found.name, replicas(config)) == (name, devices)
-    assert found is None or found.devices == devices
+def test_no_fact_about_a_chip_has_a_default():
+    for chip in (Chip, *map(type, (TPUS["v4"], GPUS["h100"]))):
+        for field in dataclasses.fields(chip):
+            assert field.default is field.default_factory is dataclasses.MISSING, field.name
 
 
-@pytest.mark.parametrize(
-    ("accelerator", "message"),
-    [
-        ("h100", "LaunchConfig.accelerator='h100': must be a TPU like 'v5e-8'"),
-        ("v9-8", "LaunchConfig.accelerator='v9-8': must be a TPU like"),
-        ("v5e-7", "LaunchConfig.accelerator=v5e-7: 7 chips; there are v5e-1"),
-    ],
-)
-def test_machines_that_there_are_not(accelerator, message):
-    with pytest.raises(UserError, match=message):
-        replicas(LaunchConfig(accelerator=accelerator))
+def test_every_name_means_one_chip():
+    for table, find in ((TPUS, tpu_chip), (GPUS, gpu_chip)):
+        names = [name for chip in table.values() for name in (chip.name, *chip.aliases)]
+        assert len(names) == len(set(names))
+        assert all(find(chip.name) is chip for chip in table.values())
+    assert tpu_chip("v5litepod") is TPUS["v5e"] is tpu_chip(TPUS["v5e"].google_name)
+    assert gpu_chip("nvidia-tesla-a100") is GPUS["a100-40g"]
+    assert tpu_chip("h100") is gpu_chip("v5e") is None
+
+
+def test_topologies_have_as_many_chips_as_their_sizes():
+    for tpu in TPUS.values():
+        for size, topology in tpu.topologies.items():
+            chips = math.prod(map(int, topology.split("x")))
+            assert chips * tpu.counted == size
+            assert chips <= tpu.most_chips_of_one_host

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.accelerators.chips import parse
+from launch.accelerators.machines import parse
 from launch.plan import failures
 from launch.plan.allreduce import all_reduce_seconds, sent_bytes
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.errors import UserError
 from data.manifest import Manifest
-from launch.accelerators import chips
+from launch.accelerators.machines import parse
 from launch.plan import __main__ as plan
 from launch.plan import compiled
 from launch.plan.costs import Step
@@ -246,7 +246,7 @@ def test_numbers_of_the_command_line(capsys, option, value, message):
 )
 def test_the_suggestion_divides_fits_and_is_as_fast_as_any(share, chip, layers, headroom):
     encoder = EncoderConfig(vocab_size=30_522, num_hidden_layers=layers)
-    machine = Machine(accelerator=chips.parse(chip), headroom=headroom)
+    machine = Machine(accelerator=parse(chip), headroom=headroom)
     ways = options(Step(encoder=encoder, batch=share, micro_batch=share), machine)
     fitting = [way for way in ways if way.total_bytes <= machine.room_bytes]
     found = suggested(ways)
