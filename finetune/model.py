@@ -18,7 +18,7 @@ import tensorflow as tf
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import Encoder
-from model.layers import Dense, Initializer, add_bias, dropout
+from model.layers import Dense, Initializer, add_bias, apply_dropout
 from model.names import POOLER
 
 Sums = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -66,40 +66,42 @@ class Finetuner(tf.Module):
         items = {"encoder": self.encoder, "pooler": self.pooler, "output": self.output}
         return {name: module for name, module in items.items() if module is not None}
 
-    def logits(self, features: dict[str, tf.Tensor], *, masks: Dropout | None = None) -> tf.Tensor:
+    def logits(
+        self, features: dict[str, tf.Tensor], *, dropout: Dropout | None = None
+    ) -> tf.Tensor:
         """Outputs, float32: [B, C], or [B, S, C] for "tokens" and "spans".
 
         Args:
           features: int32 `input_word_ids`, `input_mask`, `input_type_ids` [B, S]; all sizes but B
             must be static.
-          masks: dropout of this batch; None computes without.
+          dropout: dropout of this batch; None computes without.
         """
         if self.pooler is None:
-            x_BRH = self.encoder.at_all_positions(features, masks=masks)
+            x_BRH = self.encoder.at_all_positions(features, dropout=dropout)
         else:
             first_B1 = tf.zeros_like(features["input_word_ids"][:, :1])
-            x_BRH = self.encoder.at_positions(features, first_B1, masks=masks)
+            x_BRH = self.encoder.at_positions(features, first_B1, dropout=dropout)
             x_BRH = tf.tanh(add_bias(self.pooler.project(x_BRH), self.pooler.bias))
         if self._kind != "spans":  # whose head has no dropout, in BERT as in tf-models
-            x_BRH = dropout(x_BRH, self._mask(x_BRH.shape[1], masks))
+            x_BRH = apply_dropout(x_BRH, self._mask(x_BRH.shape[1], dropout))
         logits_BRC = add_bias(self.output.project(tf.cast(x_BRH, tf.float32)), self.output.bias)
         return logits_BRC if self.pooler is None else logits_BRC[:, 0]
 
-    def sums(self, features: dict[str, tf.Tensor], *, masks: Dropout | None) -> Sums:
+    def sums(self, features: dict[str, tf.Tensor], *, dropout: Dropout | None) -> Sums:
         """Loss, right answers and their number, summed over a batch: see `LOSSES`.
 
         Args:
           features: as for `logits`, and the targets of the task (finetune/tasks/task.py).
-          masks: dropout of this batch; None computes without.
+          dropout: dropout of this batch; None computes without.
         """
-        return LOSSES[self._kind](self.logits(features, masks=masks), features)
+        return LOSSES[self._kind](self.logits(features, dropout=dropout), features)
 
-    def evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+    def eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """`logits` without dropout."""
         return self.logits(features)
 
-    def _mask(self, rows: int, masks: Dropout | None):
-        return masks and masks.features(
+    def _mask(self, rows: int, dropout: Dropout | None):
+        return dropout and dropout.hidden_mask(
             self.encoder.num_sites,
             self._config.hidden_dropout_prob,
             rows_BR=tf.range(rows)[None],

@@ -126,7 +126,7 @@ def _softmax_gradient(ddropped, weights, along, mask):
     """Gradient of the scores, and the dropped weights."""
     dweights, dropped = tf.cast(ddropped, tf.float32), tf.cast(weights, tf.float32)
     if mask is not None:
-        scale = tf.where(mask.kept(), 1 / mask.keep_probability, 0.0)
+        scale = tf.where(mask.keep(), 1 / mask.keep_probability, 0.0)
         dweights, dropped = dweights * scale, dropped * scale
     dscores = tf.cast(weights, tf.float32) * (dweights - along)
     return tf.cast(dscores, weights.dtype), tf.cast(dropped, weights.dtype)

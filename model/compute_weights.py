@@ -1,8 +1,9 @@
-"""Weights in the compute type, kept beside the float32 ones that the optimizer changes.
+"""Weights in the compute type, kept next to the float32 weights that the optimizer updates.
 
-Products in bfloat16 need bfloat16 weights. Made anew in each product, they cost a pass over the float32
-weights, forward and backward and for every micro-batch. A copy that is written when the optimizer has
-changed the weight costs two bytes a parameter: there XLA makes it in the optimizer's own pass.
+A matrix product in bfloat16 needs bfloat16 weights. Casting in every product costs a pass over the
+float32 weights, in the forward and the backward pass and for every micro-batch. A cast copy that is
+written right after the update costs two bytes per parameter, and XLA fuses the cast into the
+optimizer's own pass.
 
 Source: Micikevicius et al., "Mixed precision training" (https://arxiv.org/abs/1710.03740), section 3.1.
 """
@@ -12,11 +13,11 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-class Copy:
-    """A variable in another type than its master's.
+class ComputeWeight:
+    """A float32 master weight cast to the compute type.
 
-    It follows from its master, so it is no state: no tf.Module, hence neither in checkpoints nor among
-    the variables of a model. Whoever changes the master calls `refresh`.
+    It can be recomputed from its master, so it is not state: it is no tf.Module, and therefore neither
+    in checkpoints nor among the variables of a model. Code that sets the master must call `refresh`.
     """
 
     def __init__(self, master: tf.Variable, dtype: tf.DType):
@@ -24,25 +25,25 @@ class Copy:
         self._variable = tf.Variable(tf.cast(master, dtype), trainable=False, name="copy")
 
     def refresh(self) -> None:
-        """Rounds the master's value again; in replica context, each replica its own."""
+        """Cast the master's current value; in replica context, each replica casts its own."""
         self._variable.assign(tf.cast(self._master, self._variable.dtype))
 
     def value(self) -> tf.Tensor:
-        """The rounded value, whose gradient goes to the master."""
-        return _in_place_of(tf.convert_to_tensor(self._master), self._variable)
+        """Return the cast value; its gradient flows to the master."""
+        return _substitute(tf.convert_to_tensor(self._master), self._variable)
 
 
-def refresh_copies(model: tf.Module) -> None:
-    """Brings all copies in a model up to date with their masters."""
+def refresh_compute_weights(model: tf.Module) -> None:
+    """Cast the current weights of all layers of a model that keep a copy in the compute type."""
     for module in (model, *model.submodules):
-        copy = getattr(module, "copy", None)
-        if isinstance(copy, Copy):
-            copy.refresh()
+        compute_kernel = getattr(module, "compute_kernel", None)
+        if isinstance(compute_kernel, ComputeWeight):
+            compute_kernel.refresh()
 
 
 @tf.custom_gradient
-def _in_place_of(master, copy):
-    def gradient(dcopy):
-        return tf.cast(dcopy, master.dtype), None
+def _substitute(master, compute_weight):
+    def gradient(dweight):
+        return tf.cast(dweight, master.dtype), None
 
-    return tf.identity(copy), gradient
+    return tf.identity(compute_weight), gradient

@@ -48,7 +48,7 @@ class Mask(NamedTuple):
         """Exact, if hashes are uniform: the rate is a multiple of 2**-32."""
         return 1 - self.threshold / 2**32
 
-    def kept(self) -> tf.Tensor:
+    def keep(self) -> tf.Tensor:
         """bool, True where an element stays."""
         x = tf.bitwise.bitwise_xor(self.row, self.column) * _uint32(_FIRST_ROUND)
         x = _xor_shifted(x, 15) * _uint32(_SECOND_ROUND)
@@ -56,7 +56,7 @@ class Mask(NamedTuple):
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Zero where an element is dropped, unscaled elsewhere."""
-        return tf.where(self.kept(), values, tf.zeros((), values.dtype))
+        return tf.where(self.keep(), values, tf.zeros((), values.dtype))
 
 
 class Dropout:
@@ -75,7 +75,9 @@ class Dropout:
             key = _chain(key, part)
         self._key_B = key
 
-    def features(self, site: int, rate: float, *, rows_BR: tf.Tensor, columns: int) -> Mask | None:
+    def hidden_mask(
+        self, site: int, rate: float, *, rows_BR: tf.Tensor, columns: int
+    ) -> Mask | None:
         """The mask of activations [B, R, C]; None if the rate is 0.
 
         Args:
@@ -86,10 +88,10 @@ class Dropout:
         """
         return self._mask(site, rate, rows_BR, columns)
 
-    def attention(
+    def attention_probs_mask(
         self, site: int, rate: float, *, rows_BR: tf.Tensor, columns: int, heads: int
     ) -> Mask | None:
-        """The mask of attention weights [B, A, R, C]; see `features`."""
+        """The mask of attention weights [B, A, R, C]; see `hidden_mask`."""
         head_A1 = tf.range(heads, dtype=tf.int32)[:, None] * _ROWS_OF_A_HEAD
         return self._mask(site, rate, rows_BR[:, None, :] + head_A1, columns)
 

@@ -23,12 +23,12 @@ from model.layers import (
     Initializer,
     LayerNorm,
     add_bias,
-    add_dropped,
-    biased_gelu,
-    dropout,
+    apply_dropout,
+    bias_dropout_add,
+    bias_gelu,
     matmul,
 )
-from model.rematerialize import rematerialized
+from model.rematerialize import rematerialize
 
 # Sites of dropout: one after the embeddings, three in each block; `num_sites` of them.
 _EMBEDDINGS, _WEIGHTS, _ATTENTION, _FEED_FORWARD = 0, 1, 2, 3
@@ -66,7 +66,7 @@ class Block(tf.Module):
         x_BSH: tf.Tensor,
         bias_B11T: tf.Tensor,
         *,
-        masks: Dropout | None,
+        dropout: Dropout | None,
         positions_BP: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """The block's output at all positions, or at those given.
@@ -74,7 +74,7 @@ class Block(tf.Module):
         Args:
           x_BSH: in the compute type.
           bias_B11T: added to the scores of attention.
-          masks: dropout of this batch; None computes without.
+          dropout: dropout of this batch; None computes without.
           positions_BP: int32; keys and values are computed at all positions, the rest at these.
 
         Returns:
@@ -83,30 +83,30 @@ class Block(tf.Module):
         residual_BRH, rows_BR = x_BSH, tf.range(x_BSH.shape[1])[None]
         if positions_BP is not None:
             residual_BRH, rows_BR = gather_rows(x_BSH, positions_BP), positions_BP
-        attended_BRH = self._attend(residual_BRH, x_BSH, bias_B11T, rows_BR, masks)
-        y_BRH = add_dropped(
+        attended_BRH = self._attend(residual_BRH, x_BSH, bias_B11T, rows_BR, dropout)
+        y_BRH = bias_dropout_add(
             residual_BRH,
             self.attention_output.project(attended_BRH),
             self.attention_output.bias,
-            self._mask(_ATTENTION, rows_BR, masks),
+            self._mask(_ATTENTION, rows_BR, dropout),
         )
         y_BRH = self.attention_norm(y_BRH, x_BSH.dtype)
-        inner_BRF = biased_gelu(
+        inner_BRF = bias_gelu(
             self.intermediate.project(y_BRH),
             self.intermediate.bias,
             self._config.hidden_activation,
         )
-        z_BRH = add_dropped(
+        z_BRH = bias_dropout_add(
             y_BRH,
             self.output.project(inner_BRF),
             self.output.bias,
-            self._mask(_FEED_FORWARD, rows_BR, masks),
+            self._mask(_FEED_FORWARD, rows_BR, dropout),
         )
         return self.output_norm(z_BRH, x_BSH.dtype)
 
-    def _attend(self, x_BRH, x_BSH, bias_B11T, rows_BR, masks) -> tf.Tensor:
+    def _attend(self, x_BRH, x_BSH, bias_B11T, rows_BR, dropout) -> tf.Tensor:
         """What the heads find for some rows among all positions, side by side: [B, R, H]."""
-        mask = masks and masks.attention(
+        mask = dropout and dropout.attention_probs_mask(
             self._first_site + _WEIGHTS,
             self._config.attention_probs_dropout_prob,
             rows_BR=rows_BR,
@@ -127,8 +127,8 @@ class Block(tf.Module):
         y_BRAD = tf.reshape(y_BRH, [-1, rows, heads, hidden // heads])
         return tf.transpose(y_BRAD, [0, 2, 1, 3])
 
-    def _mask(self, site: int, rows_BR: tf.Tensor, masks: Dropout | None) -> Mask | None:
-        return masks and masks.features(
+    def _mask(self, site: int, rows_BR: tf.Tensor, dropout: Dropout | None) -> Mask | None:
+        return dropout and dropout.hidden_mask(
             self._first_site + site,
             self._config.hidden_dropout_prob,
             rows_BR=rows_BR,
@@ -183,38 +183,38 @@ class Encoder(tf.Module):
           `encoder_outputs`, a list of [B, S, H] in the compute type, one a block, and its last item as
           `sequence_output`.
         """
-        x_BSH, bias_B11T = self._embed(features, masks=None), self._attention_bias(features)
+        x_BSH, bias_B11T = self._embed(features, dropout=None), self._attention_bias(features)
         outputs = []
         for block in self.blocks:
-            x_BSH = block(x_BSH, bias_B11T, masks=None)
+            x_BSH = block(x_BSH, bias_B11T, dropout=None)
             outputs.append(x_BSH)
         return {"sequence_output": x_BSH, "encoder_outputs": outputs}
 
     def at_positions(
-        self, features: dict[str, tf.Tensor], positions_BP: tf.Tensor, *, masks: Dropout | None
+        self, features: dict[str, tf.Tensor], positions_BP: tf.Tensor, *, dropout: Dropout | None
     ) -> tf.Tensor:
         """What `sequence_output` holds at some positions, [B, P, H].
 
         Args:
           features: as for a call.
           positions_BP: int32.
-          masks: dropout of this batch; None computes without.
+          dropout: dropout of this batch; None computes without.
         """
-        return self._through_blocks(features, positions_BP, masks)
+        return self._through_blocks(features, positions_BP, dropout)
 
     def at_all_positions(
-        self, features: dict[str, tf.Tensor], *, masks: Dropout | None
+        self, features: dict[str, tf.Tensor], *, dropout: Dropout | None
     ) -> tf.Tensor:
-        """`sequence_output` of a call, [B, S, H], with dropout if there are masks."""
-        return self._through_blocks(features, None, masks)
+        """`sequence_output` of a call, [B, S, H], with dropout unless it is None."""
+        return self._through_blocks(features, None, dropout)
 
-    def _through_blocks(self, features, positions_BP, masks: Dropout | None) -> tf.Tensor:
-        x_BSH, bias_B11T = self._embed(features, masks=masks), self._attention_bias(features)
+    def _through_blocks(self, features, positions_BP, dropout: Dropout | None) -> tf.Tensor:
+        x_BSH, bias_B11T = self._embed(features, dropout=dropout), self._attention_bias(features)
         for block in self.blocks:
             rows = {"positions_BP": positions_BP} if block is self.blocks[-1] else {}
-            compute = functools.partial(block, bias_B11T=bias_B11T, masks=masks, **rows)
+            compute = functools.partial(block, bias_B11T=bias_B11T, dropout=dropout, **rows)
             if self._rematerialize_blocks:
-                compute = rematerialized(compute)
+                compute = rematerialize(compute)
             x_BSH = compute(x_BSH)
         return x_BSH
 
@@ -223,7 +223,7 @@ class Encoder(tf.Module):
         """Sites of dropout here; heads number theirs from this on."""
         return 1 + len(self.blocks) * _SITES_OF_A_BLOCK
 
-    def _embed(self, features: dict[str, tf.Tensor], *, masks: Dropout | None) -> tf.Tensor:
+    def _embed(self, features: dict[str, tf.Tensor], *, dropout: Dropout | None) -> tf.Tensor:
         word_ids_BS = features["input_word_ids"]
         length = word_ids_BS.shape[1]
         x_BSH = tf.gather(self.word_embeddings, word_ids_BS) + self.position_embeddings[:length]
@@ -233,8 +233,8 @@ class Encoder(tf.Module):
         x_BSH = self.embeddings_norm(x_BSH, self._dtype)
         rate, columns = self._config.hidden_dropout_prob, self._config.hidden_size
         rows_1S = tf.range(length)[None]
-        mask = masks and masks.features(_EMBEDDINGS, rate, rows_BR=rows_1S, columns=columns)
-        return dropout(x_BSH, mask)
+        mask = dropout and dropout.hidden_mask(_EMBEDDINGS, rate, rows_BR=rows_1S, columns=columns)
+        return apply_dropout(x_BSH, mask)
 
     def _attention_bias(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         is_padding_BS = 1 - tf.cast(features["input_mask"], self._dtype)

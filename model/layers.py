@@ -15,7 +15,7 @@ import math
 
 import tensorflow as tf
 
-from model.compute_weights import Copy
+from model.compute_weights import ComputeWeight
 from model.dropout import Mask
 from model.tracing import compiled, in_compiled_step
 
@@ -50,11 +50,18 @@ class Dense(tf.Module):
         super().__init__()
         self.kernel = tf.Variable(initializer([inputs, outputs]), name=f"{name}/kernel")
         self.bias = tf.Variable(tf.zeros([outputs]), name=f"{name}/bias")
-        self.copy = None if dtype == self.kernel.dtype else Copy(self.kernel, dtype)
+        self.compute_kernel = (
+            None if dtype == self.kernel.dtype else ComputeWeight(self.kernel, dtype)
+        )
 
     def project(self, x_BSI: tf.Tensor) -> tf.Tensor:
         """The product with the kernel, in the compute type; the next function adds the bias."""
-        return matmul(x_BSI, self.copy.value() if self.copy else tf.convert_to_tensor(self.kernel))
+        return matmul(
+            x_BSI,
+            self.compute_kernel.value()
+            if self.compute_kernel
+            else tf.convert_to_tensor(self.kernel),
+        )
 
 
 class LayerNorm(tf.Module):
@@ -142,7 +149,7 @@ def add_bias(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tf.Tensor:
     return call(x_BSO, tf.convert_to_tensor(bias_O))
 
 
-def dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
+def apply_dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
     """Inverted dropout: what is kept is scaled up."""
     if mask is None:
         return x_BSH
@@ -154,7 +161,7 @@ def dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
     return call(x_BSH)
 
 
-def add_dropped(
+def bias_dropout_add(
     residual_BSH: tf.Tensor, x_BSH: tf.Tensor, bias_H: tf.Tensor, mask: Mask | None
 ) -> tf.Tensor:
     """Computes residual + dropout(x + bias), in the type of x."""
@@ -165,7 +172,7 @@ def add_dropped(
             dx_BSH = dy_BSH if mask is None else _drop(dy_BSH, mask)
             return dy_BSH, dx_BSH, sum_rows(dx_BSH)
 
-        return _add_dropped(residual_BSH, x_BSH, bias_H, mask), gradient
+        return _bias_dropout_add(residual_BSH, x_BSH, bias_H, mask), gradient
 
     return call(residual_BSH, x_BSH, tf.convert_to_tensor(bias_H))
 
@@ -176,14 +183,14 @@ def _drop(x, mask):
 
 
 @compiled
-def _add_dropped(residual, x, bias, mask):
+def _bias_dropout_add(residual, x, bias, mask):
     y = tf.cast(x, tf.float32) + bias
     if mask is not None:
         y = mask.apply(y) / mask.keep_probability
     return tf.cast(tf.cast(residual, tf.float32) + y, x.dtype)
 
 
-def biased_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor:
+def bias_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor:
     """gelu(x + bias) (https://arxiv.org/abs/1606.08415).
 
     Args:

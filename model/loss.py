@@ -15,7 +15,7 @@ from model.layers import sum_rows
 from model.tracing import compiled
 
 
-def scores(x_NH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor) -> tf.Tensor:
+def compute_logits(x_NH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor) -> tf.Tensor:
     """Logits [N, V] in the type of x, which the table has too."""
     return tf.matmul(x_NH, table_VH, transpose_b=True) + tf.cast(bias_V, x_NH.dtype)
 
@@ -41,7 +41,7 @@ def mlm_sums(
         loss_N, correct_N, log_sum_N = _statistics(logits_NV, ids_N)
 
         def gradient(dloss, *_):
-            return _scores_gradient(logits_NV, ids_N, log_sum_N, weights_N * dloss)
+            return _logits_gradient(logits_NV, ids_N, log_sum_N, weights_N * dloss)
 
         return _weighted_sums(loss_N, correct_N, weights_N), gradient
 
@@ -103,7 +103,7 @@ def mlm_sums_by_chunks(
 
         def statistics(chunk):
             x_CH, ids_C = chunk
-            return _statistics(scores(x_CH, compute_VH, bias_V), ids_C)
+            return _statistics(compute_logits(x_CH, compute_VH, bias_V), ids_C)
 
         loss_KC, correct_KC, log_sum_KC = tf.map_fn(
             statistics,
@@ -127,8 +127,8 @@ def _gradients_by_chunks(x_KCH, table_VH, bias_V, ids_KC, log_sum_KC, weights_KC
     """Gradients of x, in its type, and of table and bias, added up in float32."""
 
     def add(k, dx_KCH, dtable_VH, dbias_V):
-        logits_CV = scores(x_KCH[k], table_VH, bias_V)
-        dlogits_CV = _scores_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_KC[k])
+        logits_CV = compute_logits(x_KCH[k], table_VH, bias_V)
+        dlogits_CV = _logits_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_KC[k])
         more_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
         return (
             k + 1,
@@ -173,7 +173,7 @@ def _statistics(logits, ids):
 
 
 @compiled
-def _scores_gradient(logits, ids, log_sum, weights):
+def _logits_gradient(logits, ids, log_sum, weights):
     """(softmax - one-hot) * weight, in the type of the logits."""
     softmax = tf.exp(tf.cast(logits, tf.float32) - log_sum[:, None])
     is_right = tf.range(logits.shape[1])[None] == ids[:, None]

@@ -12,8 +12,8 @@ import tensorflow as tf
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import Encoder
-from model.layers import Dense, Initializer, LayerNorm, biased_gelu
-from model.loss import mlm_sums, mlm_sums_by_chunks, mlm_terms, scores
+from model.layers import Dense, Initializer, LayerNorm, bias_gelu
+from model.loss import compute_logits, mlm_sums, mlm_sums_by_chunks, mlm_terms
 
 
 class MLMHead(tf.Module):
@@ -33,7 +33,7 @@ class MLMHead(tf.Module):
         """Logits [B, P, V] in the type of x."""
         x_BPH = self.transform(x_BPH)
         _, predictions, hidden = x_BPH.shape
-        logits_NV = scores(
+        logits_NV = compute_logits(
             tf.reshape(x_BPH, [-1, hidden]),
             tf.cast(word_embeddings_VH, x_BPH.dtype),
             self.output_bias,
@@ -42,7 +42,7 @@ class MLMHead(tf.Module):
 
     def transform(self, x_BPH: tf.Tensor) -> tf.Tensor:
         """What is compared with the embeddings of the pieces, [B, P, H]."""
-        x_BPH = biased_gelu(self.dense.project(x_BPH), self.dense.bias, self._activation)
+        x_BPH = bias_gelu(self.dense.project(x_BPH), self.dense.bias, self._activation)
         return self.norm(x_BPH, x_BPH.dtype)
 
 
@@ -83,32 +83,38 @@ class Pretrainer(tf.Module):
         """What a checkpoint of the model holds, by name."""
         return {"encoder": self.encoder, "masked_lm": self.masked_lm}
 
-    def logits(self, features: dict[str, tf.Tensor], *, masks: Dropout | None = None) -> tf.Tensor:
+    def logits(
+        self, features: dict[str, tf.Tensor], *, dropout: Dropout | None = None
+    ) -> tf.Tensor:
         """Scores of each piece at the predicted positions, [B, P, V] in the compute type.
 
         Args:
           features: int32 `input_word_ids`, `input_mask`, `input_type_ids` [B, S] and
             `masked_lm_positions` [B, P]; all sizes but B must be static.
-          masks: dropout of this batch; None computes without.
+          dropout: dropout of this batch; None computes without.
         """
-        x_BPH = self.encoder.at_positions(features, features["masked_lm_positions"], masks=masks)
+        x_BPH = self.encoder.at_positions(
+            features, features["masked_lm_positions"], dropout=dropout
+        )
         return self.masked_lm(x_BPH, self.encoder.word_embeddings)
 
     def sums(
-        self, features: dict[str, tf.Tensor], *, masks: Dropout | None
+        self, features: dict[str, tf.Tensor], *, dropout: Dropout | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`mlm_sums` of a batch, for training: within the limits on memory.
 
         Args:
           features: as for `logits`, and `masked_lm_ids`, `masked_lm_weights` [B, P]. All sizes must
             be static if there is a limit.
-          masks: dropout of this batch; None computes without.
+          dropout: dropout of this batch; None computes without.
         """
         ids_BP, weights_BP = features["masked_lm_ids"], features["masked_lm_weights"]
         chunk_size = self._logits_chunk_size
         if not 0 < chunk_size < (weights_BP.shape.num_elements() or 0):
-            return mlm_sums(self.logits(features, masks=masks), ids_BP, weights_BP)
-        x_BPH = self.encoder.at_positions(features, features["masked_lm_positions"], masks=masks)
+            return mlm_sums(self.logits(features, dropout=dropout), ids_BP, weights_BP)
+        x_BPH = self.encoder.at_positions(
+            features, features["masked_lm_positions"], dropout=dropout
+        )
         return mlm_sums_by_chunks(
             self.masked_lm.transform(x_BPH),
             self.encoder.word_embeddings,
@@ -118,7 +124,7 @@ class Pretrainer(tf.Module):
             chunk_size=chunk_size,
         )
 
-    def evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+    def eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """Sums over the predictions of each sequence, without dropout.
 
         Args:

@@ -10,7 +10,7 @@ from tensorflow.compiler.tf2xla.python import xla
 from model.tracing import compiled
 
 
-def rematerialized(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
     """The function, of whose insides the backward pass finds nothing but the input and variables.
 
     The gradient is the same to the last bit: the same operations run on the same values. The

@@ -16,7 +16,7 @@ import tf_keras
 from official.modeling import activations
 from official.nlp.modeling import models, networks
 
-from model.compute_weights import refresh_copies
+from model.compute_weights import refresh_compute_weights
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
 from model.names import POOLER, weights
@@ -93,7 +93,7 @@ def assign(model: tf.Module, values: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"the model has no {sorted(strangers)}")
     for name, value in values.items():
         variables[name].assign(tf.reshape(value, variables[name].shape))
-    refresh_copies(model)
+    refresh_compute_weights(model)
 
 
 def to_tf_models(source: Pretrainer, target: models.BertPretrainerV2) -> None:
@@ -106,7 +106,7 @@ def from_tf_models(source: models.BertPretrainerV2, target: Pretrainer) -> None:
     """Copies all weights but the pooler's."""
     for ours, theirs in _pairs(target, source):
         ours.assign(tf.reshape(theirs, ours.shape))
-    refresh_copies(target)
+    refresh_compute_weights(target)
 
 
 def trained_variables(pretrainer: Pretrainer, model: models.BertPretrainerV2) -> list[tf.Variable]:

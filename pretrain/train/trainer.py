@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import UserError
-from model.compute_weights import refresh_copies
+from model.compute_weights import refresh_compute_weights
 from model.dropout import Dropout
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
@@ -38,11 +38,11 @@ class Model(Protocol):
     checkpoint_items: dict[str, tf.Module]
 
     def sums(
-        self, features: dict[str, tf.Tensor], *, masks: Dropout | None
+        self, features: dict[str, tf.Tensor], *, dropout: Dropout | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """float32 scalars, over a batch: loss, right predictions and number of predictions."""
 
-    def evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+    def eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """float32 [B, ...]: what evaluation wants to know of each example, without dropout."""
 
 
@@ -112,7 +112,7 @@ class Trainer:
             self.optimizer = build_optimizer(optimizer, self._schedule)
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=train.spike_threshold)
-        self._has_fresh_copies = False
+        self._has_fresh_compute_weights = False
         if _compiles(train.jit_compile):
             # Not `update`: XLA reaches no other device, and all_reduce and the variables of further
             # replicas are on others.
@@ -190,8 +190,8 @@ class Trainer:
           iterator: over distributed batches of one element a replica.
           num_steps: how many.
         """
-        if not self._has_fresh_copies:
-            self._refresh_copies()
+        if not self._has_fresh_compute_weights:
+            self._refresh_compute_weights()
         first_step = self.step + 1
         rows, wait_seconds = self._train_steps(iterator, tf.constant(num_steps))
         rows = rows.numpy().astype(np.float64)
@@ -213,23 +213,23 @@ class Trainer:
         """Evaluates without dropout.
 
         Returns:
-          float32 [N, ...]: what the model's `evaluated` says of each example of the steps, in order.
+          float32 [N, ...]: what the model's `eval_outputs` says of each example of the steps, in order.
         """
-        self._refresh_copies()
+        self._refresh_compute_weights()
         return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
-    def _refresh_copies(self) -> None:
+    def _refresh_compute_weights(self) -> None:
         """Brings copies of the weights up to date with whatever has set the weights.
 
         Updates do so themselves. Weights are set otherwise before the first update, by a checkpoint or
         an import, and before an evaluation, by the checkpoint that did best.
         """
         self._refresh_on_replicas()
-        self._has_fresh_copies = True
+        self._has_fresh_compute_weights = True
 
     @tf.function
     def _refresh_on_replicas(self) -> None:
-        self.strategy.run(lambda: refresh_copies(self.model))
+        self.strategy.run(lambda: refresh_compute_weights(self.model))
 
     @tf.function
     def _train_steps(self, iterator, num_steps):
@@ -256,7 +256,7 @@ class Trainer:
     def _eval_steps(self, iterator, num_steps):
         steps = tf.TensorArray(tf.float32, num_steps)
         for step in tf.range(num_steps):
-            rows = self.strategy.run(self._evaluated, (next(iterator),))
+            rows = self.strategy.run(self._eval_outputs, (next(iterator),))
             # Every replica fills in its own part of the batch.
             rows = self.strategy.reduce(tf.distribute.ReduceOp.SUM, rows, axis=None)
             steps = steps.write(step, rows)
@@ -290,7 +290,7 @@ class Trainer:
         self.optimizer.apply_gradients(
             zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
         )
-        refresh_copies(self.model)
+        refresh_compute_weights(self.model)
         return tf.concat([sums, norm[None], verdict], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -307,16 +307,16 @@ class Trainer:
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Of the summed loss, and the sums; `example` [B] are places in the global batch."""
         with tf.GradientTape() as tape:
-            masks = Dropout(
+            dropout = Dropout(
                 seed=self._train.seed, step=self.optimizer.iterations, example_B=features["example"]
             )
-            sums = self.model.sums(features, masks=masks)
+            sums = self.model.sums(features, dropout=dropout)
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
-    def _evaluated(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
+    def _eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """Of each example of the global batch, [N, ...]; 0 for other replicas'."""
-        rows = self.model.evaluated(features)
+        rows = self.model.eval_outputs(features)
         replica = tf.distribute.get_replica_context()
         is_mine_R = tf.one_hot(
             replica.replica_id_in_sync_group, replica.num_replicas_in_sync, True, False

@@ -125,14 +125,14 @@ def relative_error(found, expected) -> float:
 def test_forward_and_all_gradients_equal_tf_models(kind):
     ours, logits, pairs = pair(kind)
     features = features_of(kind)
-    found = ours.evaluated(features)
+    found = ours.eval_outputs(features)
     np.testing.assert_allclose(found, logits(features), atol=2e-5)
     assert np.std(found) > 0.3
 
     @tf.function
     def gradients():
         with tf.GradientTape(persistent=True) as tape:
-            loss_sum, _, weight_sum = ours.sums(features, masks=None)
+            loss_sum, _, weight_sum = ours.sums(features, dropout=None)
             loss = loss_sum / weight_sum
             their = their_loss(kind, logits(features), features)
         mine, others = zip(*pairs, strict=True)
@@ -147,7 +147,7 @@ def test_forward_and_all_gradients_equal_tf_models(kind):
     loss, their, found, expected = gradients()
     np.testing.assert_allclose(loss, their, rtol=1e-6)
     np.testing.assert_allclose(
-        mean_loss(kind, ours.evaluated(features).numpy(), features), loss, rtol=1e-6
+        mean_loss(kind, ours.eval_outputs(features).numpy(), features), loss, rtol=1e-6
     )
     scale = max(np.linalg.norm(gradient) for gradient in expected)
     for (variable, _), one, wanted in zip(pairs, found, expected, strict=True):
@@ -182,7 +182,7 @@ def test_an_update_equals_tf_models(optimizer):
             var_list=[v for v in others if any(part in v.name for part in excluded)]
         )
     with tf.GradientTape(persistent=True) as tape:
-        loss_sum, _, weight_sum = ours.sums(features, masks=None)
+        loss_sum, _, weight_sum = ours.sums(features, dropout=None)
         loss, their = (
             loss_sum / weight_sum,
             their_loss("classification", logits(features), features),
@@ -202,13 +202,15 @@ def test_an_update_equals_tf_models(optimizer):
 
 
 def test_sums_do_not_depend_on_how_a_batch_is_cut():
-    """With dropout: an example has its masks wherever it is computed."""
+    """With dropout: an example has the same mask wherever it is computed."""
     model = Finetuner(CONFIG, kind="tokens", num_outputs=5, seed=4)
     features = token_batch()
 
     @tf.function
     def sums(features, example_B):
-        return model.sums(features, masks=Dropout(seed=1, step=tf.constant(7), example_B=example_B))
+        return model.sums(
+            features, dropout=Dropout(seed=1, step=tf.constant(7), example_B=example_B)
+        )
 
     whole = np.stack(sums(features, tf.range(B)))
     halves = [
@@ -216,7 +218,7 @@ def test_sums_do_not_depend_on_how_a_batch_is_cut():
         for part in (slice(0, 2), slice(2, 4))
     ]
     np.testing.assert_allclose(sum(halves), whole, rtol=1e-5)
-    assert abs(whole[0] - model.sums(features, masks=None)[0]) > 1  # there is dropout
+    assert abs(whole[0] - model.sums(features, dropout=None)[0]) > 1  # there is dropout
     assert not np.allclose(np.stack(sums(features, tf.range(B) + 4)), whole, rtol=1e-2)
 
 
@@ -231,8 +233,8 @@ def test_rematerialized_blocks_change_no_gradient():
         @tf.function
         def gradients(model=model):
             with tf.GradientTape() as tape:
-                masks = Dropout(seed=1, step=tf.constant(7), example_B=tf.range(B))
-                loss = model.sums(features, masks=masks)[0]
+                dropout = Dropout(seed=1, step=tf.constant(7), example_B=tf.range(B))
+                loss = model.sums(features, dropout=dropout)[0]
             found = tape.gradient(loss, model.trainable_variables)
             return [tf.convert_to_tensor(gradient) for gradient in found]
 
@@ -246,7 +248,7 @@ def test_bfloat16_is_close_and_its_outputs_are_float32():
     found = {}
     for dtype in (tf.float32, tf.bfloat16):
         model = Finetuner(CONFIG, kind="classification", num_outputs=3, seed=4, dtype=dtype)
-        found[dtype] = model.evaluated(features)
+        found[dtype] = model.eval_outputs(features)
         assert found[dtype].dtype == tf.float32
     assert 0 < relative_error(found[tf.bfloat16], found[tf.float32]) < 0.03
 

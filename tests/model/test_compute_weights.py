@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.compute_weights import Copy
+from model.compute_weights import ComputeWeight
 from model.layers import Dense, Initializer
 from model.mlm import Pretrainer
 from model.weights import assign, values_of
@@ -17,8 +17,8 @@ def dense(dtype=tf.bfloat16) -> Dense:
     return Dense(4, 3, Initializer(7, 0.5), "d", dtype)
 
 
-def copies(model: tf.Module) -> dict[str, Copy]:
-    return {m.kernel.name: m for m in model.submodules if getattr(m, "copy", None)}
+def copies(model: tf.Module) -> dict[str, ComputeWeight]:
+    return {m.kernel.name: m for m in model.submodules if getattr(m, "compute_kernel", None)}
 
 
 def assert_fresh(model: tf.Module) -> None:
@@ -26,7 +26,7 @@ def assert_fresh(model: tf.Module) -> None:
     assert len(found) == 2 * 6 + 1  # two blocks and the head
     for module in found.values():
         rounded = tf.cast(module.kernel, tf.bfloat16)
-        np.testing.assert_array_equal(module.copy.value().numpy(), rounded.numpy())
+        np.testing.assert_array_equal(module.compute_kernel.value().numpy(), rounded.numpy())
 
 
 def test_a_product_and_its_gradients_are_those_of_the_rounded_kernel():
@@ -47,16 +47,16 @@ def test_a_product_and_its_gradients_are_those_of_the_rounded_kernel():
 
 
 def test_float32_needs_no_copy():
-    assert dense(tf.float32).copy is None
+    assert dense(tf.float32).compute_kernel is None
 
 
 def test_a_copy_follows_when_it_is_told_to():
     layer = dense()
     layer.kernel.assign(tf.fill([4, 3], 1.00390625))  # 1 + 2 ** -8: halfway, rounds to 1
-    before = layer.copy.value().numpy()
+    before = layer.compute_kernel.value().numpy()
     assert not (before == 1).any()
-    layer.copy.refresh()
-    assert (layer.copy.value().numpy() == 1).all()
+    layer.compute_kernel.refresh()
+    assert (layer.compute_kernel.value().numpy() == 1).all()
 
 
 def test_copies_are_neither_state_nor_variables_of_the_model(tmp_path):
@@ -86,7 +86,9 @@ def test_updates_keep_them_fresh(replicas):
     assert_fresh(trainer.model)
     assert all((m.kernel.numpy() != before[n]).any() for n, m in copies(trainer.model).items())
     for module in copies(trainer.model).values():  # on every replica
-        values = [v.numpy() for v in strategy.experimental_local_results(module.copy._variable)]
+        values = [
+            v.numpy() for v in strategy.experimental_local_results(module.compute_kernel._variable)
+        ]
         assert all((value == values[0]).all() for value in values)
 
 
@@ -125,7 +127,7 @@ def test_weights_that_are_restored_after_training_are_evaluated(tmp_path):
 def test_refreshing_is_traced_once(monkeypatch):
     trainer = build_trainer(run_config(precision="mixed_bfloat16"), tf.distribute.get_strategy())
     traced = []
-    monkeypatch.setattr("pretrain.train.trainer.refresh_copies", traced.append)
+    monkeypatch.setattr("pretrain.train.trainer.refresh_compute_weights", traced.append)
     for _ in range(3):
         trainer.evaluate(iterator(trainer.strategy, 1), 1)
     assert traced == [trainer.model]

@@ -20,16 +20,16 @@ def dropout(seed=11, step=5, examples=(0, 1)):
 
 def features(*, site=3, rows=512, columns=1024, rate=RATE, **key) -> np.ndarray:
     """True where dropped, [B, R, C]."""
-    mask = dropout(**key).features(site, rate, rows_BR=tf.range(rows)[None], columns=columns)
-    return ~mask.kept().numpy()
+    mask = dropout(**key).hidden_mask(site, rate, rows_BR=tf.range(rows)[None], columns=columns)
+    return ~mask.keep().numpy()
 
 
 def weights(*, site=1, rows=256, columns=256, heads=8, rate=RATE, **key) -> np.ndarray:
     """True where dropped, [B, A, R, C]."""
-    mask = dropout(**key).attention(
+    mask = dropout(**key).attention_probs_mask(
         site, rate, rows_BR=tf.range(rows)[None], columns=columns, heads=heads
     )
-    return ~mask.kept().numpy()
+    return ~mask.keep().numpy()
 
 
 def z_of_count(dropped: np.ndarray, rate=RATE) -> float:
@@ -70,11 +70,11 @@ def test_the_rate_is_binomial(rate):
 
 
 def test_the_exact_rate():
-    mask = dropout().features(0, 0.1, rows_BR=tf.range(4)[None], columns=8)
+    mask = dropout().hidden_mask(0, 0.1, rows_BR=tf.range(4)[None], columns=8)
     assert mask.threshold == 429496730  # of 2**32
     assert mask.keep_probability == 1 - 429496730 / 2**32
     assert abs(mask.keep_probability - 0.9) < 2**-32
-    assert dropout().features(0, 0.0, rows_BR=tf.range(4)[None], columns=8) is None
+    assert dropout().hidden_mask(0, 0.0, rows_BR=tf.range(4)[None], columns=8) is None
 
 
 @pytest.mark.parametrize("sample", range(3))
@@ -152,9 +152,9 @@ def test_an_example_has_its_masks_wherever_it_is():
         np.testing.assert_array_equal(features(examples=part), whole[part])
         np.testing.assert_array_equal(weights(examples=part), whole_weights[part])
     rows = np.array([[3, 500, 3], [0, 17, 200]])
-    some = dropout(examples=[0, 1]).features(3, RATE, rows_BR=tf.constant(rows), columns=1024)
+    some = dropout(examples=[0, 1]).hidden_mask(3, RATE, rows_BR=tf.constant(rows), columns=1024)
     np.testing.assert_array_equal(
-        ~some.kept().numpy(), np.take_along_axis(whole[:2], rows[..., None], axis=1)
+        ~some.keep().numpy(), np.take_along_axis(whole[:2], rows[..., None], axis=1)
     )
     # A shorter batch has the beginning of a longer one.
     np.testing.assert_array_equal(features(rows=100), features()[:, :100])

@@ -6,11 +6,11 @@ import tensorflow as tf
 import tf_keras
 
 from model.attention import attention
-from model.compute_weights import refresh_copies
+from model.compute_weights import refresh_compute_weights
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import gather_rows
-from model.layers import add_dropped, biased_gelu, dropout, layer_norm, sum_rows
+from model.layers import apply_dropout, bias_dropout_add, bias_gelu, layer_norm, sum_rows
 from model.mlm import Pretrainer, mlm_sums
 from model.weights import build_tf_models, from_tf_models, to_tf_models, trained_variables
 from optim.lamb import LAMB
@@ -136,7 +136,7 @@ def test_gelu_and_its_gradient_equal_automatic_ones(activation):
     upstream = tf.random.stateless_normal(x.shape, seed=[1, 2])
     results = []
     for dtype, function in (
-        (tf.float32, lambda x, bias: biased_gelu(x, bias, activation)),
+        (tf.float32, lambda x, bias: bias_gelu(x, bias, activation)),
         (tf.float64, lambda x, bias: tf.nn.gelu(x + bias, approximate=activation == "gelu_tanh")),
     ):
         inputs = [tf.cast(value, dtype) for value in (x, bias)]
@@ -152,7 +152,7 @@ def test_gelu_and_its_gradient_equal_automatic_ones(activation):
 def test_the_two_forms_of_gelu():
     """Their largest difference is 0.00047, near 2.7; u * Phi(u) there is 2.6906."""
     u, bias = tf.constant([[2.7, -2.7, 0.0, 10.0]]), tf.zeros(4)
-    exact, tanh = (biased_gelu(u, bias, name).numpy()[0] for name in ("gelu", "gelu_tanh"))
+    exact, tanh = (bias_gelu(u, bias, name).numpy()[0] for name in ("gelu", "gelu_tanh"))
     np.testing.assert_allclose(exact, [2.690639, -0.009361, 0, 10], atol=1e-6)
     np.testing.assert_allclose(tanh - exact, [0.000473, 0.000473, 0, 0], atol=2e-6)
 
@@ -162,11 +162,11 @@ def test_the_last_block_at_predicted_positions_equals_all_of_it(rate):
     ours, _ = pair(config(rate=rate))
     features = batch()
     size, length = features["input_word_ids"].shape
-    masks = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(size))
+    dropout = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(size))
     everywhere = tf.tile(tf.range(length)[None], [size, 1])
-    whole = ours.encoder.at_positions(features, everywhere, masks=masks)
+    whole = ours.encoder.at_positions(features, everywhere, dropout=dropout)
     positions = features["masked_lm_positions"]
-    some = ours.encoder.at_positions(features, positions, masks=masks)
+    some = ours.encoder.at_positions(features, positions, dropout=dropout)
     np.testing.assert_allclose(some, tf.gather(whole, positions, batch_dims=1), atol=1e-5)
     if not rate:
         np.testing.assert_allclose(whole, ours.encoder(features)["sequence_output"], atol=1e-5)
@@ -181,13 +181,13 @@ def test_gradients_with_dropout_equal_automatic_ones(jit_compile):
     keys = tf.random.stateless_normal([4, 2, 3, 5, 8], seed=[1, 2])
     q, k, v, weights = tf.unstack(keys)
     bias = tf.constant([0.0, 0, 0, 0, -1e9])[None, None, None] * tf.ones([2, 1, 1, 1])
-    masks = Dropout(seed=5, step=tf.constant(6), example_B=tf.range(2))
+    dropout = Dropout(seed=5, step=tf.constant(6), example_B=tf.range(2))
     rows = tf.range(5)[None]
-    mask = masks.attention(1, 0.4, rows_BR=rows, columns=5, heads=3)
-    feature_mask = masks.features(2, 0.4, rows_BR=rows, columns=8)
+    mask = dropout.attention_probs_mask(1, 0.4, rows_BR=rows, columns=5, heads=3)
+    feature_mask = dropout.hidden_mask(2, 0.4, rows_BR=rows, columns=8)
 
     def factor(mask):
-        return tf.cast(mask.kept(), tf.float32) / mask.keep_probability
+        return tf.cast(mask.keep(), tf.float32) / mask.keep_probability
 
     def plain_attention(q, k, v):
         scores = tf.matmul(q, k, transpose_b=True) * 8**-0.5 + bias
@@ -213,13 +213,13 @@ def test_gradients_with_dropout_equal_automatic_ones(jit_compile):
     compare(lambda *x: attention(*x, bias, mask), plain_attention, [q, k, v], weights)
     inputs = [q[:, 0], k[:, 0], v[0, 0, 0]]
     compare(
-        lambda x, y, b: add_dropped(x, y, b, feature_mask),
+        lambda x, y, b: bias_dropout_add(x, y, b, feature_mask),
         lambda x, y, b: x + (y + b) * factor(feature_mask),
         inputs,
         weights[:, 0],
     )
     compare(
-        lambda x: dropout(x, feature_mask),
+        lambda x: apply_dropout(x, feature_mask),
         lambda x: x * factor(feature_mask),
         inputs[:1],
         weights[:, 0],
@@ -255,8 +255,8 @@ def test_attention_in_bfloat16_has_no_bias(jit_compile):
     @tf.function(jit_compile=jit_compile)
     def gradients(*inputs):
         *qkv, dy = inputs
-        masks = Dropout(seed=0, step=tf.constant(0), example_B=tf.range(2))
-        mask = masks.attention(1, 0.1, rows_BR=tf.range(64)[None], columns=64, heads=2)
+        dropout = Dropout(seed=0, step=tf.constant(0), example_B=tf.range(2))
+        mask = dropout.attention_probs_mask(1, 0.1, rows_BR=tf.range(64)[None], columns=64, heads=2)
         with tf.GradientTape() as tape:
             tape.watch(qkv)
             y = attention(*qkv, tf.zeros([2, 1, 1, 64], dy.dtype), mask)
@@ -275,15 +275,15 @@ def test_bfloat16_stays_near_float32():
     half = Pretrainer(config(), seed=4, dtype=tf.bfloat16)
     for variable, value in zip(half.variables, ours.variables, strict=True):
         variable.assign(value)
-    refresh_copies(half)
+    refresh_compute_weights(half)
     features = batch()
     assert half.logits(features).dtype == tf.bfloat16
-    masks = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(3))
+    dropout = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(3))
     results = []
     for model in (half, ours):
         variables = list(model.trainable_variables)
         assert {variable.dtype for variable in variables} == {tf.float32}
-        compute = lambda model=model: model.logits(features, masks=masks)  # noqa: E731
+        compute = lambda model=model: model.logits(features, dropout=dropout)  # noqa: E731
         results.append(sums_and_gradients(compute, variables, features))
     (sums, gradients), (expected_sums, expected) = results
     np.testing.assert_allclose(sums[0], expected_sums[0], rtol=0.01)
@@ -378,8 +378,8 @@ def test_the_compiled_step_is_fit_for_a_tpu(dtype):
     def step(features):
         with tf.GradientTape() as tape:
             size = features["input_word_ids"].shape[0]
-            masks = Dropout(seed=1, step=optimizer.iterations, example_B=tf.range(size))
-            logits = model.logits(features, masks=masks)
+            dropout = Dropout(seed=1, step=optimizer.iterations, example_B=tf.range(size))
+            logits = model.logits(features, dropout=dropout)
             sums = mlm_sums(logits, features["masked_lm_ids"], features["masked_lm_weights"])
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(sums[0], variables)]
         gradients, _ = tf.clip_by_global_norm(gradients, 1.0)

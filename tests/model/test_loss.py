@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.loss import mlm_sums, mlm_sums_by_chunks, scores
+from model.loss import compute_logits, mlm_sums, mlm_sums_by_chunks
 
 B, P, V, H = 4, 3, 50, 8
 
@@ -77,8 +77,8 @@ def test_chunks_change_nothing(chunk_size, compiled):
     x, table, bias, ids, weights = example()
 
     def whole(x, table, bias):
-        logits = scores(tf.reshape(x, [-1, H]), table, bias)
-        return mlm_sums(tf.reshape(logits, [B, P, V]), ids, weights)
+        logits_NV = compute_logits(tf.reshape(x, [-1, H]), table, bias)
+        return mlm_sums(tf.reshape(logits_NV, [B, P, V]), ids, weights)
 
     def chunked(x, table, bias):
         return mlm_sums_by_chunks(x, table, bias, ids, weights, chunk_size=chunk_size)
@@ -131,7 +131,7 @@ def test_only_a_chunk_of_the_scores_exists():
     ids, weights = tf.zeros([64, 4], tf.int32), tf.ones([64, 4])
 
     def whole(x, table, bias):
-        return mlm_sums(scores(tf.reshape(x, [-1, H]), table, bias), ids, weights)
+        return mlm_sums(compute_logits(tf.reshape(x, [-1, H]), table, bias), ids, weights)
 
     def chunked(x, table, bias):
         return mlm_sums_by_chunks(x, table, bias, ids, weights, chunk_size=16)

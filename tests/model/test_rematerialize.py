@@ -7,7 +7,7 @@ import tensorflow as tf
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.mlm import Pretrainer
-from model.rematerialize import rematerialized
+from model.rematerialize import rematerialize
 
 B, S, P, L = 2, 16, 3, 2
 
@@ -40,8 +40,8 @@ def features() -> dict[str, tf.Tensor]:
 
 
 def loss(model: Pretrainer, batch) -> tf.Tensor:
-    masks = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(B))
-    return model.sums(batch, masks=masks)[0]
+    dropout = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(B))
+    return model.sums(batch, dropout=dropout)[0]
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"])
@@ -112,5 +112,5 @@ def test_a_function_without_variables():
     x = tf.constant([1.0, 2.0])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = rematerialized(lambda x: x**3)(x)
+        y = rematerialize(lambda x: x**3)(x)
     np.testing.assert_array_equal(tape.gradient(y, x), [3, 12])
