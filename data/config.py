@@ -34,8 +34,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "near_duplicate_threshold": _SHARE,
     "seed": (0, 2**63 - 1),
 }
+MASK_UNITS = ("token", "whole_word")
 _CHOICES = {
-    "mask_unit": ("token", "whole_word"),
+    "mask_unit": MASK_UNITS,
     "separators": ("document", "sentence"),
 }
 

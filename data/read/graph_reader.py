@@ -1,11 +1,11 @@
-"""Reading a build with TensorFlow operations only, so that a dataset can run on any host.
+"""Read a build with TensorFlow operations only, so that a dataset can run on any host.
 
-Rows are read one by one, from their own place in their file: TFRecords by byte offset, with
-their checksums, packed sequences through a memory map. A damaged record is a DataLossError. But
-TensorFlow believes a length whose checksum is right: a record made to claim a huge one ends the
-process, which `SplitReader.read` does not let happen.
+Rows are read one by one from their offset in their file: TFRecords with their checksums, packed
+sequences through a memory map. A damaged record is a DataLossError. TensorFlow trusts a length
+whose checksum is right, so a record that is made to claim a huge length ends the process;
+`SplitReader.read` does not have this weakness.
 
-Legend: B sequences of one replica's part of a batch, S tokens, P predictions, R bytes of an example.
+Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from data.storage.records import parse_specs
 
 
 def device_dtype(feature: schema.Feature) -> tf.DType:
-    """Type on the device, where there is no int64."""
+    """Return the type of a feature on the device, where int64 becomes int32."""
     return tf.float32 if feature.dtype == "float32" else tf.int32
 
 
 def graph_batches(
     positions: tf.data.Dataset, reader: SplitReader, *, order_seed: int | None
 ) -> tf.data.Dataset:
-    """Features for elements of positions, int64 [B], as `SplitReader.read` gives them.
+    """Return the features of each element of `positions`, equal to those of `SplitReader.read`.
 
     Args:
-      positions: places in the stream of examples.
-      reader: the split to read.
-      order_seed: of the order; None is the order of storage, once.
+      positions: dataset of int64 [B], positions in the stream of examples.
+      reader: split to read.
+      order_seed: order seed; None for storage order, once.
 
     Raises:
-      UserError: masks have to be made by a rule that has no twin in data.read.graph.
+      UserError: masks are made while reading, and data.read.graph does not implement their scheme.
     """
     if reader.is_online:
-        graph.require_default(reader.rule)
+        graph.choose_function(reader.rule)  # an error now, not in the first batch
     (batch_size,) = positions.element_spec.shape
     size = reader.num_sequences
 
@@ -49,19 +49,19 @@ def graph_batches(
             index, epoch = tf.minimum(positions, size - 1), tf.zeros_like(positions)
         else:
             index, epoch = graph.sequence_at(positions, num_sequences=size, seed=order_seed)
-        shard = tf.searchsorted(reader.first_row, index, side="right", out_type=tf.int64) - 1
+        shard = tf.searchsorted(reader.shard_starts, index, side="right", out_type=tf.int64) - 1
         copy = epoch % reader.copies if reader.copies else epoch
-        row = index - tf.gather(tf.constant(reader.first_row), shard)
+        row = index - tf.gather(tf.constant(reader.shard_starts), shard)
         return shard, copy, row, is_real
 
     rows = positions.map(locate, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
     if reader.is_online:
-        rows, decode = _packed_rows(rows, reader), _mask
+        stored, to_features = _read_packed(rows, reader), _mask
     else:
-        rows, decode = _records(rows, reader), _decode
+        stored, to_features = _read_records(rows, reader), _decode
 
-    def load(content, copy, is_real):
-        features = decode(content, copy, reader)
+    def batch(stored, copy, is_real):
+        features = to_features(stored, copy, reader)
         features["masked_lm_weights"] *= tf.cast(is_real, tf.float32)[:, None]
         return {
             feature.name: tf.ensure_shape(
@@ -70,16 +70,16 @@ def graph_batches(
             for feature in schema.FEATURES
         }
 
-    batches = rows.batch(batch_size, drop_remainder=True)
-    return batches.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = stored.batch(batch_size, drop_remainder=True)
+    return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _packed_rows(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
-    """Elements (tokens int32 [S], copy, is_real)."""
+def _read_packed(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
+    """Return elements (tokens int32 [S], copy, is_real)."""
     dtype = tf.as_dtype(reader.token_dtype)
     length = reader.max_seq_length
     row_bytes = length * reader.token_dtype.itemsize
-    num_rows = np.diff(reader.first_row)
+    num_rows = np.diff(reader.shard_starts)
 
     def read(shard, copy, row, is_real):
         def from_file(file, num_rows):
@@ -101,10 +101,10 @@ def _packed_rows(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
     return rows.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _records(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
-    """Elements (serialized example, copy, is_real)."""
+def _read_records(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
+    """Return elements (serialized example, copy, is_real)."""
     paths = tf.constant([file.path for file in reader.files])
-    num_shards = len(reader.first_row) - 1
+    num_shards = len(reader.shard_starts) - 1
     record_bytes = reader.codec.record_bytes
 
     def read(shard, copy, row, is_real):
@@ -128,22 +128,22 @@ def _records(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
 
 
 def _mask(tokens: tf.Tensor, copy: tf.Tensor, reader: SplitReader) -> dict[str, tf.Tensor]:
-    tokens = _checked("input_word_ids", tokens, reader.bounds["input_word_ids"])
+    tokens = _check_bound("input_word_ids", tokens, reader.bounds["input_word_ids"])
     return graph.mask_sequences(tokens, copy, reader.rule)
 
 
 def _decode(examples: tf.Tensor, copy: tf.Tensor, reader: SplitReader) -> dict[str, tf.Tensor]:
-    del copy  # the file was chosen by it
+    del copy  # `_read_records` has selected the file by it
     specs = parse_specs(reader.max_seq_length, reader.rule.max_predictions)
     features = tf.io.parse_example(examples, specs)
     features = {f.name: tf.cast(features[f.name], device_dtype(f)) for f in schema.FEATURES}
     for name, bound in reader.bounds.items():
-        features[name] = _checked(name, features[name], bound)
+        features[name] = _check_bound(name, features[name], bound)
     return features
 
 
-def _checked(name: str, values: tf.Tensor, bound: int) -> tf.Tensor:
-    """On an accelerator an index out of range would be clamped silently."""
+def _check_bound(name: str, values: tf.Tensor, bound: int) -> tf.Tensor:
+    """Return the values; fail if one is out of range: accelerators clamp indices silently."""
     is_inside = tf.reduce_all((values >= 0) & (values < bound))
     with tf.control_dependencies([tf.debugging.Assert(is_inside, [f"{name} out of range"])]):
         return tf.identity(values)

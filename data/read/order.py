@@ -1,8 +1,8 @@
-"""Which sequences make up a global batch: a pure function of (seed, step).
+"""The order of training examples: a pure function of (seed, position).
 
-Training runs through one endless stream of positions: position p belongs to epoch p // N, and
-within an epoch a keyed permutation of [0, N) says which sequence it shows. There is no shuffle
-buffer and no iterator state: any step can be asked for directly, by any host.
+Training reads one endless stream of positions. Position p belongs to epoch p // N, and within an
+epoch a keyed permutation of [0, N) selects the sequence. There is no shuffle buffer and no iterator
+state: any host can compute the examples of any step.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ ROUNDS = 6
 def sequence_at(
     positions: np.ndarray, *, num_sequences: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sequence shown at each position of the stream, and the epoch.
+    """Return the sequence and the epoch at each position of the stream.
 
     Args:
       positions: int64 [B], not negative.
       num_sequences: N, sequences in the training split.
-      seed: of the order.
+      seed: order seed.
 
     Returns:
-      (index, epoch), both int64 [B]: every index of [0, N) comes once an epoch.
+      (index, epoch), both int64 [B]. Every index of [0, N) occurs once in an epoch.
     """
-    epoch, place = np.divmod(positions, num_sequences)
-    return permute(place, size=num_sequences, key=derive_key(seed, epoch)), epoch
+    epoch, position = np.divmod(positions, num_sequences)
+    return permute(position, size=num_sequences, key=derive_key(seed, epoch)), epoch
 
 
 def permute(values: np.ndarray, *, size: int, key: np.ndarray) -> np.ndarray:
-    """Applies a keyed pseudo-random permutation of [0, size) to each value.
+    """Apply a keyed pseudo-random permutation of [0, size) to each value.
 
-    A balanced Feistel network permutes the next larger power of four; values that leave [0, size)
-    are sent through again until they are back ("cycle walking": Black and Rogaway, "Ciphers with
-    arbitrary finite domains", CT-RSA 2002).
+    A balanced Feistel network permutes a range of the next larger power of four. Values that leave
+    [0, size) are permuted again until they are back in it ("cycle walking": Black and Rogaway,
+    "Ciphers with arbitrary finite domains", CT-RSA 2002).
 
     Args:
       values: int64 [B] in [0, size).
-      size: of the permuted range.
+      size: number of values in the range.
       key: uint64, scalar or [B].
 
     Returns:

@@ -1,4 +1,12 @@
-"""Read masked examples of one split by sequence and copy.
+"""Read masked examples of one split: sequence numbers in, features out.
+
+    (index, epoch)    which sequences, in which epoch           int64 [B]
+    (file, row)       where they are stored                     int64 [B]
+    bytes             those rows and nothing else               uint8 [B, bytes of a row]
+    features          decoded, or masked here                   int32, float32 [B, S] or [B, P]
+
+A build stores masked copies as TFRecords (InputConfig.masks = "materialised"), packed sequences
+without masks ("online"), or both. Both give the same features.
 
 Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
 """
@@ -14,44 +22,56 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import UserError
-from data.manifest import DataFile, Manifest
+from data.manifest import Manifest, Shard
 from data.stages.masking import MaskingRule, mask_sequences
 from data.storage.records import ExampleCodec, read_examples
 from data.storage.rows import RowFile, open_npy, read_rows
 
+Features = dict[str, np.ndarray]
+
 
 class SplitReader:
-    """Masked examples of one split by (sequence, copy), from either form of storage.
+    """Masked examples of one split by (index, epoch). Between reads no file is open.
 
-    Only the rows that a batch shows are read, and no file stays open.
+    Attributes:
+      num_sequences: sequences in the split.
+      is_online: whether packed sequences are masked while reading.
+      copies: masked copies of each sequence in the build; 0 if there are none.
+      files: the packed shards if is_online; else the masked shards of copy 0, those of copy 1, ...
+      shard_starts: index of the first sequence of each shard, then num_sequences: int64 [shards + 1].
+      max_seq_length: S.
+      token_dtype: type of a stored token.
+      rule: masking rule of the build.
+      codec: format of the masked records.
+      bounds: exclusive upper bound of each feature that indexes a table on the device.
     """
 
     def __init__(self, directory: str | os.PathLike, manifest: Manifest, split: str, masks: str):
-        """Checks what can be checked before the first batch.
+        """Open a split and check what can be checked before the first batch.
 
         Args:
-          directory: the build directory.
-          manifest: its manifest.
+          directory: build directory.
+          manifest: manifest of the build.
           split: "train" or "eval".
           masks: "materialised" or "online".
 
         Raises:
-          UserError: the split is empty, its masked copies were not built, the vocabulary is another
-            one, or (online) a packed shard does not match its sha256. Materialised records are
-            checked when they are read.
+          UserError: the split is empty, its masked copies were not built, the vocabulary differs
+            from the manifest's, or (online) a packed shard does not match its sha256. Masked
+            records are checked when they are read.
         """
         manifest.require_masks(masks)
-        self._error: UserError | None = None
         self.num_sequences = manifest.num_sequences(split)
         if not self.num_sequences:
             raise UserError(
                 f"{directory} has no {split} sequences; build it with a larger"
                 " BuildConfig.eval_fraction, or with more text"
             )
-        vocab = manifest.load_vocab(directory)
         config, shards = manifest.config, manifest.split(split)
-        self.first_row = np.cumsum([0] + [shard.packed.records for shard in shards])
+        vocab = manifest.load_vocab(directory)
+        self.is_online = masks == "online"
         self.copies = len(shards[0].masked)
+        self.shard_starts = np.cumsum([0] + [shard.packed.records for shard in shards])
         self.max_seq_length = config.max_seq_length
         self.token_dtype = vocab.token_dtype
         self.rule = MaskingRule.create(config, vocab)
@@ -60,25 +80,24 @@ class SplitReader:
             max_predictions=config.max_predictions,
             vocab_size=len(vocab),
         )
-        # Values that index a table on the device.
         self.bounds = {
             "input_word_ids": len(vocab),
             "masked_lm_ids": len(vocab),
             "masked_lm_positions": config.max_seq_length,
-            "input_type_ids": 1,  # a sequence is of one segment
+            "input_type_ids": 1,  # a sequence has one segment
         }
-        self.is_online = masks == "online"
         if self.is_online:
-            self.files = [self._packed_file(directory, shard.packed) for shard in shards]
+            self.files = [self._open_packed(directory, shard) for shard in shards]
         else:
             self.files = [
                 RowFile(os.path.join(directory, shard.masked[copy].path))
                 for copy in range(self.copies)
                 for shard in shards
             ]
+        self._error: UserError | None = None
 
-    def read(self, index: np.ndarray, epoch: np.ndarray) -> dict[str, np.ndarray]:
-        """Reads examples.
+    def read(self, index: np.ndarray, epoch: np.ndarray) -> Features:
+        """Read examples.
 
         Args:
           index: int64 [B], sequences of the split.
@@ -88,18 +107,22 @@ class SplitReader:
           The features of schema.FEATURES, [B, S] or [B, P], int32 and float32.
 
         Raises:
-          UserError: a file is missing, too short or damaged, or holds an id that the vocabulary
-            does not have.
+          UserError: a file is missing, truncated or damaged, or holds an id outside the vocabulary.
         """
+        shard = np.searchsorted(self.shard_starts, index, side="right") - 1
+        row = index - self.shard_starts[shard]
+        copy = epoch % self.copies if self.copies else epoch
         try:
-            return self._read(index, epoch)
+            if self.is_online:
+                return self._mask_packed(shard, row, copy)
+            return self._decode_masked(shard, row, copy)
         except UserError as error:
-            self._error = error
+            self._error = error  # TensorFlow keeps only its text
             raise
 
     @contextlib.contextmanager
     def reraise_reader_errors(self) -> Iterator[None]:
-        """Re-raise reader errors that TensorFlow has wrapped."""
+        """Re-raise errors of `read` that TensorFlow has wrapped."""
         try:
             yield
         except tf.errors.OpError:
@@ -107,33 +130,26 @@ class SplitReader:
                 raise
             raise self._error from None
 
-    def _read(self, index: np.ndarray, epoch: np.ndarray) -> dict[str, np.ndarray]:
-        shard = np.searchsorted(self.first_row, index, side="right") - 1
-        row = index - self.first_row[shard]
-        copy = epoch % self.copies if self.copies else epoch
-        if self.is_online:
-            row_bytes = self.max_seq_length * self.token_dtype.itemsize
-            rows = read_rows(self.files, shard, row, row_bytes=row_bytes)
-            tokens_BS = rows.view(self.token_dtype)
-            self._check_below("input_word_ids", tokens_BS, shard, row)
-            return mask_sequences(tokens_BS, copy, self.rule)
-        file = copy * (len(self.first_row) - 1) + shard
+    def _mask_packed(self, shard: np.ndarray, row: np.ndarray, copy: np.ndarray) -> Features:
+        row_bytes = self.max_seq_length * self.token_dtype.itemsize
+        tokens_BS = read_rows(self.files, shard, row, row_bytes=row_bytes).view(self.token_dtype)
+        self._check_bound("input_word_ids", tokens_BS, shard, row)
+        return mask_sequences(tokens_BS, copy, self.rule)
+
+    def _decode_masked(self, shard: np.ndarray, row: np.ndarray, copy: np.ndarray) -> Features:
+        num_shards = len(self.shard_starts) - 1
+        file = copy * num_shards + shard
         features = self.codec.decode(read_examples(self.files, file, row, codec=self.codec))
         for name in self.bounds:
-            self._check_below(name, features[name], file, row)
+            self._check_bound(name, features[name], file, row)
         return features
 
-    def _packed_file(self, directory: str | os.PathLike, packed: DataFile) -> RowFile:
-        packed.check_content(directory)
-        shape = (packed.records, self.max_seq_length)
-        return open_npy(Path(directory, packed.path), shape=shape, dtype=self.token_dtype)
-
-    def _check_below(
+    def _check_bound(
         self, name: str, values: np.ndarray, file: np.ndarray, row: np.ndarray
     ) -> None:
-        """On an accelerator an index out of range would be clamped silently."""
+        """Raise a UserError if a value is out of range: accelerators clamp indices silently."""
         bound = self.bounds[name]
-        # Negative numbers are large ones in an unsigned type.
+        # As unsigned integers, negative values are large ones.
         signed, values = values.dtype, values.view(f"u{values.itemsize}")
         if values.max(initial=0) >= bound:
             n = int(np.flatnonzero((values >= bound).any(axis=1))[0])
@@ -142,3 +158,9 @@ class SplitReader:
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
                 f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or build it anew"
             )
+
+    def _open_packed(self, directory: str | os.PathLike, shard: Shard) -> RowFile:
+        packed = shard.packed
+        packed.check_content(directory)
+        shape = (packed.records, self.max_seq_length)
+        return open_npy(Path(directory, packed.path), shape=shape, dtype=self.token_dtype)

@@ -1,12 +1,13 @@
-"""Masks as a pure integer function of (seed, tokens, copy).
+"""Mask sequences: an integer function of (seed, tokens, copy number).
 
-The same function makes the TFRecords of a build and the masks made while reading, so both give the
-same bytes on any machine, in any order, on any number of workers. No floats, no library RNG.
+A build calls it to write masked TFRecords, and training calls it to mask packed sequences while
+reading. It uses no floating point and no library random number generator, so both give the same
+bytes on any machine, in any order, on any number of workers.
 
-For every sequence: `count` positions that hold no special token are chosen by the smallest of
-64-bit ranks; of these 80% show [MASK], 10% a random piece, 10% themselves (BERT, section 3.1 of
-https://arxiv.org/abs/1810.04805). What is chosen may also be whole words, or spans of several
-tokens or words (ALBERT, section 4.1 of https://arxiv.org/abs/1909.11942): see `choose_spans`.
+For each sequence a masking scheme chooses the positions to predict. Of these, 80% show [MASK],
+10% a random piece and 10% the original piece (BERT, section 3.1 of
+https://arxiv.org/abs/1810.04805). `SCHEMES` lists the schemes: single tokens, whole words, and
+spans of several tokens or words (n-grams; ALBERT, section 4.1 of https://arxiv.org/abs/1909.11942).
 
 Legend: N sequences, S tokens in a sequence, P predictions in a sequence.
 """
@@ -14,40 +15,45 @@ Legend: N sequences, S tokens in a sequence, P predictions in a sequence.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 
 from data import schema
-from data.config import BuildConfig
+from data.config import MASK_UNITS, BuildConfig
+from data.errors import UserError
 from data.hashing import derive_key, mix64
 from data.vocab import Vocab
 
 _POSITION_MASK = np.uint64(2**16 - 1)
-RANKS, CHOICES, PIECES, LENGTHS = 1, 2, 3, 4  # names of the independent streams of hashes
-_BLOCK = 128  # sequences masked at once: their hashes stay in the processor's cache
+RANKS, CHOICES, PIECES, LENGTHS = 1, 2, 3, 4  # numbers of the independent hash streams
+_BLOCK = 128  # sequences masked in one numpy call, so that their hashes fit in the CPU cache
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskingRule:
-    """Everything that masks depend on beside the tokens and the copy.
+    """Everything that masks depend on besides the tokens and the copy number.
 
     Attributes:
-      seed: of the masks.
-      max_predictions: P, the most masked positions in a sequence.
-      rate: numerator and denominator of the share of tokens that is predicted.
-      mask_below: a hash below this (of 2**32) shows [MASK],
-      random_below: one below this a random piece, any other the piece itself.
-      pad_id: marks the positions that are not part of the sequence.
+      scheme: key of SCHEMES; how positions are chosen.
+      seed: mask seed.
+      max_predictions: P, maximum number of masked positions in a sequence.
+      rate: numerator and denominator of the share of tokens to predict.
+      mask_below: a 32-bit hash below this value shows [MASK].
+      random_below: otherwise, a hash below this value shows a random piece, any other hash the
+        original piece.
+      pad_id: id of [PAD].
       mask_id: id of [MASK].
-      is_special: bool [vocab], pieces never masked.
-      replacement_ids: int32 [n], pieces a random one is drawn from: all but the special ones.
-      is_continuation: bool [vocab], pieces that belong to the unit of the piece before; none if
-        every token is a unit.
-      length_from: element i is the hash (of 2**32) from which on a span has more than i + 1 units;
-        empty if spans are single units.
+      is_special: bool [vocab], pieces that are never masked.
+      replacement_ids: int32 [n], candidates for the random piece: all but the special ones.
+      is_continuation: bool [vocab], pieces that belong to the unit of the piece before them; all
+        False if every token is a unit.
+      length_from: a span whose 32-bit hash is at least element i has more than i + 1 units; empty
+        if every span is a single unit.
     """
 
+    scheme: str
     seed: int
     max_predictions: int
     rate: tuple[int, int]
@@ -60,23 +66,31 @@ class MaskingRule:
     is_continuation: np.ndarray
     length_from: tuple[int, ...]
 
-    @property
-    def is_default(self) -> bool:
-        """Whether single tokens are chosen, each for itself."""
-        return not self.length_from and not self.is_continuation.any()
+    def __post_init__(self):
+        if self.scheme not in SCHEMES:
+            raise UserError(
+                f"masking scheme {self.scheme!r} is unknown; the known schemes are"
+                f" {', '.join(map(repr, SCHEMES))}"
+            )
 
     @classmethod
     def create(cls, config: BuildConfig, vocab: Vocab) -> MaskingRule:
-        """The rule of a build."""
+        """Return the rule of a build."""
         # Through str, so that 0.15 is 3/20 and not the nearest binary fraction.
         rate = Fraction(str(config.masked_lm_rate))
         mask = Fraction(str(config.mask_token_rate))
         random = Fraction(str(config.random_token_rate))
         is_special = np.zeros(len(vocab), bool)
         is_special[vocab.special_ids] = True
-        whole_words = config.mask_unit == "whole_word"
+        is_continuation = np.zeros(len(vocab), bool)
+        unit = config.mask_unit
+        if unit == "whole_word":
+            is_continuation[:] = [piece.startswith("##") for piece in vocab.pieces]
+            # Without "##" pieces every word is a single token, which is faster to mask.
+            unit = "whole_word" if is_continuation.any() else "token"
         weights = [Fraction(1, n) for n in range(1, config.max_ngram + 1)]
         return cls(
+            scheme=scheme_name(unit, config.max_ngram),
             seed=config.seed,
             max_predictions=config.max_predictions,
             rate=(rate.numerator, rate.denominator),
@@ -86,27 +100,31 @@ class MaskingRule:
             mask_id=vocab.ids[schema.MASK],
             is_special=is_special,
             replacement_ids=np.flatnonzero(~is_special).astype(np.int32),
-            is_continuation=np.array(
-                [whole_words and piece.startswith("##") for piece in vocab.pieces], bool
-            ),
+            is_continuation=is_continuation,
             length_from=tuple(
                 int(sum(weights[:n]) / sum(weights) * 2**32) for n in range(1, config.max_ngram)
             ),
         )
 
 
+def scheme_name(mask_unit: str, max_ngram: int) -> str:
+    """Return the key of SCHEMES for the settings of BuildConfig."""
+    return mask_unit if max_ngram == 1 else f"{mask_unit}_ngram"
+
+
 def mask_sequences(
     tokens_NS: np.ndarray, copies_N: np.ndarray, rule: MaskingRule
 ) -> dict[str, np.ndarray]:
-    """Masks each sequence as copy `copies_N[n]` of it.
+    """Mask each sequence as copy `copies_N[n]` of it.
 
-    The number of predictions is min(P, max(1, floor(rate * length + 1/2))), length being the tokens
-    of the sequence with [CLS] and [SEP], and never more than there are maskable positions.
+    The number of predictions is min(P, max(1, floor(rate * length + 1/2))), where length counts the
+    tokens of the sequence with [CLS] and [SEP]. It is never more than the number of maskable
+    positions.
 
     Args:
       tokens_NS: unsigned ids, padded with [PAD] at the end; S at most 65,536.
-      copies_N: number of the copy for each sequence.
-      rule: the masking rule.
+      copies_N: copy number of each sequence.
+      rule: masking rule.
 
     Returns:
       The features of schema.FEATURES: int32 [N, S] or [N, P], weights float32 [N, P]. Positions are
@@ -126,19 +144,8 @@ def _mask_block(
 ) -> dict[str, np.ndarray]:
     key_N1 = derive_key(rule.seed, fingerprints(tokens_NS), copies_N)[:, None]
     is_token_NS = tokens_NS != rule.pad_id
-    candidate_NS = ~np.take(rule.is_special, tokens_NS)
-
     count_N = _num_predictions(np.count_nonzero(is_token_NS, axis=1), rule)
-    if rule.is_default:
-        count_N = np.minimum(count_N, np.count_nonzero(candidate_NS, axis=1))
-        chosen_NP = np.arange(rule.max_predictions) < count_N[:, None]
-        position_NP = _choose_positions(key_N1, candidate_NS, chosen_NP)
-    else:
-        continuation_NS = np.take(rule.is_continuation, tokens_NS)
-        taken_NS = choose_spans(key_N1, candidate_NS, continuation_NS, count_N, rule.length_from)
-        chosen_NP = np.arange(rule.max_predictions) < np.count_nonzero(taken_NS, axis=1)[:, None]
-        position_NP = np.zeros(chosen_NP.shape, np.int64)
-        position_NP[chosen_NP] = np.nonzero(taken_NS)[1]
+    position_NP, chosen_NP = SCHEMES[rule.scheme].choose(key_N1, tokens_NS, count_N, rule)
     masked_NS = tokens_NS.astype(np.int32)
     label_NP = np.where(chosen_NP, np.take_along_axis(masked_NS, position_NP, axis=1), 0)
     shown_NP = _shown_pieces(key_N1, position_NP, label_NP, rule)
@@ -155,32 +162,70 @@ def _mask_block(
 
 
 def _num_predictions(length_N: np.ndarray, rule: MaskingRule) -> np.ndarray:
-    """The share of each sequence's tokens, rounded, at least 1 and at most P; int64 [N]."""
+    """Return the rate times each sequence's length, rounded, at least 1, at most P; int64 [N]."""
     numerator, denominator = rule.rate
     count_N = (2 * numerator * length_N + denominator) // (2 * denominator)
     return np.clip(count_N, 1, rule.max_predictions)
 
 
 def fingerprints(tokens_NS: np.ndarray) -> np.ndarray:
-    """64-bit hash of each sequence's tokens, uint64 [N]: a multilinear hash, mixed."""
+    """Return a 64-bit hash of each sequence's tokens, uint64 [N]: a multilinear hash, mixed."""
     multiplier_S = mix64(np.arange(tokens_NS.shape[1], dtype=np.uint64)) | np.uint64(1)
     return mix64((tokens_NS.astype(np.uint64) + np.uint64(1)) @ multiplier_S)
 
 
-def _choose_positions(
-    key_N1: np.ndarray, candidate_NS: np.ndarray, chosen_NP: np.ndarray
+def _shown_pieces(
+    key_N1: np.ndarray, position_NP: np.ndarray, label_NP: np.ndarray, rule: MaskingRule
 ) -> np.ndarray:
-    """The candidates of the smallest ranks, ascending, int64 [N, P]; 0 where not `chosen_NP`."""
-    num_predictions = chosen_NP.shape[1]
+    """Return the piece shown at each predicted position: [MASK], a random piece, or the label."""
+    position_hash_NP = mix64(position_NP.astype(np.uint64))
+    choice_NP = mix64(derive_key(key_N1, CHOICES) ^ position_hash_NP) >> np.uint64(32)
+    # A 32-bit fraction of the number of pieces: uniform to 1 part in 2**17.
+    fraction_NP = mix64(derive_key(key_N1, PIECES) ^ position_hash_NP) >> np.uint64(32)
+    num_pieces = np.uint64(len(rule.replacement_ids))
+    random_NP = rule.replacement_ids[(fraction_NP * num_pieces) >> np.uint64(32)]
+    return np.where(
+        choice_NP < rule.mask_below,
+        np.int32(rule.mask_id),
+        np.where(choice_NP < rule.random_below, random_NP, label_NP),
+    )
+
+
+# --- Masking schemes ---
+
+
+def choose_tokens(
+    key_N1: np.ndarray, tokens_NS: np.ndarray, count_N: np.ndarray, rule: MaskingRule
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose single tokens: those of the smallest ranks. See `MaskingScheme.choose`."""
+    candidate_NS = ~np.take(rule.is_special, tokens_NS)
+    count_N = np.minimum(count_N, np.count_nonzero(candidate_NS, axis=1))
+    chosen_NP = np.arange(rule.max_predictions) < count_N[:, None]
     ranks_NS = _ranks(key_N1, candidate_NS)
-    ranks_NS.partition(num_predictions - 1)
-    smallest_NP = np.sort(ranks_NS[:, :num_predictions])
+    ranks_NS.partition(rule.max_predictions - 1)
+    smallest_NP = np.sort(ranks_NS[:, : rule.max_predictions])
     position_NP = np.where(chosen_NP, smallest_NP & _POSITION_MASK, _POSITION_MASK)
-    return np.where(chosen_NP, np.sort(position_NP), 0).astype(np.int64)
+    return np.where(chosen_NP, np.sort(position_NP), 0).astype(np.int64), chosen_NP
+
+
+def choose_units(
+    key_N1: np.ndarray, tokens_NS: np.ndarray, count_N: np.ndarray, rule: MaskingRule
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose words, or spans of tokens or words, by `choose_spans`. See `MaskingScheme.choose`."""
+    candidate_NS = ~np.take(rule.is_special, tokens_NS)
+    continuation_NS = np.take(rule.is_continuation, tokens_NS)
+    taken_NS = choose_spans(key_N1, candidate_NS, continuation_NS, count_N, rule.length_from)
+    chosen_NP = np.arange(rule.max_predictions) < np.count_nonzero(taken_NS, axis=1)[:, None]
+    position_NP = np.zeros(chosen_NP.shape, np.int64)
+    position_NP[chosen_NP] = np.nonzero(taken_NS)[1]
+    return position_NP, chosen_NP
 
 
 def _ranks(key_N1: np.ndarray, candidate_NS: np.ndarray) -> np.ndarray:
-    """Distinct uint64 [N, S] with the position in the low 16 bits; the candidates come first."""
+    """Return distinct ranks, uint64 [N, S], with the position in the low 16 bits.
+
+    The ranks of candidates are smaller than those of other positions.
+    """
     position_S = np.arange(candidate_NS.shape[1], dtype=np.uint64)
     rank_NS = mix64(derive_key(key_N1, RANKS) ^ mix64(position_S))
     rank_NS >>= np.uint64(1)
@@ -197,21 +242,21 @@ def choose_spans(
     count_N: np.ndarray,
     length_from: tuple[int, ...],
 ) -> np.ndarray:
-    """Chooses units and spans of units for prediction.
+    """Choose units and spans of units for prediction.
 
     A candidate begins a unit unless it continues the candidate just before it. A unit's rank is
-    the rank of its first position, as for single tokens. Every unit also begins a span, of n units
-    with probability proportional to 1/n, cut short where the candidates end (a special token or
-    the end of the sequence). In ascending order of rank, a span is taken whole if no token of it
-    is taken already and it does not exceed what is left of the count; else it is skipped, so that
-    fewer tokens than the count may be taken.
+    the rank of its first position, as for single tokens. Every unit also begins a span of n units,
+    with probability proportional to 1/n, truncated where the candidates end (at a special token or
+    the end of the sequence). Spans are visited in ascending order of rank. A span is taken whole if
+    none of its tokens is taken already and it fits into the remaining count; otherwise it is
+    skipped, so fewer tokens than the count may be taken.
 
     Args:
-      key_N1: uint64 keys of the sequences.
+      key_N1: uint64 key of each sequence.
       candidate_NS: bool, positions that may be predicted.
-      continuation_NS: bool, pieces that belong to the unit of the piece before.
-      count_N: most tokens to take.
-      length_from: as in MaskingRule.
+      continuation_NS: bool, pieces that belong to the unit of the piece before them.
+      count_N: maximum number of tokens to take.
+      length_from: see MaskingRule.
 
     Returns:
       bool [N, S], the positions taken.
@@ -228,11 +273,11 @@ def choose_spans(
 
     size_NS = end_NS - start_NS
     # In 16 bits, where a position before the start wraps to a large distance from it.
-    place_S, start_NS, short_NS = (x.astype(np.uint16) for x in (position_S, start_NS, size_NS))
+    position_S, start_NS, short_NS = (x.astype(np.uint16) for x in (position_S, start_NS, size_NS))
     taken_NS = np.zeros_like(candidate_NS)
     left_N = count_N.copy()
     for step in range(units_N.max(initial=0)):
-        span_NS = place_S - start_NS[:, step, None] < short_NS[:, step, None]
+        span_NS = position_S - start_NS[:, step, None] < short_NS[:, step, None]
         fits_N = (step < units_N) & (size_NS[:, step] <= left_N)
         fits_N &= ~(span_NS & taken_NS).any(axis=1)
         span_NS &= fits_N[:, None]
@@ -246,20 +291,23 @@ def choose_spans(
 def span_lengths(
     key_N1: np.ndarray, position_S: np.ndarray, length_from: tuple[int, ...]
 ) -> np.ndarray:
-    """Units in the span that begins at each position: 1 to len(length_from) + 1, int64 [N, S]."""
-    place_S = mix64(position_S.astype(np.uint64))
-    hash_NS = mix64(derive_key(key_N1, LENGTHS) ^ place_S) >> np.uint64(32)
+    """Return the units in the span that begins at each position, int64 [N, S].
+
+    The values are 1 to len(length_from) + 1.
+    """
+    position_hash_S = mix64(position_S.astype(np.uint64))
+    hash_NS = mix64(derive_key(key_N1, LENGTHS) ^ position_hash_S) >> np.uint64(32)
     return 1 + np.searchsorted(np.array(length_from, np.uint64), hash_NS, side="right")
 
 
 def _span_ends(begins_NS: np.ndarray, joined_NS: np.ndarray, length_NS: np.ndarray) -> np.ndarray:
-    """The position after each span, for the positions where units begin; int64 [N, S]."""
+    """Return the position after each span, for the positions where units begin; int64 [N, S]."""
     num_tokens = begins_NS.shape[1]
     position_NT = np.broadcast_to(np.arange(num_tokens + 1), (len(begins_NS), num_tokens + 1))
-    # Going back from the end: the nearest position that does not continue a unit.
+    # The next position that does not continue a unit, by a scan from the end.
     stop_NS = np.where(joined_NS, num_tokens, position_NT[:, :-1])
     stop_NS = np.minimum.accumulate(stop_NS[:, ::-1], axis=1)[:, ::-1]
-    # From one unit to the next; where no unit begins, a span stays.
+    # The start of the next unit; positions where no unit begins map to themselves.
     next_NT = position_NT.copy()
     next_NT[:, :-2][begins_NS[:, :-1]] = stop_NS[:, 1:][begins_NS[:, :-1]]
     next_NT[:, -2] += begins_NS[:, -1]
@@ -270,18 +318,28 @@ def _span_ends(begins_NS: np.ndarray, joined_NS: np.ndarray, length_NS: np.ndarr
     return end_NS
 
 
-def _shown_pieces(
-    key_N1: np.ndarray, position_NP: np.ndarray, label_NP: np.ndarray, rule: MaskingRule
-) -> np.ndarray:
-    """What stands in the place of each predicted piece: [MASK], a random piece, or itself."""
-    place_NP = mix64(position_NP.astype(np.uint64))
-    choice_NP = mix64(derive_key(key_N1, CHOICES) ^ place_NP) >> np.uint64(32)
-    # A 32-bit fraction of the number of pieces: uniform to 1 part in 2**17.
-    fraction_NP = mix64(derive_key(key_N1, PIECES) ^ place_NP) >> np.uint64(32)
-    num_pieces = np.uint64(len(rule.replacement_ids))
-    random_NP = rule.replacement_ids[(fraction_NP * num_pieces) >> np.uint64(32)]
-    return np.where(
-        choice_NP < rule.mask_below,
-        np.int32(rule.mask_id),
-        np.where(choice_NP < rule.random_below, random_NP, label_NP),
-    )
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskingScheme:
+    """How the positions to predict are chosen.
+
+    Attributes:
+      choose: function of (key_N1, tokens_NS, count_N, rule): uint64 keys of the sequences, their
+        ids, the maximum number of predictions in each, and the MaskingRule. It returns
+        (position_NP, chosen_NP): int64 positions, ascending, 0 where unused, and bool, whether
+        used; used ones come first.
+      graph_function: name of the function in data.read.graph that does the same with TensorFlow
+        operations; None if there is none, then InputConfig.reader='graph' is an error.
+    """
+
+    choose: Callable[..., tuple[np.ndarray, np.ndarray]]
+    graph_function: str | None = None
+
+
+SCHEMES = {
+    "token": MaskingScheme(choose=choose_tokens, graph_function="choose_tokens"),
+    "whole_word": MaskingScheme(choose=choose_units),
+    "token_ngram": MaskingScheme(choose=choose_units),
+    "whole_word_ngram": MaskingScheme(choose=choose_units),
+}
+_MISSING = {scheme_name(unit, n) for unit in MASK_UNITS for n in (1, 2)} - SCHEMES.keys()
+assert not _MISSING, f"BuildConfig.mask_unit allows schemes that SCHEMES lacks: {_MISSING}"

@@ -1,4 +1,6 @@
-"""The twins in TensorFlow operations give the bytes of the numpy functions."""
+"""Order and masks in TensorFlow operations equal those of the numpy functions bit for bit."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def rule_of(vocab, seed, s=33, p=6, **changes):
     return masking.MaskingRule.create(config, vocab)
 
 
-def assert_twins(tokens, copies, rule, run=lambda function: function):
+def assert_same_masks(tokens, copies, rule, run=lambda function: function):
     expected = masking.mask_sequences(tokens, copies, rule)
     function = run(lambda tokens, copies: graph.mask_sequences(tokens, copies, rule))
     found = function(tf.constant(tokens.astype(np.int32)), tf.constant(copies, tf.int64))
@@ -36,7 +38,7 @@ def assert_twins(tokens, copies, rule, run=lambda function: function):
 
 @settings(deadline=None)
 @given(st.lists(UINT64, min_size=1, max_size=9))
-def test_hashes(values):
+def test_hashes_are_equal(values):
     array = np.array(values, np.uint64)
     np.testing.assert_array_equal(graph.mix64(tf.constant(array)), mix64(array))
     np.testing.assert_array_equal(
@@ -51,12 +53,12 @@ def test_hashes(values):
     st.integers(0, 999),
     st.integers(0, 2**63 - 1),
 )
-def test_masks_in_eager_mode(vocab, rows, copy, seed):
+def test_masks_are_equal_in_eager_mode(vocab, rows, copy, seed):
     tokens = np.full((len(rows), 33), vocab.ids[schema.PAD], vocab.token_dtype)
     for row, ids in zip(tokens, rows, strict=True):
         row[: len(ids)] = [1 + number % (len(vocab) - 1) for number in ids]
     copies = copy + np.arange(len(rows))
-    assert_twins(tokens, copies, rule_of(vocab, seed))
+    assert_same_masks(tokens, copies, rule_of(vocab, seed))
 
 
 def random_tokens(vocab, count=100, length=512):
@@ -66,13 +68,13 @@ def random_tokens(vocab, count=100, length=512):
 
 
 @pytest.mark.parametrize("vocab", [SMALL, LARGE])
-def test_masks_in_a_function(vocab):
+def test_masks_are_equal_in_a_function(vocab):
     tokens = random_tokens(vocab).astype(vocab.token_dtype)
-    assert_twins(tokens, np.arange(100), rule_of(vocab, 3, s=512, p=76), run=tf.function)
+    assert_same_masks(tokens, np.arange(100), rule_of(vocab, 3, s=512, p=76), run=tf.function)
 
 
 @pytest.mark.parametrize("vocab", [SMALL, LARGE])
-def test_masks_in_a_dataset(vocab):
+def test_masks_are_equal_in_a_dataset(vocab):
     def run(function):
         def mapped(tokens, copies):
             return next(iter(tf.data.Dataset.from_tensors((tokens, copies)).map(function)))
@@ -80,24 +82,39 @@ def test_masks_in_a_dataset(vocab):
         return mapped
 
     tokens = random_tokens(vocab).astype(vocab.token_dtype)
-    assert_twins(tokens, np.arange(100), rule_of(vocab, 3, s=512, p=76), run=run)
+    assert_same_masks(tokens, np.arange(100), rule_of(vocab, 3, s=512, p=76), run=run)
 
 
-def test_masks_of_the_golden_build(small_build, small_config, vocab):
+def test_masks_of_a_build_are_equal(small_build, small_config, vocab):
     rule = masking.MaskingRule.create(small_config, vocab)
     for path in sorted(small_build.glob("packed/*/*.npy")):
         tokens = np.load(path)
         for copy in (0, 2, 150):
-            assert_twins(tokens, np.full(len(tokens), copy), rule, run=tf.function)
+            assert_same_masks(tokens, np.full(len(tokens), copy), rule, run=tf.function)
+
+
+def zeros_masked_by(rule):
+    return graph.mask_sequences(tf.zeros([1, 33], tf.int32), tf.zeros([1]), rule)
 
 
 @pytest.mark.parametrize("changes", [{"mask_unit": "whole_word"}, {"max_ngram": 3}])
-def test_words_and_spans_have_no_twin(changes):
+def test_words_and_spans_have_no_graph_implementation(changes):
     vocab = Vocab((*SMALL.pieces, "##s"))
-    with pytest.raises(UserError, match=r"cannot be masked while reading with InputConfig\.reader"):
-        graph.mask_sequences(
-            tf.zeros([1, 33], tf.int32), tf.zeros([1]), rule_of(vocab, 3, **changes)
-        )
+    with pytest.raises(UserError, match=r"InputConfig\.reader='graph' \(only 'token' can\)"):
+        zeros_masked_by(rule_of(vocab, 3, **changes))
+
+
+def test_whole_words_of_single_pieces_are_tokens():
+    zeros_masked_by(rule_of(SMALL, 3, mask_unit="whole_word"))
+
+
+def test_a_new_scheme_without_graph_implementation_is_an_error(monkeypatch):
+    """It is never masked by another scheme."""
+    scheme = masking.MaskingScheme(choose=masking.choose_tokens)
+    monkeypatch.setitem(masking.SCHEMES, "entity", scheme)
+    rule = dataclasses.replace(rule_of(SMALL, 3), scheme="entity")
+    with pytest.raises(UserError, match=r"masking scheme 'entity', which cannot be masked while"):
+        zeros_masked_by(rule)
 
 
 @settings(deadline=None, max_examples=40)
@@ -106,7 +123,7 @@ def test_words_and_spans_have_no_twin(changes):
     st.one_of(st.integers(1, 10), st.integers(1, 2**40)),
     st.integers(0, 2**63 - 1),
 )
-def test_order(positions, num_sequences, seed):
+def test_order_is_equal(positions, num_sequences, seed):
     expected = order.sequence_at(np.array(positions), num_sequences=num_sequences, seed=seed)
     found = graph.sequence_at(
         tf.constant(positions, tf.int64), num_sequences=num_sequences, seed=seed
@@ -115,7 +132,7 @@ def test_order(positions, num_sequences, seed):
         np.testing.assert_array_equal(left, right)
 
 
-def test_order_in_a_dataset():
+def test_order_is_equal_in_a_dataset():
     positions = np.arange(5000).reshape(50, 100)
     dataset = tf.data.Dataset.from_tensor_slices(positions).map(
         lambda p: graph.sequence_at(p, num_sequences=777, seed=4)

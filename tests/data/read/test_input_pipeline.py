@@ -1,3 +1,5 @@
+"""Batches of a build: order, storage, replicas, damage."""
+
 import dataclasses
 import os
 import shutil
@@ -32,9 +34,9 @@ def context(pipeline=0, pipelines=1, replicas=1):
     )
 
 
-def training_elements(directory, manifest, masks, *, start, count, how="python", **where):
+def training_elements(directory, manifest, masks, *, start, count, kind="python", **where):
     reader = SplitReader(directory, manifest, "train", masks)
-    config = InputConfig(masks=masks, reader=how)
+    config = InputConfig(masks=masks, reader=kind)
     dataset = training_batches(reader, config, seed=5, global_batch_size=BATCH, start_step=start)
     return list(dataset(context(**where)).take(count).as_numpy_iterator())
 
@@ -50,7 +52,7 @@ def stacked(elements):
 
 
 def test_both_forms_of_storage_give_the_same_batches(small_build, manifest):
-    # Enough steps to pass through all copies and into the first again.
+    # Enough steps to read all copies and the first one again.
     steps = 5 * manifest.num_sequences("train") // BATCH
     stored = training_elements(small_build, manifest, "materialised", start=0, count=steps)
     online = training_elements(small_build, manifest, "online", start=0, count=steps)
@@ -58,7 +60,9 @@ def test_both_forms_of_storage_give_the_same_batches(small_build, manifest):
         assert_equal(left, right)
 
 
-def test_a_batch_is_what_order_and_mask_function_say(small_build, small_config, manifest, vocab):
+def test_batch_is_given_by_the_order_and_the_mask_function(
+    small_build, small_config, manifest, vocab
+):
     step = 100
     (batch,) = training_elements(small_build, manifest, "online", start=step, count=1)
     packed = np.concatenate(
@@ -73,16 +77,16 @@ def test_a_batch_is_what_order_and_mask_function_say(small_build, small_config, 
         assert batch[feature.name].shape == (BATCH, size)
 
 
-@pytest.mark.parametrize("how", ["python", "graph"])
+@pytest.mark.parametrize("kind", ["python", "graph"])
 @pytest.mark.parametrize("masks", ["materialised", "online"])
-def test_any_step_can_be_read_directly(small_build, manifest, masks, how):
-    """Each step alone, also the one in which an epoch ends, and one far beyond the copies."""
+def test_any_step_can_be_read_directly(small_build, manifest, masks, kind):
+    """The first step, the one in which an epoch ends, and one long after the last copy."""
     size = manifest.num_sequences("train")
-    assert size % BATCH  # or no batch would span two epochs
+    assert size % BATCH  # otherwise no batch would span two epochs
     steps = [0, size // BATCH, 10**12]
     whole = training_elements(small_build, manifest, "online", start=0, count=steps[1] + 1)
     for step in steps:
-        (found,) = training_elements(small_build, manifest, masks, start=step, count=1, how=how)
+        (found,) = training_elements(small_build, manifest, masks, start=step, count=1, kind=kind)
         if step < len(whole):
             assert_equal(found, whole[step])
         else:
@@ -94,25 +98,25 @@ def test_any_step_can_be_read_directly(small_build, manifest, masks, how):
 def test_both_readers_give_the_same_batches(small_build, manifest, masks):
     steps = 4 * manifest.num_sequences("train") // BATCH
     python, graph = (
-        training_elements(small_build, manifest, masks, start=0, count=steps, how=how)
-        for how in ("python", "graph")
+        training_elements(small_build, manifest, masks, start=0, count=steps, kind=kind)
+        for kind in ("python", "graph")
     )
     for left, right in zip(python, graph, strict=True):
         assert_equal(left, right)
 
 
 @pytest.mark.parametrize("masks", ["materialised", "online"])
-def test_the_graph_reader_calls_no_python_function(small_build, manifest, masks, monkeypatch):
+def test_graph_reader_calls_no_python_function(small_build, manifest, masks, monkeypatch):
     monkeypatch.setattr(tf, "numpy_function", None)
     with pytest.raises(TypeError):
-        training_elements(small_build, manifest, masks, start=0, count=1, how="python")
-    training_elements(small_build, manifest, masks, start=0, count=1, how="graph")
+        training_elements(small_build, manifest, masks, start=0, count=1, kind="python")
+    training_elements(small_build, manifest, masks, start=0, count=1, kind="graph")
 
 
 @pytest.mark.parametrize(
     ("pipelines", "cluster", "graph"), [(1, None, 0), (2, None, 1), (2, "{}", 0)]
 )
-def test_auto_is_the_graph_reader_for_other_hosts(monkeypatch, pipelines, cluster, graph):
+def test_auto_selects_the_graph_reader_for_other_hosts(monkeypatch, pipelines, cluster, graph):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if cluster:
         monkeypatch.setenv("TF_CONFIG", cluster)
@@ -123,10 +127,10 @@ def test_auto_is_the_graph_reader_for_other_hosts(monkeypatch, pipelines, cluste
 
 
 @pytest.mark.parametrize(("pipelines", "replicas"), [(1, 2), (1, 4), (2, 2), (2, 4), (4, 4)])
-def test_hosts_and_replicas_share_the_same_global_batches(
+def test_global_batches_do_not_depend_on_hosts_and_replicas(
     small_build, manifest, pipelines, replicas
 ):
-    # Several pipelines and no cluster of TF_CONFIG: "auto" is the graph reader.
+    # With several pipelines and no TF_CONFIG, "auto" is the graph reader.
     (expected,) = training_elements(small_build, manifest, "online", start=3, count=1)
     parts = [
         training_elements(
@@ -138,25 +142,27 @@ def test_hosts_and_replicas_share_the_same_global_batches(
             pipeline=pipeline,
             pipelines=pipelines,
             replicas=replicas,
-            how="auto",
+            kind="auto",
         )
         for pipeline in range(pipelines)
     ]
     assert_equal(stacked([element for part in parts for element in part]), expected)
 
 
-@pytest.mark.parametrize("how", ["python", "graph"])
+@pytest.mark.parametrize("kind", ["python", "graph"])
 @pytest.mark.parametrize("masks", ["materialised", "online"])
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_evaluation_shows_every_held_out_sequence_once(small_build, manifest, replicas, masks, how):
+def test_evaluation_reads_every_held_out_sequence_once(
+    small_build, manifest, replicas, masks, kind
+):
     reader = SplitReader(small_build, manifest, "eval", masks)
-    config = InputConfig(masks=masks, reader=how)
+    config = InputConfig(masks=masks, reader=kind)
     dataset, num_steps = evaluation_batches(reader, config, global_batch_size=BATCH)
     elements = list(dataset(context(replicas=replicas)).as_numpy_iterator())
     assert len(elements) == num_steps * replicas
     found = stacked(elements)
     n = reader.num_sequences
-    assert n % BATCH  # or the test would not see the padding rows
+    assert n % BATCH  # otherwise there would be no padding rows
     assert len(found["masked_lm_weights"]) == num_steps * BATCH  # whole batches only
     assert (found["masked_lm_weights"][n:] == 0).all()
     expected = reader.read(np.arange(n), np.zeros(n, int))
@@ -164,11 +170,11 @@ def test_evaluation_shows_every_held_out_sequence_once(small_build, manifest, re
         np.testing.assert_array_equal(found[name][:n], values)
 
 
-@pytest.mark.parametrize("how", ["python", "graph"])
+@pytest.mark.parametrize("kind", ["python", "graph"])
 @pytest.mark.parametrize("masks", ["materialised", "online"])
-def test_static_shapes(small_build, manifest, masks, how):
+def test_batches_have_static_shapes(small_build, manifest, masks, kind):
     reader = SplitReader(small_build, manifest, "train", masks)
-    config = InputConfig(masks=masks, reader=how)
+    config = InputConfig(masks=masks, reader=kind)
     dataset = training_batches(reader, config, seed=5, global_batch_size=8, start_step=0)(
         context(replicas=2)
     )
@@ -184,7 +190,7 @@ def test_static_shapes(small_build, manifest, masks, how):
     }
 
 
-def test_a_build_without_copies_is_read_online_only(golden, vocab, tmp_path):
+def test_build_without_copies_can_only_be_read_online(golden, vocab, tmp_path):
     config = BuildConfig(copies=0, eval_fraction=0.0, max_seq_length=64, max_predictions=10)
     inputs = find_inputs("books", f"{golden}/books/*.txt")
     directory = str(tmp_path / "d")
@@ -193,13 +199,13 @@ def test_a_build_without_copies_is_read_online_only(golden, vocab, tmp_path):
         SplitReader(directory, manifest, "train", "materialised")
     with pytest.raises(UserError, match="has no eval sequences"):
         SplitReader(directory, manifest, "eval", "online")
-    # Every epoch has masks of its own.
+    # Each epoch has different masks.
     reader = SplitReader(directory, manifest, "train", "online")
     first, later = (reader.read(np.array([3]), np.array([epoch])) for epoch in (0, 150))
     assert not np.array_equal(first["masked_lm_positions"], later["masked_lm_positions"])
 
 
-def test_a_foreign_vocabulary_is_an_error(small_build, manifest, vocab, tmp_path):
+def test_vocabulary_of_another_build_is_an_error(small_build, manifest, vocab, tmp_path):
     copy = shutil.copytree(small_build, tmp_path / "copy")
     (copy / schema.VOCAB_FILE).write_text(vocab.text + "extra\n")
     with pytest.raises(UserError, match="is not the vocabulary of this build"):
@@ -215,7 +221,7 @@ def test_a_foreign_vocabulary_is_an_error(small_build, manifest, vocab, tmp_path
         ("input_type_ids", 1, 1),
     ],
 )
-def test_a_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, value, bound):
+def test_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, value, bound):
     """Records with valid checksums, but ids the vocabulary (1,500 pieces) does not have."""
     copy = shutil.copytree(small_build, tmp_path / "copy")
     file = manifest.split("train")[0].masked[0]
@@ -233,22 +239,22 @@ def test_a_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name,
     message = rf"has a value outside \[0, {bound}\) in {name}: {value}; copy"
     with pytest.raises(UserError, match=rf"shard-00000\.tfrecord: record 2 {message}"):
         reader.read(np.array([2]), np.array([0]))
-    for how, found in (("python", message), ("graph", f"{name} out of range")):
+    for kind, found in (("python", message), ("graph", f"{name} out of range")):
         with pytest.raises(tf.errors.OpError, match=found):
-            training_elements(copy, manifest, "materialised", start=0, count=2, how=how)
+            training_elements(copy, manifest, "materialised", start=0, count=2, kind=kind)
 
 
-def test_a_damaged_record_stops_the_graph_reader(small_build, manifest, tmp_path):
+def test_damaged_record_is_an_error_of_the_graph_reader(small_build, manifest, tmp_path):
     copy = shutil.copytree(small_build, tmp_path / "copy")
     for shard in manifest.split("train"):
         path = copy / shard.masked[0].path
         path.write_bytes(path.read_bytes().replace(b"input_mask", b"input_mush"))
     with pytest.raises(tf.errors.DataLossError, match=r"corrupted record"):
-        training_elements(copy, manifest, "materialised", start=0, count=1, how="graph")
+        training_elements(copy, manifest, "materialised", start=0, count=1, kind="graph")
 
 
-def test_packed_shards_of_another_shape_are_an_error(small_build, manifest, tmp_path):
-    """Also where the manifest agrees with the content of the file."""
+def test_packed_shard_of_another_shape_is_an_error(small_build, manifest, tmp_path):
+    """Even if the manifest matches the content of the file."""
     copy = shutil.copytree(small_build, tmp_path / "copy")
     first, *others = manifest.shards
     np.save(copy / first.packed.path, np.zeros((first.packed.records, 32), np.uint32))
@@ -259,7 +265,7 @@ def test_packed_shards_of_another_shape_are_an_error(small_build, manifest, tmp_
         SplitReader(copy, dataclasses.replace(manifest, shards=shards), first.split, "online")
 
 
-def test_a_damaged_packed_shard_is_an_error(small_build, manifest, tmp_path):
+def test_damaged_packed_shard_is_an_error(small_build, manifest, tmp_path):
     copy = shutil.copytree(small_build, tmp_path / "copy")
     path = copy / manifest.split("train")[0].packed.path
     content = bytearray(path.read_bytes())

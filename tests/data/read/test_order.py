@@ -1,3 +1,5 @@
+"""Order of examples and the integer hashes it is made of."""
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_derive_key_depends_on_order_and_broadcasts():
 
 
 def test_document_hash_is_pinned():
-    # Pinned: another hash would move every document to another shard.
+    # Another hash would move every document to another shard.
     assert document_hash("wiki/12") == 7429009671914604659
 
 
@@ -35,7 +37,7 @@ def test_permute_is_a_permutation(size, key):
     assert sorted(values.tolist()) == list(range(size))
 
 
-def test_every_epoch_shows_every_sequence_once_in_another_order():
+def test_every_epoch_has_every_sequence_once_in_another_order():
     index, epoch = sequence_at(np.arange(3000), num_sequences=1000, seed=1)
     assert epoch.tolist() == [0] * 1000 + [1] * 1000 + [2] * 1000
     orders = index.reshape(3, 1000)
@@ -47,8 +49,8 @@ def test_every_epoch_shows_every_sequence_once_in_another_order():
     assert (orders[0] == np.arange(1000)).sum() < 10
 
 
-def test_neighbours_are_scattered():
-    """Sequences that are neighbours in a shard lie a third of the epoch apart on average."""
+def test_adjacent_sequences_are_scattered():
+    """Sequences that are adjacent in a shard are a third of an epoch apart on average."""
     index, _ = sequence_at(np.arange(10000), num_sequences=10000, seed=3)
-    place = np.argsort(index)
-    assert abs(np.abs(np.diff(place)).mean() / 10000 - 1 / 3) < 0.02
+    position = np.argsort(index)
+    assert abs(np.abs(np.diff(position)).mean() / 10000 - 1 / 3) < 0.02

@@ -1,3 +1,4 @@
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from data import schema
 from data.config import BuildConfig
+from data.errors import UserError
 from data.hashing import derive_key, mix64
 from data.stages.masking import (
     MaskingRule,
@@ -40,7 +42,7 @@ def mask(tokens, copy=0, **changes):
     return mask_sequences(tokens, np.full(len(tokens), copy), rule(**changes))
 
 
-# --- An independent implementation on Python integers, straight from the description. ---
+# --- An independent implementation on Python integers, after the description. ---
 
 
 def mix(x: int) -> int:
@@ -87,7 +89,7 @@ def reference_mask(tokens: list[int], copy: int, *, seed: int, max_predictions: 
     st.integers(0, 99),
     st.integers(0, 2**63 - 1),
 )
-def test_equals_the_reference_on_python_integers(words, copy, seed):
+def test_masks_equal_those_of_a_reference_on_python_integers(words, copy, seed):
     tokens = [CLS, *words, SEP] + [PAD] * (32 - len(words) - 2 + 1)
     found = mask([tokens], copy, seed=seed, max_seq_length=33, max_predictions=6)
     masked, positions, labels = reference_mask(tokens, copy, seed=seed, max_predictions=6)
@@ -98,8 +100,8 @@ def test_equals_the_reference_on_python_integers(words, copy, seed):
     assert found["masked_lm_weights"][0].tolist() == [1.0] * n + [0.0] * (6 - n)
 
 
-def test_golden_example():
-    """Pinned: another mask for the same seed would orphan every build on disk."""
+def test_masks_of_an_example_are_pinned():
+    """Other masks for the same seed would make every existing build unreadable."""
     words = list(range(FIRST_WORD, FIRST_WORD + 28))
     found = mask([[CLS, *words, SEP, PAD, PAD]], copy=1, max_seq_length=32, max_predictions=6)
     assert {name: values[0].tolist() for name, values in found.items()} == {
@@ -151,11 +153,11 @@ def test_features_have_the_shapes_and_types_of_the_schema():
     for feature in schema.FEATURES:
         size = feature.size(max_seq_length=512, max_predictions=76)
         assert found[feature.name].shape == (3, size)
-        wanted = np.float32 if feature.dtype == "float32" else np.int32
-        assert found[feature.name].dtype == wanted
+        dtype = np.float32 if feature.dtype == "float32" else np.int32
+        assert found[feature.name].dtype == dtype
 
 
-def test_does_not_depend_on_the_batch():
+def test_masks_do_not_depend_on_the_batch():
     tokens = random_sequences(8)
     whole = mask_sequences(tokens, np.arange(8), rule())
     for i in range(8):
@@ -171,7 +173,7 @@ def test_wide_and_narrow_token_types_give_the_same_masks():
         np.testing.assert_array_equal(values, wide[name])
 
 
-def test_unmasking_gives_the_sequence_back():
+def test_labels_restore_the_sequence():
     tokens = random_sequences(20)
     found = mask(tokens)
     restored = found["input_word_ids"].copy()
@@ -211,7 +213,7 @@ def test_a_sequence_of_special_tokens_has_no_prediction():
 
 
 def test_statistics_over_a_million_tokens():
-    """Every count within five standard deviations of the binomial law."""
+    """Every count is within five standard deviations of the binomial distribution."""
     tokens = random_sequences(2000)
     found = mask(tokens)
     n = 2000 * 76
@@ -251,7 +253,7 @@ def test_copies_seeds_and_sequences_have_independent_masks():
         assert abs(np.mean(overlap) - 76 * 76 / 510) < 5 * 2.9 / np.sqrt(400)
 
 
-def test_fingerprints_see_every_token_and_its_place():
+def test_fingerprints_depend_on_every_token_and_its_position():
     tokens = random_sequences(1)
     swapped = tokens.copy()
     swapped[0, [10, 11]] = tokens[0, [11, 10]] if tokens[0, 10] != tokens[0, 11] else (7, 8)
@@ -261,11 +263,30 @@ def test_fingerprints_see_every_token_and_its_place():
     assert len(distinct) == 3
 
 
+def test_an_unknown_scheme_is_an_error():
+    with pytest.raises(UserError, match=r"'entity' is unknown; .* 'token', 'whole_word'"):
+        dataclasses.replace(rule(), scheme="entity")
+
+
 # --- Words and spans. ---
 
 PIECES = Vocab(
     (*schema.SPECIAL_TOKENS, *(f"w{i}" for i in range(20)), *(f"##s{i}" for i in range(20)))
 )
+
+
+@pytest.mark.parametrize(
+    ("mask_unit", "max_ngram", "scheme"),
+    [
+        ("token", 1, "token"),
+        ("whole_word", 1, "whole_word"),
+        ("token", 2, "token_ngram"),
+        ("whole_word", 3, "whole_word_ngram"),
+    ],
+)
+def test_settings_select_the_scheme(mask_unit, max_ngram, scheme):
+    config = BuildConfig(mask_unit=mask_unit, max_ngram=max_ngram)
+    assert MaskingRule.create(config, PIECES).scheme == scheme
 
 
 def mask_pieces(tokens, copy=0, **changes):
@@ -276,7 +297,7 @@ def mask_pieces(tokens, copy=0, **changes):
 
 
 def reference_choice(tokens, copy, *, seed, max_predictions, mask_unit, max_ngram):
-    """Predicted positions, from the description: units, spans of units, one after another."""
+    """Return predicted positions after the description: units, then spans of units by rank."""
     fingerprint = mix(sum((t + 1) * (mix(i) | 1) for i, t in enumerate(tokens)) & M64)
     key = key_of(seed, fingerprint, copy)
     runs, units = [], []  # units of a run follow each other without a special token between
@@ -334,8 +355,8 @@ def test_words_and_spans_equal_the_reference(ids, options, copy, seed):
     assert [i for i in range(60) if shown[i] != tokens[i] and i not in positions] == []
 
 
-def test_spans_of_single_tokens_are_the_default_rule():
-    """The general rule and the quick way for the default choose the same."""
+def test_spans_of_single_tokens_equal_the_token_scheme():
+    """The general scheme and the fast one for single tokens choose the same positions."""
     tokens = random_sequences(50)
     keys = derive_key(3, fingerprints(tokens), 0)[:, None]
     candidates = tokens >= FIRST_WORD
@@ -371,7 +392,7 @@ def test_a_sequence_of_one_long_word_has_no_prediction():
     ("mask_unit", "max_ngram"), [("whole_word", 1), ("token", 3), ("whole_word", 3)]
 )
 def test_statistics_of_words_and_spans_over_a_million_tokens(mask_unit, max_ngram):
-    """The rate is reached but for what does not fit, and the split is 80/10/10 for each piece."""
+    """The rate is reached except for spans that do not fit, and each piece is split 80/10/10."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(5, len(PIECES), (2000, 512)).astype(np.uint16)
     tokens[:, 0], tokens[:, -1] = CLS, SEP
@@ -388,7 +409,7 @@ def test_statistics_of_words_and_spans_over_a_million_tokens(mask_unit, max_ngra
         assert abs(count - n * share) < 5 * np.sqrt(n * share * (1 - share))
 
 
-def test_the_lengths_of_spans_follow_the_harmonic_law():
+def test_span_lengths_follow_the_harmonic_law():
     keys = mix64(np.arange(2000, dtype=np.uint64))[:, None]
     rule = MaskingRule.create(BuildConfig(max_ngram=4), PIECES)
     lengths = span_lengths(keys, np.arange(512), rule.length_from)
@@ -398,7 +419,7 @@ def test_the_lengths_of_spans_follow_the_harmonic_law():
         assert abs(count - n * share) < 5 * np.sqrt(n * share * (1 - share))
 
 
-def test_the_blocks_of_a_large_batch_make_no_difference():
+def test_masks_do_not_depend_on_blocks_of_a_large_batch():
     tokens = random_sequences(300)
     whole = mask(tokens)
     for i in (0, 127, 128, 299):
