@@ -1,1 +1,1 @@
-"""Read documents from files of every supported format."""
+"""Readers of the corpus formats: files in, documents out."""

@@ -1,4 +1,4 @@
-"""Whole files as documents: books, and any other plain text."""
+"""Read whole files of plain text as documents, with or without the conventions of books."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _NUMBER = (
     r"(thir|four|fif|six|seven|eigh|nine)teen|(twen|thir|for|fif)ty([ -]\w+)?|"
     r"(the )?(first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last))"
 )
-# What may follow the number: nothing, a title after punctuation, or a capitalised one without a stop.
+# After the number: nothing, a title after punctuation, or a capitalised title without a full stop.
 _TITLE = r"(\s*[.:,\u2013\u2014-].{0,80}|\s+(?-i:[A-Z\"'\u2018\u201c]).{0,80}(?<![.!?]))?"
-# A paragraph of its own that begins a part of a book: "CHAPTER IV. The Storm", "Act 1", "Epilogue".
+# A heading that is a whole paragraph: "CHAPTER IV. The Storm", "Act 1", "Epilogue".
 _CHAPTER = re.compile(
     rf"(chapter|book|part|volume|act|canto|letter|stave)\s+{_NUMBER}\b{_TITLE}|"
     rf"(the\s+)?(prologue|epilogue|preface|foreword|introduction|afterword|appendix)\b{_TITLE}",
@@ -38,78 +38,82 @@ _CHAPTER = re.compile(
 def read_book(
     part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
-    """Reads one book; its chapters become parts of the document.
+    """Read one book and mark where its chapters begin.
 
-    The header and the licence that Project Gutenberg wraps around a book are skipped. Of several
-    such books in one file each is a document.
+    Project Gutenberg's header and licence are skipped. If a file holds several of its books, each
+    becomes a document.
 
     Args:
-      part: a whole file of UTF-8 text, plain, .gz or .bz2.
-      max_document_bytes: a larger file is refused.
-      counter: counts the bytes that were read; those of the items must add up to the same.
+      part: whole file of UTF-8 text, plain, .gz or .bz2.
+      max_document_bytes: size limit; a larger file is rejected.
+      counter: counter of the bytes read.
 
     Yields:
-      The document, or a reject if the file is too large, not UTF-8, damaged or without text.
+      The documents, or a reject if the file is too large, not UTF-8, damaged or without text.
 
     Raises:
       UserError: the file is a MediaWiki dump.
     """
     file = part.file
-    content = _content(file, max_document_bytes, counter)
+    content = _read_file(file, max_document_bytes, counter)
     if isinstance(content, Reject):
         yield content
         return
-    books = _books_within(content)
+    books = _find_books(content)
     if licence := len(content) - sum(stop - start for start, stop in books):
         yield Skipped(reason="licence", num_bytes=licence)
     for start, stop in books:
         name = file.name if len(books) == 1 else f"{file.name}#{start}"
-        yield _document(file, content[start:stop], name=name, offset=start, chapters=True)
+        yield _to_document(file, content[start:stop], name=name, offset=start, has_chapters=True)
 
 
 def read_text(
     part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject]:
-    """Reads one file of plain text as one document. Arguments and errors as for `read_book`."""
+    """Read a file of plain text as one document. Arguments and errors as for `read_book`."""
     file = part.file
-    content = _content(file, max_document_bytes, counter)
-    if isinstance(content, bytes):
-        content = _document(file, content, name=file.name, offset=0, chapters=False)
-    yield content
+    content = _read_file(file, max_document_bytes, counter)
+    if isinstance(content, Reject):
+        yield content
+    else:
+        yield _to_document(file, content, name=file.name, offset=0, has_chapters=False)
 
 
-def _content(file: InputFile, limit: int, counter: ByteCounter | None) -> bytes | Reject:
-    pieces: list[bytes] = []
+def _read_file(file: InputFile, limit: int, counter: ByteCounter | None) -> bytes | Reject:
+    """Return the content of a file, or a reject if it exceeds the limit or is damaged."""
+    chunks_read: list[bytes] = []
     num_bytes, reason = 0, ""
     try:
         with open_chunks(file.path, counter=counter) as chunks:
             for chunk in chunks:
                 num_bytes += len(chunk)
                 if num_bytes <= limit:
-                    pieces.append(chunk)
+                    chunks_read.append(chunk)
                     continue
                 reason = f"larger than BuildConfig.max_document_bytes={limit}"
-                # A few kilobytes can decompress to many gigabytes.
+                # Plain files are read to the end, to count their bytes. A decompression bomb is not:
+                # a few kilobytes can become many gigabytes.
                 if is_compressed(file.path):
                     break
     except DamagedError as error:
         reason = f"cannot be read: {error.__cause__}"
     if reason:
         return Reject(source=file.name, offset="byte 0", reason=reason, num_bytes=num_bytes)
-    return b"".join(pieces)
+    return b"".join(chunks_read)
 
 
-def _books_within(content: bytes) -> list[tuple[int, int]]:
-    """Where each book begins and ends; all of a file without Gutenberg's marks is one.
+def _find_books(content: bytes) -> list[tuple[int, int]]:
+    """Return the byte range [start, stop) of each book between Project Gutenberg's marks.
 
-    A book that has no END ends at the next START, and one that has no START begins with the file.
+    A file without marks is one book. A book without an END mark ends at the next START mark; one
+    without a START mark begins at the start of the file.
     """
     books: list[tuple[int, int]] = []
-    start: int | None = 0  # of the book that is open
+    start: int | None = 0  # of the current book, None between two books
     has_header = False
     for mark in _GUTENBERG_MARK.finditer(content):
         is_start = mark[1].upper() == b"START"
-        # What precedes the first START is a header, no book.
+        # The text before the first START mark is a header.
         if start is not None and (has_header or not is_start):
             books.append((start, mark.start()))
         start = mark.end() if is_start else None
@@ -119,9 +123,11 @@ def _books_within(content: bytes) -> list[tuple[int, int]]:
     return [book for book in books if content[slice(*book)].strip()] or books[:1]
 
 
-def _document(
-    file: InputFile, content: bytes, *, name: str, offset: int, chapters: bool
+def _to_document(
+    file: InputFile, content: bytes, *, name: str, offset: int, has_chapters: bool
 ) -> Document | Reject:
+    """Decode text into a document; `offset` is the position of the text in its file, in bytes."""
+
     def reject(position: int, reason: str) -> Reject:
         return Reject(
             source=file.name,
@@ -144,15 +150,15 @@ def _document(
     return Document(
         id=f"{file.kind}/{name}",
         paragraphs=paragraphs,
-        breaks=chapter_starts(paragraphs) if chapters else (),
+        breaks=chapter_starts(paragraphs) if has_chapters else (),
         num_bytes=len(content),
     )
 
 
 def chapter_starts(paragraphs: tuple[str, ...]) -> tuple[int, ...]:
-    """Indices of the paragraphs that are headings of chapters, but for the first paragraph.
+    """Return the indices of the paragraphs that are chapter headings, except for paragraph 0.
 
-    Of headings in a row (a table of contents, "BOOK II" above "CHAPTER I") only the first counts.
+    Of consecutive headings (a table of contents, "BOOK II" above "CHAPTER I") only the first counts.
     """
     is_heading = [_CHAPTER.fullmatch(paragraph) is not None for paragraph in paragraphs]
     return tuple(

@@ -1,9 +1,9 @@
-"""Ranges of a .bz2 file: the streams that begin in a range, decompressed one after the other.
+"""Decompress a range of a .bz2 file: the streams that begin in the range, in order.
 
-A "multistream" file is a row of complete bzip2 streams, and each can be read without the others
-(https://en.wikipedia.org/wiki/Bzip2#File_format). Python's BZ2File reads such files as well, but it
-takes damage at the beginning of a later stream for the end of the file, ignores whatever follows the
-last stream, and cannot say where a stream begins.
+A multistream file is a sequence of complete bzip2 streams that can be decompressed independently
+(https://en.wikipedia.org/wiki/Bzip2#File_format). Python's BZ2File reads such files too, but it
+treats damage at the start of a later stream as the end of the file, ignores garbage after the last
+stream, and does not report where streams begin.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from typing import BinaryIO
 
 from data import files
 
-# A stream starts with its magic and that of its first block; without blocks, with that of its end.
+# The magic number of a stream, followed by that of its first block or, in an empty stream, by that
+# of the end of the stream.
 _STREAM = re.compile(rb"BZh[1-9]1AY&SY")
 _STREAM_BYTES = 10
 _EMPTY_STREAM = re.compile(rb"BZh[1-9]\x17rE8P\x90")
 
 
 def find_stream(file: BinaryIO, start: int, stop: int) -> int | None:
-    """Offset of the first stream that begins in [start, stop) and is not empty, None without one."""
+    """Return the offset of the first non-empty stream that begins in [start, stop), or None."""
     return files.search(file, _STREAM, width=_STREAM_BYTES, start=start, stop=stop)
 
 
 class StreamReader:
-    """Iterates over the text of the streams that begin in [start, stop) of a file.
+    """Iterable over the decompressed bytes of the streams that begin in [start, stop) of a file.
 
     Attributes:
-      streams: of each stream begun so far, (offset of its text in all text read, offset in the file).
+      streams: (offset in the decompressed bytes, offset in the file) of each stream begun so far.
       at_end: whether the end of the file was reached.
     """
 
@@ -43,11 +44,11 @@ class StreamReader:
         self._text_bytes = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yields text in chunks of bounded size, however well it was compressed.
+        """Yield decompressed chunks of bounded size, whatever the compression ratio.
 
         Raises:
           EOFError: the file ends within a stream.
-          OSError: a stream is damaged, or something that is none lies between or after the streams.
+          OSError: a stream is damaged, or there is other data between or after the streams.
         """
         self._file.seek(self._start)
         data = self._file.read(files.CHUNK_BYTES)
@@ -69,14 +70,15 @@ class StreamReader:
                 data += self._file.read(files.CHUNK_BYTES)
 
     def _is_done(self, data: bytes) -> bool:
-        """Whether what follows belongs to others, or nothing follows."""
+        """Return whether the file ends here or the next stream belongs to the next range."""
         if not data:
             self.at_end = True
             return True
         offset = self._file.tell() - len(data)
         if _STREAM.match(data):
             return offset >= self._stop
-        # Empty streams are read by whoever comes by: one at the end must not hide the end.
+        # An empty stream belongs to every range that reaches it. Stopping before an empty stream at
+        # the end of the file would leave `at_end` unset.
         if not _EMPTY_STREAM.match(data):
-            raise OSError(f"what stands at byte {offset} is no bzip2 stream")
+            raise OSError(f"no bzip2 stream at byte {offset}")
         return False

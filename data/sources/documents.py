@@ -1,4 +1,4 @@
-"""What is read, input files and their parts, and what a source yields: documents, or rejects."""
+"""Input files and their parts, and the items that readers yield: documents, rejects, skipped bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from data import files
 from data.errors import UserError
 
-# Control and format characters but for those that are white space, and the surrogates that broken
-# character references leave behind.
+# Control and format characters other than white space, and the surrogates that broken character
+# references leave behind.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
 )
-_MAX_REASON = 200
+_MAX_REASON = 200  # characters
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,13 @@ class Document:
     """Clean text of one article or book.
 
     Attributes:
-      id: unique name made of content, not of place: "wiki/enwiki/12", "books/hamlet.txt". What
-        precedes the first slash is the kind of its source.
+      id: unique name, independent of where the corpus is stored: "wiki/enwiki/12",
+        "books/hamlet.txt". The first component is the kind of its file.
       paragraphs: text without line breaks, in reading order.
-      breaks: ascending indices of the paragraphs before which a part (a chapter) begins, 0 left out.
-        Packing puts a separator there, as between documents.
-      num_bytes: what the document took in its (uncompressed) input, markup included.
-      section_bytes: those of them in sections dropped whole ("References").
+      breaks: ascending indices of the paragraphs that begin a chapter, without 0. Packing puts a
+        separator before them, as between documents.
+      num_bytes: uncompressed bytes of the document in its file, markup included.
+      section_bytes: bytes of sections dropped as a whole ("References"), included in num_bytes.
     """
 
     id: str
@@ -42,7 +42,14 @@ class Document:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reject:
-    """An input that was refused: where it was (and its bytes there), and why."""
+    """Input that cannot be used.
+
+    Attributes:
+      source: name of the file.
+      offset: position in the file, for people: "byte 12".
+      reason: error, cut to 200 characters.
+      num_bytes: uncompressed bytes that are lost.
+    """
 
     source: str
     offset: str
@@ -50,14 +57,14 @@ class Reject:
     num_bytes: int
 
     def __post_init__(self):
-        # Reasons quote what is wrong, which may be megabytes.
+        # Reasons quote the input, which may be megabytes long.
         if len(self.reason) > _MAX_REASON:
             object.__setattr__(self, "reason", self.reason[: _MAX_REASON - 1] + "…")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """Bytes of an input that are no document by their nature: a redirect, a licence, a header."""
+    """Bytes that are valid but not text of a document: a redirect, a licence, a header."""
 
     reason: str
     num_bytes: int
@@ -65,7 +72,14 @@ class Skipped:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputFile:
-    """One file to read: `name` is its path below the glob's fixed part, `num_bytes` as stored."""
+    """One file to read.
+
+    Attributes:
+      kind: key of its format in `data.sources.formats.FORMATS`.
+      path: local path or address of the file.
+      name: path relative to the fixed part of the glob that matched it.
+      num_bytes: size as stored, that is, compressed.
+    """
 
     kind: str
     path: str
@@ -75,10 +89,10 @@ class InputFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputPart:
-    """A range [start, stop) of the stored bytes of a file, which one worker reads.
+    """A range [start, stop) of the stored bytes of a file, read by one worker.
 
-    A reader decides what a range means, so that the parts of a file together yield every document
-    of it once: as a rule, the documents that begin in the range.
+    The reader of a format defines which documents belong to a range, usually those that begin in it.
+    Together the parts of a file yield each of its documents once.
     """
 
     file: InputFile
@@ -92,16 +106,21 @@ def whole_file(file: InputFile) -> list[InputPart]:
 
 
 def find_inputs(kind: str, pattern: str) -> list[InputFile]:
-    """Files that match a glob, sorted by name.
+    """Return the files that match a glob, sorted by name; print a note if it also matches folders.
+
+    Args:
+      kind: kind of the files, and the name of the flag in messages.
+      pattern: local or remote glob; "**" descends into folders.
 
     Raises:
       UserError: nothing matched, the pattern names a directory, or a name is not UTF-8.
     """
-    paths, folders = files.find(pattern)
-    if paths and "**" not in pattern and folders:
-        deep = f"{os.path.dirname(pattern)}/**"
+    paths, num_folders = files.find(pattern)
+    if paths and "**" not in pattern and num_folders:
+        recursive = f"{os.path.dirname(pattern)}/**"
         print(
-            f"note: --{kind} {pattern}: {folders} folders matched and are not read; {deep!r} does"
+            f"note: --{kind} {pattern}: {num_folders} folders matched and are not read;"
+            f" {recursive!r} does"
         )
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
@@ -121,29 +140,29 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
 
 
 def _check_name(kind: str, path: str) -> None:
-    """Raises a UserError if a path is not UTF-8: neither ids nor Beam's error messages can hold it."""
+    """Raise a UserError if a path is not UTF-8: document ids and Beam's messages are."""
     readable = os.fsencode(path).decode("utf-8", "backslashreplace")
     if readable != path:
         raise UserError(f"--{kind} {readable}: the name of the file is not UTF-8; rename it")
 
 
 def is_compressed(path: str) -> bool:
-    """Whether the stored bytes are not those of the text; by the suffix alone."""
+    """Return whether a file is compressed, judging by its suffix."""
     return path.endswith((".bz2", ".gz"))
 
 
 def normalise(text: str) -> str:
-    """NFC, no invisible characters, every run of white space one blank."""
+    """Return the text in NFC, without invisible characters, with single blanks as white space."""
     return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).split())
 
 
 def text_bytes(paragraphs: Sequence[str]) -> list[int]:
-    """UTF-8 bytes of each paragraph."""
+    """Return the number of UTF-8 bytes of each paragraph."""
     return [len(paragraph.encode()) for paragraph in paragraphs]
 
 
 def join_lines(lines: Sequence[str]) -> Iterator[str]:
-    """Rejoins hard-wrapped lines: paragraphs are what blank lines separate."""
+    """Join hard-wrapped lines into paragraphs, which blank lines separate; yield normalised text."""
     paragraph: list[str] = []
     for line in [*lines, ""]:
         if line.strip():

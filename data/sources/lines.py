@@ -1,7 +1,7 @@
-"""Files with a unit of text a line: JSON Lines, and paragraphs with blank lines between documents.
+"""Read JSON Lines, and paragraphs one per line with blank lines between documents.
 
-Large files are read in parts. A part owns the bytes from the first line in its range at which a
-document may begin to the first such line behind its range.
+Large files are read in parts. A part begins at the first line in its range at which a document may
+begin, and ends at the first such line after its range.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from data.sources.documents import (
     is_compressed,
     normalise,
 )
-from data.sources.recursion import with_full_stack
-from data.sources.streams import ByteCounter, open_compressed
+from data.sources.recursion import retry_on_empty_stack
+from data.sources.streams import ByteCounter, open_stream
 
 PART_BYTES = 64 * 2**20
 
 
 def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPart]:
-    """Ranges of a plain file; a compressed one can only be read from its start."""
+    """Split a plain file into ranges of `part_bytes`; a compressed file is a single part."""
     step = file.num_bytes if is_compressed(file.path) else part_bytes
     starts = range(0, file.num_bytes, step) if file.num_bytes else [0]
     return [InputPart(file=file, start=a, stop=min(a + step, file.num_bytes)) for a in starts]
@@ -37,39 +37,39 @@ def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPa
 def read_jsonl(
     part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
-    r"""Reads objects like {"text": "First paragraph.\nSecond.", "id": "optional"}, one a line.
+    r"""Read objects like {"text": "First paragraph.\nSecond.", "id": "optional"}, one per line.
 
-    Every line of `text` is a paragraph. Other keys are left alone. Without an "id" the place of the
-    line in its file is the id.
+    Every line of `text` is a paragraph. Other keys are ignored. Without an "id", the offset of the
+    line in its file identifies the document.
 
     Args:
-      part: of what `split_file` gave.
-      max_document_bytes: a longer line is rejected without being held in memory.
-      counter: counts the bytes that were read; those of the items must add up to the same.
+      part: part from `split_file`.
+      max_document_bytes: size limit; a longer line is rejected without being held in memory.
+      counter: counter of the bytes read.
 
     Raises:
       DamagedError: a compressed file is damaged.
     """
-    for offset, line in _owned_lines(part, max_document_bytes, counter, begins=lambda _: True):
+    for offset, line in _read_part(part, max_document_bytes, counter, may_start=lambda _: True):
         if not line:
             yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
         elif _is_blank(line, max_document_bytes):
             yield Skipped(reason="blank lines", num_bytes=len(line))
         else:
-            yield _from_json(part, offset, line, max_document_bytes)
+            yield _parse_json(part, offset, line, max_document_bytes)
 
 
-def _from_json(
-    part: InputPart, offset: int, line: bytes | _TooLong, max_document_bytes: int
+def _parse_json(
+    part: InputPart, offset: int, line: bytes | _OversizedLine, max_document_bytes: int
 ) -> Document | Reject:
     def reject(reason: str) -> Reject:
         source, num_bytes = part.file.name, len(line)
         return Reject(source=source, offset=f"byte {offset}", reason=reason, num_bytes=num_bytes)
 
-    if isinstance(line, _TooLong):
+    if isinstance(line, _OversizedLine):
         return reject(_too_large("a line", max_document_bytes))
     try:
-        record = with_full_stack(json.loads, line.decode("utf-8-sig"))
+        record = retry_on_empty_stack(json.loads, line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         return reject(f"not a line of JSON: {error}")
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
@@ -90,18 +90,18 @@ def _from_json(
 def read_lines(
     part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
-    """Reads documents of one paragraph (or sentence) a line, separated by blank lines.
+    """Read documents with a paragraph or sentence per line, separated by blank lines.
 
-    This is the input format of BERT's create_pretraining_data. A part owns the documents whose
-    separating blank line begins in its range, and the first part the first document. Arguments and
-    errors as for `read_jsonl`.
+    This is the input format of BERT's create_pretraining_data. A part holds the documents whose
+    preceding blank line begins in its range; the first part also holds the first document. Arguments
+    and errors as for `read_jsonl`.
     """
 
-    def is_blank(line: bytes | _TooLong) -> bool:
+    def is_blank(line: bytes | _OversizedLine) -> bool:
         return _is_blank(line, max_document_bytes)
 
-    document = _Paragraphs(part, max_document_bytes)
-    for offset, line in _owned_lines(part, max_document_bytes, counter, begins=is_blank):
+    document = _DocumentBuilder(part, max_document_bytes)
+    for offset, line in _read_part(part, max_document_bytes, counter, may_start=is_blank):
         if not line:
             yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
         elif is_blank(line):
@@ -112,8 +112,8 @@ def read_lines(
     yield from document.finish()
 
 
-class _Paragraphs:
-    """The document being read; too large a one is counted, not kept."""
+class _DocumentBuilder:
+    """Collects the lines of one document; counts, but does not hold, one above the size limit."""
 
     def __init__(self, part: InputPart, max_document_bytes: int):
         self._part, self._limit = part, max_document_bytes
@@ -122,7 +122,7 @@ class _Paragraphs:
     def _clear(self):
         self._offset, self._num_bytes, self._lines = 0, 0, []
 
-    def add(self, offset: int, line: bytes | _TooLong) -> None:
+    def add(self, offset: int, line: bytes | _OversizedLine) -> None:
         if not self._num_bytes:
             self._offset = offset
         self._num_bytes += len(line)
@@ -133,10 +133,10 @@ class _Paragraphs:
 
     def finish(self) -> Iterator[Document | Reject]:
         if self._num_bytes:
-            yield self._document()
+            yield self._build()
         self._clear()
 
-    def _document(self) -> Document | Reject:
+    def _build(self) -> Document | Reject:
         file = self._part.file
 
         def reject(reason: str) -> Reject:
@@ -150,7 +150,8 @@ class _Paragraphs:
         if self._num_bytes > self._limit:
             return reject(_too_large("a text without a blank line", self._limit))
         try:
-            # Line by line: a stray carriage return or form feed is white space, not a paragraph.
+            # One line at a time: str.splitlines would also split at a stray carriage return or form
+            # feed, which is white space here.
             decoded = [line.decode("utf-8") for line in self._lines]
         except UnicodeDecodeError as error:
             return reject(f"not UTF-8: {error}")
@@ -166,8 +167,8 @@ class _Paragraphs:
         )
 
 
-class _TooLong:
-    """Stands for a line that is longer than any document may be."""
+class _OversizedLine:
+    """A line above the size limit, of which only the length is known."""
 
     def __init__(self, num_bytes: int):
         self._num_bytes = num_bytes
@@ -176,9 +177,12 @@ class _TooLong:
         return self._num_bytes
 
 
-def _is_blank(line: bytes | _TooLong, max_bytes: int) -> bool:
-    """Whether a line, or its first piece, is a whole line of white space."""
-    if isinstance(line, _TooLong) or line.strip():
+def _is_blank(line: bytes | _OversizedLine, max_bytes: int) -> bool:
+    """Return whether a line is blank.
+
+    `line` may be the first `max_bytes` + 1 bytes of a longer line, which never counts as blank.
+    """
+    if isinstance(line, _OversizedLine) or line.strip():
         return False
     return len(line) <= max_bytes or line.endswith(b"\n")
 
@@ -187,60 +191,61 @@ def _too_large(what: str, limit: int) -> str:
     return f"{what} larger than BuildConfig.max_document_bytes={limit}"
 
 
-def _owned_lines(
+def _read_part(
     part: InputPart,
     max_bytes: int,
     counter: ByteCounter | None,
     *,
-    begins: Callable[[bytes], bool],
-) -> Iterator[tuple[int, bytes | _TooLong]]:
-    """Offset and content of the lines that a part owns; an empty file has one empty line.
+    may_start: Callable[[bytes], bool],
+) -> Iterator[tuple[int, bytes | _OversizedLine]]:
+    """Yield (offset, content) of the lines of a part; an empty file has one empty line.
 
     Args:
-      part: to read.
-      max_bytes: of a line that is held in memory.
-      counter: counts the bytes of the lines.
-      begins: whether a document may begin at a line, given its first `max_bytes` + 1 bytes.
+      part: part to read.
+      max_bytes: length of the longest line to hold in memory, in bytes.
+      counter: counter of the bytes read.
+      may_start: predicate on the first `max_bytes` + 1 bytes of a line: whether a document may begin
+        there.
     """
     path, start, stop = part.file.path, 0, None
     if not is_compressed(path):
-        start = _find(path, part.start, part.stop, max_bytes, begins)
+        start = _find_start(path, part.start, part.stop, max_bytes, may_start)
         if start is None:
             return
         if part.stop < part.file.num_bytes:
-            stop = _find(path, part.stop, math.inf, max_bytes, begins)
-    with open_compressed(path, start=start, stop=stop, counter=counter) as stream:
+            stop = _find_start(path, part.stop, math.inf, max_bytes, may_start)
+    with open_stream(path, start=start, stop=stop, counter=counter) as stream:
         offset = start
-        for line in _lines(stream, max_bytes):
+        for line in _split_lines(stream, max_bytes):
             yield offset, line
             offset += len(line)
         if not offset:
             yield 0, b""
 
 
-def _find(
-    path: str, position: int, before: float, max_bytes: int, begins: Callable[[bytes], bool]
+def _find_start(
+    path: str, position: int, before: float, max_bytes: int, may_start: Callable[[bytes], bool]
 ) -> int | None:
-    """Offset of the first line in [position, before) at which a document may begin, or None.
+    """Return the offset of the first line in [position, before) where a document may begin, or None.
 
-    It never reads far beyond `before`, or each part of a file that is one line, or one document,
-    would read all of it.
+    The search stops soon after `before`: if a file is one line or one document, each of its parts
+    would otherwise read all of it.
     """
     if not position:
         return 0
-    # A line begins at `position` if the byte before it is the end of one.
-    offset, at_line = position - 1, False
-    with open_compressed(path, start=offset) as stream:
+    # A line begins at `position` if the preceding byte ends one.
+    offset, at_line_start = position - 1, False
+    with open_stream(path, start=offset) as stream:
         while offset < before and (piece := stream.readline(max_bytes + 1)):
-            if at_line and begins(piece):
+            if at_line_start and may_start(piece):
                 return offset
             offset += len(piece)
-            at_line = piece.endswith(b"\n")
+            at_line_start = piece.endswith(b"\n")
     return None
 
 
-def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | _TooLong]:
-    """Lines, with their ends."""
+def _split_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | _OversizedLine]:
+    """Yield the lines of a stream, line ends included."""
     while line := stream.readline(max_bytes + 1):
         if len(line) <= max_bytes or line.endswith(b"\n"):
             yield line
@@ -248,4 +253,4 @@ def _lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | _TooLong]:
         num_bytes = len(line)
         while not line.endswith(b"\n") and (line := stream.readline(max_bytes + 1)):
             num_bytes += len(line)
-        yield _TooLong(num_bytes)
+        yield _OversizedLine(num_bytes)

@@ -1,4 +1,4 @@
-"""Recursion that goes as deep as ever, whoever calls."""
+"""Retry deep recursion on the empty stack of a new thread."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def with_full_stack(function: Callable[..., T], *args) -> T:
-    """Calls a function; a RecursionError means that it needs more than a whole stack.
+def retry_on_empty_stack(function: Callable[..., T], *args) -> T:
+    """Call a function, a second time in a new thread if it exceeds the recursion limit.
 
-    How deep a function may recurse depends on how deep its caller is, which differs from one runner
-    of a pipeline to the next. What does not fit is tried again on the empty stack of a new thread:
-    so whether a document is refused depends on the document alone.
+    The limit includes the frames of the caller, and their number differs between Beam runners. A new
+    thread starts from an empty stack, so whether a document is rejected depends on the document
+    alone.
+
+    Raises:
+      RecursionError: the call does not fit on an empty stack either.
     """
     try:
         return function(*args)

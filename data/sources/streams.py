@@ -1,4 +1,4 @@
-"""Input files as uncompressed bytes, plain, .gz or .bz2, counted as they are handed out."""
+"""Open plain, .gz and .bz2 files as uncompressed bytes, and count the bytes as they are read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from data.sources.bzip2 import StreamReader
 
 
 class DamagedError(UserError):
-    """The compressed content of a file is damaged; `__cause__` says how."""
+    """Compressed content is truncated or corrupt; `__cause__` is the error of the decompressor."""
 
 
 @dataclasses.dataclass
 class ByteCounter:
-    """Uncompressed bytes handed out to a reader, whatever it makes of them."""
+    """Number of uncompressed bytes read from a file, counted independently of its reader."""
 
     num_bytes: int = 0
 
@@ -31,48 +31,49 @@ class ByteCounter:
 def open_chunks(
     path: str, *, start: int = 0, stop: int | None = None, counter: ByteCounter | None = None
 ) -> Iterator[Iterator[bytes]]:
-    """Opens a plain, .bz2 or .gz file as an iterator over pieces of bounded size.
+    """Open a plain, .bz2 or .gz file as an iterator over chunks of bounded size.
 
     Args:
-      path: of the file; its suffix tells the compression.
-      start: first byte of a plain file to read.
-      stop: where to stop in a plain file, None for its end.
-      counter: counts the pieces as they are handed out.
+      path: file to read; the suffix determines the compression.
+      start: offset of the first byte to read; plain files only.
+      stop: offset at which to stop, None for the end of the file; plain files only.
+      counter: counter of the bytes handed out.
 
     Raises:
-      DamagedError: from the iterator, if the compressed content is damaged. A fault of the disk or
-        the network stays what it is: it must not look like a property of the file.
+      DamagedError: from the iterator, if the compressed content is damaged. I/O errors of the disk or
+        the network are raised unchanged, since they say nothing about the content.
     """
     with files.open_read(path) as stored:
         if path.endswith(".bz2"):
             chunks = iter(StreamReader(stored, start=0, stop=math.inf))
         elif path.endswith(".gz"):
-            chunks = _range(gzip.GzipFile(fileobj=stored), math.inf)
+            chunks = _read_chunks(gzip.GzipFile(fileobj=stored), math.inf)
         else:
             stored.seek(start)
-            chunks = _range(stored, math.inf if stop is None else stop - start)
-        yield guarded(chunks, path=path, counter=counter)
+            chunks = _read_chunks(stored, math.inf if stop is None else stop - start)
+        yield check_chunks(chunks, path=path, counter=counter)
 
 
 @contextlib.contextmanager
-def open_compressed(
+def open_stream(
     path: str, *, start: int = 0, stop: int | None = None, counter: ByteCounter | None = None
 ) -> Iterator[BinaryIO]:
-    """Opens what `open_chunks` does, as a file with `read` and `readline`."""
+    """Open a file as `open_chunks` does, as a buffered stream with `read` and `readline`."""
     with open_chunks(path, start=start, stop=stop, counter=counter) as chunks:
         yield io.BufferedReader(_ChunkReader(chunks), files.CHUNK_BYTES)
 
 
-def guarded(
+def check_chunks(
     chunks: Iterable[bytes], *, path: str, counter: ByteCounter | None = None
 ) -> Iterator[bytes]:
-    """Hands out pieces of a file, counts them, and tells damage from faults of the machine."""
+    """Count chunks as they pass, and turn errors of the decompressor into a DamagedError."""
     try:
         for chunk in chunks:
             if counter is not None:
                 counter.num_bytes += len(chunk)
             yield chunk
     except (EOFError, OSError, zlib.error) as error:
+        # gzip and bz2 raise OSError without an errno; the operating system sets it.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DamagedError(
@@ -81,14 +82,14 @@ def guarded(
         ) from error
 
 
-def _range(file: BinaryIO, num_bytes: float) -> Iterator[bytes]:
+def _read_chunks(file: BinaryIO, num_bytes: float) -> Iterator[bytes]:
     while chunk := file.read(min(files.CHUNK_BYTES, num_bytes)):
         num_bytes -= len(chunk)
         yield chunk
 
 
 class _ChunkReader(io.RawIOBase):
-    """Pieces as a file."""
+    """Adapt an iterator over chunks to RawIOBase."""
 
     def __init__(self, chunks: Iterator[bytes]):
         self._chunks = chunks

@@ -18,7 +18,7 @@ from data import files
 from data.errors import UserError
 from data.hashing import mix64
 from data.sources.documents import InputFile, normalise
-from data.sources.streams import open_compressed
+from data.sources.streams import open_stream
 from data.text.words import words
 
 NGRAM_WORDS = 13
@@ -97,7 +97,7 @@ def _word_digest(word: str) -> bytes:
 
 
 def _texts(file: InputFile) -> Iterator[str]:
-    with open_compressed(file.path) as stream:
+    with open_stream(file.path) as stream:
         content = stream.read()
     name = re.sub(r"\.(gz|bz2)$", "", file.path)
     try:

@@ -1,4 +1,4 @@
-"""Parts of MediaWiki dumps: how a file is split, and the bytes of a part from mark to mark."""
+"""Split MediaWiki dumps into parts, and read the bytes of a part up to the next page tag."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from collections.abc import Iterator
 from data import files
 from data.sources.bzip2 import StreamReader, find_stream
 from data.sources.documents import InputFile, InputPart, is_compressed
-from data.sources.streams import ByteCounter, guarded, open_chunks
+from data.sources.streams import ByteCounter, check_chunks, open_chunks
 
 PLAIN_PART_BYTES = 64 << 20
-BZ2_PART_BYTES = 16 << 20  # as stored; the text is about four times as long
+BZ2_PART_BYTES = 16 << 20  # compressed; the text is about four times as long
 _MAX_FIRST_STREAM_BYTES = 16 << 20
 PAGE_START = re.compile(rb"<page>")
-PAGE_EDGE = re.compile(rb"</?page>")
-_LONGEST_EDGE = len(b"</page>")
+PAGE_TAG = re.compile(rb"</?page>")
+_LONGEST_TAG = len(b"</page>")
 _DATABASE_NAME = re.compile(rb"<dbname>\s*([A-Za-z0-9_-]+)\s*</dbname>")
 
 
 def split_file(file: InputFile, *, part_bytes: int | None = None) -> list[InputPart]:
-    """Divides a dump among workers; what it gives depends on the file alone.
+    """Split a dump into parts; the result depends on the file only.
 
-    A plain file is cut into ranges of its bytes, of which a part yields the pages that begin there.
-    So is a multistream .bz2, of which a part yields the pages of the streams that begin there. What
-    can only be read from its beginning (.gz, single-stream .bz2, streams that end in the middle of
-    a page, as pbzip2 writes them) is one part.
+    A plain file is split into byte ranges; a part yields the pages that begin in its range. A
+    multistream .bz2 is split likewise; a part yields the pages of the streams that begin in its
+    range. Files that can only be read from the start are a single part: .gz, single-stream .bz2, and
+    .bz2 whose streams end in the middle of a page, as pbzip2 writes them.
 
     Args:
-      file: the dump.
-      part_bytes: stored bytes of a part, instead of 64 MiB (plain) or 16 MiB (.bz2).
+      file: dump to split.
+      part_bytes: stored bytes per part, instead of 64 MiB (plain) or 16 MiB (.bz2).
     """
     size = file.num_bytes
     if file.path.endswith(".bz2"):
@@ -44,14 +44,14 @@ def split_file(file: InputFile, *, part_bytes: int | None = None) -> list[InputP
     return [
         InputPart(file=file, start=start, stop=min(start + step, size))
         for start in range(0, size, max(step, 1))
-    ] or [InputPart(file=file, start=0, stop=0)]  # an empty file is an error of the reader
+    ] or [InputPart(file=file, start=0, stop=0)]  # the reader reports an empty file as an error
 
 
-class PartText:
-    """The uncompressed bytes of a part from its first byte on, consumed from mark to mark.
+class PartReader:
+    """Cursor over the uncompressed bytes of a part.
 
     Attributes:
-      position: offset of what comes next.
+      position: offset of the next byte, in a plain file or in the decompressed bytes of the part.
       streams: reader of the bzip2 streams, None for other files.
     """
 
@@ -62,30 +62,32 @@ class PartText:
         position: int = 0,
         is_last: bool = False,
         streams: StreamReader | None = None,
-        must_be_whole: bool = False,
+        needs_whole_pages: bool = False,
     ):
-        """Takes the bytes.
+        """Start at the first byte of the part.
 
         Args:
-          chunks: the bytes of the part, no more.
-          position: offset of the first.
-          is_last: whether the file ends with them; if not, a page follows. Streams know themselves.
-          streams: reader of the bzip2 streams that the bytes are from.
-          must_be_whole: whether each stream has to hold whole pages, as parts of a file do.
+          chunks: bytes of the part.
+          position: offset of the first byte.
+          is_last: whether the file ends with the part; otherwise a page follows. Ignored for bzip2
+            streams, whose reader knows.
+          streams: reader of the bzip2 streams that the chunks come from.
+          needs_whole_pages: whether each stream must hold whole pages, because the file is split
+            between streams.
         """
         self.position = position
         self.streams = streams
         self._is_last = is_last
-        self._must_be_whole = must_be_whole
+        self._needs_whole_pages = needs_whole_pages
         self._chunks = chunks
         self._buffer = b""
         self._next = 0  # index in the buffer
 
-    def until(self, mark: re.Pattern[bytes]) -> Iterator[bytes]:
-        """Consumes what precedes the next mark, piece by piece; everything if there is none."""
-        while not (match := mark.search(self._buffer, self._next)):
-            # The last bytes may be the beginning of a mark.
-            yield self._take(max(len(self._buffer) - _LONGEST_EDGE + 1, self._next))
+    def read_until(self, tag: re.Pattern[bytes]) -> Iterator[bytes]:
+        """Consume and yield the bytes before the next tag, in chunks; all bytes if there is none."""
+        while not (match := tag.search(self._buffer, self._next)):
+            # The last bytes of the buffer may be the beginning of a tag.
+            yield self._take(max(len(self._buffer) - _LONGEST_TAG + 1, self._next))
             chunk = next(self._chunks, None)
             if chunk is None:
                 yield self._take(len(self._buffer))
@@ -94,41 +96,41 @@ class PartText:
         yield self._take(match.start())
 
     def starts_with(self, expected: bytes) -> bool:
-        """Whether this comes next (known only where `until` has stopped)."""
+        """Return whether these bytes come next; reliable only where `read_until` has stopped."""
         return self._buffer.startswith(expected, self._next)
 
     def take(self, expected: bytes) -> bytes:
-        """Consumes these bytes if they come next, else b""."""
+        """Consume and return these bytes if they come next, else return b""."""
         return self._take(self._next + len(expected)) if self.starts_with(expected) else b""
 
-    def precedes_page(self) -> bool:
-        """Whether a page comes next, be it the next part's."""
-        is_behind = self.streams is None and not self._is_last and self._is_used_up()
-        return is_behind or self.starts_with(b"<page>")
+    def is_before_page(self) -> bool:
+        """Return whether a page comes next, in this part or the following one."""
+        is_before_next_part = self.streams is None and not self._is_last and self._is_exhausted()
+        return is_before_next_part or self.starts_with(b"<page>")
 
-    def ends_the_file(self) -> bool:
-        """Whether nothing comes next, neither in this part nor in another."""
+    def is_at_end_of_file(self) -> bool:
+        """Return whether nothing comes next, neither in this part nor in another."""
         is_last = self._is_last if self.streams is None else self.streams.at_end
-        return is_last and self._is_used_up()
+        return is_last and self._is_exhausted()
 
-    def place(self, position: int) -> str:
-        """Says where a position is, in the same words however the file was split."""
+    def describe(self, position: int) -> str:
+        """Return a position for messages; the wording does not depend on how the file was split."""
         if self.streams is not None:
-            begun, stored = max(s for s in self.streams.streams if s[0] <= position)
+            start, stored = max(s for s in self.streams.streams if s[0] <= position)
             if stored:
-                return f"byte {position - begun} of the bzip2 stream at {stored}"
+                return f"byte {position - start} of the bzip2 stream at {stored}"
         return f"byte {position}"
 
     def is_cut(self, start: int) -> bool:
-        """Whether a stream that must hold whole pages begins between `start` and the position."""
-        for begun, _ in reversed(self.streams.streams if self._must_be_whole else ()):
-            if begun <= start:
+        """Return whether a stream that must hold whole pages begins after `start`, before the cursor."""
+        for stream_start, _ in reversed(self.streams.streams if self._needs_whole_pages else ()):
+            if stream_start <= start:
                 return False
-            if begun < self.position:
+            if stream_start < self.position:
                 return True
         return False
 
-    def _is_used_up(self) -> bool:
+    def _is_exhausted(self) -> bool:
         return self._next == len(self._buffer)
 
     def _take(self, stop: int) -> bytes:
@@ -139,11 +141,11 @@ class PartText:
 
 
 @contextlib.contextmanager
-def open_part(part: InputPart, counter: ByteCounter | None = None) -> Iterator[PartText]:
-    """Opens the bytes that belong to a part; the counter counts them as they are read.
+def open_part(part: InputPart, counter: ByteCounter | None = None) -> Iterator[PartReader]:
+    """Open the bytes that belong to a part; the counter counts them as they are read.
 
     Raises:
-      DamagedError: when the text is read, if the compressed content is damaged.
+      DamagedError: while reading, if the compressed content is damaged.
     """
     path = part.file.path
     if path.endswith(".bz2"):
@@ -152,36 +154,40 @@ def open_part(part: InputPart, counter: ByteCounter | None = None) -> Iterator[P
         opened = _open_bytes(path, 0, None, counter)
     else:
         opened = _open_bytes(path, *_find_pages(part), counter)
-    with opened as text:
-        yield text
+    with opened as reader:
+        yield reader
 
 
 @contextlib.contextmanager
 def _open_bytes(
     path: str, start: int | None, stop: int | None, counter: ByteCounter | None
-) -> Iterator[PartText]:
+) -> Iterator[PartReader]:
     if start is None:
-        yield PartText(iter(()))
+        yield PartReader(iter(()))
         return
     with open_chunks(path, start=start, stop=stop, counter=counter) as chunks:
-        yield PartText(chunks, position=start, is_last=stop is None)
+        yield PartReader(chunks, position=start, is_last=stop is None)
 
 
 @contextlib.contextmanager
-def _open_streams(part: InputPart, counter: ByteCounter | None) -> Iterator[PartText]:
+def _open_streams(part: InputPart, counter: ByteCounter | None) -> Iterator[PartReader]:
     with files.open_read(part.file.path) as file:
         start = find_stream(file, part.start, part.stop) if part.start else 0
         if start is None:
-            yield PartText(iter(()))
+            yield PartReader(iter(()))
             return
         streams = StreamReader(file, start=start, stop=part.stop)
-        chunks = guarded(streams, path=part.file.path, counter=counter)
+        chunks = check_chunks(streams, path=part.file.path, counter=counter)
         is_range = part.start > 0 or part.stop < part.file.num_bytes
-        yield PartText(chunks, streams=streams, must_be_whole=is_range)
+        yield PartReader(chunks, streams=streams, needs_whole_pages=is_range)
 
 
 def _find_pages(part: InputPart) -> tuple[int | None, int | None]:
-    """Where the pages of a part of a plain file begin, None without any; and those of the next."""
+    """Return the range [start, stop) of the pages that begin in a part of a plain file.
+
+    The start is None if there is none; the stop is None for the end of the file. The range of the
+    first part begins at 0.
+    """
 
     def find(start: int, stop: float) -> int | None:
         return files.search(file, PAGE_START, width=len(b"<page>"), start=start, stop=stop)
@@ -193,7 +199,7 @@ def _find_pages(part: InputPart) -> tuple[int | None, int | None]:
 
 
 def database_name(file: InputFile) -> str:
-    """What the header of a dump calls its wiki, as "enwiki"; empty if it does not."""
+    """Return the wiki's name in the header of a dump, such as "enwiki"; "" if there is none."""
     header = b""
     with open_chunks(file.path) as chunks:
         for chunk in chunks:
@@ -205,9 +211,10 @@ def database_name(file: InputFile) -> str:
 
 
 def _is_multistream(path: str) -> bool:
-    """Whether a .bz2 file has a second stream, and it begins with a page as in a multistream dump."""
+    """Return whether a .bz2 file has a second stream that begins with a page."""
     with files.open_read(path) as file:
-        # The first stream of a dump is its header. A longer search would read single streams twice.
+        # The first stream of a multistream dump is its header. Without a limit, a large
+        # single-stream file would be read twice.
         second = find_stream(file, 1, _MAX_FIRST_STREAM_BYTES)
         if second is None:
             return False
@@ -215,5 +222,5 @@ def _is_multistream(path: str) -> bool:
         head = file.read(16 * files.CHUNK_BYTES)
     try:
         return bz2.BZ2Decompressor().decompress(head, max_length=100).lstrip().startswith(b"<page>")
-    except OSError:  # damaged; the reader says so
+    except OSError:  # damaged; the reader reports it
         return False

@@ -19,7 +19,7 @@ from data.sources.formats import (
     read_part,
     split_file,
 )
-from data.sources.streams import ByteCounter, open_compressed
+from data.sources.streams import ByteCounter, open_stream
 from data.sources.wiki import parts as wiki_parts
 from data.storage.sequence_sources import MIXED
 from data.vocab import Vocab
@@ -96,9 +96,9 @@ def test_every_format_is_read_from_every_storage_and_compression(
     ("kind", "reader", "lost"),
     [
         ("wiki", "data.sources.wiki.dump._read_pages", 3),
-        ("jsonl", "data.sources.lines._lines", 3),
-        ("lines", "data.sources.lines._lines", 3),
-        ("jsonl", "data.sources.lines._lines", -1),
+        ("jsonl", "data.sources.lines._split_lines", 3),
+        ("lines", "data.sources.lines._split_lines", 3),
+        ("jsonl", "data.sources.lines._split_lines", -1),
     ],
 )
 def test_a_reader_that_loses_a_document_yields_fewer_bytes_than_are_counted(
@@ -137,7 +137,7 @@ def test_bytes_of_a_file_above_the_size_limit_are_counted(kind, tmp_path):
 
 def read_sections(part, *, max_document_bytes, counter=None):
     """Reader of a format made up for the tests: documents between lines of "---"."""
-    with open_compressed(part.file.path, counter=counter) as stream:
+    with open_stream(part.file.path, counter=counter) as stream:
         sections = stream.read().split(b"---\n")
     for number, section in enumerate(sections):
         yield Document(

@@ -10,7 +10,7 @@ from data import files
 from data.sources.bzip2 import find_stream
 from data.sources.documents import InputFile, Reject
 from data.sources.formats import read_part, split_file
-from data.sources.streams import ByteCounter, DamagedError, open_chunks, open_compressed
+from data.sources.streams import ByteCounter, DamagedError, open_chunks, open_stream
 
 TEXT = b"First stream.\n" * 400
 TWO_BZ2 = bz2.compress(TEXT) + bz2.compress(TEXT[::-1])
@@ -59,7 +59,7 @@ def test_damage_behind_the_first_stream_is_noticed(directory, name):
     path = stored(directory, name, DAMAGED[name])
     with (
         pytest.raises(DamagedError, match=rf"{name}: truncated or damaged \(.*download or copy"),
-        open_compressed(path) as stream,
+        open_stream(path) as stream,
     ):
         stream.read()
 
@@ -92,10 +92,10 @@ def test_a_damaged_book_is_rejected_and_its_bytes_are_counted(tmp_path, name, ki
 def test_sound_files_are_read_and_counted(directory, name, content, expected):
     path = stored(directory, name, content)
     counter = ByteCounter()
-    with open_compressed(path, counter=counter) as stream:
+    with open_stream(path, counter=counter) as stream:
         assert stream.read() == expected
     assert counter.num_bytes == len(expected)
-    with open_compressed(path) as stream:
+    with open_stream(path) as stream:
         assert list(stream) == expected.splitlines(keepends=True)
 
 

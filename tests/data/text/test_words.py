@@ -1,6 +1,6 @@
 import sys
 
-from data.sources.recursion import with_full_stack
+from data.sources.recursion import retry_on_empty_stack
 from data.text.words import words
 
 
@@ -20,7 +20,7 @@ def test_the_depth_of_the_caller_does_not_matter():
         return 1 + depth(levels - 1) if levels else 0
 
     def call_below(levels: int) -> int:
-        return call_below(levels - 1) if levels else with_full_stack(depth, limit * 4 // 5)
+        return call_below(levels - 1) if levels else retry_on_empty_stack(depth, limit * 4 // 5)
 
     limit = sys.getrecursionlimit()
     assert call_below(0) == call_below(limit // 2) == limit * 4 // 5
