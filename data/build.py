@@ -37,6 +37,7 @@ from data.sources.formats import (
 from data.stages.contamination import NgramFilter
 from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
 from data.stages.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
+from data.storage.sequence_sources import check_sources
 from data.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class BuildJob:
     def __post_init__(self):
         inputs = sorted(self.inputs, key=lambda file: (file.kind, file.name))
         _refuse_equal_names(inputs)
+        check_sources(file.kind for file in inputs if file.kind != DECONTAMINATE)
         object.__setattr__(self, "inputs", tuple(inputs))
 
     @functools.cached_property

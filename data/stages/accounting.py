@@ -1,7 +1,7 @@
-"""The books of a build: what became of every input byte and of every token.
+"""Account for every input byte and every token of a build.
 
-Each stage counts what it saw for itself; `check` then demands that the sums agree. A tally maps a
-source ("wiki", "books", ...) to counts by name; tallies of workers are added up.
+Each stage counts what it saw; `check` then reconciles the counts of the stages. A tally maps a
+source ("wiki", "books", ...) to counts by name. The tallies of workers are added.
 
 Bytes:   input = skipped (by reason) + rejected + sections + markup + text
          text = contaminated + duplicates (three kinds) + packed
@@ -15,15 +15,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# Histograms count lengths in steps of this many tokens; the last bin is open.
-BIN_TOKENS = 16
-NUM_BINS = 33
+BIN_TOKENS = 16  # width of a histogram bin
+_LEAST_LENGTH = 512  # histograms of shorter sequences have the bins of this length
 
 INPUT, REJECTED, SECTIONS = "bytes_input", "bytes_rejected", "bytes_sections"
 MARKUP, TEXT, CONTAMINATED = "bytes_markup", "bytes_text", "bytes_contaminated"
-SKIPPED = "bytes_skipped_"  # and the reason
+SKIPPED = "bytes_skipped_"  # a prefix, before the reason
 TOKENS = "tokens_tokenized"
-# Why a paragraph is not packed, and the last one: that it is.
+# What became of a paragraph: three reasons to drop it, or packed.
 EXACT, NEAR, PARAGRAPH, PACKED = FATES = (
     "duplicate_document",
     "near_duplicate_document",
@@ -37,12 +36,12 @@ Tally = dict[str, collections.Counter]
 
 
 def new_tally() -> Tally:
-    """An empty tally."""
+    """Return an empty tally."""
     return collections.defaultdict(collections.Counter)
 
 
 def add(tallies: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
-    """The sum of tallies, as plain dictionaries in sorted order."""
+    """Return the sum of tallies, as plain dictionaries in sorted order."""
     total = new_tally()
     for tally in tallies:
         for source, counts in tally.items():
@@ -51,9 +50,9 @@ def add(tallies: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int
 
 
 def outcomes(counts: dict[str, int], unit: str) -> dict[str, int]:
-    """What became of the "bytes" that were read or the "tokens" that were made: what is kept first.
+    """Return what became of the input "bytes" or of the "tokens" made of it, packed ones first.
 
-    Their sum is what went in, if `check` has nothing to say.
+    If `check` passes, the values add up to the input.
     """
     dropped = []
     if unit == "bytes":
@@ -64,19 +63,19 @@ def outcomes(counts: dict[str, int], unit: str) -> dict[str, int]:
 
 
 def document_outcomes(counts: dict[str, int]) -> dict[str, int]:
-    """What became of the documents that were read.
+    """Return what became of the documents that were read.
 
-    "documents_emptied" are those of which neither is true: every paragraph of theirs went, as
-    contaminated or as a duplicate.
+    "documents_emptied" counts documents that are neither packed nor duplicates: all their
+    paragraphs were contaminated or duplicates.
     """
-    found = {
+    documents = {
         f"documents_{fate}": counts.get(f"documents_{fate}", 0) for fate in (PACKED, EXACT, NEAR)
     }
-    return found | {"documents_emptied": counts.get(READ, 0) - sum(found.values())}
+    return documents | {"documents_emptied": counts.get(READ, 0) - sum(documents.values())}
 
 
 def check(tally: dict[str, dict[str, int]]) -> None:
-    """Raises a RuntimeError if something got lost: a defect of ours, never of the input."""
+    """Raise a RuntimeError if the counts of the stages disagree: a bug, whatever the input."""
     for source, counts in tally.items():
         count = collections.Counter(counts)
         text = count[CONTAMINATED] + sum(count[f"bytes_{fate}"] for fate in FATES)
@@ -92,7 +91,11 @@ def check(tally: dict[str, dict[str, int]]) -> None:
                 )
 
 
-def histogram(lengths) -> list[int]:
-    """Counts of lengths in bins of BIN_TOKENS."""
-    bins = np.minimum(np.asarray(lengths, np.int64) // BIN_TOKENS, NUM_BINS - 1)
-    return np.bincount(bins, minlength=NUM_BINS).tolist()
+def histogram(lengths: np.ndarray, *, max_seq_length: int) -> list[int]:
+    """Return counts of lengths in tokens, in bins of BIN_TOKENS; the last bin has no upper bound.
+
+    The last bin includes `max_seq_length`.
+    """
+    num_bins = max(_LEAST_LENGTH, max_seq_length) // BIN_TOKENS + 1
+    bins = np.minimum(np.asarray(lengths, np.int64) // BIN_TOKENS, num_bins - 1)
+    return np.bincount(bins, minlength=num_bins).tolist()

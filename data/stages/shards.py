@@ -109,8 +109,10 @@ def write_packed_shard(
         "tokens": int(text_tokens_N.sum()),
         "separators": int(is_separator_NS.sum()),
         "unknown_tokens": int((packed_NS == vocab.ids[schema.UNK]).sum()),
-        "sentence_lengths": accounting.histogram(lengths_K),
-        "sequence_lengths": accounting.histogram(is_token_NS.sum(axis=1)),
+        "sentence_lengths": accounting.histogram(lengths_K, max_seq_length=config.max_seq_length),
+        "sequence_lengths": accounting.histogram(
+            is_token_NS.sum(axis=1), max_seq_length=config.max_seq_length
+        ),
         "source_names": corpus.sources.tolist(),
     }
 

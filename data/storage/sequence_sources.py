@@ -1,32 +1,45 @@
-"""Of which sources the text of each packed sequence is.
+"""Sources of the text in each packed sequence.
 
-FULL-SENTENCES sequences run across documents, and so across sources ("wiki", "books", ...). A shard
-has one byte for each of its sequences: bit i stands for the shard's source name i.
+FULL-SENTENCES sequences cross documents, and so sources ("wiki", "books", ...). A shard has a file
+with one byte per sequence: bit i is set if the sequence has text of the shard's source name i.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import numpy as np
 
 from data import files
+from data.errors import UserError
 from data.manifest import Manifest, Shard
 
-# What a sequence is called that holds text of several sources.
-MIXED = "mixed"
+MAX_SOURCES = 8  # bits of the byte of a sequence
+MIXED = "mixed"  # stands for the source of a sequence with text of several sources
+
+
+def check_sources(names: Iterable[str]) -> None:
+    """Raise a UserError if there are more sources than the file format can tell apart."""
+    distinct = sorted(set(names))
+    if len(distinct) > MAX_SOURCES:
+        raise UserError(
+            f"the input has {len(distinct)} sources ({', '.join(distinct)}); a build can record at"
+            f" most {MAX_SOURCES}: give several of them as one kind of input"
+        )
 
 
 def source_bits(source_T: np.ndarray, tokens_N: np.ndarray) -> np.ndarray:
-    """The sources of sequences that take the tokens of a text in its order.
+    """Return the sources of sequences that hold the tokens of a text in order.
 
     Args:
-      source_T: integers below 8, the source of each token.
-      tokens_N: tokens of each sequence, at least 1; separators and padding do not count.
+      source_T: source of each token, integers below MAX_SOURCES.
+      tokens_N: tokens of each sequence, at least 1, without separators and padding.
 
     Returns:
-      uint8 [N], bit i set if a token is of source i.
+      uint8 [N]; bit i is set if a token has source i.
     """
+    assert source_T.max(initial=0) < MAX_SOURCES
     bit_T = np.left_shift(1, source_T).astype(np.uint8)
     return np.bitwise_or.reduceat(bit_T, np.cumsum(tokens_N) - tokens_N)
 
@@ -34,15 +47,15 @@ def source_bits(source_T: np.ndarray, tokens_N: np.ndarray) -> np.ndarray:
 def read_sequence_sources(
     directory: str | os.PathLike, manifest: Manifest, split: str
 ) -> np.ndarray:
-    """The source of each sequence of a split, or MIXED: text [N], in order of storage.
+    """Return the source of each sequence of a split, or MIXED: text [N], in storage order.
 
     Raises:
       UserError: a file is damaged.
     """
-    return np.concatenate([_of_shard(directory, shard) for shard in manifest.split(split)])
+    return np.concatenate([_read_shard(directory, shard) for shard in manifest.split(split)])
 
 
-def _of_shard(directory: str | os.PathLike, shard: Shard) -> np.ndarray:
+def _read_shard(directory: str | os.PathLike, shard: Shard) -> np.ndarray:
     shard.sources.check_content(directory)
     path = files.join(directory, shard.sources.path)
     with files.open_read(path) as file:

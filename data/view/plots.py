@@ -86,7 +86,7 @@ def lengths(counts: Mapping[str, Sequence[int]], *, unit: str, whole: bool = Tru
     reached = np.cumsum(np.sum(list(counts.values()), axis=0))
     enough = reached[-1] if whole else 0.995 * reached[-1]
     num_bins = int(np.searchsorted(reached, enough)) + 1
-    is_open = num_bins == accounting.NUM_BINS or reached[num_bins - 1] < reached[-1]
+    is_open = num_bins == len(reached) or reached[num_bins - 1] < reached[-1]
 
     def draw(axes: Axes) -> None:
         bottom = np.zeros(num_bins)

@@ -157,6 +157,9 @@ def test_accounts_that_do_not_add_up_are_noticed():
         accounting.check(tally)
 
 
-def test_histogram():
-    counts = accounting.histogram([0, 15, 16, 511, 512, 9999])
-    assert (counts[0], counts[1], counts[31], counts[32], sum(counts)) == (2, 1, 1, 2, 6)
+@pytest.mark.parametrize(("max_seq_length", "num_bins"), [(64, 33), (512, 33), (2048, 129)])
+def test_histogram_has_a_bin_for_every_sequence_length(max_seq_length, num_bins):
+    last = 16 * (num_bins - 1)
+    counts = accounting.histogram([0, 15, 16, last - 1, last, 9999], max_seq_length=max_seq_length)
+    assert len(counts) == num_bins
+    assert (counts[0], counts[1], counts[-2], counts[-1], sum(counts)) == (2, 1, 1, 2, 6)

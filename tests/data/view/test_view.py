@@ -371,7 +371,9 @@ def test_names_and_pieces_cannot_become_markup(tmp_path, small_config, vocab):
 
 
 def test_starting_up_loads_no_large_library():
-    code = "import sys, data.view; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    code = (
+        "import sys, data.view.__main__; print(sorted({m.partition('.')[0] for m in sys.modules}))"
+    )
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert "'numpy'" in modules
     for library in ("tensorflow", "apache_beam", "matplotlib", "tokenizers"):
