@@ -1,1 +1,1 @@
-"""Fine-tuning: tasks with labels, read, trained on, scored and written out."""
+"""Fine-tune an encoder on labelled tasks: read, train, score, export."""

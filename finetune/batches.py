@@ -1,7 +1,7 @@
-"""Arrays of a split to batches: any step of training can be read directly.
+"""Batch the arrays of a split; training can resume at any step without reading the steps before it.
 
-Everything is a TensorFlow operation on arrays in the memory of the host, so a dataset may be read on
-any host it is sent to. Order and cut into replicas are those of pretraining.
+Everything is a TensorFlow operation on arrays in host memory, so a dataset can be read on any host
+it is sent to. The order, and the division of a batch among replicas, are those of pretraining.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ Input = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 def training_batches(
     features: Mapping[str, np.ndarray], *, seed: int, global_batch_size: int, start_step: int
 ) -> Input:
-    """The input of each host from `start_step` on, without an end.
+    """Return the endless input of each host from `start_step` on.
 
     Args:
-      features: [N, ...]; every example is shown once in each pass.
-      seed: of the order.
+      features: arrays [N, ...]; every example is shown once in each pass.
+      seed: seed of the order.
       global_batch_size: examples in a step, over all replicas.
-      start_step: steps made so far.
+      start_step: number of steps made so far.
 
     Returns:
-      For `distribute_datasets_from_function`; each element is the batch of one replica.
+      Input function for `distribute_datasets_from_function`; each element is the batch of one
+      replica.
     """
     arrays, size = _on_host(features)
 
@@ -38,9 +39,9 @@ def training_batches(
 
         def load(positions_B):
             index_B, _ = sequence_at(positions_B, num_sequences=size, seed=seed)
-            return _rows(arrays, index_B)
+            return _gather(arrays, index_B)
 
-        return _loaded(positions, load)
+        return _load_batches(positions, load)
 
     return dataset
 
@@ -48,18 +49,18 @@ def training_batches(
 def evaluation_batches(
     features: Mapping[str, np.ndarray], *, global_batch_size: int
 ) -> tuple[Input, int]:
-    """Every example once, in order.
+    """Return an input with every example once, in order.
 
     Returns:
-      The input function, and the number of steps. What follows the last example, to fill the last
-      batch, repeats it.
+      (input function, number of steps). The last batch is filled up with repetitions of the last
+      example.
     """
     arrays, size = _on_host(features)
     num_steps = -(-size // global_batch_size)
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         positions = replica_positions(context, global_batch_size, 0, steps=num_steps)
-        return _loaded(positions, lambda p_B: _rows(arrays, tf.minimum(p_B, size - 1)))
+        return _load_batches(positions, lambda p_B: _gather(arrays, tf.minimum(p_B, size - 1)))
 
     return dataset, num_steps
 
@@ -71,10 +72,10 @@ def _on_host(features: Mapping[str, np.ndarray]) -> tuple[dict[str, tf.Tensor], 
     return arrays, size
 
 
-def _rows(arrays: Mapping[str, tf.Tensor], index_B: tf.Tensor) -> dict[str, tf.Tensor]:
+def _gather(arrays: Mapping[str, tf.Tensor], index_B: tf.Tensor) -> dict[str, tf.Tensor]:
     return {name: tf.gather(values, index_B) for name, values in arrays.items()}
 
 
-def _loaded(positions: tf.data.Dataset, load: Callable) -> tf.data.Dataset:
+def _load_batches(positions: tf.data.Dataset, load: Callable) -> tf.data.Dataset:
     batches = positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -1,9 +1,10 @@
-"""Which task, how its text is cut, and how an encoder learns it. Bound by gin in pretrain/gin_files.py."""
+"""Settings of a fine-tuning task and of fine-tuning itself; pretrain/gin_files.py binds them with gin."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import PurePath
+from typing import TypeVar
 
 from data.errors import UserError
 from launch.config import ClusterConfig
@@ -13,41 +14,64 @@ from pretrain.train.config import TrainConfig
 
 GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 SQUAD_TASKS = ("squad_v1", "squad_v2")
-KINDS = ("classification", "regression", "tokens")
-# Of files with columns or fields; and those with a word and its label a line, for kind "tokens".
+# Kinds of tasks; all but "spans" (SQuAD) can be read from custom files, too.
+CUSTOM_KINDS = ("classification", "regression", "tokens")
+KINDS = (*CUSTOM_KINDS, "spans")
+# Suffixes of custom files; word files hold one word with its label a line, for kind "tokens".
 TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl")
 WORD_SUFFIXES = (".jsonl", ".conll")
 
-# [CLS] and two [SEP], and room for something between them.
+# [CLS], two [SEP], and some text between them.
 _LEAST_SEQ_LENGTH = 8
-# Only for a user's own files; finetune/tasks/glue.py describes those of the known tasks.
-_OWN_FIELDS = (
+# Settings of custom files; finetune/tasks/glue.py has those of the known tasks.
+_CUSTOM_FIELDS = (
     *("kind", "text_column", "pair_column", "label_column", "labels"),
     *("train_file", "dev_file", "test_file"),
 )
 
+_Entry = TypeVar("_Entry")
+
+
+def for_every_kind(name: str, table: dict[str, _Entry]) -> dict[str, _Entry]:
+    """Return a table by kind of task.
+
+    Args:
+      name: name of the table, for the error.
+      table: one entry for each of KINDS.
+
+    Raises:
+      ValueError: a kind is missing or unknown.
+    """
+    if set(table) != set(KINDS):
+        raise ValueError(
+            f"{name} has entries for the kinds {', '.join(table)}; finetune.config.KINDS are"
+            f" {', '.join(KINDS)}"
+        )
+    return table
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """A task of GLUE or SQuAD by its name, or files of your own by their columns.
+    """A GLUE or SQuAD task by its name, or files of your own by their columns.
 
     Attributes:
       task: 'cola', 'sst2', 'mrpc', 'qqp', 'stsb', 'mnli', 'qnli', 'rte', 'wnli', 'squad_v1' or
         'squad_v2', in the files as published; '' for files of your own.
-      max_seq_length: tokens in a sequence, [CLS] and [SEP] included. Longer text is cut at its end,
-        of a pair the longer one; contexts of SQuAD are divided into windows.
+      max_seq_length: tokens in a sequence, including [CLS] and [SEP]. Longer text is truncated at
+        its end, in a pair the longer text first; SQuAD contexts are divided into windows.
       doc_stride: tokens from the start of one window of a context to the start of the next (SQuAD).
-      max_query_length: tokens of a question; a longer one is cut (SQuAD).
-      max_answer_length: tokens of a predicted answer (SQuAD).
-      n_best_size: answers kept for each question (SQuAD).
-      kind: of files of your own: 'classification', 'regression' or 'tokens', which labels words.
+      max_query_length: tokens of a question; longer ones are truncated (SQuAD).
+      max_answer_length: maximum tokens of a predicted answer (SQuAD).
+      n_best_size: answers written for each question (SQuAD).
+      kind: kind of task for files of your own: 'classification', 'regression', or 'tokens' (one
+        label for each word).
       text_column: column (TSV, CSV) or field (JSONL) of the text; for 'tokens' a list of words.
-      pair_column: of the second text; '' if there is none.
-      label_column: of the label, the number, or for 'tokens' the list of labels.
-      labels: in the order of the model's outputs; () takes those of the training file, sorted.
-      train_file: inside the task's directory, .tsv, .csv or .jsonl; for 'tokens' .jsonl or .conll,
-        which has a word and, after the last blank, its label a line, and a blank line between
-        sentences.
+      pair_column: column of the second text; '' if there is none.
+      label_column: column of the label, the number, or for 'tokens' the list of labels.
+      labels: labels in the order of the model's outputs; () takes those of the training file,
+        sorted.
+      train_file: file in the task's directory, .tsv, .csv or .jsonl; for 'tokens' .jsonl or .conll:
+        a word and, after the last blank, its label on each line, sentences separated by blank lines.
       dev_file: likewise; '' if there is none.
       test_file: likewise; its labels may be missing.
     """
@@ -84,33 +108,34 @@ class TaskConfig:
         if self.task in SQUAD_TASKS:
             self._check_windows()
         if not self.task:
-            self._check_own_files()
-        elif given := [name for name in _OWN_FIELDS if getattr(self, name)]:
+            self._check_custom_files()
+        elif unused := [name for name in _CUSTOM_FIELDS if getattr(self, name)]:
             raise UserError(
-                f"TaskConfig.{given[0]}={getattr(self, given[0])!r} has no effect with"
+                f"TaskConfig.{unused[0]}={getattr(self, unused[0])!r} has no effect with"
                 f" TaskConfig.task={self.task!r}, whose files are known; remove it"
             )
 
     def _check_windows(self) -> None:
-        # At least one token of context beside the longest question.
-        room = self.max_seq_length - self.max_query_length - 3
-        if room < 1:
+        # Context tokens next to the longest question, [CLS] and two [SEP].
+        window = self.max_seq_length - self.max_query_length - 3
+        if window < 1:
             raise UserError(
                 f"TaskConfig.max_query_length={self.max_query_length} leaves no room for the context"
                 f" in TaskConfig.max_seq_length={self.max_seq_length} with [CLS] and two [SEP]"
             )
-        if self.doc_stride > room:
+        if self.doc_stride > window:
             raise UserError(
                 f"TaskConfig.doc_stride={self.doc_stride} would skip tokens between windows:"
                 f" TaskConfig.max_seq_length={self.max_seq_length} less"
-                f" TaskConfig.max_query_length={self.max_query_length} leaves {room} for the context"
+                f" TaskConfig.max_query_length={self.max_query_length} leaves {window} for the"
+                " context"
             )
 
-    def _check_own_files(self) -> None:
-        if self.kind not in KINDS:
+    def _check_custom_files(self) -> None:
+        if self.kind not in CUSTOM_KINDS:
             raise UserError(
-                f"TaskConfig.kind={self.kind!r}: must be {', '.join(map(repr, KINDS))} for files of"
-                " your own; or name a known task in TaskConfig.task"
+                f"TaskConfig.kind={self.kind!r}: must be {', '.join(map(repr, CUSTOM_KINDS))} for"
+                " files of your own; or name a known task in TaskConfig.task"
             )
         if not self.train_file:
             raise UserError("TaskConfig.train_file is empty: name the file to train on")
@@ -120,7 +145,7 @@ class TaskConfig:
             if PurePath(getattr(self, name)).suffix not in suffixes:
                 raise UserError(
                     f"TaskConfig.{name}={getattr(self, name)!r}: kind {self.kind!r} is read from"
-                    f" {', '.join(suffixes)}"
+                    f" {', '.join(suffixes)} files"
                 )
         if any(PurePath(getattr(self, name)).suffix != ".conll" for name in files):
             for name in ("text_column", "label_column"):
@@ -136,33 +161,32 @@ class TaskConfig:
             raise UserError("TaskConfig.labels has no effect with kind 'regression'")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) == 1:
             raise UserError(
-                f"TaskConfig.labels={self.labels!r}: must be two or more, all different"
+                f"TaskConfig.labels={self.labels!r}: must be two or more different labels"
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """What fine-tuning has beside `TrainConfig` and `OptimizerConfig`.
+    """Settings of fine-tuning besides `TrainConfig` and `OptimizerConfig`.
 
     Attributes:
-      epochs: passes over the training split, from which TrainConfig.train_steps follows; 0 leaves
-        that setting as it is.
-      warmup_fraction: share of the steps in which the learning rate rises, from which
-        OptimizerConfig.warmup_steps follows; 0 leaves that setting as it is.
-      evaluations: on the dev split, evenly spaced, the last one at the end, from which
-        TrainConfig.eval_interval follows; 0 leaves that setting as it is.
-      initialize: 'encoder' starts from the encoder's weights; 'random' from fresh ones of the same
-        architecture, for comparison.
-      pooler: 'imported' starts from the pooler that comes with the encoder, if there is one that was
-        trained; 'fresh' from a new one. For labels and numbers; nothing else has a pooler.
-      reinitialize_top_blocks: blocks that start anew, from the last one down, and the pooler with
-        them (https://arxiv.org/abs/2006.05987, section 5).
-      collapse_check_fraction: share of the steps after which a run is given up that has learned
-        nothing; 0 never gives up. At the end collapse is reported in any case.
-      collapse_margin: a run has learned nothing if its mean training loss, over as many of the last
-        steps as half the steps before the check, is not below the loss of always giving the same
-        answer by this share of it. At the end, its best checkpoint must also be no better on dev than
-        that.
+      epochs: passes over the training split; sets TrainConfig.train_steps, unless 0.
+      warmup_fraction: fraction of the steps in which the learning rate rises; sets
+        OptimizerConfig.warmup_steps, unless 0.
+      evaluations: evenly spaced evaluations on the dev split, the last one after the last step; sets
+        TrainConfig.eval_interval, unless 0.
+      initialize: 'encoder' starts from the encoder's weights; 'random' from random weights of the
+        same architecture, for comparison.
+      pooler: 'imported' starts from the encoder's pooler, if it has one that was trained; 'fresh'
+        from a new one. Only 'classification' and 'regression' have a pooler.
+      reinitialize_top_blocks: number of last blocks to initialize anew, and the pooler with them
+        (https://arxiv.org/abs/2006.05987, section 5).
+      collapse_check_fraction: fraction of the steps after which a run that has learned nothing is
+        stopped; 0 never stops one. A collapse at the end is reported in any case.
+      collapse_margin: a run has learned nothing if its recent mean training loss is not below the
+        loss of always giving the same answer by this fraction of it. Recent means as many steps as
+        half of those before the check. At the end, its best checkpoint must also be no better on dev
+        than that answer.
     """
 
     epochs: float = 3.0
@@ -194,7 +218,7 @@ class FinetuneConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneRunConfig:
-    """Everything that decides a run of fine-tuning, beside its data and the weights it starts from."""
+    """All settings of a fine-tuning run; data and initial weights are not among them."""
 
     train: TrainConfig
     task: TaskConfig

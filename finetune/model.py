@@ -1,20 +1,23 @@
-"""What fine-tuning trains: the encoder with a head, and its loss as sums.
+"""The encoder with the head of a task, and the loss as sums.
 
-A label or number for a whole text is read off the output at [CLS], so the last block is computed
-there only: first BERT's pooler, then a dense layer. Words and spans are read off all positions by a
-dense layer alone. Numbers and gradients are those of tf-models' `BertClassifier`,
-`BertTokenClassifier` and `BertSpanLabeler` with the same weights.
+A label or number for a whole text is computed from the encoder's output at [CLS] by BERT's pooler and
+a dense layer, so the last block is computed at [CLS] only. Labels of words and spans are computed
+from the output at all positions by a dense layer alone. Outputs and gradients equal those of
+tf-models' `BertClassifier`, `BertTokenClassifier` and `BertSpanLabeler` with the same weights.
 
-Legend: B sequences, S positions, H hidden, C outputs of the task.
+Legend: B sequences, S positions, R positions with an output (1 or S), H hidden, C outputs of the
+task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
+from finetune.config import for_every_kind
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import Encoder
@@ -26,7 +29,7 @@ OUTPUT = "task/logits"  # the dense layer of every head
 
 
 class Finetuner(tf.Module):
-    """Encoder and head; what a `pretrain.train.trainer.Trainer` trains."""
+    """Encoder and head, to be trained by a `pretrain.train.trainer.Trainer`."""
 
     def __init__(
         self,
@@ -38,38 +41,39 @@ class Finetuner(tf.Module):
         dtype: tf.DType = tf.float32,
         rematerialize_blocks: bool = False,
     ):
-        """Makes the variables, float32, the same ones for a seed.
+        """Create the variables, float32, whose values depend on the seed only.
 
         Args:
-          config: the architecture; vocab_size must be known.
-          kind: of the task: "classification", "regression", "tokens" or "spans".
+          config: architecture of the encoder; vocab_size must be set.
+          kind: kind of task: "classification", "regression", "tokens" or "spans".
           num_outputs: C.
-          seed: of the initial weights.
-          dtype: compute type, float32 or bfloat16; the last dense layer is float32 in any case.
-          rematerialize_blocks: keep the inputs of blocks alone for the backward pass.
+          seed: seed of the initial weights.
+          dtype: compute type, float32 or bfloat16; the last dense layer is always float32.
+          rematerialize_blocks: gradient checkpointing: store only the inputs of the blocks, and
+            recompute their activations in the backward pass.
         """
         super().__init__()
         initializer = Initializer(seed, config.initializer_range)
         hidden = config.hidden_size
-        self._config, self._kind = config, kind
+        self._config, self._head = config, HEADS[kind]
         self.encoder = Encoder(
             config, initializer, dtype, rematerialize_blocks=rematerialize_blocks
         )
         self.pooler = None
-        if kind in ("classification", "regression"):
+        if self._head.is_pooled:
             self.pooler = Dense(hidden, hidden, initializer, POOLER.rstrip("/"), dtype)
         self.output = Dense(hidden, num_outputs, initializer, OUTPUT)
 
     @property
     def checkpoint_items(self) -> dict[str, tf.Module]:
-        """What a checkpoint of the model holds, by name."""
+        """The modules in a checkpoint of the model, by name."""
         items = {"encoder": self.encoder, "pooler": self.pooler, "output": self.output}
         return {name: module for name, module in items.items() if module is not None}
 
     def logits(
         self, features: dict[str, tf.Tensor], *, dropout: Dropout | None = None
     ) -> tf.Tensor:
-        """Outputs, float32: [B, C], or [B, S, C] for "tokens" and "spans".
+        """Compute the outputs, float32: [B, C], or [B, S, C] for "tokens" and "spans".
 
         Args:
           features: int32 `input_word_ids`, `input_mask`, `input_type_ids` [B, S]; all sizes but B
@@ -82,22 +86,22 @@ class Finetuner(tf.Module):
             first_B1 = tf.zeros_like(features["input_word_ids"][:, :1])
             x_BRH = self.encoder.at_positions(features, first_B1, dropout=dropout)
             x_BRH = tf.tanh(add_bias(self.pooler.project(x_BRH), self.pooler.bias))
-        if self._kind != "spans":  # whose head has no dropout, in BERT as in tf-models
+        if self._head.has_dropout:
             x_BRH = apply_dropout(x_BRH, self._mask(x_BRH.shape[1], dropout))
         logits_BRC = add_bias(self.output.project(tf.cast(x_BRH, tf.float32)), self.output.bias)
         return logits_BRC if self.pooler is None else logits_BRC[:, 0]
 
     def sums(self, features: dict[str, tf.Tensor], *, dropout: Dropout | None) -> Sums:
-        """Loss, right answers and their number, summed over a batch: see `LOSSES`.
+        """Compute loss, right predictions and weights, summed over a batch.
 
         Args:
-          features: as for `logits`, and the targets of the task (finetune/tasks/task.py).
+          features: inputs as for `logits`, and the targets of the task (finetune/tasks/task.py).
           dropout: dropout of this batch; None computes without.
         """
-        return LOSSES[self._kind](self.logits(features, dropout=dropout), features)
+        return self._head.sums(self.logits(features, dropout=dropout), features)
 
     def eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """`logits` without dropout."""
+        """Compute `logits` without dropout."""
         return self.logits(features)
 
     def _mask(self, rows: int, dropout: Dropout | None):
@@ -110,57 +114,77 @@ class Finetuner(tf.Module):
 
 
 def _classification_sums(logits_BC: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Cross-entropy in nats and right first guesses, of each sequence."""
+    """Sum cross-entropy in nats and right predictions over sequences."""
     label_B = features["label_ids"]
-    return _sums(*_answers(logits_BC, label_B), tf.ones(tf.shape(label_B)))
+    return _sums(*_loss_and_correct(logits_BC, label_B), tf.ones(tf.shape(label_B)))
 
 
 def _regression_sums(values_B1: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Squared error of each sequence; no answer is simply right."""
+    """Sum squared errors over sequences; right predictions are not counted and stay 0."""
     error_B = tf.square(values_B1[:, 0] - features["label_values"])
     return _sums(error_B, tf.zeros_like(error_B), tf.ones_like(error_B))
 
 
 def _token_sums(logits_BSC: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Cross-entropy in nats and right first guesses, of each labelled position."""
-    return _sums(*_answers(logits_BSC, features["label_ids"]), features["label_weights"])
+    """Sum cross-entropy in nats and right predictions over labelled positions."""
+    return _sums(*_loss_and_correct(logits_BSC, features["label_ids"]), features["label_weights"])
 
 
 def _span_sums(logits_BS2: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Mean cross-entropy in nats of start and end over all positions; right if both are."""
-    start_loss_B, start_right_B = _answers(logits_BS2[..., 0], features["start_positions"])
-    end_loss_B, end_right_B = _answers(logits_BS2[..., 1], features["end_positions"])
+    """Sum the mean cross-entropy in nats of start and end, over sequences; right if both are."""
+    start_loss_B, start_correct_B = _loss_and_correct(
+        logits_BS2[..., 0], features["start_positions"]
+    )
+    end_loss_B, end_correct_B = _loss_and_correct(logits_BS2[..., 1], features["end_positions"])
     loss_B = (start_loss_B + end_loss_B) / 2
-    return _sums(loss_B, start_right_B * end_right_B, tf.ones_like(loss_B))
+    return _sums(loss_B, start_correct_B * end_correct_B, tf.ones_like(loss_B))
 
 
-def _answers(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cross-entropy in nats, and 1 for a right first guess; float32 of the labels' shape."""
+def _loss_and_correct(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return cross-entropy in nats, and 1 where the prediction is right; float32, labels' shape."""
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    guess = tf.argmax(logits, axis=-1, output_type=labels.dtype)
-    return loss, tf.cast(guess == labels, tf.float32)
+    prediction = tf.argmax(logits, axis=-1, output_type=labels.dtype)
+    return loss, tf.cast(prediction == labels, tf.float32)
 
 
 def _sums(loss: tf.Tensor, correct: tf.Tensor, weights: tf.Tensor) -> Sums:
     return tf.reduce_sum(loss * weights), tf.reduce_sum(correct * weights), tf.reduce_sum(weights)
 
 
-# By the kind of the task: outputs and features to sums of loss, right answers and weights.
-LOSSES = {
-    "classification": _classification_sums,
-    "regression": _regression_sums,
-    "tokens": _token_sums,
-    "spans": _span_sums,
-}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Head:
+    """Head and loss of a kind of task.
+
+    Attributes:
+      is_pooled: whether outputs are computed from the pooled output at [CLS], not at all positions.
+      has_dropout: whether there is dropout before the last dense layer.
+      sums: function from outputs and features to sums of loss, right predictions and weights.
+    """
+
+    is_pooled: bool
+    has_dropout: bool = True
+    sums: Callable[[tf.Tensor, Mapping[str, tf.Tensor]], Sums]
+
+
+HEADS = for_every_kind(
+    "finetune.model.HEADS",
+    {
+        "classification": Head(is_pooled=True, sums=_classification_sums),
+        "regression": Head(is_pooled=True, sums=_regression_sums),
+        "tokens": Head(is_pooled=False, sums=_token_sums),
+        # No dropout, as in BERT and tf-models.
+        "spans": Head(is_pooled=False, has_dropout=False, sums=_span_sums),
+    },
+)
 
 
 def mean_loss(kind: str, outputs: np.ndarray, features: Mapping[str, np.ndarray]) -> float:
-    """The loss of outputs for a whole split, as training has it.
+    """Return the training loss of outputs for a whole split.
 
     Args:
-      kind: of the task.
-      outputs: of the model, float32 [N, ...].
-      features: of the split, with the targets of the task.
+      kind: kind of task.
+      outputs: outputs of the model, float32 [N, ...].
+      features: arrays of the split, including the targets of the task.
     """
-    loss, _, weight = LOSSES[kind](tf.constant(outputs), features)
+    loss, _, weight = HEADS[kind].sums(tf.constant(outputs), features)
     return float(loss / weight)

@@ -1,4 +1,4 @@
-"""Files of a seed's model directory that other modules read."""
+"""Names of files in the model directory of a seed."""
 
 METRICS_FILE = "metrics.json"
-PREDICTIONS = "predictions"  # a directory with one for each split
+PREDICTIONS = "predictions"  # a directory with one directory for each split

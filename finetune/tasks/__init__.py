@@ -1,1 +1,1 @@
-"""Tasks: their files, examples, metrics and predictions."""
+"""Tasks: files, examples, metrics and predictions."""

@@ -1,11 +1,11 @@
-"""Start and end logits to answers in the words of the context.
+"""Decode start and end logits to answers, as substrings of the context.
 
-The rules are those of BERT's `run_squad.py`, which tf-models ships as
-`official.nlp.data.squad_lib`; two things are done otherwise, with the same answers or better ones:
-all spans are scored instead of those between the 20 best starts and the 20 best ends, and the text
-is cut out of the context by the characters of its tokens instead of being aligned anew.
+The rules are those of BERT's `run_squad.py` (`official.nlp.data.squad_lib` in tf-models), with two
+differences that give the same answers or better ones: all spans are scored, not only those between the
+20 best starts and the 20 best ends; and an answer is cut out of the context by its tokens' character
+offsets, without aligning tokens and text again.
 
-Legend for shapes: W windows of one question, S places of each, T tokens of a window, L lengths of
+Legend for shapes: W windows of one question, S positions of each, T tokens of a window, L lengths of
 answers.
 """
 
@@ -15,12 +15,12 @@ import dataclasses
 
 import numpy as np
 
-from finetune.tasks.windows import widest_view
+from finetune.tasks.windows import max_context_windows
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
-    """An answer; "" is none."""
+class ScoredAnswer:
+    """An answer with its logits; the text "" is no answer."""
 
     text: str
     start_logit: float
@@ -33,21 +33,21 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """What the model answers to one question.
+class DecodedAnswers:
+    """Answers of the model to one question.
 
     Attributes:
-      text: the best answer that is not ""; "" if there is none at all.
-      null_odds: by how much the score of no answer exceeds that of the best one.
-      n_best: the best answers in order; with `with_null`, "" is among them.
+      text: the best answer other than ""; "" if there is none.
+      null_odds: score of no answer minus the score of the best answer.
+      n_best: the best answers, best first; includes "" if decoded with `with_null`.
     """
 
     text: str
     null_odds: float
-    n_best: list[Scored]
+    n_best: list[ScoredAnswer]
 
     def records(self) -> list[dict]:
-        """`n_best` as in nbest_predictions.json; the probabilities are a softmax over the scores."""
+        """Return `n_best` as in nbest_predictions.json; probabilities are a softmax of the scores."""
         scores = np.array([answer.score for answer in self.n_best])
         exponentials = np.exp(scores - scores.max())
         return [
@@ -75,39 +75,39 @@ def decode(
     n_best_size: int,
     max_answer_length: int,
     with_null: bool,
-) -> Decoded:
-    """The answers to one question.
+) -> DecodedAnswers:
+    """Decode the answers to one question.
 
     Args:
-      logits_WS2: start and end logits of its windows.
-      starts_W: first token of the context in each window.
-      lengths_W: tokens of it in each.
-      offset: place of that token in the sequence.
-      context: its text.
+      logits_WS2: start and end logits of the question's windows.
+      starts_W: first context token of each window.
+      lengths_W: number of context tokens of each window.
+      offset: position of the first context token in the sequences.
+      context: text of the context.
       begins: first character of each token of the context.
-      ends: the one after its last.
-      n_best_size: answers to keep, all different.
-      max_answer_length: in tokens.
-      with_null: whether there may be no answer: its score is that of [CLS], in the window where
-        that is least.
+      ends: character after the last one of each token of the context.
+      n_best_size: maximum number of answers, all different.
+      max_answer_length: maximum length of an answer, in tokens.
+      with_null: whether the question may have no answer. The score of no answer is that of [CLS], in
+        the window where it is lowest.
     """
     logits_WS2 = logits_WS2.astype(np.float64)
     null_start, null_end = min(logits_WS2[:, 0].tolist(), key=sum)
     spans = _best_spans(logits_WS2, starts_W, lengths_W, offset, n_best_size, max_answer_length)
-    found: dict[str, Scored] = {}
+    by_text: dict[str, ScoredAnswer] = {}
     for first, last, start_logit, end_logit in spans:
         text = context[begins[first] : ends[last]]
-        found.setdefault(text, Scored(text, start_logit, end_logit))
-        if len(found) == n_best_size:
+        by_text.setdefault(text, ScoredAnswer(text, start_logit, end_logit))
+        if len(by_text) == n_best_size:
             break
-    answers = list(found.values())
-    best = answers[0] if answers else Scored("", 0.0, 0.0)
-    null = Scored("", null_start, null_end)
+    answers = list(by_text.values())
+    best = answers[0] if answers else ScoredAnswer("", 0.0, 0.0)
+    null = ScoredAnswer("", null_start, null_end)
     if with_null:
         answers.append(null)
-    elif not answers:  # a context without a single token
+    elif not answers:  # the context has no tokens
         answers.append(best)
-    return Decoded(
+    return DecodedAnswers(
         text=best.text,
         null_odds=null.score - best.score,
         n_best=sorted(answers, key=lambda answer: -answer.score),
@@ -122,25 +122,25 @@ def _best_spans(
     n_best_size: int,
     max_answer_length: int,
 ) -> list[tuple[int, int, float, float]]:
-    """(first token, last token, start logit, end logit) of the best spans of all windows, in order.
+    """Return (first token, last token, start logit, end logit) of the best spans, best first.
 
-    A span counts in the window that sees most around its first token. Many more than `n_best_size`
-    are kept, because several may have the same text.
+    A span counts only in the window with the most context around its first token. Many more than
+    `n_best_size` are returned, because several may have the same text.
     """
-    view = widest_view(starts_W, lengths_W)
+    best_window = max_context_windows(starts_W, lengths_W)
     spans: list[tuple[int, int, float, float]] = []
     for window, (start, length) in enumerate(zip(starts_W, lengths_W, strict=True)):
-        if not length:
-            continue  # an empty context
+        if not length:  # the context is empty
+            continue
         start_T, end_T = logits_WS2[window, offset : offset + length].T
-        start_T = np.where(view[start : start + length] == window, start_T, -np.inf)
+        start_T = np.where(best_window[start : start + length] == window, start_T, -np.inf)
         padded = np.append(end_T, np.full(max_answer_length - 1, -np.inf))
         ends_TL = np.lib.stride_tricks.sliding_window_view(padded, max_answer_length)[:length]
         scores = (start_T[:, None] + ends_TL).ravel()
-        keep = min(n_best_size**2, len(scores))
-        best = np.argpartition(-scores, keep - 1)[:keep]
-        for place in best[np.isfinite(scores[best])].tolist():
-            first, more = divmod(place, max_answer_length)
-            last = first + more
+        num_spans = min(n_best_size**2, len(scores))
+        best = np.argpartition(-scores, num_spans - 1)[:num_spans]
+        for index in best[np.isfinite(scores[best])].tolist():
+            first, extra = divmod(index, max_answer_length)
+            last = first + extra
             spans.append((start + first, start + last, float(start_T[first]), float(end_T[last])))
     return sorted(spans, key=lambda span: (-(span[2] + span[3]), span[0], span[1]))

@@ -1,6 +1,6 @@
 """The tasks of GLUE (https://arxiv.org/abs/1804.07461): files, columns, labels, metrics, submissions.
 
-Facts only, read off the files as gluebenchmark.com publishes them.
+Facts about the files that gluebenchmark.com publishes.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlueTask:
-    """One task.
+    """Files, columns, labels and metrics of one task.
 
     Attributes:
-      folder: of its files in the published archive.
+      folder: folder of its files in the published archive.
       text: column of the (first) text.
       pair: column of the second text; "" if there is none.
       label: column of the label or score.
-      labels: in the order of tf-models' processors; empty for scores.
-      metrics: official ones.
-      main_metric: the one of them that the BERT paper reports (table 1).
-      files: of each split, the names that a file may have, the first preferred.
-      headers: columns of splits whose file has no line with their names.
+      labels: labels in the order of tf-models' processors; empty for scores.
+      metrics: names of the official metrics.
+      main_metric: the metric that the BERT paper reports (table 1).
+      files: possible file names by split, the preferred one first.
+      headers: column names by split, for files without a header line.
       index: column of test files that numbers their rows.
-      submissions: what the file of predictions for a split is called.
-      bounds: least and highest score; predictions are clipped to them.
+      submissions: name of the file of predictions by split.
+      bounds: lowest and highest score; predictions are clipped to them.
     """
 
     folder: str
@@ -47,6 +47,11 @@ class GlueTask:
     submissions: Mapping[str, str]
     bounds: tuple[float, float] | None = None
 
+    @property
+    def kind(self) -> str:
+        """Kind of task, see `finetune.config.KINDS`."""
+        return "classification" if self.labels else "regression"
+
 
 _COLA_COLUMNS = ("source", "label", "star", "sentence")
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -67,7 +72,7 @@ GLUE = {
         label="Quality",
         metrics=("accuracy", "f1"),
         main_metric="f1",
-        # Where the corpus has not been divided yet, see MRPC_DEV_IDS.
+        # The second name is that of the undivided corpus, see MRPC_DEV_IDS.
         files={
             "train": ("train.tsv", "msr_paraphrase_train.txt"),
             "dev": ("dev.tsv", "msr_paraphrase_train.txt"),
@@ -138,7 +143,7 @@ GLUE = {
     ),
 }
 
-# GLUE divides the training file of the MSR Paraphrase Corpus: pairs of ids in this file are "dev".
+# GLUE divides the training file of the MSR Paraphrase Corpus: pairs of ids in dev_ids.tsv are "dev".
 MRPC_TRAIN = "msr_paraphrase_train.txt"
 MRPC_DEV_IDS = "dev_ids.tsv"
 MRPC_IDS = ("#1 ID", "#2 ID")

@@ -1,7 +1,7 @@
-"""The official scores, from well-kept libraries; all are fractions, 1 is perfect.
+"""Official metrics from established libraries; all are fractions, 1 is perfect.
 
-scikit-learn and scipy compute those of GLUE, seqeval those of labelled entities. The scorers of
-SQuAD are those that tf-models ships (finetune/tasks/span.py).
+scikit-learn and scipy compute GLUE's metrics, seqeval those of labelled entities. SQuAD is scored by
+the official scripts in tf-models (finetune/tasks/span.py).
 """
 
 from __future__ import annotations
@@ -13,50 +13,50 @@ import numpy as np
 
 
 def accuracy(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Share of predictions that are right."""
+    """Return the fraction of right predictions."""
     return float(np.mean(labels_N == predictions_N))
 
 
 def f1(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """F1 of label 1, as for MRPC and QQP; 0 if it is neither there nor predicted."""
+    """Return the F1 of label 1, as for MRPC and QQP; 0 if it neither occurs nor is predicted."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(labels_N, predictions_N, pos_label=1, zero_division=0))
 
 
 def f1_macro(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Mean of the F1 of each label that is there or predicted."""
+    """Return the mean F1 of the labels that occur or are predicted."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(labels_N, predictions_N, average="macro", zero_division=0))
 
 
 def matthews(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Matthews correlation coefficient; 0 if all predictions are the same."""
+    """Return Matthews' correlation coefficient; 0 if all predictions are the same."""
     from sklearn.metrics import matthews_corrcoef
 
     return float(matthews_corrcoef(labels_N, predictions_N))
 
 
 def pearson(values_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Pearson's correlation; 0 if all values are the same, where it is undefined."""
+    """Return Pearson's correlation; 0 where it is undefined because all values are the same."""
     return _correlation("pearsonr", values_N, predictions_N)
 
 
 def spearman(values_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Spearman's correlation of ranks; 0 if all values are the same, where it is undefined."""
+    """Return Spearman's rank correlation; 0 where it is undefined, for values all the same."""
     return _correlation("spearmanr", values_N, predictions_N)
 
 
 def mean_squared_error(values_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Mean squared error; the one score of which less is better."""
+    """Return the mean squared error; the only metric of which lower is better."""
     return float(np.mean(np.square(values_N.astype(np.float64) - predictions_N)))
 
 
 def _correlation(function: str, values_N: np.ndarray, predictions_N: np.ndarray) -> float:
     import scipy.stats
 
-    if np.ptp(values_N) == 0 or np.ptp(predictions_N) == 0:  # a collapsed model says one number
+    if np.ptp(values_N) == 0 or np.ptp(predictions_N) == 0:
         return 0.0
     both = values_N.astype(np.float64), predictions_N.astype(np.float64)
     return float(getattr(scipy.stats, function)(*both).statistic)
@@ -72,20 +72,20 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 
 
 def are_entities(labels: Sequence[str]) -> bool:
-    """Whether labels mark the beginnings and insides of entities, like B-PER, I-PER and O."""
+    """Return whether labels mark beginning and inside of entities, like B-PER, I-PER and O."""
     return "O" in labels and all(label == "O" or label[:2] in ("B-", "I-") for label in labels)
 
 
 def entity_scores(labels: list[list[str]], predictions: list[list[str]]) -> dict[str, float]:
-    """Precision, recall and F1 of whole entities, as the CoNLL shared tasks score.
+    """Return precision, recall and F1 of whole entities, as scored in the CoNLL shared tasks.
 
     Args:
-      labels: of every word of every sentence.
-      predictions: of the same shape.
+      labels: labels of each word of each sentence.
+      predictions: predicted labels, likewise.
     """
     from seqeval.metrics import f1_score, precision_score, recall_score
 
-    with warnings.catch_warnings():  # a model that predicts no entity yet is no news
+    with warnings.catch_warnings():  # seqeval warns when no entity is predicted
         warnings.simplefilter("ignore")
         return {
             "f1": float(f1_score(labels, predictions, zero_division=0)),

@@ -1,4 +1,4 @@
-"""Tasks whose answer is one label or number for a text or a pair: GLUE's, and files of your own."""
+"""Tasks with one label or number for each text or pair of texts: GLUE's, and custom files."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data.vocab import Vocab
 from finetune.config import TaskConfig
 from finetune.tasks import glue, tables
 from finetune.tasks.metrics import METRICS
-from finetune.tasks.sequences import Segment, assemble, trim_pairs
+from finetune.tasks.sequences import Segment, assemble, truncate_pairs
 from finetune.tasks.tables import Skip
-from finetune.tasks.task import Split, Task, entropy, find_file, own_files
+from finetune.tasks.task import Split, Task, custom_files, entropy, find_file
 
-_OWN_METRICS = {
+_CUSTOM_METRICS = {
     "classification": ("accuracy", "f1_macro"),
     "regression": ("pearson", "spearman", "mean_squared_error"),
 }
@@ -29,7 +29,7 @@ _OWN_METRICS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Format:
-    """What the files of a task look like; fields as of `glue.GlueTask`."""
+    """Format of a task's files; see `glue.GlueTask` for the fields."""
 
     text: str
     pair: str
@@ -59,15 +59,15 @@ class SentenceTask(Task):
             fields = {field.name for field in dataclasses.fields(_Format)}
             facts = {name: value for name, value in vars(known).items() if name in fields}
             self._format = _Format(**facts)
-            self.kind = "classification" if known.labels else "regression"
-            self.labels, self.main_metric = known.labels, known.main_metric
+            self.kind, self.labels = known.kind, known.labels
+            self.main_metric = known.main_metric
         else:
             self._format = _Format(
                 text=config.text_column,
                 pair=config.pair_column,
                 label=config.label_column,
-                files=own_files(config),
-                metrics=_OWN_METRICS[config.kind],
+                files=custom_files(config),
+                metrics=_CUSTOM_METRICS[config.kind],
             )
             self.kind, self.labels = config.kind, config.labels
             self.main_metric = self._format.metrics[0]
@@ -79,20 +79,20 @@ class SentenceTask(Task):
         if table is None:
             return None
         if self.kind == "classification" and not self.labels:
-            self.labels = self._learn_labels(
+            self.labels = self._labels_of(
                 table if split == "train" else self._read(task_data_dir, "train")
             )
-        table, notes = _only_usable(table, self._format, split)
+        table, notes = _drop_unusable_rows(table, self._format, split)
         is_labelled = self._format.label in table.columns
-        features, num_cut = self._tokenize(table.rows)
-        if num_cut:
-            notes[f"texts cut to {self._config.max_seq_length} tokens"] = num_cut
+        features, num_truncated = self._tokenize(table.rows)
+        if num_truncated:
+            notes[f"texts cut to {self._config.max_seq_length} tokens"] = num_truncated
         if is_labelled:
             features |= self._targets(table)
         return Split(
             name=split,
             features=features,
-            examples=_numbers(table, self._format.index, are_unique=not _needs_labels(split)),
+            examples=_row_ids(table, self._format.index, are_unique=not _needs_labels(split)),
             is_labelled=is_labelled,
             skipped=tuple(table.skipped),
             notes=notes,
@@ -100,7 +100,7 @@ class SentenceTask(Task):
 
     def metrics(self, outputs: np.ndarray, split: Split) -> dict[str, float]:
         """See `Task.metrics`."""
-        return self._scores(self._answers(outputs), split)
+        return self._scores(self._predictions(outputs), split)
 
     def write_predictions(
         self,
@@ -110,16 +110,16 @@ class SentenceTask(Task):
         *,
         null_threshold: float = 0.0,
     ) -> list[str]:
-        """Writes "index" and "prediction" of every row, as gluebenchmark.com wants them."""
-        answers = self._answers(outputs)
+        """Write "index" and "prediction" of every row, the format of gluebenchmark.com."""
+        predictions = self._predictions(outputs)
         if self.kind == "classification":
-            predictions = [self.labels[answer] for answer in answers]
+            texts = [self.labels[label_id] for label_id in predictions]
         else:
             if self._format.bounds:
-                answers = np.clip(answers, *self._format.bounds)
-            predictions = [f"{answer:.6g}" for answer in answers]
+                predictions = np.clip(predictions, *self._format.bounds)
+            texts = [f"{value:.6g}" for value in predictions]
         lines = ["index\tprediction"]
-        lines += [f"{i}\t{p}" for i, p in zip(split.examples, predictions, strict=True)]
+        lines += [f"{row_id}\t{text}" for row_id, text in zip(split.examples, texts, strict=True)]
         name = self._format.submissions.get(split.name, f"{split.name}.tsv")
         path = files.join(directory, name)
         files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
@@ -139,13 +139,14 @@ class SentenceTask(Task):
         labels = split.features["label_ids"]
         return self._scores(np.full_like(labels, np.bincount(labels).argmax()), split)
 
-    def _answers(self, outputs: np.ndarray) -> np.ndarray:
+    def _predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """Return label ids or values, [N]."""
         return outputs[:, 0] if self.kind == "regression" else outputs.argmax(axis=-1)
 
-    def _scores(self, answers: np.ndarray, split: Split) -> dict[str, float]:
+    def _scores(self, predictions: np.ndarray, split: Split) -> dict[str, float]:
         name = "label_values" if self.kind == "regression" else "label_ids"
         return {
-            metric: METRICS[metric](split.features[name], answers)
+            metric: METRICS[metric](split.features[name], predictions)
             for metric in self._format.metrics
         }
 
@@ -166,9 +167,9 @@ class SentenceTask(Task):
         )
         return _divide_mrpc(table, split) if Path(path).name == glue.MRPC_TRAIN else table
 
-    def _learn_labels(self, train: tables.Table) -> tuple[str, ...]:
+    def _labels_of(self, train: tables.Table) -> tuple[str, ...]:
         found = {_label_text(row.cells[self._format.label]) for row in train.rows} - {""}
-        labels = sorted(found, key=_label_order)
+        labels = sorted(found, key=_label_sort_key)
         if len(labels) < 2:
             raise UserError(
                 f"{train.path}: column {self._format.label!r} has only {labels}; a classification"
@@ -177,35 +178,42 @@ class SentenceTask(Task):
         return tuple(labels)
 
     def _tokenize(self, rows: Sequence[tables.Row]) -> tuple[dict[str, np.ndarray], int]:
-        """The inputs of the encoder, and how many texts did not fit."""
+        """Return the inputs of the encoder, and the number of truncated rows."""
         segments = [
-            Segment.of_texts(*self._tokenizer.encode([row.cells[name] for row in rows]))
+            Segment.from_texts(*self._tokenizer.encode([row.cells[name] for row in rows]))
             for name in self._format.texts
         ]
-        room = self._config.max_seq_length - 1 - len(segments)
+        max_tokens = self._config.max_seq_length - 1 - len(segments)
         full_lengths_N = sum(segment.lengths for segment in segments)
         if len(segments) == 1:
-            segments = [segments[0].cut(np.minimum(segments[0].lengths, room))]
+            lengths = [np.minimum(full_lengths_N, max_tokens)]
         else:
             first_N, second_N = (segment.lengths for segment in segments)
-            lengths = trim_pairs(first_N, second_N, room=room)
-            segments = [s.cut(cut_N) for s, cut_N in zip(segments, lengths, strict=True)]
+            lengths = truncate_pairs(first_N, second_N, max_tokens=max_tokens)
         features = assemble(
-            *segments, vocab=self._vocab, max_seq_length=self._config.max_seq_length
+            *(s.truncate(length_N) for s, length_N in zip(segments, lengths, strict=True)),
+            vocab=self._vocab,
+            max_seq_length=self._config.max_seq_length,
         )
-        return features, int(np.count_nonzero(full_lengths_N > room))
+        return features, int(np.count_nonzero(full_lengths_N > max_tokens))
 
     def _targets(self, table: tables.Table) -> dict[str, np.ndarray]:
         cells = [_label_text(row.cells[self._format.label]) for row in table.rows]
         if self.kind == "classification":
-            ids = {label: i for i, label in enumerate(self.labels)}
-            for row, label in zip(table.rows, cells, strict=True):
-                if label not in ids:
-                    raise UserError(
-                        f"{table.where(row)}: label {label!r} is unknown; there are"
-                        f" {', '.join(self.labels)}"
-                    )
-            return {"label_ids": np.array([ids[label] for label in cells], np.int32)}
+            return {"label_ids": self._label_ids(table, cells)}
+        return {"label_values": self._label_values(table, cells)}
+
+    def _label_ids(self, table: tables.Table, cells: Sequence[str]) -> np.ndarray:
+        ids = {label: i for i, label in enumerate(self.labels)}
+        for row, label in zip(table.rows, cells, strict=True):
+            if label not in ids:
+                raise UserError(
+                    f"{table.where(row)}: label {label!r} is unknown; there are"
+                    f" {', '.join(self.labels)}"
+                )
+        return np.array([ids[label] for label in cells], np.int32)
+
+    def _label_values(self, table: tables.Table, cells: Sequence[str]) -> np.ndarray:
         values = np.zeros(len(cells), np.float32)
         for number, (row, cell) in enumerate(zip(table.rows, cells, strict=True)):
             try:
@@ -214,16 +222,17 @@ class SentenceTask(Task):
                 values[number] = np.nan
             if not np.isfinite(values[number]):
                 raise UserError(
-                    f"{table.where(row)}: {cell!r} in column {self._format.label!r} is no number"
+                    f"{table.where(row)}: {cell!r} in column {self._format.label!r} is not a finite"
+                    " number"
                 )
-        return {"label_values": values}
+        return values
 
 
-def _numbers(table: tables.Table, column: str, *, are_unique: bool) -> list[str]:
-    """What each row is called in a file of predictions: as its column says, else counted from 0.
+def _row_ids(table: tables.Table, column: str, *, are_unique: bool) -> list[str]:
+    """Return the id of each row in a file of predictions: its index column, else its number from 0.
 
     Raises:
-      UserError: two rows are called the same, and may not.
+      UserError: two rows have the same id, and `are_unique`.
     """
     if column not in table.columns:
         return [str(number) for number in range(len(table.rows))]
@@ -233,35 +242,38 @@ def _numbers(table: tables.Table, column: str, *, are_unique: bool) -> list[str]
         if are_unique and first != row.line:
             raise UserError(
                 f"{table.where(row)}: column {column!r} is {row.cells[column]!r} as in line {first};"
-                " predictions could not be told apart"
+                " every row needs its own"
             )
     return [row.cells[column] for row in table.rows]
 
 
 def _needs_labels(split: str) -> bool:
-    """Whether a row without a label is of no use; in other splits every row wants a prediction."""
+    """Return whether rows of a split need a label; in other splits every row needs a prediction."""
     return split.startswith(("train", "dev"))
 
 
 def _label_text(cell: Any) -> str:
-    """A label as text: JSON may give a number or a truth value, or nothing."""
+    """Return a label as text; in JSON it may be a number, a boolean or null."""
     if cell is None:
         return ""
     return cell.strip() if isinstance(cell, str) else tables.json_text(cell)
 
 
-def _label_order(label: str) -> tuple:
-    """Numbers by their value, then texts."""
+def _label_sort_key(label: str) -> tuple:
+    """Sort integers by value, before other labels."""
     return (0, float(label), label) if label.lstrip("+-").isdecimal() else (1, 0.0, label)
 
 
-def _only_usable(
+def _drop_unusable_rows(
     table: tables.Table, form: _Format, split: str
 ) -> tuple[tables.Table, dict[str, int]]:
-    """Leaves out rows to learn from without text or label; in other splits every row stays.
+    """Skip rows without label in "train" and "dev", and without text in "train".
+
+    Returns:
+      (table, notes). The table has no label column if some rows of a test split have no label.
 
     Raises:
-      UserError: a text is no text, or nothing is left.
+      UserError: a text is not a string, or no row is left.
     """
     rows, skipped = [], list(table.skipped)
     notes: dict[str, int] = {}
@@ -281,26 +293,26 @@ def _only_usable(
             num_unlabelled += is_unlabelled
     if not rows:
         raise UserError(
-            f"{table.path}: {len(skipped)} rows and none can be used: {skipped[0].reason}"
+            f"{table.path}: none of {len(skipped)} rows can be used: {skipped[0].reason}"
         )
     columns = table.columns
-    if num_unlabelled:  # a test split without labels for some cannot be scored
+    if num_unlabelled:  # only a split with all labels can be scored
         columns = tuple(name for name in columns if name != form.label)
         notes["rows without label"] = num_unlabelled
     return tables.Table(table.path, columns, rows, skipped), notes
 
 
 def _divide_mrpc(table: tables.Table, split: str) -> tables.Table:
-    """The part of the MSR Paraphrase Corpus's training file that is GLUE's split of this name.
+    """Return the rows of the MSR Paraphrase Corpus's training file that are GLUE's split.
 
     Raises:
-      UserError: the file that says which pairs GLUE holds out is not there.
+      UserError: the file with the pairs that GLUE holds out is missing.
     """
     ids_path = Path(os.path.dirname(table.path), glue.MRPC_DEV_IDS)
     if not files.exists(ids_path):
         raise UserError(
-            f"{table.path} is the undivided corpus, and {ids_path}, which says what GLUE holds out"
-            f" of it, is not there; add it, or train.tsv and dev.tsv"
+            f"{table.path} is the undivided corpus, and {ids_path}, which lists the pairs that GLUE"
+            " holds out of it, does not exist; add it, or train.tsv and dev.tsv"
         )
     held_out = {tuple(line.split()) for line in tables.read_text(ids_path).splitlines()}
     rows = [
@@ -309,5 +321,5 @@ def _divide_mrpc(table: tables.Table, split: str) -> tables.Table:
         if (tuple(row.cells[name] for name in glue.MRPC_IDS) in held_out) == (split == "dev")
     ]
     if not rows:
-        raise UserError(f"{ids_path}: its pairs of ids leave nothing of {table.path} for {split!r}")
+        raise UserError(f"{ids_path}: its pairs of ids leave no row of {table.path} for {split!r}")
     return dataclasses.replace(table, rows=rows)

@@ -1,4 +1,4 @@
-"""SQuAD 1.1 and 2.0: questions whose answer is a span of their context."""
+"""SQuAD 1.1 and 2.0: questions that are answered by a span of their context."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
 from finetune.config import TaskConfig
 from finetune.tasks import squad
-from finetune.tasks.answers import Decoded, decode
+from finetune.tasks.answers import DecodedAnswers, decode
 from finetune.tasks.sequences import Segment, assemble
 from finetune.tasks.tables import Skip
-from finetune.tasks.task import TARGETS, Split, Task, find_file, place_entropy
-from finetune.tasks.windows import Windows, divide, tokens_of
+from finetune.tasks.task import TARGETS, Split, Task, find_file, position_entropy
+from finetune.tasks.windows import Windows, divide_contexts, overlapping_tokens
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Spans:
-    """The questions of a split, their contexts, and where in them the windows lie.
+class SpanExamples:
+    """The questions of a split, their contexts and windows.
 
     Attributes:
-      questions: without those that were skipped.
-      contexts: of the file.
-      token_start: [contexts + 1], bounds of the tokens of each in the two arrays below.
-      begins: first character of each token in its context, of all contexts one after the other.
-      ends: the one after its last.
-      windows: one for each sequence of the split.
+      questions: questions that were not skipped.
+      contexts: contexts of the file.
+      token_start: bounds of each context's tokens in `begins` and `ends`, [contexts + 1].
+      begins: first character of each token in its context, all contexts concatenated.
+      ends: character after the last one of each token, likewise.
+      windows: one window for each sequence of the split.
     """
 
     questions: list[squad.Question]
@@ -42,13 +42,13 @@ class Spans:
     windows: Windows
 
     def offsets(self, context: int) -> tuple[np.ndarray, np.ndarray]:
-        """(begins, ends) of the tokens of one context."""
+        """Return (begins, ends) of the tokens of one context."""
         tokens = slice(*self.token_start[context : context + 2])
         return self.begins[tokens], self.ends[tokens]
 
 
 class SpanTask(Task):
-    """SQuAD, scored by the official scripts as tf-models ships them."""
+    """SQuAD, scored by the official scripts in tf-models."""
 
     kind = "spans"
     labels = ()
@@ -70,14 +70,14 @@ class SpanTask(Task):
         content = squad.read_squad(path, has_unanswerable=self._has_unanswerable)
         if not content.is_labelled and split != "test":
             raise UserError(f"{path}: the questions have no answers")
-        spans, features, notes = self._tokenize(content)
+        examples, features, notes = self._tokenize(content)
         skipped: list[Skip] = []
         if split == "train":
-            spans, features, skipped = self._with_targets(content.path, spans, features, notes)
+            examples, features, skipped = self._with_targets(path, examples, features, notes)
         return Split(
             name=split,
             features=features,
-            examples=spans,
+            examples=examples,
             is_labelled=content.is_labelled,
             skipped=tuple(skipped),
             notes=notes,
@@ -86,8 +86,8 @@ class SpanTask(Task):
     def metrics(self, outputs: np.ndarray, split: Split) -> dict[str, float]:
         """See `Task.metrics`.
 
-        For SQuAD 2.0 the scores are those at the best threshold for no answer, as the official
-        script finds it on this very split: one for "exact_match", one for "f1". The latter is
+        For SQuAD 2.0 the scores are those at the best thresholds for no answer, which the official
+        script determines on the same split: one for "exact_match", one for "f1". The latter is
         "null_threshold", in units of logits.
         """
         decoded = self._decode(outputs, split)
@@ -104,7 +104,7 @@ class SpanTask(Task):
         *,
         null_threshold: float = 0.0,
     ) -> list[str]:
-        """Writes predictions.json, nbest_predictions.json and, for SQuAD 2.0, null_odds.json."""
+        """Write predictions.json, nbest_predictions.json and, for SQuAD 2.0, null_odds.json."""
         decoded = {
             question.id: answers
             for question, answers in zip(
@@ -113,15 +113,19 @@ class SpanTask(Task):
         }
         contents = {
             "predictions.json": {
-                name: answers.text
+                question_id: answers.text
                 if not self._has_unanswerable or answers.null_odds <= null_threshold
                 else ""
-                for name, answers in decoded.items()
+                for question_id, answers in decoded.items()
             },
-            "nbest_predictions.json": {n: answers.records() for n, answers in decoded.items()},
+            "nbest_predictions.json": {
+                question_id: answers.records() for question_id, answers in decoded.items()
+            },
         }
         if self._has_unanswerable:
-            contents["null_odds.json"] = {n: answers.null_odds for n, answers in decoded.items()}
+            contents["null_odds.json"] = {
+                question_id: answers.null_odds for question_id, answers in decoded.items()
+            }
         paths = []
         for name, content in contents.items():
             paths.append(files.join(directory, name))
@@ -131,9 +135,9 @@ class SpanTask(Task):
 
     def majority_entropy(self, split: Split) -> float:
         """See `Task.majority_entropy`."""
-        num_places = split.features["input_word_ids"].shape[1]
+        num_positions = split.features["input_word_ids"].shape[1]
         starts, ends = (split.features[name] for name in TARGETS["spans"])
-        return (place_entropy(starts, num_places) + place_entropy(ends, num_places)) / 2
+        return (position_entropy(starts, num_positions) + position_entropy(ends, num_positions)) / 2
 
     def baseline(self, split: Split) -> dict[str, float]:
         """See `Task.baseline`: the scores of never giving an answer."""
@@ -141,21 +145,21 @@ class SpanTask(Task):
         texts = {question.id: "" for question in questions}
         return self._scores(questions, texts, {question.id: 0.0 for question in questions})
 
-    def _decode(self, outputs: np.ndarray, split: Split) -> list[Decoded]:
-        spans: Spans = split.examples
-        windows = spans.windows
+    def _decode(self, outputs: np.ndarray, split: Split) -> list[DecodedAnswers]:
+        examples: SpanExamples = split.examples
+        windows = examples.windows
         decoded = []
-        for question, where in zip(
-            spans.questions, windows.of_question(len(spans.questions)), strict=True
+        for question, of_question in zip(
+            examples.questions, windows.slices(len(examples.questions)), strict=True
         ):
-            begins, ends = spans.offsets(question.context)
+            begins, ends = examples.offsets(question.context)
             decoded.append(
                 decode(
-                    outputs[where],
-                    starts_W=windows.start[where],
-                    lengths_W=windows.length[where],
-                    offset=int(windows.offset[where.start]),
-                    context=spans.contexts[question.context],
+                    outputs[of_question],
+                    starts_W=windows.start[of_question],
+                    lengths_W=windows.length[of_question],
+                    offset=int(windows.offset[of_question.start]),
+                    context=examples.contexts[question.context],
                     begins=begins,
                     ends=ends,
                     n_best_size=self._config.n_best_size,
@@ -168,7 +172,7 @@ class SpanTask(Task):
     def _scores(
         self, questions: list[squad.Question], texts: dict[str, str], odds: dict[str, float]
     ) -> dict[str, float]:
-        """By the official scripts."""
+        """Compute the scores with the official scripts."""
         from official.nlp.tools import squad_evaluate_v1_1, squad_evaluate_v2_0
 
         qas = [
@@ -182,12 +186,12 @@ class SpanTask(Task):
         best = squad_evaluate_v2_0.evaluate(dataset, texts, odds)
         threshold = best["final_f1_thresh"]
         num_unanswerable = sum(not question.answers for question in questions)
-        # In the script's own arithmetic, for they may be equal.
+        # The same arithmetic as in the script, so that equal scores compare as equal.
         if best["final_f1"] <= 100.0 * num_unanswerable / len(questions):
-            # Nothing beats answering nothing; the script says 0 then, which would let answers pass.
+            # No threshold beats giving no answers. The script then returns 0, which admits answers.
             threshold = min(odds.values()) - 1.0
-        kept = {name: text if odds[name] <= threshold else "" for name, text in texts.items()}
-        at_threshold = squad_evaluate_v2_0.evaluate(dataset, kept)
+        given = {q: text if odds[q] <= threshold else "" for q, text in texts.items()}
+        at_threshold = squad_evaluate_v2_0.evaluate(dataset, given)
         names = {"has_answer_f1": "HasAns_f1", "no_answer_f1": "NoAns_f1"}
         return {
             "exact_match": best["final_exact"] / 100,
@@ -202,20 +206,20 @@ class SpanTask(Task):
 
     def _tokenize(
         self, content: squad.SquadFile
-    ) -> tuple[Spans, dict[str, np.ndarray], dict[str, int]]:
+    ) -> tuple[SpanExamples, dict[str, np.ndarray], dict[str, int]]:
         config, notes = self._config, {}
         context_ids, context_lengths, begins, ends = self._tokenizer.encode_with_offsets(
             content.contexts
         )
         token_start = np.append(0, np.cumsum(context_lengths.astype(np.int64)))
-        queries = Segment.of_texts(
+        queries = Segment.from_texts(
             *self._tokenizer.encode([question.text.strip() for question in content.questions])
         )
-        if num_cut := np.count_nonzero(queries.lengths > config.max_query_length):
-            notes[f"questions cut to {config.max_query_length} tokens"] = int(num_cut)
-        queries = queries.cut(np.minimum(queries.lengths, config.max_query_length))
+        if num_truncated := np.count_nonzero(queries.lengths > config.max_query_length):
+            notes[f"questions cut to {config.max_query_length} tokens"] = int(num_truncated)
+        queries = queries.truncate(np.minimum(queries.lengths, config.max_query_length))
         context_Q = np.array([question.context for question in content.questions])
-        windows = divide(
+        windows = divide_contexts(
             np.diff(token_start)[context_Q],
             queries.lengths,
             max_seq_length=config.max_seq_length,
@@ -237,7 +241,7 @@ class SpanTask(Task):
             vocab=self._vocab,
             max_seq_length=config.max_seq_length,
         )
-        spans = Spans(
+        examples = SpanExamples(
             questions=content.questions,
             contexts=content.contexts,
             token_start=token_start,
@@ -245,26 +249,30 @@ class SpanTask(Task):
             ends=ends,
             windows=windows,
         )
-        return spans, features, notes
+        return examples, features, notes
 
     def _with_targets(
-        self, path: str, spans: Spans, features: dict[str, np.ndarray], notes: dict[str, int]
-    ) -> tuple[Spans, dict[str, np.ndarray], list[Skip]]:
-        """Adds where the answers lie; leaves out questions whose answer is not in their context."""
+        self,
+        path: str,
+        examples: SpanExamples,
+        features: dict[str, np.ndarray],
+        notes: dict[str, int],
+    ) -> tuple[SpanExamples, dict[str, np.ndarray], list[Skip]]:
+        """Add start and end positions; skip questions whose answer is not in their context."""
         skipped: list[Skip] = []
         num_moved = 0
-        first_Q, last_Q = np.full((2, len(spans.questions)), -1, np.int64)
-        keep_Q = np.ones(len(spans.questions), bool)
-        for number, question in enumerate(spans.questions):
+        first_Q, last_Q = np.full((2, len(examples.questions)), -1, np.int64)
+        keep_Q = np.ones(len(examples.questions), bool)
+        for number, question in enumerate(examples.questions):
             if not question.answers:
                 continue
             answer = question.answers[0]
-            context = spans.contexts[question.context]
+            context = examples.contexts[question.context]
             first, last = 0, -1
-            if (place := squad.find_answer(context, answer)) is not None:
-                num_moved += place != answer.start
-                offsets = spans.offsets(question.context)
-                first, last = tokens_of(*offsets, place, place + len(answer.text))
+            if (start := squad.find_answer(context, answer)) is not None:
+                num_moved += start != answer.start
+                offsets = examples.offsets(question.context)
+                first, last = overlapping_tokens(*offsets, start, start + len(answer.text))
             keep_Q[number] = first <= last
             if not keep_Q[number]:
                 reason = f"the answer {answer.text[:80]!r} does not occur in its context"
@@ -272,35 +280,35 @@ class SpanTask(Task):
             first_Q[number], last_Q[number] = first, last
         if num_moved:
             notes["answers found at another place of the context than said"] = num_moved
-        windows = spans.windows
+        windows = examples.windows
         first_N = first_Q[windows.question] - windows.start
         last_N = last_Q[windows.question] - windows.start
         is_inside_N = (first_N >= 0) & (last_N < windows.length)
-        # A window without the whole answer says so: both at [CLS].
+        # Both positions are that of [CLS] in a window without the whole answer.
         features = features | {
             "start_positions": np.where(is_inside_N, windows.offset + first_N, 0).astype(np.int32),
             "end_positions": np.where(is_inside_N, windows.offset + last_N, 0).astype(np.int32),
         }
         if not keep_Q.any():
-            raise UserError(f"{path}: {len(skipped)} questions and no answer occurs in its context")
-        return (*_only(keep_Q, spans, features), skipped)
+            raise UserError(f"{path}: none of the {len(skipped)} answers occurs in its context")
+        return (*_select_questions(keep_Q, examples, features), skipped)
 
 
-def _only(
-    keep_Q: np.ndarray, spans: Spans, features: dict[str, np.ndarray]
-) -> tuple[Spans, dict[str, np.ndarray]]:
-    """Some of the questions, and their windows."""
+def _select_questions(
+    keep_Q: np.ndarray, examples: SpanExamples, features: dict[str, np.ndarray]
+) -> tuple[SpanExamples, dict[str, np.ndarray]]:
+    """Return examples and features of the questions where `keep_Q` is true."""
     if keep_Q.all():
-        return spans, features
-    windows = spans.windows
+        return examples, features
+    windows = examples.windows
     keep_N = keep_Q[windows.question]
-    number_Q = np.cumsum(keep_Q) - 1
-    kept = Windows(
-        question=number_Q[windows.question[keep_N]],
+    new_index_Q = np.cumsum(keep_Q) - 1
+    windows = Windows(
+        question=new_index_Q[windows.question[keep_N]],
         start=windows.start[keep_N],
         length=windows.length[keep_N],
         offset=windows.offset[keep_N],
     )
-    questions = [q for q, keep in zip(spans.questions, keep_Q, strict=True) if keep]
+    questions = [q for q, keep in zip(examples.questions, keep_Q, strict=True) if keep]
     features = {name: array[keep_N] for name, array in features.items()}
-    return dataclasses.replace(spans, questions=questions, windows=kept), features
+    return dataclasses.replace(examples, questions=questions, windows=windows), features

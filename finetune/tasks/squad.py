@@ -1,4 +1,4 @@
-"""SQuAD's JSON (https://arxiv.org/abs/1606.05250, https://arxiv.org/abs/1806.03822) to questions."""
+"""Read the JSON of SQuAD (https://arxiv.org/abs/1606.05250, https://arxiv.org/abs/1806.03822)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A right answer, and the character of the context at which it is said to start."""
+    """A right answer, and its first character in the context according to the file."""
 
     text: str
     start: int
@@ -37,10 +37,10 @@ class Question:
     """One question.
 
     Attributes:
-      id: unique in its file.
-      text: the question.
-      context: which of the file's contexts it is about.
-      answers: right ones; none if the context has no answer, or if they are not known.
+      id: unique id within the file.
+      text: text of the question.
+      context: index of its context in the file.
+      answers: right answers; empty if the context has no answer, or if they are not known.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SquadFile:
-    """The content of a file; `is_labelled` says whether the answers are known."""
+    """The content of a file; `is_labelled` is whether the answers are known."""
 
     path: str
     contexts: list[str]
@@ -60,15 +60,15 @@ class SquadFile:
 
 
 def read_squad(path: str | os.PathLike, *, has_unanswerable: bool) -> SquadFile:
-    """Reads a file of SQuAD.
+    """Read a SQuAD file.
 
     Args:
-      path: of the file.
+      path: file to read.
       has_unanswerable: whether a question may have no answer, as in version 2.0.
 
     Raises:
-      UserError: the file is not JSON of this form; the place in it is named. Or two questions share
-        an id, or one has no answer and may not.
+      UserError: the file is not JSON, lacks a field or has a field of the wrong type (the error names
+        it); two questions have the same id; or a question has no answer and must have one.
     """
     path = os.fspath(path)
     try:
@@ -78,23 +78,25 @@ def read_squad(path: str | os.PathLike, *, has_unanswerable: bool) -> SquadFile:
     tables.require_unicode(content, path)
     contexts: list[str] = []
     questions: list[Question] = []
-    known = []
+    is_labelled = []
     for a, article in enumerate(_get(content, "data", list, path)):
-        place = f"{path}: data[{a}]"
-        for p, paragraph in enumerate(_get(article, "paragraphs", list, place)):
-            inside = f"{place}.paragraphs[{p}]"
-            contexts.append(_get(paragraph, "context", str, inside))
-            for q, qa in enumerate(_get(paragraph, "qas", list, inside)):
-                question = _question(qa, len(contexts) - 1, f"{inside}.qas[{q}]")
+        article_path = f"{path}: data[{a}]"
+        for p, paragraph in enumerate(_get(article, "paragraphs", list, article_path)):
+            where = f"{article_path}.paragraphs[{p}]"
+            contexts.append(_get(paragraph, "context", str, where))
+            for q, qa in enumerate(_get(paragraph, "qas", list, where)):
+                question = _read_question(qa, len(contexts) - 1, f"{where}.qas[{q}]")
                 questions.append(question)
                 may_lack = has_unanswerable and ("answers" in qa or "is_impossible" in qa)
-                known.append(bool(question.answers) or may_lack)
-    _check(path, questions, known)
-    return SquadFile(path=path, contexts=contexts, questions=questions, is_labelled=all(known))
+                is_labelled.append(bool(question.answers) or may_lack)
+    _check(path, questions, is_labelled)
+    return SquadFile(
+        path=path, contexts=contexts, questions=questions, is_labelled=all(is_labelled)
+    )
 
 
 def find_answer(context: str, answer: Answer) -> int | None:
-    """The character at which an answer starts: where it is said to, else the nearest such text.
+    """Return the first character of an answer: as given in the file, else its nearest occurrence.
 
     Returns:
       None if the context does not contain the answer.
@@ -103,56 +105,54 @@ def find_answer(context: str, answer: Answer) -> int | None:
         return None
     if answer.start >= 0 and context.startswith(answer.text, answer.start):
         return answer.start
-    places = []
-    place = context.find(answer.text)
-    while place >= 0:
-        places.append(place)
-        place = context.find(answer.text, place + 1)
-    return min(places, key=lambda place: abs(place - answer.start), default=None)
+    occurrences = []
+    start = context.find(answer.text)
+    while start >= 0:
+        occurrences.append(start)
+        start = context.find(answer.text, start + 1)
+    return min(occurrences, key=lambda start: abs(start - answer.start), default=None)
 
 
-def _question(qa: Any, context: int, place: str) -> Question:
-    text, name = _get(qa, "question", str, place), str(_get(qa, "id", (str, int), place))
-    answers = _get(qa, "answers", list, place) if "answers" in qa else []
-    if "is_impossible" in qa and _get(qa, "is_impossible", bool, place) and answers:
-        raise UserError(
-            f"{place}: is_impossible is true, and there are answers; mend one of the two"
-        )
+def _read_question(qa: Any, context: int, where: str) -> Question:
+    text, question_id = _get(qa, "question", str, where), str(_get(qa, "id", (str, int), where))
+    answers = _get(qa, "answers", list, where) if "answers" in qa else []
+    if "is_impossible" in qa and _get(qa, "is_impossible", bool, where) and answers:
+        raise UserError(f"{where}: is_impossible is true, and there are answers; fix one of them")
     return Question(
-        id=name,
+        id=question_id,
         text=text,
         context=context,
         answers=tuple(
             Answer(
-                text=_get(answer, "text", str, f"{place}.answers[{n}]"),
-                start=_get(answer, "answer_start", int, f"{place}.answers[{n}]"),
+                text=_get(answer, "text", str, f"{where}.answers[{n}]"),
+                start=_get(answer, "answer_start", int, f"{where}.answers[{n}]"),
             )
             for n, answer in enumerate(answers)
         ),
     )
 
 
-def _get(content: Any, name: str, kind: type | tuple[type, ...], place: str) -> Any:
-    """One field, of the right type."""
+def _get(content: Any, name: str, types: type | tuple[type, ...], where: str) -> Any:
+    """Return a field of an object; raise a UserError if it is missing or has the wrong type."""
     if not isinstance(content, dict) or name not in content:
-        there = ", ".join(content) if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{place} has no {name!r}; there are {there}")
-    if not isinstance(content[name], kind):
-        raise UserError(f"{place}.{name} is of type {type(content[name]).__name__}")
+        fields = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{where} has no {name!r}; there are {fields}")
+    if not isinstance(content[name], types):
+        raise UserError(f"{where}.{name} is of type {type(content[name]).__name__}")
     return content[name]
 
 
-def _check(path: str, questions: list[Question], known: list[bool]) -> None:
+def _check(path: str, questions: list[Question], is_labelled: list[bool]) -> None:
     if not questions:
         raise UserError(f"{path} has no questions")
-    seen: set[str] = set()
+    ids: set[str] = set()
     for question in questions:
-        if question.id in seen:
+        if question.id in ids:
             raise UserError(f"{path}: two questions have the id {question.id!r}")
-        seen.add(question.id)
-    if any(known) and not all(known):
-        without = questions[known.index(False)].id
+        ids.add(question.id)
+    if any(is_labelled) and not all(is_labelled):
+        unlabelled = questions[is_labelled.index(False)].id
         raise UserError(
-            f"{path}: question {without!r} has no answer and others do; files of SQuAD 2.0 want"
+            f"{path}: question {unlabelled!r} has no answer and others do; for files of SQuAD 2.0 set"
             " TaskConfig.task='squad_v2'"
         )

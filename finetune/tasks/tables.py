@@ -1,6 +1,7 @@
-"""Files of examples to rows: TSV, CSV, JSON lines, and words with a label a line.
+"""Read files of examples as rows: TSV, CSV, JSON lines, and CoNLL's columns of words and labels.
 
-Every line is in a row, or listed as skipped with the reason, or an error that names file and line.
+Every line becomes a row, is listed as skipped with the reason, or raises an error that names file and
+line.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from typing import Any
 from data import files
 from data.errors import UserError
 
-# csv refuses longer fields by default, and an article may be one.
+# A field may be a whole article; the default limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)
 _BYTE_ORDER_MARK = "\ufeff"
-# Between columns of words and labels; words may contain other white space, such as U+00A0.
+# CoNLL's separators; words may contain other white space, such as U+00A0.
 _BLANKS = re.compile(r"[ \t]+")
 
 
 @dataclasses.dataclass(frozen=True)
 class Skip:
-    """Something of a file that is not in its split: where it stands, and why it was left out."""
+    """A part of a file that is not in its split: file and line, and why it was left out."""
 
     where: str
     reason: str
@@ -36,7 +37,7 @@ class Skip:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row: the line on which it ends, counted from 1, and its value in each column."""
+    """One row: its last line, counted from 1, and its values by column."""
 
     line: int
     cells: dict[str, Any]
@@ -44,7 +45,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The rows of a file. `columns` are those that were asked for and are there."""
+    """The rows of a file; `columns` are the requested columns that the file has."""
 
     path: str
     columns: tuple[str, ...]
@@ -52,15 +53,15 @@ class Table:
     skipped: list[Skip]
 
     def where(self, row: Row) -> str:
-        """File and line, for messages."""
+        """Return file and line, for messages."""
         return f"{self.path}, line {row.line}"
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """A whole text file, without byte order mark.
+    """Return the content of a text file, without byte order mark.
 
     Raises:
-      UserError: it is empty, or not UTF-8; then the line is named.
+      UserError: the file is empty or not UTF-8; the latter error names the line.
     """
     content = files.read_bytes(path)
     try:
@@ -77,16 +78,16 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def require_unicode(content: Any, where: str) -> None:
-    """Raises a UserError for half of a surrogate pair, which JSON can spell and no text holds."""
+    """Raise a UserError for half of a surrogate pair, which JSON can express and UTF-8 cannot."""
     try:
-        json.dumps(content, ensure_ascii=False).encode()
+        json_text(content).encode()
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
-        raise UserError(f"{where}: \\u{half:04x} is half of a character; mend the file") from None
+        raise UserError(f"{where}: \\u{half:04x} is half of a surrogate pair; fix it") from None
 
 
 def json_text(value: Any) -> str:
-    """A value of JSON as it is spelled there."""
+    """Return a value as JSON, without escapes for non-ASCII characters."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -98,19 +99,19 @@ def read_table(
     header: Sequence[str] | None = None,
     keep_all: bool = False,
 ) -> Table:
-    """Reads a file with columns; the suffix says how: .csv, .jsonl, tabs otherwise.
+    """Read a file with columns: .csv, .jsonl, or with any other suffix TSV.
 
-    TSV knows no quotes: a quotation mark is text, a line is a row (as in the files of GLUE, which
-    have unpaired ones); an empty line is none, unless there is one column only. CSV may quote, and
-    then fields may hold line breaks.
+    TSV has no quoting: a quotation mark is text and a line is a row, as in the files of GLUE, which
+    have unpaired ones. Empty lines are ignored, unless there is only one column. In CSV, quoted fields
+    may contain line breaks.
 
     Args:
-      path: of the file.
-      columns: that must be there.
-      optional: that are taken too if they are there.
-      header: names of the columns of a file without a first line that has them.
-      keep_all: rows that do not fit the header are errors instead of skips, for files in which
-        every row wants a prediction.
+      path: file to read.
+      columns: required columns.
+      optional: columns to read if the file has them.
+      header: column names of a file without a header line.
+      keep_all: raise an error for a row that does not fit the header instead of skipping it; for
+        files in which every row needs a prediction.
 
     Raises:
       UserError: the file is empty, has no rows, is not UTF-8 or malformed, or lacks a column.
@@ -125,25 +126,25 @@ def read_table(
             lines = _tsv_lines(path)
     if header is None:
         header = next(cells for _, cells in lines if cells != [""])
-    named = _named_columns(path, header, columns, optional)
+    indices = _column_indices(path, header, columns, optional)
     rows, skipped = [], []
     for line, cells in lines:
         if cells == [""] and len(header) > 1:
             continue
         if len(cells) == len(header):
-            rows.append(Row(line, {name: cells[index] for name, index in named.items()}))
+            rows.append(Row(line, {name: cells[index] for name, index in indices.items()}))
             continue
         skip = Skip(f"{path}, line {line}", f"{len(cells)} columns instead of {len(header)}")
         if keep_all:
-            raise UserError(f"{skip.where}: {skip.reason}; every row needs a prediction, mend it")
+            raise UserError(f"{skip.where}: {skip.reason}; every row needs a prediction, fix it")
         skipped.append(skip)
     if not rows:
         raise UserError(f"{path} has no rows of {len(header)} columns ({', '.join(header)})")
-    return Table(path, tuple(named), rows, skipped)
+    return Table(path, tuple(indices), rows, skipped)
 
 
 def _tsv_lines(path: str) -> Iterator[tuple[int, list[str]]]:
-    # Not by str.splitlines: published sentences contain U+2028 and the like.
+    # str.splitlines would also split at U+2028 and the like, which published sentences contain.
     for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
         yield number, line.removesuffix("\r").split("\t")
 
@@ -158,18 +159,18 @@ def _csv_lines(path: str) -> Iterator[tuple[int, list[str]]]:
         raise UserError(f"{path}, line {reader.line_num}: {error}") from None
 
 
-def _named_columns(
+def _column_indices(
     path: str, header: Sequence[str], columns: Sequence[str], optional: Sequence[str]
 ) -> dict[str, int]:
-    """Place of each wanted column."""
+    """Return the index of each requested column, by name."""
     for name in columns:
         if name not in header:
             raise UserError(f"{path} has no column {name!r}; there are {', '.join(header)}")
-    wanted = [name for name in dict.fromkeys([*columns, *optional]) if name in header]
-    for name in wanted:
+    present = [name for name in dict.fromkeys([*columns, *optional]) if name in header]
+    for name in present:
         if header.count(name) > 1:
             raise UserError(f"{path} has {header.count(name)} columns called {name!r}")
-    return {name: header.index(name) for name in wanted}
+    return {name: header.index(name) for name in present}
 
 
 def _read_jsonl(path: str, columns: Sequence[str], optional: Sequence[str]) -> Table:
@@ -189,28 +190,28 @@ def _read_jsonl(path: str, columns: Sequence[str], optional: Sequence[str]) -> T
             if name not in cells:
                 raise UserError(f"{where}: no field {name!r}; there are {', '.join(cells)}")
         rows.append(Row(number, {name: cells.get(name) for name in [*columns, *optional]}))
-    # A field that no line has is no column; one that some have is None in the others.
-    there = [name for name in optional if any(row.cells[name] is not None for row in rows)]
-    return Table(path, (*columns, *there), rows, [])
+    # An optional field is a column if any line has it, and None in the other lines.
+    present = [name for name in optional if any(row.cells[name] is not None for row in rows)]
+    return Table(path, (*columns, *present), rows, [])
 
 
 def read_conll(path: str | os.PathLike) -> Table:
-    """Reads a word and its label a line, sentences separated by blank lines.
+    """Read the format of the CoNLL shared tasks: a word and its label on each line.
 
-    The first field of a line is the word, the last, if there are several, its label: the format of
-    the CoNLL shared tasks. Lines "-DOCSTART-" separate documents there and are skipped.
+    The first field of a line is the word; the last of several fields is its label. Blank lines
+    separate sentences. "-DOCSTART-" lines separate documents and are skipped.
 
     Returns:
-      A row a sentence, with "words" and "labels", lists of strings of equal length; no column
-      "labels" if no line has two fields.
+      One row for each sentence, with "words" and "labels", lists of strings of equal length; without
+      a column "labels" if no line has two fields.
 
     Raises:
-      UserError: the file is empty or not UTF-8, or some lines have a label and others not.
+      UserError: the file is empty or not UTF-8, or some lines have a label and others do not.
     """
     path = os.fspath(path)
     rows, skipped = [], []
     words: list[tuple[str, str]] = []
-    first_bare = first_labelled = 0
+    first_unlabelled = first_labelled = 0
     for number, line in enumerate([*read_text(path).split("\n"), ""], start=1):
         fields = _BLANKS.split(line.strip(" \t\r"))
         if fields == [""]:
@@ -221,15 +222,15 @@ def read_conll(path: str | os.PathLike) -> Table:
         elif fields[0] == "-DOCSTART-":
             skipped.append(Skip(f"{path}, line {number}", "separates documents"))
         elif len(fields) == 1:
-            first_bare = first_bare or number
+            first_unlabelled = first_unlabelled or number
             words.append((fields[0], ""))
         else:
             first_labelled = first_labelled or number
             words.append((fields[0], fields[-1]))
-    if first_bare and first_labelled:
+    if first_unlabelled and first_labelled:
         raise UserError(
-            f"{path}: line {first_labelled} has a label and line {first_bare} has none; give all"
-            " words one, or none"
+            f"{path}: line {first_labelled} has a label and line {first_unlabelled} has none; label"
+            " all words or none"
         )
     if not rows:
         raise UserError(f"{path} has no words")

@@ -1,6 +1,6 @@
-"""What a task is to whoever trains on it: arrays in, scores and files of predictions out.
+"""The interface of a task: load arrays, score outputs, write files of predictions.
 
-No TensorFlow training here, and no gin: `open_task` makes the task that a `TaskConfig` names.
+Neither TensorFlow nor gin is imported here. `finetune.tasks.registry.open_task` makes a task.
 
 Legend for shapes: N sequences of a split (for SQuAD: windows), S tokens, C labels.
 """
@@ -17,18 +17,26 @@ import numpy as np
 
 from data import files
 from data.errors import UserError
-from finetune.config import TaskConfig
+from finetune.config import TaskConfig, for_every_kind
 from finetune.tasks.tables import Skip
 
-# Of every split: int32 [N, S], as encoders take them.
+# Features of every split: the encoder's inputs, int32 [N, S].
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
-# What a split has besides, by the kind of its task, if it has labels to learn from.
-TARGETS = {
-    "classification": ("label_ids",),  # int32 [N]
-    "regression": ("label_values",),  # float32 [N]
-    "tokens": ("label_ids", "label_weights"),  # int32 [N, S]; float32 [N, S], 1 at first pieces
-    "spans": ("start_positions", "end_positions"),  # int32 [N]; both 0, [CLS], without answer
-}
+# Further features of a split with training targets, by kind of task.
+TARGETS = for_every_kind(
+    "finetune.tasks.task.TARGETS",
+    {
+        "classification": ("label_ids",),  # int32 [N]
+        "regression": ("label_values",),  # float32 [N]
+        "tokens": ("label_ids", "label_weights"),  # int32 and float32 [N, S], 1 at first pieces
+        "spans": ("start_positions", "end_positions"),  # int32 [N]; both 0, [CLS], if unanswered
+    },
+)
+# Number of outputs by kind of task; None has one for each label.
+_NUM_OUTPUTS = for_every_kind(
+    "finetune.tasks.task._NUM_OUTPUTS",
+    {"classification": None, "regression": 1, "tokens": None, "spans": 2},
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,11 +45,12 @@ class Split:
 
     Attributes:
       name: one of `Task.splits`.
-      features: arrays of INPUTS; those of TARGETS[kind] too if there are any to learn from.
-      examples: what scores and predictions need to know of the data; of the task's own kind.
-      is_labelled: whether the right answers are known, so that `Task.metrics` can score.
+      features: arrays by name, INPUTS and, if the split has training targets, TARGETS[kind].
+      examples: what the task needs of the data to score and write predictions; its type depends on
+        the task.
+      is_labelled: whether the right answers are known, as `Task.metrics` requires.
       skipped: what was left out.
-      notes: what else happened to the data and how often, as {"questions cut to 64 tokens": 3}.
+      notes: other changes to the data and their number, e.g. {"questions cut to 64 tokens": 3}.
     """
 
     name: str
@@ -60,12 +69,11 @@ class Task(abc.ABC):
 
     Attributes:
       kind: "classification", "regression", "tokens" or "spans".
-      name: of the task, for titles.
-      splits: names of the splits there can be, "train" first, "dev" second.
+      name: name of the task, for titles.
+      splits: names of the possible splits, "train" first, "dev" second.
       labels: names of the C labels; empty for "regression" and "spans". Labels that are not
         configured are those of the training split, and known once it is loaded.
-      num_outputs: C; 1 for "regression", 2 (start and end logits) for "spans".
-      main_metric: the metric by which runs are compared; more is better.
+      main_metric: metric by which runs are compared; higher is better.
     """
 
     kind: str
@@ -76,32 +84,34 @@ class Task(abc.ABC):
 
     @property
     def num_outputs(self) -> int:
-        """See there; outputs are logits [N, C], values [N, 1], logits [N, S, C] or [N, S, 2]."""
-        return {"regression": 1, "spans": 2}.get(self.kind) or len(self.labels)
+        """Size of the last axis of the model's outputs, see `count_outputs`."""
+        return count_outputs(self.kind, self.labels)
 
     @abc.abstractmethod
     def load(self, task_data_dir: str | Path, split: str) -> Split | None:
-        """Reads and tokenizes one split.
+        """Read and tokenize one split.
 
         Args:
-          task_data_dir: where the files of the task lie.
+          task_data_dir: directory with the files of the task.
           split: one of `splits`.
 
         Returns:
-          The split, None if its file is not there.
+          The split, or None if its file does not exist.
 
         Raises:
-          UserError: there is no training file; a file is empty, not UTF-8, lacks a column or has a
-            label that is unknown. Each names the file and the line.
+          UserError: there is no training file; or a file is empty, not UTF-8, lacks a column or has
+            an unknown label. The error names file and line.
         """
 
     @abc.abstractmethod
     def metrics(self, outputs: np.ndarray, split: Split) -> dict[str, float]:
-        """Official scores of a labelled split, as fractions (1 is perfect).
+        """Compute the official scores of a labelled split, as fractions (1 is perfect).
 
         Args:
-          outputs: float32, of the model for every sequence of the split; see `num_outputs`.
-          split: that is labelled.
+          outputs: outputs of the model for every sequence of the split, float32: logits [N, C] for
+            "classification", values [N, 1] for "regression", logits [N, S, C] for "tokens", start and
+            end logits [N, S, 2] for "spans".
+          split: a labelled split.
         """
 
     @abc.abstractmethod
@@ -113,60 +123,67 @@ class Task(abc.ABC):
         *,
         null_threshold: float = 0.0,
     ) -> list[str]:
-        """Writes predictions in the format in which they are submitted.
+        """Write predictions in the format of the task's submissions.
 
         Args:
-          outputs: as of `metrics`.
-          split: labelled or not.
-          directory: for this split alone; is made if need be.
-          null_threshold: of SQuAD 2.0: a question has no answer if the score of none exceeds that
-            of the best answer by more than this: "null_threshold" of `metrics` on the dev split.
+          outputs: outputs of the model, see `metrics`.
+          split: split, labelled or not.
+          directory: output directory, for this split only; created if necessary.
+          null_threshold: for SQuAD 2.0, "null_threshold" of `metrics` on the dev split: a question
+            has no answer if the score of no answer exceeds that of the best answer by more than this.
 
         Returns:
-          The files written.
+          Paths of the files written.
         """
 
     @abc.abstractmethod
     def majority_entropy(self, split: Split) -> float:
-        """The loss of a model that has learned nothing but how frequent the answers are.
+        """Return the loss of a model that has learned only how frequent each answer is.
 
-        Entropy in nats of the labels (of labelled tokens); for "regression" the variance, the least
-        squared error of a constant; for "spans" the mean of `place_entropy` over starts and ends.
+        Entropy in nats of the labels (of labelled tokens); for "regression" the variance, which is
+        the least squared error of a constant; for "spans" the mean of `position_entropy` over starts
+        and ends.
 
         Args:
-          split: with the targets of the task.
+          split: a split with training targets.
         """
 
     @abc.abstractmethod
     def baseline(self, split: Split) -> dict[str, float]:
-        """`metrics` of always giving one answer: the most frequent label or mean; for SQuAD none."""
+        """Return `metrics` of always giving one answer: most frequent label, mean, or no answer."""
+
+
+def count_outputs(kind: str, labels: Sequence[str]) -> int:
+    """Return the number of outputs of a model for each sequence or position."""
+    fixed = _NUM_OUTPUTS[kind]
+    return len(labels) if fixed is None else fixed
 
 
 def entropy(label_ids: np.ndarray) -> float:
-    """Entropy in nats of the frequencies of labels."""
-    shares = np.bincount(label_ids) / len(label_ids)
-    shares = shares[shares > 0]
-    return float(-np.sum(shares * np.log(shares)))
+    """Return the entropy in nats of the label frequencies."""
+    frequencies = np.bincount(label_ids) / len(label_ids)
+    frequencies = frequencies[frequencies > 0]
+    return float(-np.sum(frequencies * np.log(frequencies)))
 
 
-def place_entropy(places: np.ndarray, num_places: int) -> float:
-    """Loss in nats of guessing each place by how frequent it is among all the others.
+def position_entropy(positions: np.ndarray, num_positions: int) -> float:
+    """Return the loss in nats of predicting each position by its frequency among the others.
 
-    Every place counts once more than it is there (Laplace's rule): with few examples and many
-    places, their plain entropy would be far below what can be known of the next one. At most the loss
-    of holding all places for equally likely.
+    Counts are smoothed by 1 (Laplace's rule): with few examples and many positions, the plain entropy
+    would be far below the loss that can be reached on further examples. The result is at most the
+    loss of a uniform distribution.
 
     Args:
-      places: [N], integers below `num_places`.
-      num_places: in a sequence.
+      positions: integers [N] below `num_positions`.
+      num_positions: positions in a sequence.
     """
-    counts = np.bincount(places, minlength=num_places)[places]
-    loss = -np.mean(np.log(counts / (len(places) - 1 + num_places)))
-    return float(min(loss, np.log(num_places)))
+    counts = np.bincount(positions, minlength=num_positions)[positions]
+    loss = -np.mean(np.log(counts / (len(positions) - 1 + num_positions)))
+    return float(min(loss, np.log(num_positions)))
 
 
-def own_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:
-    """The file of each split of a task of one's own."""
+def custom_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:
+    """Return the configured files by split; without those that are not set."""
     named = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
     return {split: (name,) for split, name in named.items() if name}
 
@@ -178,16 +195,16 @@ def find_file(
     folders: Sequence[str] = (".",),
     must_exist: bool,
 ) -> str | None:
-    """The first of some files that is there.
+    """Return the path of the first file that exists, or None.
 
     Args:
-      task_data_dir: directory of the task, or the one that holds all tasks.
-      names: of the file, the preferred one first.
-      folders: below the directory to look in.
-      must_exist: whether it is an error if there is none.
+      task_data_dir: directory of the task, or the parent directory of several tasks.
+      names: possible names of the file, the preferred one first.
+      folders: subdirectories to search.
+      must_exist: whether a missing file is an error.
 
     Raises:
-      UserError: the directory is not there, or the file.
+      UserError: the directory does not exist, or the file must and does not.
     """
     if not files.exists(task_data_dir):
         raise UserError(f"--task_data {task_data_dir} does not exist")

@@ -1,4 +1,4 @@
-"""Labelling of words: parts of speech, names. Files of your own, as JSON lines or CoNLL's columns."""
+"""Token classification of custom files, JSON lines or CoNLL: parts of speech, named entities."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from finetune.config import TaskConfig
 from finetune.tasks import metrics, tables
 from finetune.tasks.sequences import Segment, assemble
 from finetune.tasks.tables import Skip
-from finetune.tasks.task import Split, Task, entropy, find_file, own_files
+from finetune.tasks.task import Split, Task, custom_files, entropy, find_file
 
-# What `tables.read_conll` calls its columns.
+# Columns of tables from `tables.read_conll`.
 _CONLL_COLUMNS = ("words", "labels")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Words:
-    """The words of a split, W in all, and where the model says what they are.
+class WordExamples:
+    """The W words of a split, and the positions of their labels.
 
     Attributes:
       sentences: words of each sentence.
-      labels: likewise; None if they are not known.
-      sequences: [W], which sequence of the split a word is in.
-      places: [W], where in it its first piece stands, which carries the label.
+      labels: labels of each sentence's words; None if they are not known.
+      sequences: index of each word's sequence in the split, [W].
+      positions: position in the sequence of each word's first piece, which has its label, [W].
     """
 
     sentences: list[list[str]]
     labels: list[list[str]] | None
     sequences: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
 
 class TokenTask(Task):
@@ -47,14 +47,14 @@ class TokenTask(Task):
     def __init__(self, config: TaskConfig, vocab: Vocab, *, lower_case: bool):
         self._config, self._vocab = config, vocab
         self._tokenizer = WordPieceTokenizer(vocab, lower_case=lower_case)
-        self._files = own_files(config)
+        self._files = custom_files(config)
         self.name = "own tokens"
         self.labels = config.labels
         self.splits = tuple(self._files)
 
     @property
     def main_metric(self) -> str:
-        """F1 of entities if that is what the labels mark, else accuracy."""
+        """F1 of entities if the labels mark entities, else accuracy."""
         return "f1" if metrics.are_entities(self.labels) else "accuracy"
 
     def load(self, task_data_dir: str | Path, split: str) -> Split:
@@ -67,19 +67,19 @@ class TokenTask(Task):
                 raise UserError(f"{train.path} has only the labels {sorted(names)}; two are needed")
             self.labels = tuple(sorted(names))
         is_labelled = "labels" in table.columns
-        features, words, notes = self._tokenize(table, is_labelled=is_labelled)
+        features, examples, notes = self._tokenize(table, is_labelled=is_labelled)
         return Split(
             name=split,
             features=features,
-            examples=words,
+            examples=examples,
             is_labelled=is_labelled,
             skipped=tuple(table.skipped),
             notes=notes,
         )
 
     def metrics(self, outputs: np.ndarray, split: Split) -> dict[str, float]:
-        """See `Task.metrics`; words are counted, not pieces."""
-        return self._scores(self._answers(outputs, split), split)
+        """See `Task.metrics`; counts words, not pieces."""
+        return self._scores(self._predictions(outputs, split), split)
 
     def write_predictions(
         self,
@@ -89,19 +89,20 @@ class TokenTask(Task):
         *,
         null_threshold: float = 0.0,
     ) -> list[str]:
-        """Writes the format that was read; in columns the prediction is the last, after the truth."""
-        predictions = self._by_sentence(self._answers(outputs, split), split)
-        words = split.examples
+        """Write the format of the input; in .conll files the prediction is the last column."""
+        predictions = self._by_sentence(self._predictions(outputs, split), split)
+        examples = split.examples
         suffix = Path(self._files[split.name][0]).suffix
         path = files.join(directory, f"{split.name}{suffix}")
         if suffix == ".jsonl":
             names = self._config.text_column, self._config.label_column
             lines = [
                 tables.json_text(dict(zip(names, pair, strict=True)))
-                for pair in zip(words.sentences, predictions, strict=True)
+                for pair in zip(examples.sentences, predictions, strict=True)
             ]
         else:
-            columns = [words.sentences, *([words.labels] if words.labels else []), predictions]
+            labels = [examples.labels] if examples.labels else []
+            columns = [examples.sentences, *labels, predictions]
             lines = []
             for sentence in zip(*columns, strict=True):
                 lines += [" ".join(fields) for fields in zip(*sentence, strict=True)] + [""]
@@ -110,35 +111,38 @@ class TokenTask(Task):
 
     def majority_entropy(self, split: Split) -> float:
         """See `Task.majority_entropy`."""
-        return entropy(self._truth(split))
+        return entropy(self._true_ids(split))
 
     def baseline(self, split: Split) -> dict[str, float]:
         """See `Task.baseline`."""
-        truth_W = self._truth(split)
-        return self._scores(np.full_like(truth_W, np.bincount(truth_W).argmax()), split)
+        true_W = self._true_ids(split)
+        return self._scores(np.full_like(true_W, np.bincount(true_W).argmax()), split)
 
-    def _truth(self, split: Split) -> np.ndarray:
-        words = split.examples
-        return split.features["label_ids"][words.sequences, words.places]
+    def _true_ids(self, split: Split) -> np.ndarray:
+        """Return the label id of each word, [W]."""
+        examples = split.examples
+        return split.features["label_ids"][examples.sequences, examples.positions]
 
-    def _answers(self, outputs: np.ndarray, split: Split) -> np.ndarray:
-        words = split.examples
-        return outputs[words.sequences, words.places].argmax(axis=-1)
+    def _predictions(self, outputs: np.ndarray, split: Split) -> np.ndarray:
+        """Return the predicted label id of each word, [W]."""
+        examples = split.examples
+        return outputs[examples.sequences, examples.positions].argmax(axis=-1)
 
     def _by_sentence(self, ids_W: np.ndarray, split: Split) -> list[list[str]]:
-        names = iter([self.labels[i] for i in ids_W])
-        return [[next(names) for _ in sentence] for sentence in split.examples.sentences]
+        """Return the labels of each sentence's words."""
+        labels = iter([self.labels[i] for i in ids_W])
+        return [[next(labels) for _ in sentence] for sentence in split.examples.sentences]
 
-    def _scores(self, answers_W: np.ndarray, split: Split) -> dict[str, float]:
-        scores = {"accuracy": metrics.accuracy(self._truth(split), answers_W)}
+    def _scores(self, predictions_W: np.ndarray, split: Split) -> dict[str, float]:
+        scores = {"accuracy": metrics.accuracy(self._true_ids(split), predictions_W)}
         if metrics.are_entities(self.labels):
             scores |= metrics.entity_scores(
-                split.examples.labels, self._by_sentence(answers_W, split)
+                split.examples.labels, self._by_sentence(predictions_W, split)
             )
         return scores
 
     def _read(self, task_data_dir: str | Path, split: str) -> tables.Table:
-        """Rows with "words" and, if there are any, "labels"."""
+        """Read rows with "words" and, if the file has labels, "labels"."""
         path = find_file(task_data_dir, self._files[split], must_exist=True)
         if path.endswith(".conll"):
             table, names = tables.read_conll(path), _CONLL_COLUMNS
@@ -148,7 +152,7 @@ class TokenTask(Task):
         if split != "test" and names[1] not in table.columns:
             raise UserError(f"{path}: no word has a label")
         renamed = dict(zip(names, _CONLL_COLUMNS, strict=True))
-        return _checked(
+        return _check_words(
             tables.Table(
                 path,
                 tuple(renamed[name] for name in table.columns),
@@ -163,17 +167,17 @@ class TokenTask(Task):
 
     def _tokenize(
         self, table: tables.Table, *, is_labelled: bool
-    ) -> tuple[dict[str, np.ndarray], Words, dict[str, int]]:
+    ) -> tuple[dict[str, np.ndarray], WordExamples, dict[str, int]]:
         sentences = [row.cells["words"] for row in table.rows]
-        room = self._config.max_seq_length - 2
-        ids, pieces_W, notes = self._pieces_of([w for words in sentences for w in words], room)
+        max_pieces = self._config.max_seq_length - 2
+        ids, pieces_W, notes = self._encode([w for s in sentences for w in s], max_pieces)
         starts_W = np.cumsum(pieces_W) - pieces_W
         sentence_W = np.repeat(np.arange(len(sentences)), list(map(len, sentences)))
-        sequence_W = _fill_sequences(pieces_W, sentence_W, room)
+        sequence_W = _fill_sequences(pieces_W, sentence_W, max_pieces)
         num_sequences = int(sequence_W[-1]) + 1
         lengths = np.bincount(sequence_W, weights=pieces_W).astype(np.int64)
         starts = np.cumsum(lengths) - lengths
-        place_W = starts_W - starts[sequence_W] + 1  # after [CLS]
+        position_W = starts_W - starts[sequence_W] + 1  # after [CLS]
         features = assemble(
             Segment(ids=ids, starts=starts, lengths=lengths),
             vocab=self._vocab,
@@ -182,29 +186,35 @@ class TokenTask(Task):
         if is_labelled:
             shape = num_sequences, self._config.max_seq_length
             features["label_ids"] = np.zeros(shape, np.int32)
-            features["label_ids"][sequence_W, place_W] = self._label_ids(table)
+            features["label_ids"][sequence_W, position_W] = self._label_ids(table)
             features["label_weights"] = np.zeros(shape, np.float32)
-            features["label_weights"][sequence_W, place_W] = 1.0
+            features["label_weights"][sequence_W, position_W] = 1.0
         sentence_of_sequence = sentence_W[np.unique(sequence_W, return_index=True)[1]]
         if num_divided := np.count_nonzero(np.bincount(sentence_of_sequence) > 1):
             notes["sentences divided into several sequences"] = int(num_divided)
         labels = [row.cells["labels"] for row in table.rows] if is_labelled else None
-        words = Words(sentences=sentences, labels=labels, sequences=sequence_W, places=place_W)
-        return features, words, notes
+        examples = WordExamples(
+            sentences=sentences, labels=labels, sequences=sequence_W, positions=position_W
+        )
+        return features, examples, notes
 
-    def _pieces_of(
-        self, words: Sequence[str], room: int
+    def _encode(
+        self, words: Sequence[str], max_pieces: int
     ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-        """Ids of the pieces of all words, how many each word has (1 to `room`), and notes."""
+        """Return the ids of all words' pieces, the number of each word's pieces, and notes.
+
+        Every word has 1 to `max_pieces` pieces.
+        """
         ids, pieces_W = self._tokenizer.encode(words)
         pieces_W = pieces_W.astype(np.int64)
         within = np.arange(len(ids)) - np.repeat(np.cumsum(pieces_W) - pieces_W, pieces_W)
         notes = {}
-        if np.any(pieces_W > room):
-            notes[f"words cut to {room} pieces"] = int(np.count_nonzero(pieces_W > room))
-            ids, pieces_W = ids[within < room], np.minimum(pieces_W, room)
+        if np.any(pieces_W > max_pieces):
+            num_truncated = int(np.count_nonzero(pieces_W > max_pieces))
+            notes[f"words cut to {max_pieces} pieces"] = num_truncated
+            ids, pieces_W = ids[within < max_pieces], np.minimum(pieces_W, max_pieces)
         if np.any(pieces_W == 0):
-            # Invisible characters have no piece, and yet the word wants a label.
+            # A word of invisible characters has no pieces, but needs a position for its label.
             empty = np.flatnonzero(pieces_W == 0)
             ids = np.insert(ids, np.cumsum(pieces_W)[empty], self._vocab.ids[schema.UNK])
             pieces_W = np.maximum(pieces_W, 1)
@@ -222,29 +232,30 @@ class TokenTask(Task):
         return np.array([ids[label] for row in table.rows for label in row.cells["labels"]])
 
 
-def _fill_sequences(pieces_W: np.ndarray, sentence_W: np.ndarray, room: int) -> np.ndarray:
-    """Which sequence each word goes to: a new one for every sentence, and where one is full.
+def _fill_sequences(pieces_W: np.ndarray, sentence_W: np.ndarray, max_pieces: int) -> np.ndarray:
+    """Return the sequence of each word; a sentence starts a new one, as does a full sequence.
 
     Args:
-      pieces_W: of each word, at most `room`.
-      sentence_W: which sentence each word is in, ascending.
-      room: pieces in a sequence.
+      pieces_W: number of each word's pieces, at most `max_pieces`.
+      sentence_W: index of each word's sentence, ascending.
+      max_pieces: pieces in a sequence.
     """
     sequence_W = np.zeros(len(pieces_W), np.int64)
-    sequence, filled, sentence = -1, 0, -1
-    for word, (pieces, of) in enumerate(zip(pieces_W.tolist(), sentence_W.tolist(), strict=True)):
-        if of != sentence or filled + pieces > room:
-            sequence, filled, sentence = sequence + 1, 0, of
+    sequence, length, previous = -1, 0, -1
+    words = zip(pieces_W.tolist(), sentence_W.tolist(), strict=True)
+    for word, (pieces, sentence) in enumerate(words):
+        if sentence != previous or length + pieces > max_pieces:
+            sequence, length, previous = sequence + 1, 0, sentence
         sequence_W[word] = sequence
-        filled += pieces
+        length += pieces
     return sequence_W
 
 
-def _checked(table: tables.Table, *, drop_empty: bool) -> tables.Table:
-    """The table with lists of strings of equal lengths, and words in it.
+def _check_words(table: tables.Table, *, drop_empty: bool) -> tables.Table:
+    """Return the table, with rows without words skipped if `drop_empty`.
 
     Raises:
-      UserError: it is not so.
+      UserError: words or labels are not lists of strings of equal length, or there are no words.
     """
     rows, skipped = [], list(table.skipped)
     for row in table.rows:

@@ -46,8 +46,8 @@ def test_gin_binds_it():
         ({**OWN, "train_file": "train.txt"}, "'train.txt': .* is read from .tsv, .csv, .jsonl"),
         ({**OWN, "dev_file": "dev.conll"}, "dev_file='dev.conll': .* is read from .tsv"),
         ({**OWN, "label_column": ""}, "TaskConfig.label_column is empty"),
-        ({**OWN, "labels": ("a",)}, "must be two or more, all different"),
-        ({**OWN, "labels": ("a", "a")}, "must be two or more, all different"),
+        ({**OWN, "labels": ("a",)}, r"labels=\(.a.,\): must be"),
+        ({**OWN, "labels": ("a", "a")}, r"labels=\(.a., .a.\): must be"),
         ({**OWN, "kind": "regression", "labels": ("a", "b")}, "no effect with kind 'regression'"),
         (
             {**OWN, "kind": "tokens", "train_file": "t.jsonl", "pair_column": "b"},

@@ -5,10 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from safetensors import numpy as safetensors
 
 from data.vocab import Vocab
 from finetune import run
+from finetune.tasks.task import Split
 from model import huggingface
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
@@ -44,6 +46,18 @@ OWN = [
     "TaskConfig.test_file = 'test.jsonl'",
 ]
 LONGER = ["TrainConfig.train_steps = 60", "FinetuneConfig.evaluations = 4"]
+
+
+def sequence_texts(vocab: Vocab, split: Split) -> list[str]:
+    """Text of each sequence, special tokens included, without padding."""
+    rows = split.features["input_word_ids"]
+    texts = [" ".join(vocab.pieces[i] for i in row).replace(" ##", "") for row in rows]
+    return [text.replace(" [PAD]", "") for text in texts]
+
+
+def one_hot(ids: Sequence[int], num_labels: int) -> np.ndarray:
+    """Outputs of a classification, [N, C], with 1 at the given labels."""
+    return np.eye(num_labels, dtype=np.float32)[ids]
 
 
 def write_encoder(path: Path, vocab: Vocab) -> None:

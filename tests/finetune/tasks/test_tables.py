@@ -1,4 +1,4 @@
-"""Files of examples: rows, what is skipped, and errors that name file and line."""
+"""Files of examples: rows, skipped lines, and errors with file and line."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def write(path, content: str | bytes):
     return path
 
 
-def test_a_line_of_a_tsv_is_a_row_whatever_it_holds(tmp_path):
+def test_tsv_has_no_quoting(tmp_path):
     content = '\ufefftext\tlabel\r\nShe said "no.\t0\r\nline\u2028separator\t1\r\n\r\n"\t2'
     table = read_table(write(tmp_path / "a.tsv", content), columns=["label", "text"])
     assert table.rows == [
@@ -22,7 +22,7 @@ def test_a_line_of_a_tsv_is_a_row_whatever_it_holds(tmp_path):
     assert table.where(table.rows[2]) == f"{tmp_path}/a.tsv, line 5"
 
 
-def test_csv_may_quote(tmp_path):
+def test_quoted_fields_of_csv_may_contain_line_breaks(tmp_path):
     content = 'label,text\n0,"one, two\nand ""three"""\n1,four\n'
     table = read_table(write(tmp_path / "a.csv", content), columns=["text"], optional=["label"])
     assert table.rows == [
@@ -31,7 +31,7 @@ def test_csv_may_quote(tmp_path):
     ]
 
 
-def test_jsonl(tmp_path):
+def test_optional_field_of_jsonl(tmp_path):
     content = '{"text": "a\\tb", "label": 1}\n\n{"text": "c", "other": 2}\n'
     path = write(tmp_path / "a.jsonl", content)
     table = read_table(path, columns=["text"], optional=["label", "id"])
@@ -42,7 +42,7 @@ def test_jsonl(tmp_path):
     ]
 
 
-def test_rows_that_do_not_fit_are_listed_or_refused(tmp_path):
+def test_row_that_does_not_fit_is_skipped_or_an_error(tmp_path):
     path = write(tmp_path / "a.tsv", "text\tlabel\na\t0\nb\nc\td\t1\n")
     table = read_table(path, columns=["text", "label"])
     assert [row.line for row in table.rows] == [2]
@@ -67,15 +67,19 @@ def test_rows_that_do_not_fit_are_listed_or_refused(tmp_path):
         ("a.jsonl", '{"text": "a", "label": 0}\n{"text": ', "line 2: not JSON"),
         ("a.jsonl", '{"text": "a", "label": 0}\n["b", 1]\n', "line 2: must be an object with text"),
         ("a.jsonl", '{"text": "a"}\n', "line 1: no field 'label'; there are text"),
-        ("a.jsonl", '{"text": "\\ud83d", "label": 1}\n', r"line 1: \\ud83d is half of a character"),
+        (
+            "a.jsonl",
+            '{"text": "\\ud83d", "label": 1}\n',
+            r"line 1: \\ud83d is half of a surrogate pair",
+        ),
     ],
 )
-def test_errors_say_where(tmp_path, name, content, message):
+def test_errors_name_file_and_line(tmp_path, name, content, message):
     with pytest.raises(UserError, match=message):
         read_table(write(tmp_path / name, content), columns=["text", "label"])
 
 
-def test_words_in_columns(tmp_path):
+def test_conll_columns(tmp_path):
     content = "-DOCSTART- -X- -X- O\n\nKing NNP B-NP B-PER\r\nHenry\tNNP\tI-NP\tI-PER\n\n\nno\u00a0one NN x O"
     table = read_conll(write(tmp_path / "a.conll", content))
     assert table.rows == [
@@ -85,7 +89,7 @@ def test_words_in_columns(tmp_path):
     assert table.skipped == [Skip(f"{tmp_path}/a.conll, line 1", "separates documents")]
 
 
-def test_words_without_labels(tmp_path):
+def test_conll_without_labels(tmp_path):
     assert read_conll(write(tmp_path / "a.conll", "King\nHenry\n")).columns == ("words",)
     with pytest.raises(UserError, match="line 1 has a label and line 2 has none"):
         read_conll(write(tmp_path / "b.conll", "King B\nHenry\n"))

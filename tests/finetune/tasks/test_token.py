@@ -1,4 +1,4 @@
-"""Labels of words."""
+"""Token classification: one label for each word."""
 
 import math
 from pathlib import Path
@@ -24,28 +24,30 @@ London NNP B-NP B-LOC
 
 
 @pytest.fixture
-def opened(vocab, tmp_path):
-    def opened(contents: dict[str, str], *, max_seq_length: int = 16, **settings):
+def open_custom(vocab, tmp_path):
+    """Writes files, {"train.conll": content}, and opens their task."""
+
+    def open_custom(contents: dict[str, str], *, max_seq_length: int = 16, **settings):
         for name, content in contents.items():
             (tmp_path / name).write_text(content, encoding="utf-8")
         settings = {"kind": "tokens", "train_file": "train.conll"} | settings
         config = TaskConfig(max_seq_length=max_seq_length, **settings)
         return open_task(config, vocab, lower_case=True)
 
-    return opened
+    return open_custom
 
 
 def outputs_for(task, split, labels: list[str]) -> np.ndarray:
-    """Logits [N, S, C] that say these labels, one a word."""
-    words = split.examples
+    """Logits [N, S, C] of these labels, one for each word."""
+    examples = split.examples
     outputs = np.zeros((*split.features["input_word_ids"].shape, task.num_outputs), np.float32)
     ids = [task.labels.index(label) for label in labels]
-    outputs[words.sequences, words.places, ids] = 1.0
+    outputs[examples.sequences, examples.positions, ids] = 1.0
     return outputs
 
 
-def test_the_first_piece_of_a_word_carries_its_label(opened, vocab, tmp_path):
-    task = opened({"train.conll": TRAIN})
+def test_label_is_at_the_first_piece_of_a_word(open_custom, vocab, tmp_path):
+    task = open_custom({"train.conll": TRAIN})
     train = task.load(tmp_path, "train")
     assert task.labels == ("B-LOC", "B-PER", "I-PER", "O")
     pieces = [[vocab.pieces[i] for i in row] for row in train.features["input_word_ids"]]
@@ -63,11 +65,11 @@ def test_the_first_piece_of_a_word_carries_its_label(opened, vocab, tmp_path):
     assert train.skipped == (Skip(f"{tmp_path}/train.conll, line 1", "separates documents"),)
 
 
-def test_scores_and_predictions(opened, tmp_path):
-    task = opened({"train.conll": TRAIN})
+def test_scores_and_predictions(open_custom, tmp_path):
+    task = open_custom({"train.conll": TRAIN})
     train = task.load(tmp_path, "train")
     outputs = outputs_for(task, train, ["B-PER", "O", "O", "O", "B-LOC", "O"])
-    # One of two entities is whole; the other is found, but too short.
+    # One of two entities is right; the other is predicted too short.
     half = pytest.approx(0.5)
     scores = {"accuracy": pytest.approx(5 / 6), "f1": half, "precision": half, "recall": half}
     assert task.metrics(outputs, train) == scores
@@ -82,18 +84,18 @@ def test_scores_and_predictions(opened, tmp_path):
     )
 
 
-def test_labels_without_entities(opened, tmp_path):
-    task = opened({"train.conll": "the DT\nsea NN\n"})
+def test_labels_without_entities_are_scored_by_accuracy(open_custom, tmp_path):
+    task = open_custom({"train.conll": "the DT\nsea NN\n"})
     train = task.load(tmp_path, "train")
     assert task.main_metric == "accuracy"
     assert task.metrics(outputs_for(task, train, ["NN", "NN"]), train) == {"accuracy": 0.5}
 
 
-def test_every_word_of_a_long_sentence_is_labelled(opened, tmp_path):
+def test_every_word_of_a_long_sentence_is_labelled(open_custom, tmp_path):
     words = ["to", "London", "the", "King", "Henry", "and", "to", "London", "he", "the"]
-    task = opened({"train.conll": "".join(f"{w} {w[0]}\n" for w in words)}, max_seq_length=8)
+    task = open_custom({"train.conll": "".join(f"{w} {w[0]}\n" for w in words)}, max_seq_length=8)
     train = task.load(tmp_path, "train")
-    # Of at most 6 pieces, cut between words: London has three, Henry too.
+    # At most 6 pieces, divided between words; London and Henry have three each.
     assert train.examples.sequences.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert train.features["label_weights"].sum() == len(words)
     assert train.notes == {"sentences divided into several sequences": 1}
@@ -103,8 +105,8 @@ def test_every_word_of_a_long_sentence_is_labelled(opened, tmp_path):
     assert path.read_text() == "".join(f"{w} {w[0]} {w[0]}\n" for w in words) + "\n"
 
 
-def test_a_word_longer_than_a_sequence(opened, tmp_path):
-    task = opened({"train.conll": "incomprehensibilities A\nto B\n"}, max_seq_length=8)
+def test_word_longer_than_a_sequence_is_truncated(open_custom, tmp_path):
+    task = open_custom({"train.conll": "incomprehensibilities A\nto B\n"}, max_seq_length=8)
     train = task.load(tmp_path, "train")
     assert train.features["label_weights"].tolist() == [[0, 1, 0, 0, 0, 0, 0, 0]] * 2
     assert train.notes == {
@@ -113,13 +115,13 @@ def test_a_word_longer_than_a_sequence(opened, tmp_path):
     }
 
 
-def test_json_lines(opened, tmp_path):
+def test_json_lines_are_read_and_written(open_custom, tmp_path):
     contents = {
         "train.jsonl": '{"w": ["New York", "fell"], "y": ["A", "B"]}\n{"w": [], "y": []}\n',
         "test.jsonl": '{"w": ["King"]}\n{"w": []}\n',
     }
     columns = {"text_column": "w", "label_column": "y"}
-    task = opened(contents, train_file="train.jsonl", test_file="test.jsonl", **columns)
+    task = open_custom(contents, train_file="train.jsonl", test_file="test.jsonl", **columns)
     train = task.load(tmp_path, "train")
     assert len(train) == 1
     assert train.skipped == (Skip(f"{tmp_path}/train.jsonl, line 2", "no words"),)
@@ -141,17 +143,17 @@ def test_json_lines(opened, tmp_path):
         ('{"x": ["King"]}', "line 2: no field 'w'; there are x"),
     ],
 )
-def test_bad_lines(opened, tmp_path, line, message):
+def test_invalid_line_is_an_error(open_custom, tmp_path, line, message):
     good = '{"w": ["the", "sea"], "y": ["A", "B"]}\n'
     columns = {"text_column": "w", "label_column": "y"}
     contents = {"train.jsonl": good, "dev.jsonl": good + line + "\n"}
-    task = opened(contents, train_file="train.jsonl", dev_file="dev.jsonl", **columns)
+    task = open_custom(contents, train_file="train.jsonl", dev_file="dev.jsonl", **columns)
     with pytest.raises(UserError, match=message):
         task.load(tmp_path, "dev")
 
 
-def test_no_labels_to_learn(opened, tmp_path):
+def test_training_file_needs_two_labels(open_custom, tmp_path):
     with pytest.raises(UserError, match="no word has a label"):
-        opened({"train.conll": "the\nsea\n"}).load(tmp_path, "train")
+        open_custom({"train.conll": "the\nsea\n"}).load(tmp_path, "train")
     with pytest.raises(UserError, match=r"has only the labels \['A'\]"):
-        opened({"train.conll": "the A\nsea A\n"}).load(tmp_path, "train")
+        open_custom({"train.conll": "the A\nsea A\n"}).load(tmp_path, "train")
