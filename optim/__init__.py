@@ -1,1 +1,1 @@
-"""LAMB and learning rate schedules."""
+"""LAMB, AdamW, and learning rate schedules."""

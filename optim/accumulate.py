@@ -1,4 +1,4 @@
-"""Sums over a batch that is too large for the memory, from micro-batches."""
+"""Gradient accumulation: sums over a batch, computed one micro-batch at a time."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ def accumulate(
     micro_batch_size: int,
     zeros: Sums,
 ) -> Sums:
-    """What `compute` returns for the whole batch, from one micro-batch after the other.
+    """Return the sum of `compute` over the micro-batches of a batch.
 
-    That is the same, but for rounding, if `compute` returns sums over the examples: a gradient of a
-    summed loss, a number of right answers, a number of predictions. Means are the caller's to make,
-    once, after all devices have added up theirs: then any cut of a batch gives the same update.
+    Except for rounding, the result equals `compute(batch)` if `compute` returns sums over examples: the
+    gradient of a summed loss, a number of correct predictions, a number of predictions. Callers divide
+    once, after the all-reduce, so that the update does not depend on how a batch is split.
 
-    Sums are float32 whatever the type of the summands. A bfloat16 sum would stand still as soon as
-    it is 256 times the summand. The loop has a static number of turns and static shapes, and makes
-    one graph of `compute`, not one a turn.
+    Sums are float32 whatever the type of the summands: a bfloat16 sum stops growing at 256 times the
+    summand. The loop has a static number of steps and static shapes, and traces `compute` once.
 
     Args:
-      compute: a micro-batch to a nest of dense tensors (a sparse gradient has to be converted).
-      batch: tensors [B, ...] with B static.
-      micro_batch_size: examples at once, divides B; 0, or B and above, means the whole batch.
-      zeros: float32, of the structure and the shapes of the result.
+      compute: function of a micro-batch to a nest of dense tensors (convert sparse gradients).
+      batch: tensors [B, ...] by name, with B static.
+      micro_batch_size: examples per step, divides B; 0, or B and above, means the whole batch.
+      zeros: float32 zeros with the structure and the shapes of the result.
 
     Returns:
-      A nest like `zeros`.
+      A nest of float32 tensors like `zeros`.
 
     Raises:
       ValueError: micro_batch_size does not divide B.
@@ -49,17 +48,17 @@ def accumulate(
         name: tf.reshape(value, [-1, size, *value.shape[1:]]) for name, value in batch.items()
     }
 
-    def add(turn, totals):
-        summands = compute({name: values[turn] for name, values in micro_batches.items()})
-        return turn + 1, tf.nest.map_structure(lambda t, s: t + _float32(s), totals, summands)
+    def add(step, totals):
+        summands = compute({name: values[step] for name, values in micro_batches.items()})
+        return step + 1, tf.nest.map_structure(lambda t, s: t + _float32(s), totals, summands)
 
-    turns = batch_size // size
+    num_steps = batch_size // size
     _, totals = tf.while_loop(
-        lambda turn, _: turn < turns,
+        lambda step, _: step < num_steps,
         add,
         (tf.constant(0), zeros),
         parallel_iterations=1,
-        maximum_iterations=turns,
+        maximum_iterations=num_steps,
     )
     return totals
 

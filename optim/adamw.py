@@ -1,4 +1,4 @@
-"""AdamW with exclusions by pattern that are saved with it, and with a gate."""
+"""AdamW with serializable exclusion patterns, layer-wise learning rates and a gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optim.gate import Gate
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class AdamW(tf_keras.optimizers.AdamW):
-    """Adam with decoupled weight decay, in the arithmetic of tf_keras.
+    """Adam with decoupled weight decay, with the arithmetic of tf_keras.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2 without the schedule
     multiplier (https://arxiv.org/abs/1711.05101), where decay is scaled by the learning rate:
@@ -21,10 +21,10 @@ class AdamW(tf_keras.optimizers.AdamW):
         x = x - learning_rate * decay * x - learning_rate * m' / (sqrt(v') + epsilon)
 
     with m' and v' the bias-corrected moments; as in tf_keras, epsilon is added before v is corrected.
-    Without `bias_correction` they are the moments, as in the Adam that BERT was published with.
-    Variables that match a pattern have decay 0; an empty list excludes nothing. The learning rate of
-    a variable is multiplied by its `optim.config.layer_factors`. While `gate` is
-    closed a step counts, and changes nothing else.
+    Without `bias_correction` they are the uncorrected moments, as in the Adam that BERT was published
+    with. Variables that match a pattern have decay 0; an empty list excludes nothing. The learning rate
+    of each variable is multiplied by its factor of `optim.config.layer_factors`. While `gate` is
+    closed, a step increments `iterations` and changes nothing else.
     """
 
     def __init__(
@@ -35,31 +35,40 @@ class AdamW(tf_keras.optimizers.AdamW):
         bias_correction: bool = True,
         **kwargs,
     ):
-        """Arguments are those of tf_keras' AdamW; the patterns are searched in variable names."""
+        """Create the optimizer; `build` creates its variables.
+
+        Args:
+          *args: see tf_keras' AdamW.
+          exclude_patterns: regular expressions, searched in variable names; matches do not decay.
+          layer_decay: see `optim.config.layer_factors`.
+          bias_correction: whether to correct the moments for their start at 0.
+          **kwargs: see tf_keras' AdamW.
+        """
         kwargs.setdefault("jit_compile", False)
         super().__init__(*args, **kwargs)
         self._no_decay, self._layer_decay = tuple(exclude_patterns), layer_decay
         self._bias_correction = bias_correction
 
     def build(self, var_list) -> None:
-        """Creates the moments, and looks up what does not decay, and the layer of each variable."""
+        """Create the moments; find the variables without decay and the layer of each variable."""
         if not getattr(self, "_built", False):
             self.gate = Gate()
-            # Not by `var_names`: the copies on further devices have names that end in "/replica_1".
+            # Not by `var_names`: the names of replicated variables end in "/replica_1".
             excluded = [v for v in var_list if matches(self._no_decay, v.name)]
             self.exclude_from_weight_decay(var_list=excluded)
             self._factors = layer_factors([v.name for v in var_list], self._layer_decay)
         super().build(var_list)
 
     def update_step(self, gradient, variable) -> None:
-        """Updates one variable."""
-        # Adds up the rows of sparse gradients.
-        gradient = self.gate.pass_on(tf.convert_to_tensor(gradient))
+        """Update one variable."""
+        # Converting a sparse gradient adds up its rows.
+        gradient = self.gate.filter(tf.convert_to_tensor(gradient))
         index = self._index_dict[self._var_key(variable)]
         m, v = self._momentums[index], self._velocities[index]
-        (keep_1, take_1), (keep_2, take_2) = map(self.gate.weights, (self.beta_1, self.beta_2))
-        m.assign(keep_1 * m + take_1 * gradient)
-        v.assign(keep_2 * v + take_2 * tf.square(gradient))
+        m_factor, g_factor = self.gate.averaging_factors(self.beta_1)
+        v_factor, g2_factor = self.gate.averaging_factors(self.beta_2)
+        m.assign(m_factor * m + g_factor * gradient)
+        v.assign(v_factor * v + g2_factor * tf.square(gradient))
         step = tf.cast(self.iterations + 1, tf.float32)
         rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
         rate = self.gate.choose(rate, 0.0)
@@ -71,10 +80,10 @@ class AdamW(tf_keras.optimizers.AdamW):
         variable.assign_sub(m * alpha / (tf.sqrt(v) + self.epsilon))
 
     def _apply_weight_decay(self, variables) -> None:
-        """Nothing: `update_step` does it."""
+        """Do nothing: `update_step` applies the decay."""
 
     def get_config(self) -> dict:
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         return {
             **super().get_config(),
             "exclude_patterns": list(self._no_decay),

@@ -1,11 +1,11 @@
-"""From settings to an optimizer and its schedule."""
+"""Build the optimizer and the learning rate schedule from their settings."""
 
 from __future__ import annotations
 
 import tf_keras
 
 from optim.adamw import AdamW
-from optim.config import OptimizerConfig
+from optim.config import OPTIMIZERS, SCHEDULES, OptimizerConfig
 from optim.lamb import LAMB
 from optim.schedule import WarmupConstant, WarmupCosineDecay, WarmupPolynomialDecay
 
@@ -13,34 +13,49 @@ Schedule = tf_keras.optimizers.schedules.LearningRateSchedule
 
 
 def build_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
-    """The learning rate of each of `total_steps` steps, counted from 0."""
-    warmup = dict(peak_learning_rate=config.peak_learning_rate, warmup_steps=config.warmup_steps)
-    if config.schedule == "constant":
-        return WarmupConstant(**warmup)
-    decay = dict(total_steps=total_steps, end_learning_rate=config.end_learning_rate)
-    if config.schedule == "cosine":
-        return WarmupCosineDecay(**warmup, **decay)
-    return WarmupPolynomialDecay(**warmup, **decay, power=config.decay_power)
+    """Return the learning rate schedule of `total_steps` steps, counted from 0."""
+    return _SCHEDULE_BUILDERS[config.schedule](config, total_steps)
 
 
-def build_optimizer(config: OptimizerConfig, schedule) -> tf_keras.optimizers.Optimizer:
-    """The optimizer of the settings; it does not clip, which is up to the training step.
+def build_optimizer(
+    config: OptimizerConfig, schedule: Schedule | float
+) -> tf_keras.optimizers.Optimizer:
+    """Return the configured optimizer. It does not clip gradients: the training step does.
 
     Args:
-      config: the settings.
-      schedule: a learning rate schedule, or a constant rate.
+      config: settings of the optimizer.
+      schedule: learning rate schedule, or a constant learning rate.
     """
-    if config.optimizer == "adamw":
-        return AdamW(
-            schedule,
-            weight_decay=config.weight_decay_rate,
-            beta_1=config.beta_1,
-            beta_2=config.beta_2,
-            epsilon=config.epsilon,
-            exclude_patterns=config.exclude_from_weight_decay,
-            layer_decay=config.layer_decay,
-            bias_correction=config.bias_correction,
-        )
+    return _OPTIMIZER_BUILDERS[config.optimizer](config, schedule)
+
+
+def _polynomial(config: OptimizerConfig, total_steps: int) -> Schedule:
+    return WarmupPolynomialDecay(
+        peak_learning_rate=config.peak_learning_rate,
+        warmup_steps=config.warmup_steps,
+        total_steps=total_steps,
+        end_learning_rate=config.end_learning_rate,
+        power=config.decay_power,
+    )
+
+
+def _cosine(config: OptimizerConfig, total_steps: int) -> Schedule:
+    return WarmupCosineDecay(
+        peak_learning_rate=config.peak_learning_rate,
+        warmup_steps=config.warmup_steps,
+        total_steps=total_steps,
+        end_learning_rate=config.end_learning_rate,
+    )
+
+
+def _constant(config: OptimizerConfig, total_steps: int) -> Schedule:
+    del total_steps  # the rate does not depend on it
+    return WarmupConstant(
+        peak_learning_rate=config.peak_learning_rate, warmup_steps=config.warmup_steps
+    )
+
+
+def _lamb(config: OptimizerConfig, schedule: Schedule | float) -> LAMB:
     return LAMB(
         schedule,
         beta_1=config.beta_1,
@@ -57,3 +72,25 @@ def build_optimizer(config: OptimizerConfig, schedule) -> tf_keras.optimizers.Op
         layer_decay=config.layer_decay,
         bias_correction=config.bias_correction,
     )
+
+
+def _adamw(config: OptimizerConfig, schedule: Schedule | float) -> AdamW:
+    return AdamW(
+        schedule,
+        weight_decay=config.weight_decay_rate,
+        beta_1=config.beta_1,
+        beta_2=config.beta_2,
+        epsilon=config.epsilon,
+        exclude_patterns=config.exclude_from_weight_decay,
+        layer_decay=config.layer_decay,
+        bias_correction=config.bias_correction,
+    )
+
+
+_SCHEDULE_BUILDERS = {"polynomial": _polynomial, "cosine": _cosine, "constant": _constant}
+_OPTIMIZER_BUILDERS = {"lamb": _lamb, "adamw": _adamw}
+# The names and properties are in optim.config, which must not import TensorFlow.
+assert set(_SCHEDULE_BUILDERS) == set(SCHEDULES), "optim.config.SCHEDULES differs from the builders"
+assert set(_OPTIMIZER_BUILDERS) == set(OPTIMIZERS), (
+    "optim.config.OPTIMIZERS differs from the builders"
+)

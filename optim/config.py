@@ -1,4 +1,4 @@
-"""The optimizer and its schedule. Bound by gin in pretrain/config.py."""
+"""Settings of the optimizer and the learning rate schedule. Bound by gin in pretrain/config.py."""
 
 from __future__ import annotations
 
@@ -8,29 +8,83 @@ from collections.abc import Sequence
 
 from data.errors import UserError
 
-OPTIMIZERS = ("lamb", "adamw")
-VARIANTS = ("paper", "tf_models", "nvlamb", "clamped")
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Properties of an optimizer that settings, plans and reports need.
+
+    Attributes:
+      label: name for people.
+      variants: allowed values of OptimizerConfig.variant; empty if the optimizer has no variants.
+      has_trust_ratios: whether it scales the update of each variable by a trust ratio.
+      state_bytes_per_parameter: size of the slots as large as the weights, bytes.
+      update_bytes_per_parameter: memory traffic of an update, bytes.
+    """
+
+    label: str
+    variants: tuple[str, ...] = ()
+    has_trust_ratios: bool = False
+    state_bytes_per_parameter: int
+    update_bytes_per_parameter: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LambVariant:
+    """Rules in which the variants of LAMB differ; optim/lamb.py has the formulas and the sources.
+
+    Attributes:
+      bounds_weight_norm: the norm of the weights is clipped to [gamma_l, gamma_u].
+      bounds_trust_ratio: the ratio is clipped to [min_trust_ratio, max_trust_ratio].
+      max_gradient_norm: the gradient is scaled down to this global norm; 0 leaves it as it is.
+    """
+
+    bounds_weight_norm: bool = False
+    bounds_trust_ratio: bool = False
+    max_gradient_norm: float = 0.0
+
+
+LAMB_VARIANTS = {
+    "paper": LambVariant(bounds_weight_norm=True),
+    "tf_models": LambVariant(),
+    "nvlamb": LambVariant(max_gradient_norm=1.0),
+    "clamped": LambVariant(bounds_trust_ratio=True),
+}
+# Both optimizers keep two float32 moments. An update reads the gradient for its norm (4 bytes). LAMB as
+# compiled then moves 40 bytes (docs/performance.md). AdamW has no second pass: it reads gradient, moments
+# and weight, writes all but the gradient, and writes the weight in the compute type (30 bytes).
+OPTIMIZERS = {
+    "lamb": Optimizer(
+        label="LAMB",
+        variants=tuple(LAMB_VARIANTS),
+        has_trust_ratios=True,
+        state_bytes_per_parameter=8,
+        update_bytes_per_parameter=4 + 40,
+    ),
+    "adamw": Optimizer(
+        label="AdamW", state_bytes_per_parameter=8, update_bytes_per_parameter=4 + 30
+    ),
+}
 SCHEDULES = ("polynomial", "cosine", "constant")
 
 
 def matches(patterns: Sequence[str], name: str) -> bool:
-    """Whether any of the regular expressions is found in the name; no patterns match nothing."""
+    """Return whether any regular expression matches in the name; no patterns match nothing."""
     return any(re.search(pattern, name) for pattern in patterns)
 
 
 def layer_factors(names: Sequence[str], decay: float) -> list[float]:
-    """What the learning rate of each variable is multiplied by, from its layer.
+    """Return the factor of each variable's learning rate, by its layer.
 
-    Howard and Ruder's discriminative fine-tuning (https://arxiv.org/abs/1801.06146, section 3.2), as
-    BERTs are fine-tuned with it: 1 for heads and pooler, `decay` for the last block, a power more for
-    each block below it, and one more for the embeddings.
+    This is the layer-wise decay of Howard and Ruder's discriminative fine-tuning
+    (https://arxiv.org/abs/1801.06146, section 3.2): 1 for heads and pooler, `decay` for the last block,
+    one more power of it for each block below, and one more for the embeddings.
 
     Args:
-      names: of the variables, as model/names.py has them.
-      decay: 1.0 treats all layers alike.
+      names: variable names, as in model/names.py.
+      decay: factor from each layer to the one below it; 1.0 treats all layers alike.
     """
     blocks = [re.match(r"encoder/transformer/layer_(\d+)/", name) for name in names]
-    num_blocks = max((int(found[1]) + 1 for found in blocks if found), default=0)
+    num_blocks = max((int(block[1]) + 1 for block in blocks if block), default=0)
 
     def layers_above(name: str, block: re.Match | None) -> int:
         if block:
@@ -43,34 +97,34 @@ def layer_factors(names: Sequence[str], decay: float) -> list[float]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Optimizer and learning rate. Defaults are Lambert's.
+    """Optimizer and learning rate. The defaults are Lambert's.
 
     Attributes:
       optimizer: "lamb" or "adamw".
-      variant: of LAMB (see optim/lamb.py): "tf_models" does not bound the trust ratio, "paper"
+      variant: variant of LAMB (see optim/lamb.py): "tf_models" does not bound the trust ratio, "paper"
         bounds the norm of the weights, "clamped" the ratio; "nvlamb" scales down large gradients.
-      schedule: after the warm-up: "polynomial", "cosine", or "constant" at the peak.
-      peak_learning_rate: reached at the last warm-up step.
-      end_learning_rate: approached after the last step of training; not by "constant".
+      schedule: learning rate after the warm-up: "polynomial", "cosine", or "constant" at the peak.
+      peak_learning_rate: learning rate at the last warm-up step.
+      end_learning_rate: learning rate after the last training step; unused by "constant".
       warmup_steps: steps of linear warm-up.
-      decay_power: of "polynomial"; 1.0 decays linearly.
+      decay_power: exponent of "polynomial"; 1.0 decays linearly.
       beta_1: decay of the first moment.
       beta_2: decay of the second moment.
-      epsilon: added to the root of the second moment.
+      epsilon: constant added to the root of the second moment.
       weight_decay_rate: decoupled weight decay.
       exclude_from_weight_decay: regular expressions, searched in variable names.
-      exclude_from_layer_adaptation: likewise; these variables get a trust ratio of 1. The lists are
-        independent, and an empty one excludes nothing.
-      gamma_l: smallest weight norm that variant "paper" reckons with.
-      gamma_u: largest weight norm that variant "paper" reckons with.
-      min_trust_ratio: smallest trust ratio of variant "clamped".
-      max_trust_ratio: largest trust ratio of variant "clamped".
-      bias_correction: of both moments, which start at 0; False takes them as they are, as the Adam
-        that BERT was published with, whose first steps are too large
-        (https://arxiv.org/abs/2006.04884, section 6).
+      exclude_from_layer_adaptation: regular expressions, searched in variable names; these variables
+        get a trust ratio of 1. The two lists are independent, and an empty one excludes nothing.
+      gamma_l: lower bound of the weight norm in variant "paper".
+      gamma_u: upper bound of the weight norm in variant "paper".
+      min_trust_ratio: lower bound of the trust ratio in variant "clamped".
+      max_trust_ratio: upper bound of the trust ratio in variant "clamped".
+      bias_correction: whether to correct both moments for their start at 0. False is the Adam that BERT
+        was published with, whose first steps are too large (https://arxiv.org/abs/2006.04884,
+        section 6).
       clip_norm: largest global norm of the gradient; 0 does not clip.
       layer_decay: factor of the learning rate from each layer to the one below it (see
-        `layer_factors`); 1.0 treats all alike.
+        `layer_factors`); 1.0 treats all layers alike.
     """
 
     optimizer: str = "lamb"
@@ -97,7 +151,7 @@ class OptimizerConfig:
     def __post_init__(self):
         for name, choices in {
             "optimizer": OPTIMIZERS,
-            "variant": VARIANTS,
+            "variant": LAMB_VARIANTS,
             "schedule": SCHEDULES,
         }.items():
             if getattr(self, name) not in choices:
@@ -105,8 +159,8 @@ class OptimizerConfig:
         for name in ("end_learning_rate", "warmup_steps", "weight_decay_rate", "clip_norm"):
             if getattr(self, name) < 0:
                 self._refuse(name, "is negative")
-        at_least = "peak_learning_rate epsilon decay_power gamma_l min_trust_ratio"
-        for name in at_least.split():
+        positive = "peak_learning_rate epsilon decay_power gamma_l min_trust_ratio"
+        for name in positive.split():
             if getattr(self, name) <= 0:
                 self._refuse(name, "must be above 0")
         if not 0 < self.layer_decay <= 1:
@@ -132,24 +186,30 @@ class OptimizerConfig:
         raise UserError(f"OptimizerConfig.{name}={getattr(self, name)!r}: {reason}") from None
 
     def decays(self, variable_name: str) -> bool:
-        """Whether weight decay acts on a variable."""
+        """Return whether weight decay acts on a variable."""
         excluded = matches(self.exclude_from_weight_decay, variable_name)
         return self.weight_decay_rate > 0 and not excluded
 
     def adapts(self, variable_name: str) -> bool:
-        """Whether a variable gets a trust ratio of its own."""
+        """Return whether a variable gets its own trust ratio."""
         excluded = matches(self.exclude_from_layer_adaptation, variable_name)
-        return self.optimizer == "lamb" and not excluded
+        return self.properties.has_trust_ratios and not excluded
+
+    @property
+    def properties(self) -> Optimizer:
+        """Properties of the configured optimizer."""
+        return OPTIMIZERS[self.optimizer]
 
     @property
     def label(self) -> str:
-        """Name for people."""
-        return f"LAMB ({self.variant})" if self.optimizer == "lamb" else "AdamW"
+        """Name for people, with the variant if there are any."""
+        label = self.properties.label
+        return f"{label} ({self.variant})" if self.properties.variants else label
 
     @property
     def effective_clip_norm(self) -> float:
         """Largest global norm of a gradient that reaches the moments; 0 if there is no limit."""
-        limits = [self.clip_norm] if self.clip_norm else []
-        if self.optimizer == "lamb" and self.variant == "nvlamb":
-            limits.append(1.0)
-        return min(limits, default=0.0)
+        limits = [self.clip_norm]
+        if self.variant in self.properties.variants:
+            limits.append(LAMB_VARIANTS[self.variant].max_gradient_norm)
+        return min(filter(None, limits), default=0.0)

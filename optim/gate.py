@@ -1,8 +1,8 @@
-"""A switch of an optimizer: while it is off, a step changes nothing but the count of steps.
+"""A switch that makes an optimizer step leave all variables and slots unchanged.
 
-The alternative, a branch around the whole update, would have to hold both outcomes of every
-variable. Here the numbers of the update are chosen instead, so it costs no memory and no pass over
-the variables, and a step stays one program on any device.
+A branch around the whole update would have to hold both outcomes of every variable. The gate selects
+the factors of the update instead: this costs no memory and no pass over the variables, and a step
+stays one program on any device.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import tensorflow as tf
 
 
 class Gate:
-    """1 lets updates through, 0 holds them back, whatever the gradients are."""
+    """Lets updates through while its variable is 1, and blocks them while it is 0."""
 
     def __init__(self):
-        # Every replica sets the same value.
+        # Every replica assigns the same value.
         self.variable = tf.Variable(
             1.0,
             trainable=False,
@@ -23,22 +23,22 @@ class Gate:
         )
 
     def set(self, is_open: tf.Tensor) -> None:
-        """Opens or closes; for the next update."""
+        """Open or close the gate for the next update."""
         self.variable.assign(tf.cast(is_open, tf.float32))
 
     @property
     def is_open(self) -> tf.Tensor:
-        """Boolean scalar."""
+        """Whether updates are let through, bool scalar."""
         return self.variable > 0
 
-    def weights(self, beta: float) -> tuple[tf.Tensor, tf.Tensor]:
-        """What a moving average keeps of itself and takes of the new: (beta, 1 - beta) or (1, 0)."""
+    def averaging_factors(self, beta: float) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the factors of the old average and the new value: (beta, 1 - beta), or (1, 0)."""
         return self.choose(beta, 1.0), self.choose(1 - beta, 0.0)
 
-    def pass_on(self, gradient: tf.Tensor) -> tf.Tensor:
-        """The float32 gradient, or 0: a number that is none must not even be multiplied by 0."""
+    def filter(self, gradient: tf.Tensor) -> tf.Tensor:
+        """Return the float32 gradient, or 0; a factor of 0 would not do, since 0 * NaN is NaN."""
         return self.choose(gradient, 0.0)
 
     def choose(self, when_open, when_closed) -> tf.Tensor:
-        """One of two float32 tensors."""
+        """Return one of two float32 tensors."""
         return tf.where(self.is_open, when_open, when_closed)

@@ -1,4 +1,4 @@
-"""LAMB: Layer-wise Adaptive Moments for large batches, in four forms."""
+"""LAMB (Layer-wise Adaptive Moments for Batch training) in four variants."""
 
 from __future__ import annotations
 
@@ -9,47 +9,48 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from optim.config import VARIANTS, layer_factors, matches
+from optim.config import LAMB_VARIANTS, layer_factors, matches
 from optim.gate import Gate
 
-# One loop over a variable where operations run one by one; in a step that is compiled as a whole, such
-# a function is one like any other.
+# XLA fuses the function into one loop over a variable where operations run one by one. In a step that is
+# compiled as a whole, this changes nothing. (model/tracing.py has the same decorator; optim imports no
+# other package.)
 _compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class LAMB(tf_keras.optimizers.Optimizer):
-    """LAMB with bias-corrected moments (unless told otherwise) and decoupled weight decay.
+    """LAMB with decoupled weight decay and, by default, bias-corrected moments.
 
-    With g the gradient, x the weights of one variable, |.| the Euclidean norm, t from 1:
+    With g the gradient, x the weights of one variable, |.| the Euclidean norm, and steps t from 1:
 
         m = beta_1 * m + (1 - beta_1) * g          v = beta_2 * v + (1 - beta_2) * g ** 2
         r = m / (1 - beta_1 ** t) / (sqrt(v / (1 - beta_2 ** t)) + epsilon) + decay * x
         x = x - learning_rate * trust_ratio * r
 
-    The variants differ in the trust ratio, and one in the gradient:
+    The variants differ in the trust ratio; one also scales the gradient:
 
         paper      min(max(|x|, gamma_l), gamma_u) / |r|
         tf_models  |x| / |r|
-        nvlamb     |x| / |r|, with g / max(1, norm of all gradients together) in place of g
+        nvlamb     |x| / |r|, with g / max(1, global norm of the gradient) instead of g
         clamped    min(max(|x| / |r|, min_trust_ratio), max_trust_ratio)
 
-    Where a norm is 0 after `gamma_l`, the ratio is 1: new biases would never leave zero otherwise.
+    If a norm is 0 after clipping, the ratio is 1; otherwise new biases would never leave zero.
 
     Sources: "paper" is algorithm 2 of You et al. with their clipping phi
-    (https://arxiv.org/abs/1904.00962), for which they give no bounds; [0.001, 10] are those of
-    GluonNLP's LAMB. "tf_models" is `official.modeling.optimization.lamb`. "nvlamb" is
+    (https://arxiv.org/abs/1904.00962), for which they give no bounds; [0.001, 10] is from GluonNLP's
+    LAMB. "tf_models" is `official.modeling.optimization.lamb`. "nvlamb" is
     `FusedLAMB(use_nvlamb=True)` of NVIDIA's apex (csrc/multi_tensor_lamb.cu), which adapts every
-    tensor, those without decay included: give it no `exclude_from_layer_adaptation`. "clamped" has
-    the ratio of DeepSpeed's FusedLamb (csrc/lamb/fused_lamb_cuda_kernel.cu), whose BERT recipe
-    clamps to [0.01, 0.3], and sets `bias_correction` off: then r has m and v as they are.
+    tensor, including those without decay: use it with an empty `exclude_from_layer_adaptation`.
+    "clamped" has the ratio of DeepSpeed's FusedLamb (csrc/lamb/fused_lamb_cuda_kernel.cu), whose BERT
+    recipe clamps to [0.01, 0.3] and turns `bias_correction` off: r then contains m and v uncorrected.
 
     Variables that match `exclude_from_weight_decay` have decay 0, those that match
-    `exclude_from_layer_adaptation` a trust ratio of 1. The lists are independent of each other; an
-    empty one excludes nothing. The learning rate of a variable is multiplied by its
-    `optim.config.layer_factors`. A variable without a gradient stays as it is. All arithmetic and all
-    slots are float32, whatever the type of the variable. While `gate` is closed a step counts, and
-    changes nothing else.
+    `exclude_from_layer_adaptation` a trust ratio of 1. The lists are independent, and an empty list
+    excludes nothing. The learning rate of each variable is multiplied by its factor of
+    `optim.config.layer_factors`. A variable without a gradient is not updated. All arithmetic and all
+    slots are float32, whatever the type of the variable. While `gate` is closed, a step increments
+    `iterations` and changes nothing else.
     """
 
     def __init__(
@@ -71,11 +72,16 @@ class LAMB(tf_keras.optimizers.Optimizer):
         name: str = "LAMB",
         **kwargs,
     ):
-        """See the class and OptimizerConfig; kwargs are those of tf_keras' Optimizer."""
-        if variant not in VARIANTS:
-            raise ValueError(f"variant={variant!r}: must be one of {', '.join(VARIANTS)}")
+        """Arguments are explained in OptimizerConfig; kwargs are those of tf_keras' Optimizer.
+
+        Raises:
+          ValueError: unknown variant.
+        """
+        if variant not in LAMB_VARIANTS:
+            raise ValueError(f"variant={variant!r}: must be one of {', '.join(LAMB_VARIANTS)}")
         kwargs.setdefault("jit_compile", False)
-        # tf_keras' own decay, which knows no trust ratio; its default 0 costs a pass over all weights.
+        # tf_keras applies its own decay outside the trust ratio, and its default of 0 costs a pass over
+        # all weights.
         kwargs.setdefault("weight_decay", None)
         super().__init__(name=name, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
@@ -83,19 +89,19 @@ class LAMB(tf_keras.optimizers.Optimizer):
         self._weight_decay_rate = weight_decay_rate
         self._no_decay = tuple(exclude_from_weight_decay)
         self._no_adaptation = tuple(exclude_from_layer_adaptation)
-        self._variant = variant
+        self._variant, self._rules = variant, LAMB_VARIANTS[variant]
         self._gamma_l, self._gamma_u = gamma_l, gamma_u
         self._min_trust_ratio, self._max_trust_ratio = min_trust_ratio, max_trust_ratio
         self._layer_decay, self._bias_correction = layer_decay, bias_correction
 
     def build(self, var_list) -> None:
-        """Creates two float32 moments and a record of the last trust ratio for each variable."""
+        """Create two float32 moments and the last trust ratio of each variable."""
         super().build(var_list)
         if getattr(self, "_built", False):
             return
         self._built = True
         self.gate = Gate()
-        # Here and not in `update_step`, where the copies on further devices end in "/replica_1".
+        # Not in `update_step`: the names of replicated variables end in "/replica_1" there.
         self._names = [variable.name for variable in var_list]
         self._factors = layer_factors(self._names, self._layer_decay)
         self._moments_1 = [self._add_slot(v, "m", v.shape, "zeros") for v in var_list]
@@ -103,8 +109,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
         self._trust_ratios = [self._add_slot(v, "trust_ratio", (), "ones") for v in var_list]
 
     def update_step(self, gradient, variable) -> None:
-        """Updates one variable."""
-        # Adds up the rows of sparse gradients.
+        """Update one variable."""
+        # Converting a sparse gradient adds up its rows.
         gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
         weights = tf.cast(variable, tf.float32)
         index = self._index_dict[self._var_key(variable)]
@@ -115,7 +121,10 @@ class LAMB(tf_keras.optimizers.Optimizer):
             tf.convert_to_tensor(m),
             tf.convert_to_tensor(v),
             self.gate.is_open,
-            (*self.gate.weights(self._beta_1), *self.gate.weights(self._beta_2)),
+            (
+                *self.gate.averaging_factors(self._beta_1),
+                *self.gate.averaging_factors(self._beta_2),
+            ),
             (self._correction(self._beta_1), self._correction(self._beta_2)),
             epsilon=self._epsilon,
             decay=0.0 if matches(self._no_decay, name) else self._weight_decay_rate,
@@ -129,11 +138,11 @@ class LAMB(tf_keras.optimizers.Optimizer):
         last_ratio.assign(self.gate.choose(ratio, last_ratio))
         rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
         rate = self.gate.choose(rate, 0.0)
-        variable.assign(_moved(variable, direction, rate * ratio))
+        variable.assign(_step(variable, direction, rate * ratio))
 
     @property
     def trust_ratios(self) -> dict[str, tf.Variable]:
-        """Last trust ratio of every adapted variable, by the variable's name."""
+        """Last trust ratio of each adapted variable, by variable name."""
         return {
             name: ratio
             for name, ratio in zip(self._names, self._trust_ratios, strict=True)
@@ -141,7 +150,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         }
 
     def get_config(self) -> dict:
-        """Constructor arguments, both exclusion lists included."""
+        """Return the constructor arguments, including both exclusion lists."""
         return {
             **super().get_config(),
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
@@ -161,16 +170,20 @@ class LAMB(tf_keras.optimizers.Optimizer):
         }
 
     def _clip_gradients(self, gradients):
-        """The one place where tf_keras shows all gradients at once, summed over the replicas."""
+        """Scale the gradients for "nvlamb".
+
+        This is the only hook of tf_keras that gets all gradients together, summed over the replicas.
+        """
         gradients = super()._clip_gradients(gradients)
-        if self._variant != "nvlamb":
+        if not self._rules.max_gradient_norm:
             return gradients
         gradients = [tf.cast(tf.convert_to_tensor(g), tf.float32) for g in gradients]
-        divisor = tf.maximum(1.0, tf.linalg.global_norm(gradients))
+        norm = tf.linalg.global_norm(gradients)
+        divisor = tf.maximum(1.0, norm / self._rules.max_gradient_norm)
         return [gradient / divisor for gradient in gradients]
 
     def _correction(self, beta: float) -> tf.Tensor:
-        """1 - beta ** t; taken literally, float32 loses digits of it while it is small."""
+        """Return 1 - beta ** t without the cancellation of computing it literally in float32."""
         if not self._bias_correction:
             return tf.ones(())
         step = tf.cast(self.iterations + 1, tf.float32)
@@ -178,10 +191,10 @@ class LAMB(tf_keras.optimizers.Optimizer):
         return -tf.math.expm1(step * log_beta)
 
     def _trust_ratio(self, weight_norm: tf.Tensor, direction_norm: tf.Tensor) -> tf.Tensor:
-        if self._variant == "paper":
+        if self._rules.bounds_weight_norm:
             weight_norm = tf.clip_by_value(weight_norm, self._gamma_l, self._gamma_u)
         ratio = tf.math.divide_no_nan(weight_norm, direction_norm)
-        if self._variant == "clamped":
+        if self._rules.bounds_trust_ratio:
             ratio = tf.clip_by_value(ratio, self._min_trust_ratio, self._max_trust_ratio)
         return tf.where((weight_norm > 0) & (direction_norm > 0), ratio, 1.0)
 
@@ -194,35 +207,35 @@ class LAMB(tf_keras.optimizers.Optimizer):
 
 @_compiled
 def _moments_and_direction(g, x, m, v, is_open, averages, corrections, *, epsilon, decay):
-    """New moments, and r of the class, all float32.
+    """Return the new moments and r of the class docstring, all float32.
 
     Args:
       g: gradient.
       x: weights.
       m: first moment.
       v: second moment.
-      is_open: the gate's.
-      averages: what m keeps and takes, what v keeps and takes.
-      corrections: of the bias of m and of v, to divide by.
-      epsilon: a Python number, as decay.
-      decay: 0 for none.
+      is_open: whether the gate is open, bool scalar.
+      averages: factors of m and g in the new m, then of v and g ** 2 in the new v.
+      corrections: divisors that correct the bias of m and of v.
+      epsilon: Python number.
+      decay: Python number; 0 for no decay.
     """
-    keep_1, take_1, keep_2, take_2 = averages
-    g = tf.where(is_open, g, 0.0)  # a number that is none must not even be multiplied by 0
-    m = keep_1 * m + take_1 * g
-    v = keep_2 * v + take_2 * tf.square(g)
+    m_factor, g_factor, v_factor, g2_factor = averages
+    g = tf.where(is_open, g, 0.0)  # not `0 * g`: g may be NaN or Inf, and 0 * NaN is NaN
+    m = m_factor * m + g_factor * g
+    v = v_factor * v + g2_factor * tf.square(g)
     r = m / corrections[0] / (tf.sqrt(v / corrections[1]) + epsilon)
     return m, v, r + decay * x if decay else r
 
 
 @_compiled
-def _moved(x, r, rate):
-    """Computes x - rate * r, in the type of x."""
+def _step(x, r, rate):
+    """Return x - rate * r, in the type of x."""
     return x - tf.cast(rate * r, x.dtype)
 
 
 def _norm(x: tf.Tensor) -> tf.Tensor:
-    # tf.norm would write all squares to memory before it adds them up.
+    # tf.norm would write all squares to memory before summing them.
     return tf.sqrt(2 * tf.nn.l2_loss(x))
 
 

@@ -1,4 +1,4 @@
-"""Learning rate schedules: linear warm-up that truly reaches the peak, and what comes after."""
+"""Learning rate schedules: linear warm-up to the peak, then a decay or a constant rate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class _Warmup(tf_keras.optimizers.schedules.LearningRateSchedule):
     With s counting from 0:
 
         s < warmup:  peak * (s + 1) / warmup
-        otherwise:   what the subclass says, which starts from the peak
+        otherwise:   the subclass's rate, which starts at the peak
 
-    So step warmup - 1 has the peak rate. (Warming up towards a decay that has already begun, as
-    tf-models does, stops short of it.)
+    So step warmup - 1 has the peak rate. (In tf-models the decay begins at step 0, and warm-up towards
+    the decayed rate never reaches the peak.)
     """
 
     def __init__(self, **config):
@@ -25,20 +25,20 @@ class _Warmup(tf_keras.optimizers.schedules.LearningRateSchedule):
         self._config = config
 
     def __call__(self, step) -> tf.Tensor:
-        """Learning rate of a step, float32 scalar."""
+        """Return the learning rate of a step, float32 with the step's shape."""
         step = tf.cast(step, tf.float32)
         peak, warmup = self._config["peak_learning_rate"], self._config["warmup_steps"]
-        # The fraction first: it is exactly 1 at the peak.
+        # In this order: the fraction is exactly 1 at the peak.
         warming = peak * ((step + 1.0) / max(warmup, 1))
         return tf.where(step < warmup, warming, self._after_warmup(step))
 
     def get_config(self) -> dict:
-        """Constructor arguments."""
+        """Return the constructor arguments."""
         return dict(self._config)
 
 
 class _Decay(_Warmup):
-    """From the peak to the end: end + (peak - end) * share(remaining), remaining from 1 to 0."""
+    """Decay from peak to end: end + (peak - end) * share(remaining), with remaining from 1 to 0."""
 
     def _after_warmup(self, step: tf.Tensor) -> tf.Tensor:
         peak, end = self._config["peak_learning_rate"], self._config["end_learning_rate"]
@@ -60,7 +60,7 @@ class WarmupPolynomialDecay(_Decay):
         end_learning_rate: float = 0.0,
         power: float = 1.0,
     ):
-        """See the class; warmup_steps must be smaller than total_steps."""
+        """Arguments are explained in OptimizerConfig; warmup_steps must be below total_steps."""
         super().__init__(
             peak_learning_rate=peak_learning_rate,
             warmup_steps=warmup_steps,
@@ -90,7 +90,7 @@ class WarmupCosineDecay(_Decay):
         total_steps: int,
         end_learning_rate: float = 0.0,
     ):
-        """See the class; warmup_steps must be smaller than total_steps."""
+        """Arguments are explained in OptimizerConfig; warmup_steps must be below total_steps."""
         super().__init__(
             peak_learning_rate=peak_learning_rate,
             warmup_steps=warmup_steps,
@@ -99,16 +99,16 @@ class WarmupCosineDecay(_Decay):
         )
 
     def _share(self, remaining: tf.Tensor) -> tf.Tensor:
-        # Equal to (1 + cos(pi * (1 - remaining))) / 2, without its cancellation near the end.
+        # Equals (1 + cos(pi * (1 - remaining))) / 2 without its cancellation near the end.
         return tf.square(tf.sin(0.5 * math.pi * remaining))
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class WarmupConstant(_Warmup):
-    """Warm-up, then the peak for ever."""
+    """Warm-up, then constantly the peak."""
 
     def __init__(self, *, peak_learning_rate: float, warmup_steps: int):
-        """See the class."""
+        """Arguments are explained in OptimizerConfig."""
         super().__init__(peak_learning_rate=peak_learning_rate, warmup_steps=warmup_steps)
 
     def _after_warmup(self, step: tf.Tensor) -> tf.Tensor:

@@ -35,7 +35,7 @@ ALLOWED = {
     "optim": set(),
     "launch": {
         *("data.config", "data.files", "data.manifest", "data.storage", "data.view", "data.vocab"),
-        *("model.config", "model.flops", "model.names"),
+        *("model.config", "model.flops", "model.names", "optim.config"),
         *("pretrain.config", "pretrain.gin_files", "pretrain.recipe", "pretrain.report"),
         "pretrain.train",
     },

@@ -40,11 +40,8 @@ from launch.accelerators.chips import Chip
 from model.config import EncoderConfig
 from model.flops import training_flops
 from model.names import weights
+from optim.config import OPTIMIZERS
 
-# Of a parameter and update: 4 to read the gradient for the norm, and 40 for LAMB as compiled
-# (docs/performance.md). AdamW has no second pass: gradient, moments and weight are read, all but the
-# gradient written, and the copy.
-_OPTIMIZER_BYTES = {"lamb": 4 + 40, "adamw": 4 + 30}
 _OPTIMIZER_SHARE = 0.85  # of the bandwidth of the memory
 _SCORE_PASSES = 6  # through memory, forward and backward, of scores that do not fit on the chip
 
@@ -197,12 +194,13 @@ class Memory:
 def memory(step: Step) -> Memory:
     """Memory of a device for an update; the formulas are at the top of this file."""
     parameters, c = num_parameters(step.encoder), step.compute_bytes
+    optimizer = OPTIMIZERS[step.optimizer]
     is_accumulating, is_mixed = step.turns > 1, c < 4
     table = step.encoder.vocab_size * step.encoder.hidden_size
     return Memory(
         weights=4 * parameters,
         copies=c * num_copied(step.encoder) if is_mixed else 0,
-        moments=8 * parameters // step.sharded_by,
+        moments=optimizer.state_bytes_per_parameter * parameters // step.sharded_by,
         batch=12 * (step.seq_length + step.max_predictions) * step.batch,
         gradients=4 * parameters,
         compute_weights=c * table if is_accumulating and is_mixed else 0,
@@ -263,7 +261,8 @@ def update_seconds(step: Step, device: Device) -> float:
 
 def optimizer_seconds(step: Step, device: Device) -> float:
     """Part of `update_seconds` that does not depend on the batch."""
-    num_bytes = _OPTIMIZER_BYTES[step.optimizer] * num_parameters(step.encoder) / step.sharded_by
+    update_bytes = OPTIMIZERS[step.optimizer].update_bytes_per_parameter
+    num_bytes = update_bytes * num_parameters(step.encoder) / step.sharded_by
     return num_bytes / (device.memory_bytes_per_second * _OPTIMIZER_SHARE)
 
 

@@ -284,7 +284,8 @@ def _storage(run: RunConfig, build: BuildConfig, sequences: int) -> Storage:
 
 def _saving(run: RunConfig, machine: Machine, seconds: float, assumptions: Assumptions) -> Saving:
     """`seconds` are those of an update."""
-    num_bytes = 12 * num_parameters(run.encoder)
+    state_bytes = run.optimizer.properties.state_bytes_per_parameter
+    num_bytes = (4 + state_bytes) * num_parameters(run.encoder)
     stop, write = num_bytes / _COPY_BYTES_PER_SECOND, num_bytes / _WRITE_BYTES_PER_SECOND
     a_day = assumptions.failures_per_day
     if a_day is None:

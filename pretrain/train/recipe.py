@@ -156,7 +156,7 @@ def _variable_lines(optimizer: OptimizerConfig, trained: Sequence[str]) -> list[
         f"decayed by {optimizer.weight_decay_rate:g}: {_examples(decayed)}; not:"
         f" {_examples([name for name in trained if name not in set(decayed)])}",
     ]
-    if optimizer.optimizer == "lamb":
+    if optimizer.properties.has_trust_ratios:
         lines.append(f"adapted: {_examples(adapted)}; not: {_examples(constant)}")
         if optimizer.variant == "nvlamb" and constant:
             lines.append(

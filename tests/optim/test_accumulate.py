@@ -1,3 +1,5 @@
+"""Sums over micro-batches equal the sums over the whole batch."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,7 +8,7 @@ from optim.accumulate import accumulate
 
 
 def sums(batch):
-    """A vector, a scalar: sums over the examples."""
+    """Return a vector and a scalar, both sums over the examples."""
     return tf.reduce_sum(batch["x"] * batch["w"][:, None], axis=0), tf.reduce_sum(batch["w"])
 
 
@@ -15,7 +17,7 @@ ZEROS = (tf.zeros([2]), tf.zeros([]))
 
 @pytest.mark.parametrize("size", [0, 1, 4, 12, 99])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_any_cut_gives_the_same_sums(size, compiled):
+def test_sums_do_not_depend_on_the_micro_batch_size(size, compiled):
     batch = {
         "x": tf.reshape(tf.range(24.0), [12, 2]),
         "w": tf.constant([1.0, 0, 2] * 4),
@@ -39,19 +41,19 @@ def test_sums_are_float32(size):
     assert (total.dtype, total.numpy()) == (tf.float32, 512)
 
 
-def test_micro_batches_are_cut_in_order():
+def test_micro_batches_are_consecutive_examples():
     seen = []
 
-    def look(batch):
+    def record(batch):
         seen.append(batch["i"].numpy().tolist())
         return tf.zeros([])
 
     batch = {"i": tf.range(6)}
-    accumulate(look, batch, micro_batch_size=2, zeros=tf.zeros([]))
+    accumulate(record, batch, micro_batch_size=2, zeros=tf.zeros([]))
     assert seen == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_one_graph_serves_all_turns():
+def test_the_function_is_traced_once():
     traces = []
 
     def compute(batch):
@@ -65,6 +67,6 @@ def test_one_graph_serves_all_turns():
     assert traces == [[3]]
 
 
-def test_a_size_that_does_not_divide():
-    with pytest.raises(ValueError, match="micro_batch_size=4 does not divide a batch of 6"):
+def test_indivisible_batch_is_an_error():
+    with pytest.raises(ValueError, match=r"micro_batch_size=4 .* 6"):
         accumulate(sums, {"x": tf.ones([6, 2])}, micro_batch_size=4, zeros=ZEROS)

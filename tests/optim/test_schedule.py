@@ -1,3 +1,5 @@
+"""Learning rates of single steps, against numbers worked out by hand."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,7 +20,7 @@ class TestSchedule:
         [
             (0, 2.5e-7),
             (4_999, 1.25e-3),
-            (9_999, 2.5e-3),  # truly reached
+            (9_999, 2.5e-3),  # the peak
             (10_000, 2.5e-3),
             (105_000, 1.25e-3),
             (199_999, 2.5e-3 / 190_000),
@@ -26,13 +28,13 @@ class TestSchedule:
             (300_000, 0.0),
         ],
     )
-    def test_lambert(self, step, expected):
+    def test_lambert_schedule(self, step, expected):
         np.testing.assert_allclose(self.schedule()(step).numpy(), expected, rtol=1e-6)
 
     def test_peak_is_exact(self):
         assert self.schedule()(9_999).numpy() == np.float32(2.5e-3)
 
-    def test_power_and_end(self):
+    def test_decay_power_and_end_learning_rate(self):
         schedule = self.schedule(end_learning_rate=1e-4, power=2.0)
         middle = 1e-4 + 2.4e-3 * 0.25
         np.testing.assert_allclose(schedule(105_000).numpy(), middle, rtol=1e-5)
@@ -51,7 +53,7 @@ class TestSchedule:
             ("constant", [0.25, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
         ],
     )
-    def test_corners(self, schedule, expected):
+    def test_rates_at_the_boundaries(self, schedule, expected):
         config = OptimizerConfig(
             schedule=schedule,
             peak_learning_rate=1.0,
@@ -64,7 +66,7 @@ class TestSchedule:
 
     @pytest.mark.parametrize("warmup_steps", [1, 3, 7, 49, 9_999])
     @pytest.mark.parametrize("schedule", ["polynomial", "cosine", "constant"])
-    def test_every_peak_is_exact(self, schedule, warmup_steps):
+    def test_every_schedule_reaches_its_peak_exactly(self, schedule, warmup_steps):
         config = OptimizerConfig(
             schedule=schedule, peak_learning_rate=1.7e-3, warmup_steps=warmup_steps
         )
