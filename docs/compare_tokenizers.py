@@ -20,7 +20,7 @@ from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences
 from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
-from data.vocab.learn import paragraphs_of
+from data.vocab.learn import read_paragraphs
 from model.huggingface import tokenizer_files
 from model.preprocess import export_preprocessor
 
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--examples", type=int, default=5)
     args = parser.parse_args(argv)
     inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
-    sentences = [s for p in paragraphs_of(inputs, max_bytes=10**9) for s in split_sentences(p)]
+    sentences = [s for p in read_paragraphs(inputs, max_bytes=10**9) for s in split_sentences(p)]
     found = compare(sentences, args.vocab_file, lower_case=not args.cased)
     print(f"{len(sentences):,} sentences, against the tokens of the data build:")
     for name, differences in found.items():

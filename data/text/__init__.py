@@ -1,1 +1,1 @@
-"""Sentences, words and WordPiece tokens."""
+"""Split text into sentences, words and WordPiece tokens."""

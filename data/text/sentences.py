@@ -1,4 +1,4 @@
-"""Paragraphs into sentences, by a segmenter that knows abbreviations."""
+"""Split paragraphs into sentences with a segmenter that knows abbreviations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import sentencex
 
 
 def split_sentences(paragraph: str, *, language: str = "en") -> list[str]:
-    """Splits a clean paragraph into sentences; no character but white space is lost.
+    """Split a clean paragraph into sentences; only white space is lost.
 
-    Segmenter: sentencex (Wikimedia), whose rules know the abbreviations of each language. A language
-    without rules of its own is split by those of its nearest relative, or else by punctuation,
-    that of languages without blanks between words ("。", "।") included.
+    The segmenter is sentencex (Wikimedia), which has rules and abbreviations for each language. For
+    a language without rules it uses those of a related language, or else punctuation, including that
+    of scripts other than Latin ("。", "।").
+
+    Args:
+      paragraph: normalised text.
+      language: ISO 639 code.
     """
     return list(filter(None, map(str.strip, sentencex.segment(language, paragraph))))

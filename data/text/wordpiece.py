@@ -1,4 +1,4 @@
-"""Text to token ids, many sentences in one call."""
+"""Tokenize batches of sentences into WordPiece ids."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from data.vocab import Vocab
 
 
 class WordPieceTokenizer:
-    """BERT's tokenization by tensorflow-text's `FastBertTokenizer`.
+    """BERT's tokenization with tensorflow-text's `FastBertTokenizer`.
 
-    Its ids equal those of the slower `BertTokenizer` in the exported preprocessor (tested).
+    The ids equal those of the slower `BertTokenizer` of the exported preprocessor.
     """
 
     def __init__(self, vocab: Vocab, *, lower_case: bool):
@@ -43,33 +43,34 @@ class WordPieceTokenizer:
         self._tokenize_with_offsets = tokenize_with_offsets
 
     def encode(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Token ids of sentences, without special tokens.
+        """Return the token ids of sentences, without special tokens.
 
         Args:
-          sentences: UTF-8 text, K of them.
+          sentences: K sentences.
 
         Returns:
-          (ids, lengths): the ids of all sentences one after the other, uint16 (uint32 for
-          vocabularies above 65,536 pieces), and how many each sentence has, uint32 [K].
+          (ids, lengths): the concatenated ids of all sentences, uint16 (uint32 for vocabularies
+          above 65,536 pieces), and the number of tokens of each sentence, uint32 [K].
         """
         if not sentences:
             return np.zeros(0, self._dtype), np.zeros(0, np.uint32)
-        # As one tensor: a list would be looked through as a structure of thousands of inputs.
+        # Converted here: tf.function would treat a list as a structure of thousands of inputs.
         ids, lengths = self._tokenize(self._to_tensor(sentences))
         return ids.numpy().astype(self._dtype), lengths.numpy().astype(np.uint32)
 
     def encode_with_offsets(
         self, texts: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Token ids as of `encode`, and where in its text each token stands.
+        """Return token ids as `encode` does, and the characters of the text that each token covers.
 
         Args:
-          texts: K of them.
+          texts: K texts.
 
         Returns:
-          (ids, lengths, begins, ends): the first two as of `encode`; then, int64 and as many as ids,
-          the range of characters of each token in its own text. No range is empty: the pieces of
-          one character, as "f" and "##i" of a ligature, all have its range.
+          (ids, lengths, begins, ends): `ids` and `lengths` as for `encode`; `begins` and `ends`,
+          int64 of the shape of `ids`, the range [begin, end) of each token in characters of its
+          text. No range is empty: pieces of a single character, such as "f" and "##i" of a ligature,
+          all have the range of that character.
         """
         if not texts:
             ids, lengths = self.encode(texts)
@@ -78,7 +79,7 @@ class WordPieceTokenizer:
         ids, lengths, begins, ends = (
             tensor.numpy() for tensor in self._tokenize_with_offsets(self._to_tensor(encoded))
         )
-        # TensorFlow counts bytes. All texts in a row: characters before each byte.
+        # TensorFlow's offsets are bytes. Count the characters before each byte of the joined texts.
         is_first_byte = (np.frombuffer(b"".join(encoded), np.uint8) & 0xC0) != 0x80
         characters_before = np.append(0, np.cumsum(is_first_byte))
         text_bytes = np.array(list(map(len, encoded)))

@@ -1,4 +1,4 @@
-"""WordPiece vocabularies: one piece a line, the line number is the id (BERT's format)."""
+"""WordPiece vocabularies in BERT's format: one piece per line, the line number from 0 is the id."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import numpy as np
 from data import files, schema
 from data.errors import UserError
 
-# Placeholders of the published vocabularies, which no text contains.
+# Placeholders in the published vocabularies, which text never produces.
 _UNUSED = re.compile(r"\[unused\d+\]")
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocab:
-    """A checked vocabulary: `pieces[i]` has id i."""
+    """A valid vocabulary: `pieces[i]` has id i."""
 
     pieces: tuple[str, ...]
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Vocab:
-        """Reads a vocabulary file.
+        """Read a vocabulary file.
 
         Raises:
-          UserError: no such file, not UTF-8, an empty or repeated piece, or a special token missing.
+          UserError: the file does not exist or is not UTF-8, a piece is empty or repeated, or a
+            special token is missing.
         """
         try:
             lines = files.read_bytes(path).decode("utf-8").split("\n")
@@ -39,18 +40,18 @@ class Vocab:
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"vocabulary file {path} cannot be read: {error}") from error
         pieces = tuple(line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1]))
-        return cls.checked(pieces, f"vocabulary file {path}")
+        return cls.from_pieces(pieces, f"vocabulary file {path}")
 
     @classmethod
-    def checked(cls, pieces: tuple[str, ...], source: str) -> Vocab:
-        """A vocabulary of these pieces, in the order of their ids.
+    def from_pieces(cls, pieces: tuple[str, ...], source: str) -> Vocab:
+        """Return a vocabulary after checking its pieces.
 
         Args:
-          pieces: of the source.
-          source: what they come from, for errors.
+          pieces: pieces in the order of their ids.
+          source: origin of the pieces, for errors.
 
         Raises:
-          UserError: an empty or repeated piece, or a special token missing.
+          UserError: a piece is empty or repeated, or a special token is missing.
         """
         if missing := [token for token in schema.SPECIAL_TOKENS if token not in set(pieces)]:
             raise UserError(
@@ -62,9 +63,7 @@ class Vocab:
             if not piece:
                 raise UserError(f"{source}: line {number} is empty")
             if first_line.setdefault(piece, number) != number:
-                raise UserError(
-                    f"{source}: {piece!r} stands on lines {first_line[piece]} and {number}"
-                )
+                raise UserError(f"{source}: {piece!r} is on lines {first_line[piece]} and {number}")
         return cls(pieces)
 
     def __len__(self) -> int:
@@ -77,7 +76,7 @@ class Vocab:
 
     @functools.cached_property
     def special_ids(self) -> np.ndarray:
-        """Sorted ids that are never masked and never drawn as replacements, int64 [n]."""
+        """Sorted ids of special and unused pieces, int64 [n]; never masked, never random replacements."""
         special = [
             i
             for i, piece in enumerate(self.pieces)
@@ -87,20 +86,20 @@ class Vocab:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of the pieces in order."""
+        """SHA-256 of the vocabulary file, in hex."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def text(self) -> str:
-        """The content of the vocabulary file."""
+        """Content of the vocabulary file."""
         return "".join(f"{piece}\n" for piece in self.pieces)
 
     @property
     def token_dtype(self) -> np.dtype:
-        """The smallest unsigned type that holds every id."""
+        """Smallest unsigned type that holds every id."""
         return token_dtype(len(self))
 
 
-def token_dtype(pieces: int) -> np.dtype:
-    """The smallest unsigned type that holds the ids of so many pieces."""
-    return np.dtype(np.uint16 if pieces <= 2**16 else np.uint32)
+def token_dtype(num_pieces: int) -> np.dtype:
+    """Return the smallest unsigned type that holds the ids of `num_pieces` pieces."""
+    return np.dtype(np.uint16 if num_pieces <= 2**16 else np.uint32)

@@ -2,7 +2,7 @@
 
     python -m data.vocab --input 'samples/books/*.txt' --vocab_size 8000 --output_file vocab.txt
 
-A vocabulary file has one piece a line, the line number is the id: BERT's format.
+The vocabulary file is in BERT's format: one piece per line, the line number is the id.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from data.sources.formats import (
     guess_kind,
 )
 from data.vocab import Vocab
-from data.vocab.learn import learn, paragraphs_of
+from data.vocab.learn import learn, read_paragraphs
 
 
 def main(argv: Sequence[str]) -> None:
-    """Learns a vocabulary from files."""
+    """Learn a vocabulary from files, unless the output file exists."""
     parser = argparse.ArgumentParser(
         prog="python -m data.vocab",
         description=__doc__,
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
                 f" {args.vocab_size}; delete it or choose another --output_file"
             )
         print(
-            f"vocab: {args.output_file} is there already ({len(vocab):,} pieces; not compared with"
+            f"vocab: {args.output_file} exists already ({len(vocab):,} pieces; not compared with"
             " --input)"
         )
         return
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     if not inputs:
         raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")
     vocab = learn(
-        paragraphs_of(inputs, max_bytes=args.max_megabytes * 10**6),
+        read_paragraphs(inputs, max_bytes=args.max_megabytes * 10**6),
         vocab_size=args.vocab_size,
         lower_case=not args.cased,
     )

@@ -1,4 +1,4 @@
-"""Learning a WordPiece vocabulary: the same text always gives the same one."""
+"""Learn a WordPiece vocabulary, reproducibly: equal text gives an equal vocabulary."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ def learn(
     max_characters: int = 1000,
     lower_case: bool = True,
 ) -> Vocab:
-    """Learns a WordPiece vocabulary; the same texts always give the same one.
+    """Learn a WordPiece vocabulary; equal texts give an equal vocabulary.
 
-    The trainer of Hugging Face tokenizers numbers single letters in the order of a hash map and
-    breaks ties by these numbers, so two runs differ. Here the letters are numbered by us: a first
-    pass with no merges finds them, the second one starts from them in sorted order.
+    The trainer of Hugging Face tokenizers numbers single characters in the order of a hash map and
+    breaks ties by these numbers, so its runs differ. Here the trainer runs twice: without merges, to
+    collect the characters, and again starting from the characters in sorted order.
 
     Args:
       texts: paragraphs of text.
-      vocab_size: pieces, special tokens included.
-      min_frequency: how often a pair must occur to be merged.
-      max_characters: the most frequent characters that get a piece of their own.
-      lower_case: lower-case and strip accents first ("uncased").
+      vocab_size: number of pieces, special tokens included.
+      min_frequency: least number of occurrences for a pair to be merged.
+      max_characters: most characters with a piece of their own, by frequency.
+      lower_case: whether to lower-case text and strip accents first ("uncased").
 
     Raises:
-      UserError: no text, or vocab_size is smaller than the special tokens and the alphabet, or
-        larger than what the text gives.
+      UserError: there is no text, or vocab_size is smaller than special tokens and characters
+        together, or larger than the number of pieces that the text supports.
     """
-    # As the tokenizer will see it: "uncased" takes accents off, so they do not make new characters.
+    # Uncased tokenization strips accents: decompose them, so that they do not add characters.
     form = "NFD" if lower_case else "NFC"
     texts = [unicodedata.normalize(form, text) for text in texts]
-    texts = _without_rare_characters(texts, max_characters=max_characters)
+    texts = _replace_rare_characters(texts, max_characters=max_characters)
     specials = list(schema.SPECIAL_TOKENS)
-    letters = _train(texts, 0, min_frequency, specials, lower_case)[len(specials) :]
-    if not letters:
+    characters = _train(texts, 0, min_frequency, specials, lower_case)[len(specials) :]
+    if not characters:
         raise UserError("there is no text to learn a vocabulary from")
-    alphabet = sorted(piece for piece in letters if not piece.startswith("##"))
-    continuations = sorted(set(letters) - set(alphabet))
+    alphabet = sorted(piece for piece in characters if not piece.startswith("##"))
+    continuations = sorted(set(characters) - set(alphabet))
     fixed = specials + alphabet + continuations
     if vocab_size < len(fixed):
         raise UserError(
-            f"--vocab_size {vocab_size} is too small: special tokens and single letters alone take"
+            f"--vocab_size {vocab_size} is too small: special tokens and single characters alone take"
             f" {len(fixed)} pieces"
         )
     pieces = _train(texts, vocab_size, min_frequency, fixed, lower_case)
@@ -83,8 +83,8 @@ def _train(
     return sorted(ids, key=ids.__getitem__)
 
 
-def _without_rare_characters(texts: list[str], *, max_characters: int) -> list[str]:
-    """Keeps the most frequent characters (ties by code point); the others become blanks."""
+def _replace_rare_characters(texts: list[str], *, max_characters: int) -> list[str]:
+    """Replace all but the most frequent characters by blanks; ties are resolved by code point."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
         counts.update(text)
@@ -95,8 +95,8 @@ def _without_rare_characters(texts: list[str], *, max_characters: int) -> list[s
     return [text.translate(blanks) for text in texts]
 
 
-def paragraphs_of(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[str]:
-    """The clean paragraphs of the files, up to a number of bytes."""
+def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[str]:
+    """Yield the clean paragraphs of the files until they have `max_bytes` bytes of UTF-8."""
     from tqdm import tqdm
 
     num_bytes = 0

@@ -147,7 +147,7 @@ def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
                 f"{tokenizer}: no piece has id {number}, {piece!r} has {ids[piece]}; give the"
                 " vocabulary as --vocab_file"
             )
-    return Vocab.checked(tuple(pieces), str(tokenizer))
+    return Vocab.from_pieces(tuple(pieces), str(tokenizer))
 
 
 def checked(

@@ -1,1 +1,1 @@
-"""Read MediaWiki dumps: pages, wikitext, templates."""
+"""Read MediaWiki dumps: parts, pages, wikitext, templates."""

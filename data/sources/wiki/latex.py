@@ -1,6 +1,7 @@
-r"""Short formulas as plain text: "\frac{1}{2}" is "1/2", "x_1^2" is "x1²"; the rest has no text.
+r"""Convert short formulas to plain text: "\frac{1}{2}" to "1/2", "x_1^2" to "x1²".
 
-Text on one line must not say something else than the formula: 2^{mn} is not 2mn, nor a^e ae.
+The text must not mean something else than the formula: 2^{mn} must not become 2mn, nor a^e ae.
+Formulas that plain text cannot express become "".
 """
 
 from __future__ import annotations
@@ -38,27 +39,27 @@ _COMMANDS = {
     },
     **dict.fromkeys((",", ";", " ", "quad"), " "),
     **dict.fromkeys(("!", "left", "right", "displaystyle", "textstyle", "scriptstyle"), ""),
-    # What follows these in braces is shown as it is.
+    # The braces after these hold plain text.
     **dict.fromkeys(("mathrm", "mathbf", "mathit", "mathcal", "mathbb", "operatorname", "rm"), ""),
     **dict.fromkeys(("text", "textrm", "textit", "mbox"), ""),
 }
 _COMMAND = re.compile(r"\\([A-Za-z]+|[^A-Za-z])")
 _BAR = re.compile(r"\\(?:bar|overline)\s*(?:\{(\w)\}|(\w))")
-# What stands before and after it may need brackets around it: (1/2)mv².
+# A fraction needs brackets if a factor precedes or follows it: (1/2)mv².
 _FRACTION = re.compile(r"([\w)]?)(\s*)\\[dt]?frac\s*\{(\w+)\}\s*\{(\w+)\}(?=(\s*[\w(^\\])?)")
 _SCRIPT = re.compile(r"(\d?)([_^])\s*(?:\{([\w+−,∘′-]*)\}|([\w∘′]))")
 _BRACES = re.compile(r"\{([^{}\\_^&]*)\}")
 _RAISED = str.maketrans("0123456789+-−–ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻ⁿⁱ")
-_LONGEST = 80
+_LONGEST = 80  # characters
 
 
-# Of mhchem: "SO4^2-" and "Na+"; of {{chem2}}: "SO4(2-)".
+# mhchem: "SO4^2-" and "Na+"; {{chem2}}: "SO4(2-)".
 _CHARGE = re.compile(r"\^\{?(\d+[+−-]?|[+−-])\}?|\((\d*[+−-])\)|(?<=[A-Za-z0-9)\]])([+−-])(?=\s|$)")
 _ARROWS = (("<=>", " ⇌ "), ("<->", " ↔ "), ("->", " → "))
 
 
 def superscript(text: str) -> str:
-    """Raised text that cannot be misread: 10⁶ (not 106), x^T; but 4th, Mlle and N° as they are."""
+    """Mark raised text: "6" becomes "⁶" and "T" becomes "^T"; "th", "lle" and "°" are unchanged."""
     return text if re.fullmatch(r"[a-z]{2,}|[eo]|[^\w+−–-]*", text) else _raise(text)
 
 
@@ -70,21 +71,21 @@ def _raise(exponent: str) -> str:
 
 
 def to_text(latex: str) -> str:
-    """What a short formula within a line reads like; "" if plain text cannot show it."""
+    """Convert a short formula in LaTeX to text; return "" if plain text cannot express it."""
     text = latex.replace("~", " ").strip()
     if len(text) > _LONGEST:
         return ""
     text = _BAR.sub(lambda match: f"{match[1] or match[2]}\u0304", text)
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]), text)
-    text = _FRACTION.sub(_place_fraction, text)
-    text = _SCRIPT.sub(_place_script, text)
+    text = _FRACTION.sub(_render_fraction, text)
+    text = _SCRIPT.sub(_render_script, text)
     text = _BRACES.sub(r"\1", text)
-    is_left = re.search(r"[\\{}&|]|_(?!\()|\^(?![\w(])", text)
-    return "" if is_left else " ".join(text.split())
+    has_markup = re.search(r"[\\{}&|]|_(?!\()|\^(?![\w(])", text)
+    return "" if has_markup else " ".join(text.split())
 
 
 def chemistry(formula: str) -> str:
-    """What a short formula of the mhchem package reads like: "SO4^2-" is "SO4²⁻"."""
+    """Convert a short formula of the mhchem package to text: "SO4^2-" to "SO4²⁻"."""
     text = formula.strip()
     if len(text) > _LONGEST:
         return ""
@@ -95,7 +96,7 @@ def chemistry(formula: str) -> str:
     return "" if re.search(r"[\\{}_^]", text) else " ".join(text.split())
 
 
-def _place_fraction(match: re.Match[str]) -> str:
+def _render_fraction(match: re.Match[str]) -> str:
     before, blanks, above, below, after = match.groups()
     if len(below) > 1 and not below.isdigit():
         below = f"({below})"
@@ -105,13 +106,13 @@ def _place_fraction(match: re.Match[str]) -> str:
     return f"{before}{blanks}({fraction})" if before or after else blanks + fraction
 
 
-def _place_script(match: re.Match[str]) -> str:
+def _render_script(match: re.Match[str]) -> str:
     before, kind = match[1], match[2]
     script = match[3] if match[3] is not None else match[4]
     if kind == "^":
         # Degrees, derivatives and ordinals.
-        is_level = re.fullmatch("[∘′]*|st|nd|rd|th", script)
-        return before + (script.replace("∘", "°") if is_level else _raise(script))
-    # A number after a number, or a sum, would change what the line says.
+        is_literal = re.fullmatch("[∘′]*|st|nd|rd|th", script)
+        return before + (script.replace("∘", "°") if is_literal else _raise(script))
+    # Without the underscore, digits after digits and sums would change the meaning.
     is_plain = not re.search(r"[+−,-]", script) and not (before and script[:1].isdigit())
     return before + (script if is_plain else f"_({script})")

@@ -1,8 +1,8 @@
-"""The scan of the characters of a page: cuts it into sections that hold hardly more than prose.
+"""Preprocess wikitext before parsing: split it into sections and drop what is not prose.
 
-Footnotes, tables and sections of references go whole, which costs little and leaves less to parse.
-What is not wikitext (formulas, <nowiki>) becomes text, in which the characters that mean something
-in wikitext are masked until the page has been parsed.
+Regular expressions remove footnotes, tables and reference sections as a whole, which is cheap and
+leaves less to parse. Elements whose content is not wikitext (formulas, <nowiki>) become plain text;
+characters of it that are markup in wikitext are escaped until the page has been parsed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from data.sources.documents import normalise
 from data.sources.wiki import latex
 
-# Sections of references and link lists; everything up to the next heading of the same level goes.
+# Sections of references and links; dropped up to the next heading of the same or a higher level.
 _DROPPED_SECTIONS = frozenset(
     {
         *("bibliography", "citations", "cited works", "explanatory notes", "external links"),
@@ -29,8 +29,8 @@ DROPPED_TAGS = (
     "ref|references|templatestyles|gallery|imagemap|timeline|graph|mapframe|maplink|inputbox"
     "|score|hiero|source|syntaxhighlight|pre|categorytree|indicator|section"
 )
-# Elements whose content is not wikitext, and what it reads like.
-_SHOWN = {
+# Elements whose content is not wikitext, with the functions that convert it to text.
+_CONVERTERS = {
     "nowiki": str,
     "math": latex.to_text,
     "chem": latex.chemistry,
@@ -38,56 +38,56 @@ _SHOWN = {
 }
 _OPENING = re.compile(
     rf"<(?:(?P<comment>!--)|(?P<dropped>{DROPPED_TAGS})(?=[\s/>])[^<>]*>"
-    rf"|(?P<shown>{'|'.join(_SHOWN)})(?=[\s>])[^<>]*>)|^(?P<heading>=.*=.*)$",
+    rf"|(?P<converted>{'|'.join(_CONVERTERS)})(?=[\s>])[^<>]*>)|^(?P<heading>=.*=.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_HEADING = 1000
-# The scan has found the headings; the parser would take other lines for some, and overlong ones
-# would take it quadratic time. (The mark in front is invisible and goes with all such characters.)
-_NO_HEADING = re.compile(r"^(?==)", re.MULTILINE)
+# The headings have been cut out. The parser would take other lines that begin with "=" for headings,
+# in quadratic time if they are long, so they get a marker in front, which `normalise` removes.
+_LIKE_HEADING = re.compile(r"^(?==)", re.MULTILINE)
 _TABLE_EDGE = re.compile(
     r"^[ \t:*#]*(?P<start>\{\|)|^[ \t:]*\|\}(?!\}(?!\}))"
     r"|\{\{ *(?:end|end table|table end|!\)) *\}\}",
     re.MULTILINE | re.IGNORECASE,
 )
-# A formula on a line of its own belongs to the sentence around it.
+# An indented formula on a line of its own belongs to the sentence around it.
 _INDENT = re.compile(r"(?:^|\n):+[ \t]*$")
 _LONGEST_INDENT = 20
 _LINE_END = re.compile(r"[ \t.,;]*$", re.MULTILINE)
 
-# Marks of our own. XML 1.0 does not allow these in text, and `normalise` removes them.
+# Markers for later steps. XML 1.0 does not allow these characters, and `normalise` removes them.
 LIST_ITEM = "\x01"
 OPEN_TABLE = "\x02"
 _PLAIN_LINE = "\x03"
-# Unicode keeps U+FDD0 to U+FDEF for the inner use of programs.
+# Unicode reserves U+FDD0 to U+FDEF for internal use by programs.
 _MARKUP = "[]{}|<>'=*#:;!&_-"
-_MASKS = "".join(chr(0xFDD0 + i) for i in range(len(_MARKUP)))
-_MASK = str.maketrans(_MARKUP, _MASKS)
-_UNMASK = str.maketrans(_MASKS, _MARKUP)
-_FORGED = str.maketrans("", "", LIST_ITEM + OPEN_TABLE + _PLAIN_LINE + _MASKS)
+_ESCAPES = "".join(chr(0xFDD0 + i) for i in range(len(_MARKUP)))
+_ESCAPE = str.maketrans(_MARKUP, _ESCAPES)
+_UNESCAPE = str.maketrans(_ESCAPES, _MARKUP)
+_RESERVED = str.maketrans("", "", LIST_ITEM + OPEN_TABLE + _PLAIN_LINE + _ESCAPES)
 
 
-def drop_marks(text: str) -> str:
-    """Removes what only this program may write."""
-    return text.translate(_FORGED)
+def remove_reserved(text: str) -> str:
+    """Remove the characters that serve as markers and escapes."""
+    return text.translate(_RESERVED)
 
 
-def unmask(text: str) -> str:
-    """Gives masked characters back."""
-    return text if text.isascii() else text.translate(_UNMASK)
+def unescape(text: str) -> str:
+    """Restore escaped characters."""
+    return text if text.isascii() else text.translate(_UNESCAPE)
 
 
 def split_sections(wikitext: str) -> tuple[list[str], int]:
-    """Cuts out comments, elements without prose, tables and sections; headings go too.
+    """Split wikitext at its headings; drop comments, tables, and elements and sections without prose.
 
     Returns:
-      The sections that are left, and how many UTF-8 bytes were in the sections dropped.
+      The remaining sections without their headings, and the UTF-8 bytes of the dropped sections.
     """
-    wikitext = drop_marks(wikitext)
+    wikitext = remove_reserved(wikitext)
     sections: list[str] = []
-    kept: list[str] = []
+    fragments: list[str] = []  # of the current section
     section_bytes = 0
-    dropped_level = 0  # of the section being dropped, 0 for none
+    dropped_level = 0  # heading level of the section being dropped, 0 if none is
     section_start = start = 0
     for opening, closing in _elements(wikitext):
         if opening["heading"]:
@@ -97,52 +97,53 @@ def split_sections(wikitext: str) -> tuple[list[str], int]:
             if dropped_level:
                 section_bytes += len(wikitext[section_start : opening.start()].encode())
             else:
-                kept.append(wikitext[start : opening.start()])
-                sections.append("".join(kept))
-                kept.clear()
+                fragments.append(wikitext[start : opening.start()])
+                sections.append("".join(fragments))
+                fragments.clear()
             dropped_level = level if title in _DROPPED_SECTIONS else 0
             section_start, start = opening.start(), opening.end()
-        elif not dropped_level and (closing or not opening["shown"]):
-            kept.append(wikitext[start : opening.start()])
+        elif not dropped_level and (closing or not opening["converted"]):
+            fragments.append(wikitext[start : opening.start()])
             start = (closing or opening).end()
-            if opening["shown"]:
-                if _stands_alone(wikitext, opening.start(), start):
-                    kept[-1] = kept[-1].rstrip(" \t:")
-                kept.append(_show(wikitext, opening, closing))
+            if opening["converted"]:
+                if _is_alone(wikitext, opening.start(), start):
+                    fragments[-1] = fragments[-1].rstrip(" \t:")
+                fragments.append(_convert(wikitext, opening, closing))
     if dropped_level:
         section_bytes += len(wikitext[section_start:].encode())
     else:
-        sections.append("".join([*kept, wikitext[start:]]))
-    return [_NO_HEADING.sub(_PLAIN_LINE, _drop_tables(text)) for text in sections], section_bytes
+        sections.append("".join([*fragments, wikitext[start:]]))
+    sections = [_LIKE_HEADING.sub(_PLAIN_LINE, _drop_tables(section)) for section in sections]
+    return sections, section_bytes
 
 
-def _stands_alone(wikitext: str, start: int, stop: int) -> bool:
-    """Whether an element is all there is in an indented line."""
+def _is_alone(wikitext: str, start: int, stop: int) -> bool:
+    """Return whether an element is the only content of an indented line."""
     before = wikitext[max(start - _LONGEST_INDENT, 0) : start]
     return bool(_INDENT.search(before) and _LINE_END.match(wikitext, stop))
 
 
-def _show(wikitext: str, opening: re.Match[str], closing: re.Match[str]) -> str:
-    """An element whose content is no wikitext, as masked text."""
-    name = opening["shown"].lower()
-    return _SHOWN[name](wikitext[opening.end() : closing.start()]).translate(_MASK)
+def _convert(wikitext: str, opening: re.Match[str], closing: re.Match[str]) -> str:
+    """Return the content of an element as plain text with its markup characters escaped."""
+    name = opening["converted"].lower()
+    return _CONVERTERS[name](wikitext[opening.end() : closing.start()]).translate(_ESCAPE)
 
 
 def _elements(wikitext: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
-    """Comments, elements and headings that are in no other one: how each begins and ends."""
+    """Yield (opening, closing) of the outermost comments and elements, and of headings (closing None)."""
     position = 0
-    without_end: set[str] = set()  # searching for them again and again would take quadratic time
+    unclosed: set[str] = set()  # names without a closing tag: repeated searches take quadratic time
     while opening := _OPENING.search(wikitext, position):
         if opening["heading"] and not _parse_heading(opening["heading"])[0]:
-            position = opening.start() + 1  # a line like any other
+            position = opening.start() + 1  # not a heading
             continue
         closing = None
-        name = (opening["dropped"] or opening["shown"] or opening["comment"] or "").lower()
-        if name and not opening[0].endswith("/>") and name not in without_end:
+        name = (opening["dropped"] or opening["converted"] or opening["comment"] or "").lower()
+        if name and not opening[0].endswith("/>") and name not in unclosed:
             closing = _closing(name).search(wikitext, opening.end())
             if closing is None:
-                without_end.add(name)
-            elif closing.groupdict().get("again"):
+                unclosed.add(name)
+            elif closing.groupdict().get("reopened"):
                 closing = None
         position = (closing or opening).end()
         yield opening, closing
@@ -150,16 +151,16 @@ def _elements(wikitext: str) -> Iterator[tuple[re.Match[str], re.Match[str] | No
 
 @functools.cache
 def _closing(name: str) -> re.Pattern[str]:
-    """What ends an element; or shows, by opening another of its kind, that nothing does."""
+    """Return a pattern for the closing tag, or for an opening tag showing that the first is unclosed."""
     if name == "!--":
         return re.compile("-->")
-    # Of an element whose content is shown, another opening tag is a part.
-    again = "" if name in _SHOWN else rf"|(?P<again>{name}(?=[\s>])(?:[^<>]*[^<>/])?>)"
-    return re.compile(rf"<(?:/{name}\s*>{again})", re.IGNORECASE)
+    # In an element that is converted to text, an opening tag is part of the content.
+    reopened = "" if name in _CONVERTERS else rf"|(?P<reopened>{name}(?=[\s>])(?:[^<>]*[^<>/])?>)"
+    return re.compile(rf"<(?:/{name}\s*>{reopened})", re.IGNORECASE)
 
 
 def _parse_heading(line: str) -> tuple[int, str]:
-    """Level and folded title of a line like "== See also ==", or (0, "")."""
+    """Return level and case-folded title of "== See also ==", or (0, "") if it is not a heading."""
     if len(line) > _LONGEST_HEADING:
         return 0, ""
     line = re.sub(r"<!--.*?-->", "", line).rstrip()
@@ -171,11 +172,11 @@ def _parse_heading(line: str) -> tuple[int, str]:
 
 
 def _drop_tables(section: str) -> str:
-    """Cuts out tables, with the tables in them; the start of one without an end becomes a mark."""
+    """Drop tables, nested ones included; replace the start of an unclosed table by OPEN_TABLE."""
     if "{|" not in section:
         return section
     open_edges: list[re.Match[str]] = []
-    cuts: list[tuple[int, int, str]] = []  # from, to, and what stands there instead
+    cuts: list[tuple[int, int, str]] = []  # start, stop, replacement
     for edge in _TABLE_EDGE.finditer(section):
         if edge["start"]:
             open_edges.append(edge)
@@ -185,8 +186,8 @@ def _drop_tables(section: str) -> str:
                 cuts.pop()
             cuts.append((start, edge.end(), ""))
     cuts += [(edge.start(), edge.end(), OPEN_TABLE) for edge in open_edges]
-    kept, position = [], 0
-    for start, stop, mark in sorted(cuts):
-        kept += section[position:start], mark
+    fragments, position = [], 0
+    for start, stop, replacement in sorted(cuts):
+        fragments += section[position:start], replacement
         position = stop
-    return "".join([*kept, section[position:]])
+    return "".join([*fragments, section[position:]])

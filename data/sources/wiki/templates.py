@@ -1,20 +1,20 @@
-"""Templates that stand for text, and what they read like; all others have none.
+"""Expanders of the templates that are part of running text; other templates expand to nothing.
 
-The choice follows what real articles hold in their running text. Numbers, dates, units, names and
-words of other languages stay, because a sentence without them is broken. Left out are notes of the
-editors ({{citation needed}}), what depends on today ({{age}}) or on tables of prices ({{inflation}}),
-flags, and pronunciations given as an aside: respellings and {{IPAc-en}} would be a row of unknown
-pieces for the tokenizer. A sound that a sentence is about, {{IPA|/a/}}, stays.
+The selection is based on the running text of real articles. Numbers, dates, units, names and words
+of other languages are expanded, because sentences are incomplete without them. Left out are editors'
+notes ({{citation needed}}), values that depend on the date ({{age}}) or on price tables
+({{inflation}}), flags, and pronunciations given as an aside: respellings and {{IPAc-en}} would become
+runs of [UNK]. A sound that a sentence is about, {{IPA|/a/}}, is expanded.
 """
 
 from __future__ import annotations
 
 import re
 
-from data.sources.wiki import figures
+from data.sources.wiki import quantities
 from data.sources.wiki.units import Arguments, Expander, by_name, group_digits, positional
 
-# What has a fixed text: the text, and the names of its templates.
+# Templates with a fixed text: the text, and the template names.
 _SYMBOLS = {
     **{
         "'": "' | -'",
@@ -35,7 +35,7 @@ _SYMBOLS = {
     **{"\n\n": "pb | paragraph break | parabr", "|": "!"},
     **{"C": "carbon", "H": "hydrogen", "N": "nitrogen", "O": "oxygen"},
 }
-# What shows one of its arguments: the first that is given of these, and the names.
+# Templates that expand to one argument: keys in order of preference, and the template names.
 _ARGUMENTS = {
     "1": "nowrap | nobr | nobreak | nowraplinks | nq | noitalic | no italic | normal | sc | sc2"
     " | smallcaps | aut | em | strong | abbr | abbrv | abbrlink | tooltip | h:title | define | math"
@@ -49,18 +49,21 @@ _ARGUMENTS = {
     "2 1": "station link | small | smaller | big | large | larger | midsize | resize",
     "3 2": "transl | translit | transliteration | tlit | font color",
 }
+# Block quotations.
 _BLOCKS = (
     "quote | blockquote | block quote | bquote | cquote | quotation | poemquote"
     " | bq | poem quote | pull quote | block indent"
 )
-# What runs its arguments together.
-_JOINED = "linktext | not a typo | notatypo | typo"
-# Ships: prefixes of their names.
-_SHIPS = "hmas | hmcs | hmnzs | hms | hnlms | ins | ms | mv | orp | rms | sms | ss | uss | usns"
+# Templates that concatenate their arguments.
+_CONCATENATED = "linktext | not a typo | notatypo | typo"
+# Prefixes of ship names.
+_SHIP_PREFIXES = (
+    "hmas | hmcs | hmnzs | hms | hnlms | ins | ms | mv | orp | rms | sms | ss | uss | usns"
+)
 
 
-def find(name: str) -> Expander | None:
-    """What turns the (rendered) arguments of this template into text; None if it stands for none."""
+def find_expander(name: str) -> Expander | None:
+    """Return the function from rendered arguments to text, or None if the template has no text."""
     words = " ".join(name.replace("_", " ").split())
     name = words.lower()
     if expander := _EXPANDERS.get(name):
@@ -83,7 +86,7 @@ def _argument(keys: str) -> Expander:
     return lambda args: next((args[key] for key in keys.split() if args.get(key)), "")
 
 
-def _join(args: Arguments) -> str:
+def _concatenate(args: Arguments) -> str:
     return "".join(positional(args))
 
 
@@ -101,7 +104,7 @@ def _any_ship(args: Arguments) -> str:
 
 
 def _ship_name(prefix: str, name: str, number: str, style: str) -> str:
-    """USS Hornet (CV-12); styles 1, 2, 3 and 6 leave out parts of it."""
+    """Return "USS Hornet (CV-12)", or the part of it that style 1, 2, 3 or 6 selects."""
     hull = f" ({number})" if number else ""
     match style:
         case "1":
@@ -121,7 +124,7 @@ def _chinese(args: Arguments) -> str:
 
 
 def _interlanguage(args: Arguments) -> str:
-    """{{ill|Title|de|Titel}}, and the order of old, {{ill|de|Titel|Title|label}}."""
+    """{{ill|Title|de|Titel}} is "Title"; also the old order, {{ill|de|Titel|Title|label}}."""
     if args.get("lt"):
         return args["lt"]
     first = args.get("1", "")
@@ -131,7 +134,7 @@ def _interlanguage(args: Arguments) -> str:
 
 
 def _prefixed(prefix: str, separator: str = " – ") -> Expander:
-    """Years after "c." and the like: "c. 1800 – c. 1850"."""
+    """Return an expander that puts a prefix before each of two years: "c. 1800 – c. 1850"."""
     return lambda args: (
         separator.join(f"{prefix} {year}" for year in positional(args)[:2]) or prefix
     )
@@ -142,8 +145,8 @@ def _identifier(prefix: str) -> Expander:
 
 
 def _sic(args: Arguments) -> str:
-    """The words as they were written; the mark alone would interrupt the sentence."""
-    return _join({key: args[key] for key in args if key in "12"})
+    """{{sic|recieved}} is "recieved", without "[sic]", which would interrupt the sentence."""
+    return _concatenate({key: args[key] for key in args if key in "12"})
 
 
 def _author_and_year(args: Arguments) -> str:
@@ -161,7 +164,7 @@ def _quoted(before: str, after: str) -> Expander:
 
 
 def _aside(first: str, *others: str) -> Expander:
-    """{{nihongo}} and its kin: one argument, and the others in brackets."""
+    """Return an expander for {{nihongo}} and the like: one argument, the others in brackets."""
 
     def expand(args: Arguments) -> str:
         texts = [args[key] for key in (first, *others) if args.get(key)]
@@ -171,7 +174,7 @@ def _aside(first: str, *others: str) -> Expander:
 
 
 def _verses(args: Arguments) -> str:
-    """An original, and its translation below it."""
+    """{{verse translation|original|translation}} is a paragraph for each."""
     return "".join(f"\n\n{text}\n\n" for text in positional(args))
 
 
@@ -217,7 +220,7 @@ def _junction(args: Arguments) -> str:
 
 _FUNCTIONS: dict[Expander, str] = {
     _block: _BLOCKS,
-    _join: _JOINED,
+    _concatenate: _CONCATENATED,
     _any_ship: "ship",
     (lambda args: "+".join(positional(args))): "key press | keypress",
     _verses: "verse translation",
@@ -249,13 +252,13 @@ _FUNCTIONS: dict[Expander, str] = {
     (
         lambda args: f"lit. '{args['1']}'" if args.get("1") else "lit."
     ): "lit | lit. | literal translation",
-    # With one argument it is a sound that the sentence is about; with two, an aside on a language.
+    # With one argument, a sound that the sentence is about; with two, a pronunciation as an aside.
     (lambda args: "" if args.get("2") else args.get("1", "")): "ipa",
 }
 _EXPANDERS: dict[str, Expander] = {
     **{name: _symbol(text) for name, text in by_name(_SYMBOLS).items()},
     **{name: _argument(keys) for name, keys in by_name(_ARGUMENTS).items()},
-    **figures.EXPANDERS,
-    **{name: _ship(name.upper()) for name in _SHIPS.split(" | ")},
+    **quantities.EXPANDERS,
+    **{name: _ship(name.upper()) for name in _SHIP_PREFIXES.split(" | ")},
     **by_name(_FUNCTIONS),
 }

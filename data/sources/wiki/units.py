@@ -1,4 +1,4 @@
-"""{{convert}}: the quantity that the editor wrote, as text; its conversions are left out."""
+"""Expand {{convert}}: the quantity as the editor wrote it, without its conversions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def _table(text: str) -> dict[str, str]:
-    """Reads "code text | code text | ..."."""
+    """Parse "code text | code text | ..." into {"code": "text", ...}."""
     entries = (entry.split(maxsplit=1) for entry in re.split(r"[|\n]", text) if entry.strip())
     return {code: name.rstrip() for code, name in entries}
 
 
-# Names, with their plural where it is not the name and an "s".
+# Unit names, with "/" and the plural where it is not the singular and "s".
 _UNITS = _table("""
     nm nanometre | um micrometre | μm micrometre | µm micrometre | mm millimetre | cm centimetre
     dm decimetre | m metre | km kilometre | in inch/inches | inch inch/inches | ft foot/feet
@@ -77,17 +77,17 @@ RANGE_WORDS = {
 _NUMBER = re.compile(
     r"[-+−]?\d[\d,.\s]*(?:e[-+]?\d+)?|[-+−]?(?:\d+\+)?\d+(?:/|//|⁄)\d+|[-+−]?\.\d+"
 )
-# Feet and inches, pounds and ounces: two numbers for one quantity.
+# Quantities of two numbers: feet and inches, pounds and ounces.
 _PAIRS = {("ft", "in"), ("mi", "yd"), ("yd", "ft"), ("lb", "oz"), ("st", "lb"), ("mi", "ch")}
 
 
 def by_name(table: dict[T, str]) -> dict[str, T]:
-    """Turns {"text": "name | name"} into {"name": "text", ...}."""
+    """Invert {"text": "name | name"} to {"name": "text", ...}."""
     return {name: text for text, names in table.items() for name in names.split(" | ")}
 
 
 def positional(args: Arguments) -> list[str]:
-    """The values of arguments without a name, in order."""
+    """Return the values of the positional arguments, in order."""
     return [args[key] for key in sorted((k for k in args if re.fullmatch(r"\d{1,3}", k)), key=int)]
 
 
@@ -105,12 +105,12 @@ def convert(args: Arguments) -> str:
         if len(values) > 1 and (unit, values[1]) in _PAIRS and _NUMBER.fullmatch(values[0]):
             text += f" {_unit_text(unit, number, args)} {group_digits(values[0])}"
             number, unit, *values = values
-        return _join(text, _unit_text(unit, number, args), args, _own_words(values, args))
-    return ""  # a part of a quantity would be another one
+        return _join(text, _unit_text(unit, number, args), args, _extra_word(values, args))
+    return ""  # half of a range would be a different quantity
 
 
-def _own_words(values: list[str], args: Arguments) -> str:
-    """What adj=mid puts after the unit ("-long") and adj=pre before it ("narrow")."""
+def _extra_word(values: list[str], args: Arguments) -> str:
+    """Return the extra word that adj=mid puts after the unit ("-long"), adj=pre before it ("narrow")."""
     if args.get("adj") not in ("mid", "pre") or not values:
         return ""
     return values[-1] if values[-1] not in {**_UNITS, **_SYMBOLS} else ""
@@ -137,9 +137,9 @@ def _join(text: str, unit: str, args: Arguments, words: str) -> str:
 
 
 def _is_adjective(args: Arguments) -> bool:
-    """Whether it reads "a 5-mile walk"; symbols stay apart from their number: "a 5 mi walk"."""
-    is_wanted = args.get("adj") in ("on", "mid") or args.get("sing") == "on"
-    return is_wanted and not _is_short(args)
+    """Return whether number and unit are hyphenated: "a 5-mile walk", but "a 5 mi walk"."""
+    is_adjective = args.get("adj") in ("on", "mid") or args.get("sing") == "on"
+    return is_adjective and not _is_short(args)
 
 
 def _is_short(args: Arguments) -> bool:
@@ -147,7 +147,7 @@ def _is_short(args: Arguments) -> bool:
 
 
 def _unit_text(unit: str, number: str, args: Arguments) -> str:
-    """Name or symbol of a unit; an unknown one stays as it is."""
+    """Return the name or symbol of a unit; an unknown unit is returned unchanged."""
     power = next((word for code, word in _POWERS.items() if unit.startswith(code)), "")
     base = unit[len(re.match(r"(?:e\d+)?", unit)[0]) :] if power and unit not in _UNITS else unit
     head, slash, per = base.partition("/")

@@ -1,9 +1,9 @@
-"""Wikitext turned into the text a reader sees: running prose only.
+"""Convert wikitext to the running prose that a reader of the page sees.
 
-As in BERT, tables, lists without sentences and headings are left out
-(https://arxiv.org/abs/1810.04805, section 3.1). Three steps: a scan of the characters leaves little
-more than prose; mwparserfromhell parses that section by section; and the lines of the rendered text
-are joined, judged and mended.
+As in BERT, headings, tables and lists without sentences are left out
+(https://arxiv.org/abs/1810.04805, section 3.1). There are three steps: `scan` drops most of what is
+not prose; mwparserfromhell parses each section, which is rendered as text; and the lines are joined
+into paragraphs, which are filtered and cleaned up.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from data.sources.wiki.scan import LIST_ITEM, OPEN_TABLE
 
 _NESTING = re.compile(
     r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//))|(?P<closing>\}\}|\]\]|\])"
-    r"|<(?P<tag>[A-Za-z]\w*)(?:[^<>]*?(?P<alone>/?)>)?|</(?P<end>[A-Za-z]\w*)"
+    r"|<(?P<tag>[A-Za-z]\w*)(?:[^<>]*?(?P<self_closing>/?)>)?|</(?P<end>[A-Za-z]\w*)"
 )
 _OPENING_OF = {"}}": "{{", "]]": "[[", "]": "["}
-# The parser does not wait for the end of these.
-_SINGLE_TAGS = frozenset(("br", "wbr", "hr", "meta", "link", "img"))
-_MAX_PARSING_COST = 20_000_000  # unclosed marks times characters: seconds
+# Void elements: the parser expects no closing tag.
+_VOID_TAGS = frozenset(("br", "wbr", "hr", "meta", "link", "img"))
+_MAX_PARSING_COST = 20_000_000  # unclosed tokens times characters; takes a few seconds
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center", "poem", "ul", "ol", "dl"))
 _DROPPED_IN_PARSING = frozenset(("table", "rp", *scan.DROPPED_TAGS.split("|")))
 _PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*?)\s*:")
@@ -39,8 +39,8 @@ _PROJECTS = frozenset(
         *("doi", "hdl", "mw"),
     }
 )
-# Links to other languages, which a page shows beside its text, have no text. Titles begin with
-# other words of two or three letters ("CSI: NY"), so that only the codes of Wikipedias count.
+# Interlanguage links are shown next to the page, not in its text. Only the codes of Wikipedias count:
+# titles may begin with other words of two or three letters ("CSI: NY").
 _LANGUAGES = frozenset(
     re.findall(
         r"\S+",
@@ -63,11 +63,11 @@ _LANGUAGES = frozenset(
 )
 _HIDDEN_NAMESPACES = frozenset(("file", "image", "category", "media"))
 _QUOTES = re.compile("'{2,}")
-# A line that begins with a blank is shown as code is: every line for itself.
+# Lines that begin with a blank are preformatted: they are not joined with the lines around them.
 _INDENTED = re.compile(r"\n[ \t]+(?=\S)")
-# Of nodes without an end, the parser makes text.
+# The parser returns unclosed nodes as text.
 _STRAY_MARKUP = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>|\{\{|\}\}|\[\[|\]\]")
-_ENTITY = re.compile(r"&[A-Za-z][A-Za-z0-9]{1,31};")  # of HTML 5: the parser knows those of HTML 4
+_ENTITY = re.compile(r"&[A-Za-z][A-Za-z0-9]{1,31};")  # HTML 5; the parser knows only HTML 4
 _AMOUNT = re.compile(r"(?:\b[A-Z]{1,3})?[$£€¥]\s*$")
 _LONGEST_AMOUNT = 8
 _FRACTION = re.compile(r"\d+/\d")
@@ -77,11 +77,12 @@ _MAGIC_WORD = re.compile(
     r"|STATICREDIRECT|EXPECTUNUSED(?:CATEGORY|TEMPLATE)|START|END)__"
 )
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
-# Of a list that is one sentence; lists of names end so as well, but are shorter.
+# End of a list item that is a clause of a sentence. Items of lists of names may end so too, but are
+# shorter.
 _ITEM_END = re.compile(r";( and| or)?$")
 _MIN_CLAUSE_WORDS = 8
 _CLAUSE_END = re.compile(r"[.!?…:;,][\"'”’)\]]*$")
-_MIN_OPEN_WORDS = 10  # of a paragraph that does not end as a clause does
+_MIN_OPEN_WORDS = 10  # of a paragraph without punctuation at its end
 _REPAIRS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -97,58 +98,59 @@ _REPAIRS = [
 
 
 def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
-    """The prose of an article.
+    """Convert the wikitext of an article.
 
     Returns:
-      Its paragraphs, and how many UTF-8 bytes of the wikitext were in sections dropped whole.
+      Paragraphs of prose, and the UTF-8 bytes of the sections that were dropped as a whole.
 
     Raises:
-      ValueError: more markup of one section is without an end, or ends in the wrong order, than can
-        be parsed in seconds.
+      ValueError: a section has too much unclosed or wrongly nested markup to be parsed in seconds.
     """
     sections, section_bytes = scan.split_sections(wikitext)
     paragraphs = [
-        paragraph for section in sections for paragraph in _to_lines(_render(_parse(section)))
+        paragraph
+        for section in sections
+        for paragraph in _split_paragraphs(_render(_parse(section)))
     ]
     return paragraphs, section_bytes
 
 
 def _parse(section: str) -> Wikicode:
-    """Parses a section, unless that takes quadratic time.
+    """Parse a section; raise a ValueError if its unclosed markup would take too long.
 
-    For each mark without an end the parser reads the rest of the section again: a few are usual, and
-    in a short section even many cost little.
+    For each unclosed token the parser reads the rest of the section again. A few are common, and in
+    a short section even many cost little.
     """
     unclosed = _count_unclosed(section)
     if unclosed.total() * len(section) > _MAX_PARSING_COST:
-        marks = ", ".join(f"{number} {mark!r}" for mark, number in unclosed.most_common(5))
-        raise ValueError(f"too much markup in one section is not closed: {marks}")
+        counts = ", ".join(f"{number} {token!r}" for token, number in unclosed.most_common(5))
+        raise ValueError(f"too much markup in one section is not closed: {counts}")
     return mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True)
 
 
 def _count_unclosed(section: str) -> collections.Counter[str]:
-    """How many marks have no end, or one that comes after the end of what they stand in."""
-    open_marks: list[str] = []
-    depth: collections.Counter[str] = collections.Counter()  # open marks of each kind
+    """Count opening tokens that are unclosed, or closed only after an enclosing token is."""
+    stack: list[str] = []
+    depth: collections.Counter[str] = collections.Counter()  # open tokens of each kind
     unclosed: collections.Counter[str] = collections.Counter()
     for match in _NESTING.finditer(section):
         if match["tag"]:
-            mark = f"<{match['tag'].lower()}"
-            if match["alone"] == "/" or mark[1:] in _SINGLE_TAGS:
+            token = f"<{match['tag'].lower()}"
+            if match["self_closing"] == "/" or token[1:] in _VOID_TAGS:
                 continue
         elif match["end"]:
-            mark = f"<{match['end'].lower()}"
+            token = f"<{match['end'].lower()}"
         else:
-            mark = match["opening"] or _OPENING_OF[match["closing"]]
+            token = match["opening"] or _OPENING_OF[match["closing"]]
         if match["tag"] or match["opening"]:
-            open_marks.append(mark)
-            depth[mark] += 1
-        elif depth[mark]:
-            while (last := open_marks.pop()) != mark:
+            stack.append(token)
+            depth[token] += 1
+        elif depth[token]:
+            while (last := stack.pop()) != token:
                 unclosed[last] += 1
                 depth[last] -= 1
-            depth[mark] -= 1
-    unclosed.update(open_marks)
+            depth[token] -= 1
+    unclosed.update(stack)
     return unclosed
 
 
@@ -163,7 +165,10 @@ def _render(code: Wikicode | None) -> str:
 
 
 def _before_template(before: str, text: str) -> str:
-    """The text before a template: "5" and "1/2" are "5 1/2"; "$" without an amount is nothing."""
+    """Return the text before a template, adapted to the text of the template.
+
+    "5" before "1/2" gets a blank; a currency sign is dropped if no amount follows.
+    """
     if not text:
         tail = before[-_LONGEST_AMOUNT:]
         return before[: len(before) - len(tail)] + _AMOUNT.sub("", tail)
@@ -179,7 +184,7 @@ def _render_node(node: nodes.Node) -> str:
         case nodes.ExternalLink():
             return _render(node.title)
         case nodes.HTMLEntity():
-            return scan.drop_marks(node.normalize())
+            return scan.remove_reserved(node.normalize())
         case nodes.Tag():
             return _render_tag(node)
         case nodes.Template():
@@ -196,17 +201,17 @@ def _render_text(text: str) -> str:
 
 
 def _drop_style(quotes: re.Match[str]) -> str:
-    """Two quotes are italics, three are bold, five are both; any more are characters."""
+    """Remove italics (2 quotes), bold (3) and both (5); further quotes are characters."""
     number = len(quotes[0])
     return "" if number in (2, 3, 5) else "'" * (number - (3 if number == 4 else 5))
 
 
 def _render_link(link: nodes.Wikilink) -> str:
-    """The label of a link, or the page it leads to; nothing for files, categories, languages."""
-    target, _, label = _render(link.title).partition("|")  # a bar that a template made
+    """Return the label of a link or else its target; "" for files, categories and other languages."""
+    target, _, label = _render(link.title).partition("|")  # a bar from {{!}}
     if match := _PREFIX.match(target):
         prefix = match[2].lower()
-        # "[[Category:Cats]]" is a mark on the page, "[[:Category:Cats]]" a link in its text.
+        # "[[Category:Cats]]" classifies the page; "[[:Category:Cats]]" is a link in its text.
         is_language = prefix in _LANGUAGES and prefix not in _PROJECTS
         is_hidden = prefix in _HIDDEN_NAMESPACES or is_language
         if is_hidden and not match[1]:
@@ -234,14 +239,14 @@ def _render_tag(tag: nodes.Tag) -> str:
 
 
 def _render_template(template: nodes.Template) -> str:
-    expand = templates.find(str(template.name))
+    expand = templates.find_expander(str(template.name))
     if expand is None:
         return ""
     return expand({str(p.name).strip(): _render(p.value).strip() for p in template.params})
 
 
-def _to_lines(text: str) -> Iterator[str]:
-    """Paragraphs of rendered text: lines up to an empty one, or one item of a list."""
+def _split_paragraphs(text: str) -> Iterator[str]:
+    """Yield paragraphs of rendered text: lines up to a blank one, or a list item."""
     lines: list[str] = []
     in_table = False
     for line in [*text.split("\n"), ""]:
@@ -249,31 +254,31 @@ def _to_lines(text: str) -> Iterator[str]:
         is_item = line.startswith(LIST_ITEM)
         is_row = in_table and line.startswith((OPEN_TABLE, "|", "!"))
         if is_item or is_row or not line.strip():
-            if lines and _is_prose(paragraph := _tidy(" ".join(lines))):
+            if lines and _is_prose(paragraph := _clean_up(" ".join(lines))):
                 yield paragraph
             lines = []
-            if is_item and _is_sentence(paragraph := _tidy(line)):
+            if is_item and _is_sentence(paragraph := _clean_up(line)):
                 yield paragraph
         else:
             lines.append(line)
 
 
 def _is_sentence(text: str) -> bool:
-    """Whether an item is more than a name, a title or a number among others."""
+    """Return whether a list item is a sentence or clause, not a name, a title or a number."""
     is_clause = _ITEM_END.search(text) is not None and len(text.split()) >= _MIN_CLAUSE_WORDS
     return is_clause or _SENTENCE_END.search(text) is not None
 
 
 def _is_prose(text: str) -> bool:
-    """Whether a paragraph is more than a heading in disguise, a caption, or a place of a template."""
+    """Return whether a paragraph is more than a caption, bold text as a heading, or an empty template."""
     return re.search(r"\w", text) is not None and (
         _CLAUSE_END.search(text) is not None or len(text.split()) >= _MIN_OPEN_WORDS
     )
 
 
-def _tidy(text: str) -> str:
-    """Mends what removed nodes leave behind: empty brackets, blanks before punctuation."""
+def _clean_up(text: str) -> str:
+    """Repair what removed nodes leave behind: empty brackets, blanks before punctuation."""
     text = normalise(_MAGIC_WORD.sub("", text))
     for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)
-    return normalise(scan.unmask(text))
+    return normalise(scan.unescape(text))

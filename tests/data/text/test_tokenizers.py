@@ -8,7 +8,7 @@ from data.samples import main as write_samples
 from data.sources.documents import find_inputs
 from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences
-from data.vocab.learn import learn, paragraphs_of
+from data.vocab.learn import learn, read_paragraphs
 from tests.support.paths import ROOT
 
 
@@ -37,7 +37,7 @@ def test_known_differences(compare, tmp_path):
 def test_every_sentence_of_the_sample_text(compare, tmp_path):
     write_samples(["--output_dir", str(tmp_path)])
     inputs = [guess_kind(file) for file in find_inputs("input", f"{tmp_path}/*/*")]
-    paragraphs = list(paragraphs_of(inputs, max_bytes=10**9))
+    paragraphs = list(read_paragraphs(inputs, max_bytes=10**9))
     vocab = learn(paragraphs, vocab_size=8000, lower_case=True)
     (tmp_path / "vocab.txt").write_text(vocab.text, encoding="utf-8")
     sentences = [sentence for text in paragraphs for sentence in split_sentences(text)]

@@ -60,7 +60,7 @@ def test_a_cased_vocabulary_keeps_accents_whole():
     ("lines", "message"),
     [
         (["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"], r"vocab\.txt \(5 pieces\) has no \[MASK\]"),
-        ([*schema.SPECIAL_TOKENS, "a", "b", "a"], "'a' stands on lines 6 and 8"),
+        ([*schema.SPECIAL_TOKENS, "a", "b", "a"], "'a' is on lines 6 and 8"),
         ([*schema.SPECIAL_TOKENS, "a", "", "b"], "line 7 is empty"),
     ],
 )

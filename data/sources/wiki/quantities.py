@@ -1,4 +1,4 @@
-"""Templates of figures: numbers, amounts, dates, places, formulas."""
+"""Expanders of templates for numbers, amounts, dates, coordinates and formulas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ACCIDENTALS = {
 }
 _RUPEES = {"k": "thousand", "l": "lakh", "m": "million", "c": "crore", "b": "billion"}
 _RUPEES |= {"t": "trillion", "lc": "lakh crore"}
-# Few enough digits to compute with.
+# Short enough to compute with floats.
 _PLAIN_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
 _MONTHS = re.findall(
     r"\w+",
@@ -90,12 +90,12 @@ def _value(args: Arguments) -> str:
 
 
 def _gaps(args: Arguments) -> str:
-    """{{gaps|1|234|567}} is "1234567": gaps would make three numbers of one."""
+    """{{gaps|1|234|567}} is "1234567": with gaps it would be tokenized as three numbers."""
     return "".join(positional(args)) + (f" {args['u']}" if args.get("u") else "")
 
 
 def _chemical(args: Arguments) -> str:
-    """{{chem|S|O|4|2-}} is "SO4²⁻": elements, numbers and charges in a row."""
+    """{{chem|S|O|4|2-}} is "SO4²⁻": arguments are elements, numbers and charges."""
     return "".join(
         superscript(part) if re.fullmatch(r"\d*[-+−]", part) else part for part in positional(args)
     )
@@ -137,7 +137,7 @@ def _old_style(args: Arguments) -> str:
 
 
 def _coordinates(args: Arguments) -> str:
-    """{{coord|13|19|N|169|9|W}} is "13°19′N 169°9′W"; nothing if only shown above the article."""
+    """{{coord|13|19|N|169|9|W}} is "13°19′N 169°9′W"; "" if shown only at the top of the page."""
     if args.get("display") in ("title", "t"):
         return ""
     text, units = "", iter("°′″")
@@ -164,7 +164,7 @@ def _density(args: Arguments) -> str:
 
 
 def _gauge(args: Arguments) -> str:
-    """{{RailGauge|1435mm}} is "1,435 mm"; names of gauges have no text."""
+    """{{RailGauge|1435mm}} is "1,435 mm"; gauges given by name expand to nothing."""
     match = re.fullmatch(r"(\d+) ?(mm|in)", args.get("1", ""))
     return f"{group_digits(match[1])} {match[2]}" if match else ""
 
@@ -189,14 +189,14 @@ def _rupees(args: Arguments) -> str:
 
 
 def _music(args: Arguments) -> str:
-    """Accidentals, and {{music|time|4|4}}, "4/4"."""
+    """{{music|flat}} is "♭", {{music|time|4|4}} is "4/4"."""
     kind, *numbers = positional(args) or [""]
     if kind in ("time", "timesig", "time signature"):
         return "/".join(numbers[:2])
     return _ACCIDENTALS.get(kind, "")
 
 
-# Templates by what they do.
+# Expanders, and the names of their templates.
 _FUNCTIONS: dict[Expander, str] = {
     convert: "convert",
     (lambda args: convert({"abbr": "on", **args})): "cvt",
