@@ -18,7 +18,7 @@ from model.config import EncoderConfig
 from model.names import weights
 from pretrain.checkpoints.model_dir import RUN_FILE
 from pretrain.checkpoints.warm_start import WarmStart
-from pretrain.convert.formats import read
+from pretrain.convert.formats import read_bert
 from pretrain.export.atomic_directory import RECORD_FILE
 from pretrain.train.recipe import check_table_size
 
@@ -55,7 +55,7 @@ def read_source(path: str, *, vocab_file: str | None = None) -> Source:
     """Reads an encoder.
 
     Args:
-      path: a model directory of pretraining or fine-tuning, or what `pretrain.convert.formats.read` knows.
+      path: a model directory of pretraining or fine-tuning, or a source of `read_bert`.
       vocab_file: of a source that has none.
 
     Raises:
@@ -69,7 +69,7 @@ def read_source(path: str, *, vocab_file: str | None = None) -> Source:
             f" {files.join(path, 'seed-N')}"
         )
     try:
-        imported = read(path, vocab_file=vocab_file)
+        imported = read_bert(path, vocab_file=vocab_file)
     except UserError as error:
         raise UserError(str(error).replace("--from ", "--encoder ")) from error
     wanted = {weight.name for weight in weights(imported.encoder, "encoder", "pooler")}

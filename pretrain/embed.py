@@ -1,8 +1,8 @@
-"""Turns lines of text into vectors, with an exported encoder.
+"""Embed lines of text with an exported encoder.
 
     python -m pretrain.embed --model_dir E --input lines.txt --output F.npy
 
-F.npy is float32 [lines, hidden size]; row i belongs to line i.
+F.npy is float32 [lines, hidden size]; row i is the vector of line i.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from tqdm import tqdm
 
 from data.errors import UserError, run_main
 from data.files import atomic_path, read_lines, require_local
-from pretrain.export.load import Exported
+from pretrain.export.load import LoadedExport
 
 POOLINGS = ("mean", "cls")
 
 
 class Embedder:
-    """Texts to vectors."""
+    """Embeds texts with an export."""
 
-    def __init__(self, exported: Exported, *, pooling: str = "mean"):
-        """Takes the parts of an export that are needed.
+    def __init__(self, exported: LoadedExport, *, pooling: str = "mean"):
+        """Select the tokenizer and the outputs to use.
 
         Args:
           exported: encoder and preprocessor.
-          pooling: "mean" over all tokens of a line, [CLS] and [SEP] included, as sentence-transformers
-            does; or "cls", the output at [CLS].
+          pooling: "mean" over all tokens of a text, [CLS] and [SEP] included, as in
+            sentence-transformers; or "cls", the output at [CLS].
         """
         self._encoder, self._pooling = exported.encoder, pooling
         self._tokenize = exported.preprocessor.tokenize
@@ -38,14 +38,13 @@ class Embedder:
         self.max_tokens, self.hidden_size = exported.max_tokens, exported.hidden_size
 
     def embed(self, texts: Sequence[str]) -> tuple[np.ndarray, int]:
-        """Vectors of texts.
+        """Embed texts.
 
         Args:
-          texts: N of them. One without a word is [CLS] [SEP] to the encoder, and has the vector of
-            these.
+          texts: N texts. An empty text is encoded as [CLS] [SEP].
 
         Returns:
-          (vectors, truncated): float32 [N, H], and how many texts were longer than the encoder takes.
+          (vectors, truncated): float32 [N, H], and the number of texts truncated to `max_tokens`.
         """
         import tensorflow as tf
 
@@ -64,9 +63,16 @@ class Embedder:
 
 
 def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size: int) -> str:
-    """Embeds lines into a file that appears whole or not at all; returns what was done, for people."""
+    """Embed lines into a .npy file, written atomically; return a summary of one line.
+
+    Args:
+      embedder: see Embedder.
+      lines: N lines of text.
+      target: file to write.
+      batch_size: lines per batch.
+    """
     empty, truncated = sum(not line.strip() for line in lines), 0
-    # Lines of about the same length go together: padding costs as much as text.
+    # Batches of similar length, longest first: padding costs as much as text.
     order = np.argsort([len(line) for line in lines], kind="stable")[::-1]
     with atomic_path(target) as path, tqdm(total=len(lines), unit="line", disable=None) as bar:
         shape = (len(lines), embedder.hidden_size)
@@ -79,20 +85,20 @@ def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size
         vectors.flush()
     return (
         f"embed: {len(lines):,} lines in {target}, float32 [{shape[0]}, {shape[1]}]; {empty:,} empty"
-        f" (the vector of [CLS] [SEP] alone), {truncated:,} cut to {embedder.max_tokens} tokens"
+        f" (the vector of [CLS] [SEP]), {truncated:,} truncated to {embedder.max_tokens} tokens"
     )
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and embeds."""
+    """Parse the command line and embed."""
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.embed",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--model_dir", required=True, help="an export made by pretrain.export")
-    parser.add_argument("--input", required=True, help="text, one piece of it a line")
-    parser.add_argument("--output", required=True, help="a new .npy file")
+    parser.add_argument("--model_dir", required=True, help="export of pretrain.export")
+    parser.add_argument("--input", required=True, help="text file, one text per line")
+    parser.add_argument("--output", required=True, help=".npy file to create")
     parser.add_argument("--pooling", choices=POOLINGS, default="mean")
     parser.add_argument("--batch_size", type=int, default=32)
     args = parser.parse_args(argv)
@@ -102,8 +108,8 @@ def main(argv: Sequence[str]) -> None:
         require_local(f"--{name}", getattr(args, name))
     if os.path.exists(args.output):
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
-    lines = read_lines(args.input)  # before the models, which take longer to load
-    embedder = Embedder(Exported.load(args.model_dir), pooling=args.pooling)
+    lines = read_lines(args.input)  # fail before the models, which take longer to load
+    embedder = Embedder(LoadedExport.load(args.model_dir), pooling=args.pooling)
     print(embed_lines(embedder, lines, args.output, batch_size=args.batch_size))
 
 

@@ -1,4 +1,4 @@
-"""Asks an exported encoder what belongs in the place of [MASK].
+"""Predict the pieces at [MASK] with an exported encoder.
 
 python -m pretrain.fill_mask --model_dir E "Paris is the [MASK] of France."
 """
@@ -14,7 +14,7 @@ import numpy as np
 from data import schema
 from data.errors import UserError, run_main
 from data.vocab import Vocab
-from pretrain.export.load import Exported
+from pretrain.export.load import LoadedExport
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,11 +26,11 @@ class Filling:
 
 
 class MaskFiller:
-    """Loads an export; needs TensorFlow only, not the model's code."""
+    """Predicts masked pieces with an export; needs TensorFlow only, not the model's code."""
 
     def __init__(self, export_dir: str):
-        """Raises a UserError if `export_dir` is not an export with an MLM head."""
-        exported = Exported.load(export_dir)
+        """Load an export; raise a UserError if `export_dir` is none, or has no MLM head."""
+        exported = LoadedExport.load(export_dir)
         encoder = exported.encoder
         if not hasattr(encoder, "mlm"):
             raise UserError(f"{export_dir}/encoder has no .mlm: it cannot fill masks")
@@ -44,14 +44,14 @@ class MaskFiller:
         self._vocab = Vocab.load(encoder.vocab_file.asset_path.numpy().decode())
 
     def fill(self, text: str, *, top_k: int) -> list[list[Filling]]:
-        """The most likely pieces for each [MASK] of a text, best first.
+        """Return the most likely pieces for each [MASK] of a text.
 
         Args:
-          text: with one [MASK] or more; each stands for one piece.
-          top_k: candidates a mask.
+          text: text with one or more [MASK], each in the place of one piece.
+          top_k: number of candidates per mask.
 
         Returns:
-          One list of `top_k` fillings for each mask, in order.
+          A list per mask, in order of the text, of `top_k` fillings, most likely first.
 
         Raises:
           UserError: the text has no [MASK] or is too long, or top_k is out of range.
@@ -59,7 +59,7 @@ class MaskFiller:
         import tensorflow as tf
 
         if not 1 <= top_k <= len(self._vocab):
-            raise UserError(f"--top_k {top_k}: must lie between 1 and {len(self._vocab)}")
+            raise UserError(f"--top_k {top_k}: must be between 1 and {len(self._vocab)}")
         if schema.MASK not in text:
             raise UserError(f"there is no {schema.MASK} (in capitals) in {text!r}")
         pieces = self._tokenize(tf.constant(text.split(schema.MASK))).merge_dims(1, 2).to_list()
@@ -81,7 +81,7 @@ class MaskFiller:
         }
         logits_BPV = self._mlm(features)["mlm_logits"]
         probabilities, best = tf.math.top_k(
-            tf.nn.softmax(logits_BPV[0])[:, : len(self._vocab)],  # without rows added as padding
+            tf.nn.softmax(logits_BPV[0])[:, : len(self._vocab)],  # without padding rows
             k=top_k,
         )
         return [
@@ -94,7 +94,7 @@ class MaskFiller:
 
 
 def render(text: str, fillings: list[list[Filling]]) -> str:
-    """A text and its candidates with a bar for each probability."""
+    """Format a text and its candidates, with a bar for each probability."""
     lines = [text]
     for number, candidates in enumerate(fillings, start=1):
         if len(fillings) > 1:
@@ -107,13 +107,13 @@ def render(text: str, fillings: list[list[Filling]]) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and prints the fillings."""
+    """Parse the command line and print the candidates."""
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.fill_mask",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--model_dir", required=True, help="an export made by pretrain.export")
+    parser.add_argument("--model_dir", required=True, help="export of pretrain.export")
     parser.add_argument("--top_k", type=int, default=5)
     parser.add_argument("text", nargs="+", help="sentences with [MASK]")
     args = parser.parse_args(argv)

@@ -8,15 +8,15 @@ from data.view import page
 from data.view.page import escape, plain_table
 from pretrain.report.curves import STYLE_FILE, Curve, plot
 from pretrain.report.figures import (
-    coloured,
-    pairs,
     percent,
     points_of,
     speed_figures,
-    three,
+    three_decimals,
     training_figures,
+    two_columns,
+    with_colours,
 )
-from pretrain.report.html import cell, configuration, environment, folded, notes, section
+from pretrain.report.html import cell, collapsible, configuration, environment, notes, section
 from pretrain.report.run_record import RunRecord
 
 
@@ -65,7 +65,7 @@ def page_of_seeds(name: str, summary: Mapping, records: Sequence[RunRecord]) -> 
                 "seeds": str(num_seeds),
                 "collapsed": str(summary["num_collapsed"]),
                 **{
-                    f"{w} dev {metric}": three(summary["dev"][w])
+                    f"{w} dev {metric}": three_decimals(summary["dev"][w])
                     for w in ("best", "median", "mean")
                 },
             }
@@ -108,15 +108,17 @@ def _figures(record: RunRecord, scores: Mapping | None) -> dict[str, str]:
     found = {f"of {record.run.config.train.train_steps:,} steps": f"{step:,}"}
     if scores:
         found |= {
-            f"{split} {metric}": cell(values, metric, three)
+            f"{split} {metric}": cell(values, metric, three_decimals)
             for split, values in scores["splits"].items()
         }
     elif record.evaluations:
-        found[f"dev {metric}, the last"] = cell(record.evaluations[-1], f"eval_{metric}", three)
+        found[f"dev {metric}, the last"] = cell(
+            record.evaluations[-1], f"eval_{metric}", three_decimals
+        )
     if record.best_step is not None:
         found["best step, dev"] = f"{record.best_step:,}"
     if record.training:
-        found["training loss"] = cell(record.training[-1], "loss", three)
+        found["training loss"] = cell(record.training[-1], "loss", three_decimals)
     return {label: figure for label, figure in found.items() if figure}
 
 
@@ -158,7 +160,7 @@ def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
     """Loss and main metric over the steps, with what always the same answer has."""
     several, metric = len(records) > 1, records[0].data["main_metric"]
     losses, scores = [], []
-    for colour, record in coloured(records):
+    for colour, record in with_colours(records):
         losses.append(
             Curve(
                 label=f"{record.name}, training" if several else "training",
@@ -181,9 +183,9 @@ def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
     losses.append(_level("always the same answer", data["majority_entropy"], last))
     scores.append(_level("always the same answer", data["baseline"]["dev"].get(metric), last))
     thin = " (thin: training)" if several else ""
-    yield from pairs(
+    yield from two_columns(
         [
-            plot(f"Loss{thin}", losses, show=three),
+            plot(f"Loss{thin}", losses, show=three_decimals),
             plot(f"{metric} on dev", scores, show=percent, from_zero=True),
         ]
     )
@@ -216,4 +218,4 @@ def _data(record: RunRecord) -> Iterator[str]:
         (s["where"], s["reason"]) for split in data["splits"].values() for s in split["skipped"]
     ]
     if skipped:
-        yield folded(f"All {len(skipped):,} skipped", plain_table(("where", "why"), skipped))
+        yield collapsible(f"All {len(skipped):,} skipped", plain_table(("where", "why"), skipped))

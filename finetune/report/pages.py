@@ -9,7 +9,7 @@ from data import files
 from finetune.config import FinetuneRunConfig
 from finetune.report.html import page_of_seed, page_of_seeds
 from finetune.seed_record import METRICS_FILE
-from pretrain.report.pages import MOST_RUNS, REPORT_FILE
+from pretrain.report.pages import MAX_RUNS, REPORT_FILE
 from pretrain.report.run_record import read_record
 
 
@@ -36,7 +36,7 @@ def write_report(model_dir: str, summary: dict) -> None:
     Raises:
       UserError: see `read_record`.
     """
-    names = [f"seed-{seed['seed']}" for seed in summary["seeds"][:MOST_RUNS]]
+    names = [f"seed-{seed['seed']}" for seed in summary["seeds"][:MAX_RUNS]]
     records = [read_record(files.join(model_dir, n), n, FinetuneRunConfig) for n in names]
     page = page_of_seeds(Path(model_dir).resolve().name, summary, records)
     files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())

@@ -1,1 +1,1 @@
-"""Read BERT weights from other projects' formats."""
+"""Read BERT weights from the formats of other projects."""

@@ -1,4 +1,4 @@
-"""Reads BERTs from TensorFlow checkpoints: tf-models' and Google's."""
+"""Read BERTs from TensorFlow checkpoints of tf-models and of Google's BERT."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from model.names import weights
 from pretrain.convert.common import (
     ImportedBert,
     check_layers,
-    checked,
     config_from_shapes,
     count_layers,
     find_vocab,
     read_json,
     read_record,
+    validate,
 )
 from pretrain.export.atomic_directory import RECORD_FILE
 
 
 def checkpoint_prefix(path: Path) -> Path | None:
-    """The one checkpoint in a directory, or the one whose prefix this is."""
+    """Return the prefix of the only checkpoint in a directory, or `path` if it is such a prefix."""
     if path.is_dir():
         found = sorted(path.glob("*.index"))
         if len(found) > 1:
@@ -35,7 +35,7 @@ def checkpoint_prefix(path: Path) -> Path | None:
 
 
 def read_checkpoint(prefix: Path, vocab_file: str | None) -> ImportedBert:
-    """Reads a checkpoint of TensorFlow 2 or 1; raises a UserError if it is none of a BERT."""
+    """Read a TensorFlow 2 or 1 checkpoint; raise a UserError if it is damaged or not a BERT."""
     import tensorflow as tf
 
     try:
@@ -51,7 +51,7 @@ def read_checkpoint(prefix: Path, vocab_file: str | None) -> ImportedBert:
 def _read_google(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
     config_file = prefix.parent / "bert_config.json"
     if not config_file.is_file():
-        raise UserError(f"{config_file} is missing: it says how many heads {prefix} has")
+        raise UserError(f"{config_file} is missing: it has the number of heads of {prefix}")
     encoder = _google_config(config_file)
     shapes = reader.get_variable_to_shape_map()
     check_layers(encoder, count_layers(shapes), prefix)
@@ -61,9 +61,9 @@ def _read_google(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
         if weight.google in shapes
     }
     known = {weight.google for weight in weights(encoder)}
-    # Slots of the optimizer are no weights.
+    # The state of the optimizer is not listed.
     left_out = {n for n in shapes if n not in known and "adam" not in n and n != "global_step"}
-    return checked(
+    return validate(
         kind="Google's TensorFlow 1 checkpoint",
         files=_files_of(prefix),
         encoder=encoder,
@@ -84,7 +84,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBer
         None,
     )
     if encoder_node is None:
-        raise UserError(f"checkpoint {prefix} has no BERT encoder of tf-models in it")
+        raise UserError(f"checkpoint {prefix} has no tf-models BERT encoder")
     head = next((n for p in ("masked_lm", "model/masked_lm") if (n := graph.find(p))), None)
 
     def value(path: str, node: int | None) -> np.ndarray | None:
@@ -104,10 +104,10 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBer
     for weight in weights(encoder):
         node = head if weight.part == "head" else encoder_node
         if (found := value(weight.tf_models, node)) is not None:
-            # Heads have an axis of their own; another shape is told below.
-            same = found.size == np.prod(weight.shape)
-            values[weight.name] = found.reshape(weight.shape) if same else found
-    return checked(
+            # tf-models keeps heads in a separate axis; `validate` reports other differences of shape.
+            fits = found.size == np.prod(weight.shape)
+            values[weight.name] = found.reshape(weight.shape) if fits else found
+    return validate(
         kind="tf-models checkpoint",
         files=_files_of(prefix),
         encoder=encoder,
@@ -118,7 +118,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBer
 
 
 class _ObjectGraph:
-    """The objects of a TensorFlow 2 checkpoint, walked by attribute."""
+    """The object graph of a TensorFlow 2 checkpoint, navigated by attribute names."""
 
     def __init__(self, reader):
         from tensorflow.core.protobuf import trackable_object_graph_pb2
@@ -127,9 +127,9 @@ class _ObjectGraph:
         self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content).nodes
 
     def find(self, path: str, node: int = 0) -> int | None:
-        """The object that attributes lead to."""
+        """Return the id of the object at a path of attribute names."""
         for name in path.split("/") if path else ():
-            name = name.replace(".S", "/")  # as TensorFlow writes a slash within a name
+            name = name.replace(".S", "/")  # TensorFlow's escape for a slash in a name
             children = {child.local_name: child.node_id for child in self._nodes[node].children}
             if name not in children:
                 return None
@@ -137,7 +137,7 @@ class _ObjectGraph:
         return node
 
     def key(self, path: str, node: int) -> str | None:
-        """The key of the variable that attributes lead to."""
+        """Return the checkpoint key of the variable at a path of attribute names."""
         found = self.find(path, node)
         attributes = [] if found is None else self._nodes[found].attributes
         return attributes[0].checkpoint_key if attributes else None
@@ -155,12 +155,12 @@ def _config(value, prefix: Path) -> EncoderConfig:
     found = [value(path) for path in paths]
     for path, array in zip(paths, found, strict=True):
         if array is None:
-            raise UserError(f"checkpoint {prefix} has no {path}: it is no BERT of tf-models")
+            raise UserError(f"checkpoint {prefix} has no {path}: it is not a tf-models BERT")
     return config_from_shapes(*(array.shape for array in found), num_layers=_count_layers(value))
 
 
 def _count_layers(value) -> int:
-    """Of a tf-models checkpoint."""
+    """Return the number of blocks in a tf-models checkpoint."""
     layers = 0
     while value(f"_transformer_layers/{layers}/_output_dense/bias") is not None:
         layers += 1
@@ -171,7 +171,7 @@ def _google_config(path: Path) -> EncoderConfig:
     content = read_json(path)
     if content.get("hidden_act", "gelu") != "gelu":
         raise UserError(f"{path}: hidden_act is {content['hidden_act']!r}; this encoder has 'gelu'")
-    # Google's gelu is the one that PyTorch calls gelu_new.
+    # Google's gelu is the tanh approximation, which Hugging Face calls gelu_new.
     settings = huggingface.common_settings(content, str(path))
     return EncoderConfig(**settings, hidden_activation="gelu_tanh")
 

@@ -1,4 +1,4 @@
-"""A BERT of another maker as its reader hands it over, and what all readers share."""
+"""The BERT that all format readers return, its validation, and helpers they share."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from model.names import weights
 from pretrain.train.recipe import check_table_size
 
 Shape = tuple[int, ...]
-# A weight of a block, as Hugging Face and Google call it.
+# A weight of a transformer block by Hugging Face's or Google's name.
 _BLOCK = re.compile(r"(?:bert[./])?encoder[./]layer[._](\d+)[./]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImportedBert:
-    """A BERT as read.
+    """A BERT read from a foreign format.
 
     Attributes:
-      kind: the format, for people.
-      files: what was read.
-      values: weights by our names, in our shapes, float32; head and pooler may be missing.
-      left_out: names of weights that have no place here, such as a classifier's.
+      kind: name of the format.
+      files: files with the weights.
+      encoder: architecture.
+      values: weights by name (model/names.py) in our shapes, float32; head and pooler may be missing.
+      vocab: vocabulary.
+      lower_case: whether the tokenizer lower-cases.
+      left_out: names of weights without a counterpart here, such as those of a classifier.
     """
 
     kind: str
@@ -44,13 +47,13 @@ class ImportedBert:
 
     @property
     def origin(self) -> dict[str, str]:
-        """What it was made from, for the record."""
+        """Format, path and sha256 of the source, for the record of the import."""
         weights_file = self.files[0]
         return {"kind": self.kind, "path": str(weights_file), "sha256": sha256_of(weights_file)}
 
     @property
     def parts(self) -> list[str]:
-        """Which of "encoder", "head" and "pooler" are there."""
+        """Those of "encoder", "head" and "pooler" whose weights are present."""
         return [
             part
             for part in ("encoder", "head", "pooler")
@@ -61,15 +64,15 @@ class ImportedBert:
 def config_from_shapes(
     words: Shape, positions: Shape, types: Shape, query: Shape, inner: Shape, *, num_layers: int
 ) -> EncoderConfig:
-    """The architecture that weights of tf-models have; what no shape shows has BERT's values.
+    """Return the architecture of tf-models weights; settings that no shape shows get BERT's values.
 
     Args:
-      words: [V, H] of the table of pieces.
-      positions: [S, H] of the table of positions.
-      types: [K, H] of the table of segment types.
-      query: [H, A, D] of the kernel of a block's queries.
-      inner: [H, F] of the kernel of a block's feed-forward layer.
-      num_layers: L.
+      words: shape of the word embeddings, [V, H].
+      positions: shape of the position embeddings, [S, H].
+      types: shape of the segment type embeddings, [K, H].
+      query: shape of the query kernel of a block, [H, A, D].
+      inner: shape of the feed-forward kernel of a block, [H, F].
+      num_layers: number of blocks, L.
     """
     return EncoderConfig(
         vocab_size=words[0],
@@ -83,47 +86,47 @@ def config_from_shapes(
 
 
 def count_layers(names: Iterable[str]) -> int:
-    """How many blocks weights of Hugging Face or Google belong to."""
+    """Return the number of blocks in weights with Hugging Face's or Google's names."""
     return max((int(found[1]) + 1 for name in names if (found := _BLOCK.match(name))), default=0)
 
 
 def check_layers(encoder: EncoderConfig, num_layers: int, source: object) -> None:
-    """Raises a UserError if a configuration says another number of blocks than there are.
+    """Raise a UserError if a configuration and its weights differ in their number of blocks.
 
-    Before any table of names is made: a configuration can say any number.
+    Call it before listing the expected weights: a damaged configuration may give any number.
     """
     if num_layers != encoder.num_hidden_layers:
         raise UserError(
-            f"{source} has {num_layers} layers, its configuration says {encoder.num_hidden_layers}"
+            f"{source} has {num_layers} layers, its configuration has {encoder.num_hidden_layers}"
         )
 
 
 def read_json(path: Path) -> Mapping:
-    """The settings in a file; raises a UserError if it holds something else."""
+    """Return the JSON object in a file; raise a UserError if it is something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not settings by name")
+        raise UserError(f"{path} contains a {type(content).__name__}, not a JSON object")
     return content
 
 
 def read_record(path: Path) -> tuple[EncoderConfig, bool]:
-    """Architecture and case from the record of an export of ours.
+    """Return architecture and lower-casing from the record of a `pretrain.export` export.
 
     Raises:
-      UserError: it is none, or of another version.
+      UserError: the file is damaged or was written by another version.
     """
     content = read_json(path)
     try:
         return EncoderConfig(**content["encoder"]), bool(content["lower_case"])
     except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is of another version: {error!r}") from error
+        raise UserError(f"{path} was written by another version: {error!r}") from error
 
 
 def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
-    """The vocabulary given, or the one that lies beside the weights."""
+    """Return the given vocabulary, or the one next to the weights (vocab.txt, tokenizer.json)."""
     if vocab_file or (directory / schema.VOCAB_FILE).is_file():
         return Vocab.load(vocab_file or directory / schema.VOCAB_FILE)
     tokenizer = directory / "tokenizer.json"
@@ -139,7 +142,7 @@ def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
         )
     ids = model.get("vocab")
     if not isinstance(ids, dict) or not all(type(number) is int for number in ids.values()):
-        raise UserError(f"{tokenizer}: its vocab does not give each piece its id")
+        raise UserError(f"{tokenizer}: its vocab does not map each piece to an id")
     pieces = sorted(ids, key=ids.get)
     for number, piece in enumerate(pieces):
         if ids[piece] != number:
@@ -150,49 +153,63 @@ def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
     return Vocab.from_pieces(tuple(pieces), str(tokenizer))
 
 
-def checked(
+def validate(
     *,
+    kind: str,
     encoder: EncoderConfig,
     values: dict[str, np.ndarray],
     vocab: Vocab,
     files: tuple[Path, ...],
     lower_case: bool | None = None,
     left_out: tuple[str, ...] = (),
-    **others,
 ) -> ImportedBert:
-    """What was read, if the parts are whole and fit each other."""
+    """Return a BERT after checking that its parts are complete and consistent.
+
+    Args:
+      kind: see ImportedBert, as the other arguments.
+      encoder: architecture.
+      values: weights by name, in any floating type.
+      vocab: vocabulary.
+      files: files with the weights; the first is named in errors.
+      lower_case: whether the tokenizer lower-cases; None infers it from the vocabulary.
+      left_out: names of weights without a counterpart here.
+
+    Raises:
+      UserError: weights are missing, quantised, NaN, infinite or of another shape, or the vocabulary
+        does not fit.
+    """
     check_table_size(encoder.vocab_size, len(vocab), str(files[0]))
     for part in ("encoder", "head", "pooler"):
-        wanted = weights(encoder, part)
-        missing = [weight.name for weight in wanted if weight.name not in values]
-        if missing and (part == "encoder" or len(missing) < len(wanted)):
+        expected = weights(encoder, part)
+        missing = [weight.name for weight in expected if weight.name not in values]
+        if missing and (part == "encoder" or len(missing) < len(expected)):
             raise UserError(
-                f"{files[0]}: {len(missing)} of {len(wanted)} weights of the {part} are missing, e.g."
-                f" {missing[0]}: it is no BERT with {encoder.num_hidden_layers} layers, or damaged"
+                f"{files[0]}: {len(missing)} of {len(expected)} weights of the {part} are missing, e.g."
+                f" {missing[0]}: it is not a BERT with {encoder.num_hidden_layers} layers, or damaged"
             )
     for weight in weights(encoder):
-        found = values.get(weight.name)
-        if found is not None and found.shape != weight.shape:
+        value = values.get(weight.name)
+        if value is not None and value.shape != weight.shape:
             raise UserError(
-                f"{files[0]}: {weight.name} has shape {list(found.shape)}, its configuration says"
+                f"{files[0]}: {weight.name} has shape {list(value.shape)}, its configuration requires"
                 f" {list(weight.shape)}"
             )
-        if found is not None and found.dtype.kind in "biu":
+        if value is not None and value.dtype.kind in "biu":
             raise UserError(
-                f"{files[0]}: {weight.name} is {found.dtype}: quantised weights cannot be trained on"
+                f"{files[0]}: {weight.name} is {value.dtype}: quantised weights cannot be trained"
             )
     values = {name: np.asarray(value, np.float32) for name, value in values.items()}
     if broken := [name for name, value in values.items() if not np.isfinite(value).all()]:
-        raise UserError(f"{files[0]}: {broken[0]} has values that are no numbers, or infinite")
+        raise UserError(f"{files[0]}: {broken[0]} has NaN or infinite values")
     if lower_case is None:
         special = {*schema.SPECIAL_TOKENS, *(vocab.pieces[i] for i in vocab.special_ids)}
         lower_case = not any(p != p.lower() for p in vocab.pieces if p not in special)
     return ImportedBert(
+        kind=kind,
         encoder=encoder,
         values=values,
         vocab=vocab,
         files=files,
         lower_case=lower_case,
         left_out=left_out,
-        **others,
     )

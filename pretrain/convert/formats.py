@@ -1,8 +1,10 @@
-"""Reads BERTs of other makers: Hugging Face's, checkpoints of tf-models and Google, and SavedModels."""
+"""Detect the format of a BERT and read it: Hugging Face, TensorFlow checkpoints, SavedModels."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 from data.errors import UserError
 from model import huggingface
@@ -10,26 +12,27 @@ from pretrain.convert.checkpoint import checkpoint_prefix, read_checkpoint
 from pretrain.convert.common import (
     ImportedBert,
     check_layers,
-    checked,
     count_layers,
     find_vocab,
     read_json,
+    validate,
 )
 from pretrain.convert.saved_model import read_export, read_hub
 from pretrain.export.atomic_directory import RECORD_FILE
 
 
-def read(source: str, *, vocab_file: str | None = None) -> ImportedBert:
-    """Reads a BERT; what it is is told from the files that are there.
+def read_bert(source: str, *, vocab_file: str | None = None) -> ImportedBert:
+    """Read a BERT, detecting its format from the files present.
 
     Args:
-      source: a directory of Hugging Face's format (config.json), an export of ours (encoder/), a
-        SavedModel with the encoder API of TensorFlow Hub (saved_model.pb), a directory with one
-        TensorFlow checkpoint, or such a checkpoint's prefix.
-      vocab_file: of a source that has none.
+      source: directory in Hugging Face's format (config.json), export of `pretrain.export` (encoder/),
+        SavedModel with the encoder API of TensorFlow Hub (saved_model.pb), directory with one
+        TensorFlow checkpoint, or prefix of a checkpoint.
+      vocab_file: vocabulary, for a source without one.
 
     Raises:
-      UserError: it is none of these, of another architecture, damaged, or not consistent.
+      UserError: the source has none of these formats or another architecture, or is damaged or
+        inconsistent.
     """
     path = Path(source)
     if (path / RECORD_FILE).is_file() and (path / "encoder/saved_model.pb").is_file():
@@ -42,24 +45,21 @@ def read(source: str, *, vocab_file: str | None = None) -> ImportedBert:
     if (prefix := checkpoint_prefix(path)) is not None:
         return read_checkpoint(prefix, vocab_file)
     raise UserError(
-        f"--from {source}: there is no BERT that is known here: neither config.json (Hugging Face),"
-        " nor saved_model.pb or encoder/saved_model.pb (TensorFlow Hub, an export of ours), nor a"
-        " checkpoint (*.index)"
+        f"--from {source}: no BERT found: neither config.json (Hugging Face), nor saved_model.pb or"
+        " encoder/saved_model.pb (TensorFlow Hub, pretrain.export), nor a checkpoint (*.index)"
     )
 
 
 def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
-    from safetensors import SafetensorError, safe_open
-
     encoder = huggingface.config_from_json(read_json(path / "config.json"), f"{path}/config.json")
     file = path / "model.safetensors"
     if not file.is_file():
         raise UserError(
-            f"{file} is missing; weights in a pytorch_model.bin or in several files can be brought into"
-            " one with transformers' save_pretrained"
+            f"{file} is missing; convert a pytorch_model.bin or several files to one with"
+            " save_pretrained of transformers"
         )
     try:
-        # As TensorFlow's tensors: numpy has no bfloat16.
+        # As TensorFlow tensors: numpy has no bfloat16.
         with safe_open(file, framework="tf") as opened:
             tensors = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
     except SafetensorError as error:
@@ -67,7 +67,7 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
     check_layers(encoder, count_layers(tensors), file)
     values, left_out = huggingface.from_tensors(tensors, encoder, str(file))
     vocab = find_vocab(path, vocab_file)
-    return checked(
+    return validate(
         kind="Hugging Face",
         files=(file,),
         encoder=encoder,
@@ -79,8 +79,8 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
 
 
 def _lower_case(settings: Path) -> bool | None:
-    """What a tokenizer_config.json says, if it is there and says it."""
-    found = read_json(settings).get("do_lower_case") if settings.is_file() else None
-    if found is not None and not isinstance(found, bool):
-        raise UserError(f"{settings}: do_lower_case is {found!r}, neither true nor false")
-    return found
+    """Return do_lower_case of a tokenizer_config.json; None if the file or the setting is missing."""
+    value = read_json(settings).get("do_lower_case") if settings.is_file() else None
+    if value is not None and not isinstance(value, bool):
+        raise UserError(f"{settings}: do_lower_case is {value!r}, neither true nor false")
+    return value

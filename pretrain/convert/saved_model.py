@@ -1,9 +1,9 @@
-"""Reads BERTs from SavedModels: our exports, and encoders with the API of TensorFlow Hub.
+"""Read BERTs from SavedModels: exports of Lambert, and encoders with the API of TensorFlow Hub.
 
 https://www.tensorflow.org/hub/common_saved_model_apis/text#transformer-encoders
 
-A SavedModel of another maker has no configuration. Its sizes are those of its variables. The activation
-is no variable: it is the one with which our encoder computes what the SavedModel computes.
+Other SavedModels have no configuration. Their sizes come from the shapes of their variables. Their
+activation is found by trial: it is the one with which our encoder reproduces their outputs.
 """
 
 from __future__ import annotations
@@ -21,33 +21,31 @@ from data.errors import UserError
 from data.vocab import Vocab
 from model.config import ACTIVATIONS, EncoderConfig
 from model.names import POOLER, weights
-from pretrain.convert.common import ImportedBert, checked, config_from_shapes, read_record
+from pretrain.convert.common import ImportedBert, config_from_shapes, read_record, validate
 from pretrain.export.atomic_directory import RECORD_FILE
 from pretrain.export.load import load_saved_model
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# Relative norms of a difference. Float32 rounds in the first, over the layers of a large encoder; the
-# two forms of gelu differ by more. Above the second it is another architecture.
+# Relative norms of the difference of two outputs. Rounding of float32 in a large encoder stays below
+# the first; exact and approximate gelu differ by more. Above the second, the architecture is another.
 _ROUNDING, _TOLERANCE = 1e-6, 1e-3
 
 
 def read_export(path: Path) -> ImportedBert:
-    """Reads an export of ours, with the configuration in its record.
+    """Read an export of `pretrain.export`, with the configuration in its record.
 
     Raises:
-      UserError: it is damaged or of another version.
+      UserError: the export is damaged or was written by another version.
     """
     from model.weights import values_of
 
     encoder, lower_case = read_record(path / RECORD_FILE)
     loaded = load_saved_model(path / "encoder")
     if not hasattr(loaded, "mlm"):
-        raise UserError(
-            f"{path}/encoder has no .mlm: the head of its masked language model is missing"
-        )
-    return checked(
+        raise UserError(f"{path}/encoder has no .mlm: its masked language model head is missing")
+    return validate(
         kind="export",
         files=_files_of(path / "encoder"),
         encoder=encoder,
@@ -58,23 +56,23 @@ def read_export(path: Path) -> ImportedBert:
 
 
 def read_hub(path: Path, vocab_file: str | None) -> ImportedBert:
-    """Reads an encoder with the API of TensorFlow Hub, with or without `.mlm`.
+    """Read an encoder with the API of TensorFlow Hub, with or without `.mlm`.
 
     Args:
-      path: of the SavedModel.
-      vocab_file: instead of its own.
+      path: directory of the SavedModel.
+      vocab_file: vocabulary to use instead of that in the SavedModel.
 
     Raises:
-      UserError: it has other variables than tf-models' BERT, or computes something else with them.
+      UserError: the variables or the outputs differ from those of tf-models' BERT.
     """
     import tensorflow as tf
 
-    # On the CPU: products of other devices can be too coarse to tell the activations apart.
+    # On the CPU: matrix products of other devices can be too imprecise to distinguish activations.
     with tf.device("CPU:0"):
         loaded = load_saved_model(path)
         variables = _Variables(loaded, path)
         encoder = variables.config()
-        imported = checked(
+        imported = validate(
             kind="SavedModel",
             files=_files_of(path),
             encoder=encoder,
@@ -92,20 +90,20 @@ def _files_of(path: Path) -> tuple[Path, ...]:
 
 
 class _Variables:
-    """The variables of a SavedModel by our names.
+    """The variables of a SavedModel, looked up by our names.
 
-    Above `word_embeddings` and `cls/predictions` Keras writes the names of the models around them, which
-    depend on how the model was made: `encoder/`, `bert_encoder_v2_1/`, `bert/`, or nothing.
+    Keras prefixes `word_embeddings` and `cls/predictions` with the names of the enclosing models, which
+    depend on how the model was built: `encoder/`, `bert_encoder_v2_1/`, `bert/`, or nothing.
     """
 
     def __init__(self, loaded: Any, path: Path):
         parts = (loaded, getattr(loaded, "mlm", None))
-        found = [v for part in parts for v in getattr(part, "variables", ())]
-        self._found = {v.name.partition(":")[0]: v for v in found if v.dtype.is_floating}
+        variables = [v for part in parts for v in getattr(part, "variables", ())]
+        self._by_name = {v.name.partition(":")[0]: v for v in variables if v.dtype.is_floating}
         self._path = path
 
     def config(self) -> EncoderConfig:
-        """The architecture, as far as shapes show it."""
+        """Return the architecture, as far as shapes determine it."""
         block = "encoder/transformer/layer_{}/"
         names = (
             "encoder/word_embeddings/embeddings",
@@ -114,45 +112,45 @@ class _Variables:
             f"{block.format(0)}self_attention/query/kernel",
             f"{block.format(0)}intermediate/kernel",
         )
-        theirs = [self._name(name) for name in names]
-        for name, one in zip(names, theirs, strict=True):
-            if one is None:
-                raise UserError(f"{self._path} has no variable {_stem(name)}: it is no BERT")
-        shapes = [tuple(self._found[name].shape) for name in theirs]
+        saved_names = [self._saved_name(name) for name in names]
+        for name, saved_name in zip(names, saved_names, strict=True):
+            if saved_name is None:
+                raise UserError(f"{self._path} has no variable {_stem(name)}: it is not a BERT")
+        shapes = [tuple(self._by_name[name].shape) for name in saved_names]
         if [len(shape) for shape in shapes] != [2, 2, 2, 3, 2]:
             raise UserError(
-                f"{self._path} is no BERT of tf-models: {theirs[3]} has shape {shapes[3]}"
+                f"{self._path} is not a tf-models BERT: {saved_names[3]} has shape {shapes[3]}"
             )
         count = itertools.count()
-        layers = next(n for n in count if self._name(f"{block.format(n)}output/bias") is None)
+        layers = next(n for n in count if self._saved_name(f"{block.format(n)}output/bias") is None)
         return config_from_shapes(*shapes, num_layers=layers)
 
     def values(self, encoder: EncoderConfig) -> dict[str, np.ndarray]:
-        """What is there of encoder, pooler and head, in our shapes."""
+        """Return the weights of encoder, pooler and head that are present, in our shapes."""
         values = {}
         for weight in weights(encoder):
-            if (name := self._name(weight.name)) is not None:
-                array = self._found[name].numpy()
-                # Heads have an axis of their own; another size is told by `checked`.
-                same = array.size == np.prod(weight.shape)
-                values[weight.name] = array.reshape(weight.shape) if same else array
+            if (name := self._saved_name(weight.name)) is not None:
+                array = self._by_name[name].numpy()
+                # tf-models keeps heads in a separate axis; `validate` reports other differences.
+                fits = array.size == np.prod(weight.shape)
+                values[weight.name] = array.reshape(weight.shape) if fits else array
         return values
 
     def left_out(self, encoder: EncoderConfig) -> tuple[str, ...]:
-        """Names of the others."""
-        known = {self._name(weight.name) for weight in weights(encoder)}
-        return tuple(sorted(self._found.keys() - known))
+        """Return the names of variables without a counterpart here."""
+        known = {self._saved_name(weight.name) for weight in weights(encoder)}
+        return tuple(sorted(self._by_name.keys() - known))
 
-    def _name(self, ours: str) -> str | None:
-        stem = _stem(ours)
-        found = [name for name in self._found if name == stem or name.endswith(f"/{stem}")]
-        if len(found) > 1:
-            raise UserError(f"{self._path} has several encoders: {', '.join(sorted(found))}")
-        return found[0] if found else None
+    def _saved_name(self, name: str) -> str | None:
+        stem = _stem(name)
+        matches = [saved for saved in self._by_name if saved == stem or saved.endswith(f"/{stem}")]
+        if len(matches) > 1:
+            raise UserError(f"{self._path} has several encoders: {', '.join(sorted(matches))}")
+        return matches[0] if matches else None
 
 
 def _stem(name: str) -> str:
-    """A name of ours without its first part, `encoder/` or `bert/`."""
+    """Return one of our names without its first part, `encoder/` or `bert/`."""
     return name.partition("/")[2]
 
 
@@ -168,10 +166,10 @@ def _lower_case(loaded: Any) -> bool | None:
 
 
 def _with_activation(imported: ImportedBert, loaded: Any, path: Path) -> EncoderConfig:
-    """The architecture with the activation that gives the outputs of the SavedModel.
+    """Return the architecture with the activation that reproduces the outputs of the SavedModel.
 
     Raises:
-      UserError: none does, or it cannot be called as an encoder.
+      UserError: no activation does, or the SavedModel cannot be called as an encoder.
     """
     import tensorflow as tf
 
@@ -187,37 +185,36 @@ def _with_activation(imported: ImportedBert, loaded: Any, path: Path) -> Encoder
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path} cannot be called with {', '.join(features)}, as encoders are: {reason}"
+            f"{path} cannot be called with the inputs of encoders, {', '.join(features)}: {reason}"
         ) from error
     errors = {}
     for activation in ACTIVATIONS:
         encoder = dataclasses.replace(imported.encoder, hidden_activation=activation)
-        found = _compute(encoder, imported.values, features)
-        pairs = zip(found, expected, strict=True)
+        pairs = zip(_compute(encoder, imported.values, features), expected, strict=True)
         errors[activation] = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs)
     best = min(ACTIVATIONS, key=lambda name: max(errors[name], _ROUNDING))
     if not errors[best] <= _TOLERANCE:
         raise UserError(
-            f"{path} has the variables of a BERT, but computes something else with them: its outputs"
-            f" differ from a BERT's by {errors[best]:.1%}"
+            f"{path} has the variables of a BERT, but its outputs differ from those of a BERT by"
+            f" {errors[best]:.1%}"
         )
     return dataclasses.replace(imported.encoder, hidden_activation=best)
 
 
 def _features(encoder: EncoderConfig) -> dict[str, tf.Tensor]:
-    """Two sequences of pieces from all over the vocabulary, with padding, types and predictions."""
+    """Return two sequences across the whole vocabulary, with padding, types and predictions."""
     import tensorflow as tf
 
     length = min(16, encoder.max_position_embeddings)
     ids = np.linspace(0, encoder.vocab_size - 1, 2 * length).astype(np.int32).reshape(2, length)
-    place = np.arange(length)[None]
+    positions = np.arange(length)[None]
     arrays = {
         "input_word_ids": ids,
-        "input_mask": place < [[length], [length - length // 4]],
+        "input_mask": positions < [[length], [length - length // 4]],
         "input_type_ids": np.minimum(
-            place >= [[length], [length // 2]], encoder.type_vocab_size - 1
+            positions >= [[length], [length // 2]], encoder.type_vocab_size - 1
         ),
-        "masked_lm_positions": np.tile(place[:, : length // 2], [2, 1]),
+        "masked_lm_positions": np.tile(positions[:, : length // 2], [2, 1]),
     }
     return {name: tf.constant(array, tf.int32) for name, array in arrays.items()}
 
@@ -225,7 +222,7 @@ def _features(encoder: EncoderConfig) -> dict[str, tf.Tensor]:
 def _compute(
     encoder: EncoderConfig, values: Mapping[str, np.ndarray], features: Mapping[str, tf.Tensor]
 ) -> list[np.ndarray]:
-    """`sequence_output` and, if there are `masked_lm_positions`, `mlm_logits` of our model."""
+    """Return `sequence_output` of our model, and `mlm_logits` if `masked_lm_positions` are given."""
     from model.mlm import Pretrainer
     from model.weights import assign
 

@@ -1,1 +1,1 @@
-"""Export a trained encoder."""
+"""Export checkpoints as SavedModels, in Hugging Face's format and as tf-models checkpoints."""

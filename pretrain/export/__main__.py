@@ -1,11 +1,11 @@
-"""Publishes a trained encoder.
+"""Export a trained encoder.
 
     python -m pretrain.export --model_dir M --output_dir E [--hf_dir H] [--tf_models_dir T]
 
 E/encoder is a SavedModel with the interface of the published Lambert and BERT encoders and a
-trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md says what it is. H is the same
+trainable `.mlm`; E/preprocessor turns text into its inputs; E/README.md is a model card. H is the same
 model in Hugging Face's format: AutoModelForMaskedLM and AutoTokenizer load H, AutoModel loads H/encoder.
-T is a checkpoint of tf-models, for its own export and for its fine-tuning (task.init_checkpoint).
+T is a tf-models checkpoint, for the export and the fine-tuning of tf-models (task.init_checkpoint).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pretrain.export.publish import POOLERS, export
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and exports."""
-    # Keras warns that the saved models are not compiled; nobody asked for it.
+    """Parse the command line and export."""
+    # Keras warns that the saved models are not compiled; they are not meant to be.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.export",
@@ -33,14 +33,14 @@ def main(argv: Sequence[str]) -> None:
         "--checkpoint",
         default="latest",
         metavar="C",
-        help="best on held-out text, latest (default), or the number of a step",
+        help="best on held-out text, latest (default), or a step",
     )
-    parser.add_argument("--hf_dir", help="a directory for Hugging Face's format")
-    parser.add_argument("--tf_models_dir", help="a directory for a checkpoint of tf-models")
+    parser.add_argument("--hf_dir", help="directory for Hugging Face's format")
+    parser.add_argument("--tf_models_dir", help="directory for a tf-models checkpoint")
     parser.add_argument(
         "--pooler",
         choices=POOLERS,
-        help="what no masked language model trains (default: imported, if there is one, else initial)",
+        help="pooler weights, which MLM training leaves alone (default: imported if available, else initial)",
     )
     args = parser.parse_args(argv)
     step = export(
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     if args.hf_dir:
         print(f"export: step {step:,} in {args.hf_dir}, in Hugging Face's format")
     if args.tf_models_dir:
-        print(f"export: step {step:,} in {args.tf_models_dir}, a checkpoint of tf-models")
+        print(f"export: step {step:,} in {args.tf_models_dir}, a tf-models checkpoint")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""README.md of an export: what the model is, how to use it, what it was made from, what it cannot do."""
+"""Model card (README.md) of an export: architecture, use, training, data, evaluation, limits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from data import files
 from model.config import EncoderConfig
 from pretrain.checkpoints.model_dir import DATA_FILE, Run
 from pretrain.checkpoints.warm_start import WarmStart
-from pretrain.train.progress import read_metrics
+from pretrain.train.metrics_log import read_metrics
 
-# Packages whose versions decide the numbers of a run.
+# Packages whose versions affect the numbers of a run.
 _PACKAGES = ("lambert-pretrain", "tensorflow", "tensorflow-text", "tf-models-official", "tf_keras")
 _POOLERS = {
     "initial": "as initialised from the seed of the run: random, so fine-tune before using it",
     "identity": "the identity: `pooled_output` is tanh of the last block's output at [CLS]",
-    "imported": "that of the imported weights; the encoder has been trained on since, the pooler not",
+    "imported": "the imported one, unchanged while the encoder was trained further",
 }
 
 _SAVED_MODEL_USE = """```python
@@ -53,24 +53,24 @@ _TF_MODELS_EXPORT = """Its own export:
     python -m official.nlp.tools.export_tfhub --export_type=model_with_mlm --export_path=hub \\
         --bert_config_file=bert_config.json --model_checkpoint_path=ckpt-{step} \\
         --vocab_file=vocab.txt --do_lower_case={lower_case}"""
-_TF_MODELS_EXACT_GELU = """Its configurations have no name for the activation of
-this model, the exact gelu: build the encoder with `inner_activation=tf_keras.activations.gelu`."""
+_TF_MODELS_EXACT_GELU = """Its configurations have no name for the exact gelu,
+the activation of this model: build the encoder with `inner_activation=tf_keras.activations.gelu`."""
 
 
 def saved_model_card(run: Run, model_dir: str, *, step: int, pooler: str) -> str:
-    """README.md beside the SavedModels."""
+    """Return README.md for the SavedModels."""
     use = _SAVED_MODEL_USE.format(hidden_size=run.config.encoder.hidden_size)
     return _card(run, model_dir, step=step, pooler=pooler, use=use)
 
 
 def huggingface_card(run: Run, model_dir: str, *, step: int, pooler: str) -> str:
-    """README.md of a directory in Hugging Face's format, with its header."""
+    """Return README.md for Hugging Face's format, with the metadata header."""
     header = "---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags:\n- bert\n---\n\n"
     return header + _card(run, model_dir, step=step, pooler=pooler, use=_HUGGINGFACE_USE)
 
 
 def tf_models_card(run: Run, model_dir: str, *, step: int, pooler: str) -> str:
-    """README.md beside a checkpoint of tf-models."""
+    """Return README.md for a tf-models checkpoint."""
     activation = _TF_MODELS_EXACT_GELU
     if run.config.encoder.hidden_activation == "gelu_tanh":
         activation = _TF_MODELS_EXPORT.format(step=step, lower_case=run.lower_case)
@@ -83,7 +83,7 @@ def _card(run: Run, model_dir: str, *, step: int, pooler: str, use: str) -> str:
     sections = {
         "Use": use,
         "Training": _training(run, step),
-        "Start": _start(model_dir),
+        "Start": _warm_start(model_dir),
         "Data": _data(run, model_dir),
         "Evaluation": _evaluation(model_dir, step),
         "Limits": _limits(run, pooler),
@@ -116,13 +116,13 @@ def _training(run: Run, step: int) -> str:
     )
 
 
-def _start(model_dir: str) -> str:
+def _warm_start(model_dir: str) -> str:
     warm_start = WarmStart.load(model_dir)
     if warm_start is None:
         return ""
     origin = warm_start.origin
     return (
-        f"Training went on from imported weights: {origin['kind']}, `{Path(origin['path']).name}`,"
+        f"Training started from imported weights: {origin['kind']}, `{Path(origin['path']).name}`,"
         f" sha256 {origin['sha256']}."
     )
 
@@ -138,7 +138,7 @@ def _data(run: Run, model_dir: str) -> str:
         )
         train, held_out, build = data["splits"]["train"], data["splits"]["eval"], data["build"]
         copies = (
-            f"{build['copies']:,} masked copies" if build["copies"] else "masked in each pass anew"
+            f"{build['copies']:,} masked copies" if build["copies"] else "masked anew in each pass"
         )
         lines += [
             f"- Sources: {sources}.",
@@ -150,11 +150,11 @@ def _data(run: Run, model_dir: str) -> str:
 
 
 def _evaluation(model_dir: str, step: int) -> str:
-    """The last one up to the step that is published."""
+    """Describe the last evaluation up to the exported step."""
     rows = [row for row in read_metrics(model_dir) if row["step"] <= step]
     rows = [row for row in rows if row.get("eval_loss") is not None]
     if not rows:
-        return "It was not evaluated on held-out text."
+        return "Not evaluated on held-out text."
     last = rows[-1]
     return (
         f"On held-out text, after {last['step']:,} steps: MLM loss {last['eval_loss']:.3f},"
@@ -167,9 +167,9 @@ def _evaluation(model_dir: str, step: int) -> str:
 def _limits(run: Run, pooler: str) -> str:
     return (
         f"- At most {run.config.encoder.max_position_embeddings} tokens; longer inputs are an error.\n"
-        "- The pooler (`pooled_output`) is not trained by a masked language model. Here it is"
+        "- Masked language modelling does not train the pooler (`pooled_output`). Here it is"
         f" {_POOLERS[pooler]}.\n"
-        "- It repeats what its text says, the prejudices included."
+        "- The model reproduces biases of its training text."
     )
 
 

@@ -1,4 +1,4 @@
-"""Loads what `pretrain.export` wrote; needs TensorFlow only, not the model's code."""
+"""Load an export of `pretrain.export`; needs TensorFlow only, not the model's code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _POSITIONS = "encoder/position_embedding/embeddings"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Exported:
+class LoadedExport:
     """The two SavedModels of an export.
 
     Attributes:
+      encoder: SavedModel from token ids to hidden states.
+      preprocessor: SavedModel from text to token ids.
       max_tokens: longest input of the encoder, [CLS] and [SEP] included.
-      hidden_size: of its outputs.
+      hidden_size: width of the encoder's outputs.
     """
 
     encoder: Any
@@ -27,8 +29,8 @@ class Exported:
     hidden_size: int
 
     @classmethod
-    def load(cls, export_dir: str) -> Exported:
-        """Raises a UserError if `export_dir` is not an export."""
+    def load(cls, export_dir: str) -> LoadedExport:
+        """Load an export; raise a UserError if `export_dir` is none."""
         import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 
         for part in ("encoder", "preprocessor"):
@@ -43,7 +45,7 @@ class Exported:
         variables = getattr(encoder, "variables", ())
         positions = [v for v in variables if v.name.partition(":")[0] == _POSITIONS]
         if not positions:
-            raise UserError(f"{export_dir}/encoder has no {_POSITIONS}: it is no encoder of ours")
+            raise UserError(f"{export_dir}/encoder has no {_POSITIONS}: it is no export of Lambert")
         max_tokens, hidden_size = positions[0].shape
         return cls(
             encoder=encoder,
@@ -54,7 +56,7 @@ class Exported:
 
 
 def load_saved_model(path: Path) -> Any:
-    """Loads a SavedModel, of an export or not; raises a UserError if files of it are cut short or changed."""
+    """Load a SavedModel; raise a UserError if its files are truncated or damaged."""
     import tensorflow as tf
 
     try:
@@ -62,8 +64,8 @@ def load_saved_model(path: Path) -> Any:
     except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = (
-            f"; `sha256sum --check {SUMS_FILE}` in {path.parent} tells which files are not what was"
-            " exported"
+            f"; `sha256sum --check {SUMS_FILE}` in {path.parent} shows which files have changed since"
+            " the export"
         )
         has_sums = (path.parent / SUMS_FILE).is_file()
         raise UserError(f"{path} cannot be loaded: {reason}{hint if has_sums else ''}") from error

@@ -1,4 +1,4 @@
-"""Publish a checkpoint as SavedModels, in Hugging Face's format and as a checkpoint of tf-models."""
+"""Export a checkpoint as SavedModels, in Hugging Face's format and as a tf-models checkpoint."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors import numpy as safetensors
 
 from data import schema
 from data.errors import UserError
 from data.files import join, require_local, sha256_of
 from data.vocab import Vocab
+from model import huggingface
 from model.names import POOLER
+from model.preprocess import export_preprocessor
 from pretrain.checkpoints.model_dir import Run, load_run
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
+from pretrain.export.card import huggingface_card, saved_model_card, tf_models_card
 from pretrain.train.recipe import check_table_size
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ POOLERS = ("initial", "identity", "imported")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Job:
-    """A checkpoint to export, and how."""
+    """A checkpoint to export, and with which pooler."""
 
     run: Run
     model_dir: str
@@ -39,12 +43,15 @@ class _Job:
 
     @property
     def step(self) -> int:
-        """Of the checkpoint."""
+        """Step of the checkpoint."""
         return self.checkpoint.step
 
     @property
     def record(self) -> str:
-        """What an export is made from; the index of a checkpoint has the checksums of its weights."""
+        """Content of export.json, which identifies an export.
+
+        The index file of a checkpoint contains the checksums of its weights.
+        """
         origin = {
             "step": self.step,
             "checkpoint_sha256": sha256_of(f"{self.checkpoint.prefix}.index"),
@@ -64,30 +71,32 @@ def export(
     tf_models_dir: str | None = None,
     pooler: str | None = None,
 ) -> int:
-    """Exports a checkpoint; each directory appears whole or not at all.
+    """Export a checkpoint; each directory is written atomically.
+
+    A directory that already holds this export is left as it is.
 
     Args:
-      model_dir: of a run.
-      output_dir: for the SavedModels.
-      checkpoint: "latest", "best" on held-out text, or the number of a step.
-      hf_dir: for Hugging Face's format.
-      tf_models_dir: for a checkpoint of tf-models.
-      pooler: what a masked language model does not train: "initial" is as drawn from the seed of the
+      model_dir: model directory of the run.
+      output_dir: directory for the SavedModels.
+      checkpoint: "latest", "best" on held-out text, or a step.
+      hf_dir: directory for Hugging Face's format.
+      tf_models_dir: directory for a tf-models checkpoint.
+      pooler: pooler weights, which MLM training leaves alone: "initial" is drawn from the seed of the
         run, "identity" makes pooled_output tanh of the output at [CLS], "imported" is that of the
-        weights the run started from. None takes the imported one if there is one, else the initial.
+        weights the run started from. None means imported if available, else initial.
 
     Returns:
-      The step of the checkpoint.
+      Step of the checkpoint.
 
     Raises:
-      UserError: the checkpoint is not there or does not fit, or a directory is in use.
+      UserError: the checkpoint is missing or does not match the run, or a directory is not empty.
     """
     job = _job(model_dir, checkpoint, pooler)
-    others = {"--hf_dir": hf_dir, "--tf_models_dir": tf_models_dir}
-    targets = {"--output_dir": output_dir} | {flag: path for flag, path in others.items() if path}
-    _check_apart(targets)
-    wanted = [flag for flag, target in targets.items() if not _is_done(flag, target, job)]
-    if wanted:
+    optional = {"--hf_dir": hf_dir, "--tf_models_dir": tf_models_dir}
+    targets = {"--output_dir": output_dir} | {flag: path for flag, path in optional.items() if path}
+    _check_disjoint(targets)
+    missing = [flag for flag, target in targets.items() if not _is_done(flag, target, job)]
+    if missing:
         vocab_file = join(model_dir, schema.VOCAB_FILE)
         vocab = Vocab.load(vocab_file)
         check_table_size(job.run.config.encoder.vocab_size, len(vocab), f"the run of {model_dir}")
@@ -96,15 +105,15 @@ def export(
             "--hf_dir": _write_huggingface,
             "--tf_models_dir": _write_tf_models,
         }
-        pretrainer = _model(job)
-        for flag in wanted:
-            with atomic_directory(Path(targets[flag]), job.record) as whole:
-                write[flag](whole, job, pretrainer, vocab)
+        pretrainer = _tf_models_pretrainer(job)
+        for flag in missing:
+            with atomic_directory(Path(targets[flag]), job.record) as directory:
+                write[flag](directory, job, pretrainer, vocab)
     return job.step
 
 
 def _job(model_dir: str, checkpoint: str, pooler: str | None) -> _Job:
-    from pretrain.checkpoints.checkpoint import choose
+    from pretrain.checkpoints.checkpoint import choose  # TensorFlow
 
     run, ref = load_run(model_dir, RunConfig), choose(model_dir, checkpoint)
     warm_start = WarmStart.load(model_dir)
@@ -115,28 +124,28 @@ def _job(model_dir: str, checkpoint: str, pooler: str | None) -> _Job:
     return _Job(run=run, model_dir=model_dir, checkpoint=ref, pooler=pooler)
 
 
-def _check_apart(targets: Mapping[str, str]) -> None:
-    """Raises a UserError if a directory is an earlier one or holds it: it would not be empty."""
+def _check_disjoint(targets: Mapping[str, str]) -> None:
+    """Raise a UserError if a directory equals or contains an earlier one: it would not be empty."""
     for (flag, target), (later_flag, later) in itertools.combinations(targets.items(), 2):
-        place = Path(target).resolve()
-        if Path(later).resolve() in (place, *place.parents):
-            raise UserError(f"{later_flag} {later} holds {flag} {target}; choose another one")
+        path = Path(target).resolve()
+        if Path(later).resolve() in (path, *path.parents):
+            raise UserError(f"{later_flag} {later} contains {flag} {target}; choose another one")
 
 
 def _is_done(flag: str, target: str, job: _Job) -> bool:
-    """Whether a directory holds this export already; raises a UserError if it holds anything else."""
+    """Return whether a directory holds this export; raise a UserError if it holds anything else."""
     require_local(flag, target)
     if not Path(target).exists() or not any(Path(target).iterdir()):
         return False
     record = Path(target, RECORD_FILE)
     if record.is_file() and record.read_bytes() == job.record.encode():
-        print(f"export: {target} holds step {job.step:,} of {job.model_dir} already")
+        print(f"export: {target} already holds step {job.step:,} of {job.model_dir}")
         return True
     raise UserError(f"{target} is not empty; choose another {flag} or delete it")
 
 
-def _model(job: _Job):
-    """tf-models' model with the weights of the checkpoint."""
+def _tf_models_pretrainer(job: _Job):
+    """Return tf-models' model with the weights of the checkpoint."""
     import tensorflow as tf
     import tf_keras
 
@@ -144,32 +153,38 @@ def _model(job: _Job):
     from model.weights import assign, build_tf_models, values_of
     from pretrain.checkpoints.checkpoint import read, verify
 
-    # Published encoders compute and answer in float32, whatever they were trained in.
+    # Published encoders compute and return float32, whatever the precision of the training.
     tf_keras.mixed_precision.set_global_policy("float32")
     config, seed = job.run.config.encoder, job.run.config.train.seed
     trained = Pretrainer(config, seed=seed)
     verify(job.checkpoint)
     read(tf.train.Checkpoint(**trained.checkpoint_items), job.checkpoint)
     pretrainer = build_tf_models(config, seed=seed)
-    assign(pretrainer, values_of(trained, config) | pooler_values(job))
+    pooler = pooler_values(
+        job.pooler, model_dir=job.model_dir, hidden_size=job.run.config.encoder.hidden_size
+    )
+    assign(pretrainer, values_of(trained, config) | pooler)
     return pretrainer
 
 
-def pooler_values(job: _Job) -> dict[str, np.ndarray]:
-    """The pooler that is to be published; nothing leaves the initial one."""
-    if job.pooler == "imported":
-        return WarmStart.load(job.model_dir).values("pooler")
-    if job.pooler == "identity":
-        size = job.run.config.encoder.hidden_size
-        kernel, bias = np.eye(size, dtype=np.float32), np.zeros(size, np.float32)
+def pooler_values(pooler: str, *, model_dir: str, hidden_size: int) -> dict[str, np.ndarray]:
+    """Return the pooler weights to assign; none for "initial", which the model has from its seed.
+
+    Args:
+      pooler: one of POOLERS.
+      model_dir: model directory with the imported weights.
+      hidden_size: width of the encoder.
+    """
+    if pooler == "imported":
+        return WarmStart.load(model_dir).values("pooler")
+    if pooler == "identity":
+        kernel, bias = np.eye(hidden_size, dtype=np.float32), np.zeros(hidden_size, np.float32)
         return {f"{POOLER}kernel": kernel, f"{POOLER}bias": bias}
     return {}
 
 
 def _write_saved_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
-    from model.preprocess import export_preprocessor
-    from pretrain.export.card import saved_model_card
-    from pretrain.export.saved_model import save_encoder
+    from pretrain.export.saved_model import save_encoder  # TensorFlow
 
     config, lower_case = job.run.config.encoder, job.run.lower_case
     encoder, vocab_file = target / "encoder", join(job.model_dir, schema.VOCAB_FILE)
@@ -185,12 +200,8 @@ def _write_saved_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> No
 
 
 def _write_huggingface(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
-    """The masked language model at the root; `encoder/` for AutoModel, which wants a pooler and no head."""
-    from safetensors import numpy as safetensors
-
-    from model import huggingface
-    from model.weights import values_of
-    from pretrain.export.card import huggingface_card
+    """Write the MLM at the root, and `encoder/` for AutoModel, which expects a pooler and no head."""
+    from model.weights import values_of  # TensorFlow
 
     config = job.run.config.encoder
     values = values_of(pretrainer, config)
@@ -199,14 +210,14 @@ def _write_huggingface(target: Path, job: _Job, pretrainer, vocab: Vocab) -> Non
     )
     for folder, architecture in ((target, "BertForMaskedLM"), (target / "encoder", "BertModel")):
         folder.mkdir(exist_ok=True)
-        content = huggingface.config_to_json(
+        settings = huggingface.config_to_json(
             config, pad_token_id=vocab.ids[schema.PAD], architecture=architecture
         )
-        texts = {"config.json": json.dumps(content, indent=1) + "\n", **tokenizer}
+        texts = {"config.json": json.dumps(settings, indent=1) + "\n", **tokenizer}
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
         tensors = huggingface.to_tensors(values, config, architecture=architecture)
-        # As bytes: `save_file` would make a file that nobody else may read.
+        # As bytes: `save_file` creates a file that only its owner may read.
         content = safetensors.save(tensors, metadata={"format": "pt"})
         (folder / "model.safetensors").write_bytes(content)
     card = huggingface_card(job.run, job.model_dir, step=job.step, pooler=job.pooler)
@@ -214,14 +225,11 @@ def _write_huggingface(target: Path, job: _Job, pretrainer, vocab: Vocab) -> Non
 
 
 def _write_tf_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
-    """The objects that tf-models restores, as its own trainer saves them."""
+    """Write the objects that tf-models restores, as its trainer saves them."""
     import tensorflow as tf
 
-    from model import huggingface
-    from pretrain.export.card import tf_models_card
-
     checkpoint = tf.train.Checkpoint(**pretrainer.checkpoint_items)
-    checkpoint.save_counter.assign(job.step - 1)  # which `save` counts on and puts into the name
+    checkpoint.save_counter.assign(job.step - 1)  # `save` increments it and appends it to the name
     checkpoint.save(str(target / "ckpt"))
     (target / schema.VOCAB_FILE).write_text(vocab.text, encoding="utf-8")
     if (content := huggingface.bert_config_to_json(job.run.config.encoder)) is not None:

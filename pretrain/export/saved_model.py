@@ -1,4 +1,4 @@
-"""The encoder as a SavedModel, with the interface of the published BERT encoders.
+"""Save the encoder as a SavedModel with the interface of the published BERT encoders.
 
 https://www.tensorflow.org/hub/common_saved_model_apis/text#transformer-encoders
 """
@@ -25,18 +25,18 @@ def save_encoder(
     vocab_file: str | os.PathLike,
     lower_case: bool,
 ) -> None:
-    """Writes tf-models' model as a SavedModel that needs nobody's code to load.
+    """Write tf-models' model as a SavedModel that loads without custom code.
 
-    Its root is the encoder, its `.mlm` the encoder with the head of the masked language model; both
-    take int32 [B, S] and answer in float32. The signatures `serving_default` and `mlm` are for
-    servers: they give names to all outputs but the list of the blocks'.
+    The root is the encoder and `.mlm` is the encoder with the MLM head; both take int32 [B, S] and
+    return float32. The signatures `serving_default` and `mlm` are for servers and name all outputs
+    except the list of block outputs.
 
     Args:
       path: directory to write.
-      pretrainer: built under a float32 policy.
-      config: its architecture.
-      vocab_file: becomes an asset, `.vocab_file`.
-      lower_case: as in the data build; becomes `.do_lower_case`.
+      pretrainer: model built under a float32 policy.
+      config: architecture of the model.
+      vocab_file: vocabulary, saved as the asset `.vocab_file`.
+      lower_case: whether the tokenizer lower-cases, saved as `.do_lower_case`.
     """
     core = encoder_with_mlm(pretrainer, max_length=config.max_position_embeddings)
     core.vocab_file = tf.saved_model.Asset(os.fspath(vocab_file))
@@ -47,25 +47,29 @@ def save_encoder(
 
 
 def encoder_with_mlm(pretrainer: models.BertPretrainerV2, *, max_length: int) -> tf_keras.Model:
-    """The model to save: the encoder at the root, the whole pretrainer as `.mlm`.
+    """Return the model to save: the encoder at the root, the whole pretrainer as `.mlm`.
 
-    As in tf-models' export: `default` is another name of `pooled_output`, and the head's variables
-    belong to `.mlm` only, so the root's trainable variables are the encoder's.
+    As in the export of tf-models, `default` is an alias of `pooled_output`, and the head's variables
+    belong to `.mlm` only, so the root's trainable variables are those of the encoder.
+
+    Args:
+      pretrainer: model built under a float32 policy.
+      max_length: longest input in tokens.
     """
 
-    def renamed(inputs: dict) -> dict:
+    def fresh_inputs(inputs: dict) -> dict:
         return {
             name: tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
             for name, tensor in inputs.items()
         }
 
     encoder = pretrainer.encoder_network
-    encoder_inputs = renamed(encoder.inputs)
+    encoder_inputs = fresh_inputs(encoder.inputs)
     outputs = encoder(_LengthCheck(max_length, name="length_check")(encoder_inputs))
     outputs["default"] = outputs["pooled_output"]
     core = tf_keras.Model(encoder_inputs, outputs, name="core_model")
 
-    mlm_inputs = renamed(pretrainer.inputs)
+    mlm_inputs = fresh_inputs(pretrainer.inputs)
     mlm = tf_keras.Model(
         mlm_inputs,
         pretrainer(_LengthCheck(max_length, name="length_check")(mlm_inputs)),
@@ -77,11 +81,11 @@ def encoder_with_mlm(pretrainer: models.BertPretrainerV2, *, max_length: int) ->
 
 
 class _LengthCheck(tf_keras.layers.Layer):
-    """Passes its inputs on, and says what is wrong with those that are too long.
+    """Identity layer that rejects inputs that are too long.
 
-    Without it the sum of embeddings fails, on two shapes that nobody knows. The assertion tells when
-    the length is known at run time only; when it is known before, and on TPUs, which have no
-    assertions, the reshape fails and its name tells.
+    Without it the addition of position embeddings fails with a shape error that does not name the
+    limit. The assertion reports lengths known only at run time. For static lengths, and on TPUs, which
+    ignore assertions, the reshape fails and the name of its operation states the limit.
     """
 
     def __init__(self, max_length: int, **settings):

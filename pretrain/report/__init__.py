@@ -1,1 +1,1 @@
-"""Pages about training runs."""
+"""HTML reports of training runs."""

@@ -1,9 +1,9 @@
-"""A page about a run, or about several side by side.
+"""Write an HTML report of a run, or of several side by side.
 
     python -m pretrain.report M                                 # writes M/report.html
     python -m pretrain.report M1 M2 M3 --output compared.html
 
-The page needs nothing from outside. A run writes its own at every evaluation and at its end.
+The page is self-contained. A run writes its own report after each evaluation and at the end.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from data.errors import UserError, run_main
 from data.files import require_local
-from pretrain.report.pages import MOST_RUNS, REPORT_FILE, write_report
+from pretrain.report.pages import MAX_RUNS, REPORT_FILE, write_report
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and writes the page."""
+    """Parse the command line and write the report."""
     parser = argparse.ArgumentParser(
         prog="python -m pretrain.report",
         description=__doc__,
@@ -26,18 +26,17 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("model_dirs", nargs="+", metavar="M", help="model directories")
     parser.add_argument(
-        "--output", metavar="F", help=f"default, for one run alone: M/{REPORT_FILE}"
+        "--output", metavar="F", help=f"file to write (default for one run: M/{REPORT_FILE})"
     )
     args = parser.parse_args(argv)
     for model_dir in args.model_dirs:
         require_local("model directory", model_dir)
-    if len(args.model_dirs) > MOST_RUNS:
+    if len(args.model_dirs) > MAX_RUNS:
         raise UserError(
-            f"{len(args.model_dirs)} model directories are given, and one page shows at most"
-            f" {MOST_RUNS}; compare fewer"
+            f"{len(args.model_dirs)} model directories: a page shows at most {MAX_RUNS}; compare fewer"
         )
     if len(args.model_dirs) > 1 and not args.output:
-        raise UserError("several runs are compared in one page: say where with --output F")
+        raise UserError("a comparison of several runs needs --output F")
     output_file = args.output or str(Path(args.model_dirs[0], REPORT_FILE))
     write_report(args.model_dirs, output_file)
     print(f"report: {output_file}")

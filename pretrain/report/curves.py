@@ -1,7 +1,7 @@
-"""Curves of a run as HTML: lines in a stretched SVG, labels as text that keeps its size.
+"""Draw curves as HTML: lines in a stretched SVG, labels as text of fixed size.
 
-So a picture fits any width, from a phone to a desk, and colours are those of the page's style sheet.
-Under the pointer a column of the picture says the values there.
+A figure fits screens of any width, and its colours come from the style sheet of the page. Hovering
+shows the values at that step.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.view.page import escape, figure
 
-_WIDTH, _HEIGHT = 1000, 400  # of the picture's own units; the page stretches them
+_WIDTH, _HEIGHT = 1000, 400  # SVG units; the page stretches them
 STYLE_FILE = Path(__file__).with_name("report.css")
 _MAX_POINTS, _MAX_COLUMNS = 600, 120
 
@@ -25,14 +25,14 @@ Point = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A line of a picture.
+    """A line of a figure.
 
     Attributes:
-      label: in the legend.
-      points: (step, value), steps rising.
-      colour: of CSS.
+      label: name in the legend.
+      points: (step, value) in ascending order of steps.
+      colour: CSS colour.
       style: "line", "dots" (a line with a dot at each point), "faint" or "dashed".
-      is_listed: whether the legend has it.
+      is_listed: whether the legend lists it.
     """
 
     label: str
@@ -53,20 +53,20 @@ def plot(
     x_name: str = "step",
     x_marks: Sequence[float] = (),
 ) -> str:
-    """A figure of curves over steps or something else; empty text if they have no points.
+    """Return a figure of curves; empty text if no curve has points.
 
     Args:
-      caption: what is shown, with its unit.
-      curves: those without points are left out.
-      show: a value as text.
-      log: a logarithmic axis; values that are not positive are left out.
-      from_zero: the axis begins at 0.
-      end: last step of the axis; None for the last one of the curves.
-      x_name: what the curves are over.
-      x_marks: of a logarithmic axis, from the first to the last; none for one from 0.
+      caption: quantity and unit.
+      curves: curves to draw; those without points are skipped.
+      show: function that formats a value.
+      log: logarithmic y axis; values that are not positive are skipped.
+      from_zero: start the y axis at 0.
+      end: end of the x axis; None for the end of the curves.
+      x_name: quantity of the x axis.
+      x_marks: ticks of a logarithmic x axis, ascending; empty for a linear axis from 0.
     """
     curves = [
-        dataclasses.replace(curve, points=thinned(points))
+        dataclasses.replace(curve, points=downsample(points))
         for curve in curves
         if (points := [(x, y) for x, y in curve.points if math.isfinite(y) and (y > 0 or not log)])
     ]
@@ -85,7 +85,7 @@ def plot(
         '<div class="plot">',
         *_svg(curves, x_axis, y_axis, y_ticks, show, x_name),
         *(
-            f'<span class="y" style="bottom:{y_axis(t):.2%}">{_mark(show(t))}</span>'
+            f'<span class="y" style="bottom:{y_axis(t):.2%}">{_tick_label(show(t))}</span>'
             for t in y_ticks
         ),
         *(f'<span class="x" style="left:{x_axis(t):.2%}">{t:,.0f}</span>' for t in x_ticks),
@@ -96,7 +96,7 @@ def plot(
 
 @dataclasses.dataclass(frozen=True)
 class _Axis:
-    """From values to shares of the axis."""
+    """Maps values to fractions of an axis."""
 
     start: float
     stop: float
@@ -110,7 +110,7 @@ class _Axis:
 
 
 def ticks(start: float, stop: float, most: int = 5) -> list[float]:
-    """Round values at equal distances: from at most `start` to at least `stop`."""
+    """Return evenly spaced round values that enclose [start, stop]."""
     if start == stop:
         start, stop = (start - 1, stop + 1) if start else (0, 1)
     rough = (stop - start) / most
@@ -121,7 +121,7 @@ def ticks(start: float, stop: float, most: int = 5) -> list[float]:
 
 
 def log_ticks(start: float, stop: float) -> list[float]:
-    """Powers of ten around two values; between few of them, 2 and 5 times these as well."""
+    """Return powers of ten that enclose [start, stop]; for a short range, 2 and 5 times these too."""
     first, last = math.floor(math.log10(start)), math.ceil(math.log10(stop))
     if last - first <= 2:
         fine = [m * 10.0**power for power in range(first, last + 1) for m in (1, 2, 5)]
@@ -132,20 +132,20 @@ def log_ticks(start: float, stop: float) -> list[float]:
     return [10.0**power for power in range(first, last + every, every)]
 
 
-def thinned(points: Sequence[Point]) -> list[Point]:
-    """Few enough points for a picture; of each bin the least and the greatest stay, so peaks do."""
+def downsample(points: Sequence[Point]) -> list[Point]:
+    """Reduce points to at most 600, keeping the minimum and maximum of each bin, so that peaks remain."""
     if len(points) <= _MAX_POINTS:
         return list(points)
     size = -(-len(points) // (_MAX_POINTS // 2))
-    kept = []
+    extremes = []
     for start in range(0, len(points), size):
         part = points[start : start + size]
-        kept += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
-    return kept
+        extremes += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
+    return extremes
 
 
-def _mark(text: str) -> str:
-    """A value at an axis, without zeros that say nothing: 9 for 9.000, 20% for 20.0%."""
+def _tick_label(text: str) -> str:
+    """Return the label of a tick without trailing zeros: 9 for 9.000, 20% for 20.0%."""
     return escape(re.sub(r"\.?0+(?=%?$)", "", text) if "." in text else text)
 
 
@@ -161,24 +161,24 @@ def _legend(curves: Sequence[Curve]) -> Iterator[str]:
 
 
 def _svg(curves, x_axis: _Axis, y_axis: _Axis, y_ticks, show, x_name: str) -> Iterator[str]:
-    def place(point: Point) -> str:
+    def coordinates(point: Point) -> str:
         return f"{x_axis(point[0]) * _WIDTH:.1f} {(1 - y_axis(point[1])) * _HEIGHT:.1f}"
 
     yield f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none">'
     rules = "".join(f"M0 {(1 - y_axis(t)) * _HEIGHT:.1f}H{_WIDTH}" for t in y_ticks)
     yield f'<path class="rules" d="{rules}"/>'
     for curve in curves:
-        line = "M" + "L".join(map(place, curve.points))
+        line = "M" + "L".join(map(coordinates, curve.points))
         yield f'<path class="{curve.style}" style="stroke:{curve.colour}" d="{line}"/>'
         if curve.style == "dots" or len(curve.points) == 1:
-            dots = "".join(f"M{place(point)}h0" for point in curve.points)
+            dots = "".join(f"M{coordinates(point)}h0" for point in curve.points)
             yield f'<path class="dot" style="stroke:{curve.colour}" d="{dots}"/>'
     yield from _columns(curves, x_axis, show, x_name)
     yield "</svg>"
 
 
 def _columns(curves: Sequence[Curve], x_axis: _Axis, show, x_name: str) -> Iterator[str]:
-    """Invisible columns around steps, each with what the curves say there."""
+    """Yield invisible columns around steps, whose titles are the values of the curves there."""
     steps = sorted({x for curve in curves for x, _ in curve.points})
     steps = steps[:: -(-len(steps) // _MAX_COLUMNS)]
     borders = [(a + b) / 2 for a, b in itertools.pairwise(steps)]

@@ -1,4 +1,4 @@
-"""The curves of a report, for one run or for several side by side."""
+"""Draw the curves of a report, for one run or several side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data.view.page import short
 from pretrain.report.curves import Curve, plot
 from pretrain.report.run_record import RunRecord
 
-# How people call the groups of pretrain.train.evaluation; sources keep their names.
+# Display names of the groups of pretrain.train.evaluation; sources keep their names.
 GROUP_NAMES = {
     "": "all",
     "mixed": "mixed sources",
@@ -20,24 +20,24 @@ GROUP_NAMES = {
 
 
 def held_out_figures(records: Sequence[RunRecord]) -> Iterator[str]:
-    """Loss and accuracy, with those of training; of one run, loss by group too."""
+    """Yield loss and accuracy, with training loss; for one run, also loss by group."""
     several = len(records) > 1
-    runs = coloured(records)
+    runs = with_colours(records)
     losses = [curve for run in runs for curve in _losses(*run, several=several)]
     accuracies = [curve for run in runs for curve in _accuracies(*run, several=several)]
     groups = [] if several else _by_group(records[0])
     thin, dashed = (" (thin: training)", " (dashed: hidden pieces)") if several else ("", "")
-    yield from pairs(
+    yield from two_columns(
         [
-            plot(f"Loss, in nats{thin}", losses, show=three),
+            plot(f"Loss, in nats{thin}", losses, show=three_decimals),
             plot(f"Held-out accuracy{dashed}", accuracies, show=percent, from_zero=True),
-            plot("Held-out loss by source and boundary", groups, show=three),
+            plot("Held-out loss by source and boundary", groups, show=three_decimals),
         ]
     )
 
 
 def _losses(colour: str, record: RunRecord, *, several: bool) -> list[Curve]:
-    """Of training and held out: two colours, or the one of the run."""
+    """Return training and held-out loss, in two colours or in that of the run."""
     training = Curve(
         label=f"{record.name}, training" if several else "training",
         points=points_of(record.training, "loss"),
@@ -55,7 +55,7 @@ def _losses(colour: str, record: RunRecord, *, several: bool) -> list[Curve]:
 
 
 def _accuracies(colour: str, record: RunRecord, *, several: bool) -> list[Curve]:
-    """Over all predictions and over hidden pieces; of one run, beside a constant guess."""
+    """Return accuracy on all predictions and on hidden pieces; for one run, also of a constant guess."""
     everything = Curve(
         label=record.name if several else "all predictions",
         points=points_of(record.evaluations, "eval_mlm_accuracy"),
@@ -94,12 +94,12 @@ def _by_group(record: RunRecord) -> list[Curve]:
 
 
 def training_figures(records: Sequence[RunRecord]) -> Iterator[str]:
-    """Learning rate, gradients and trust ratios; of one run, these by layer."""
+    """Yield learning rate, gradient norm and trust ratios; for one run, also ratios by layer."""
 
     def curves(key: str) -> list[Curve]:
         return [
             Curve(label=record.name, points=points_of(record.training, key), colour=colour)
-            for colour, record in coloured(records)
+            for colour, record in with_colours(records)
         ]
 
     figures = [
@@ -123,11 +123,11 @@ def training_figures(records: Sequence[RunRecord]) -> Iterator[str]:
         figures.append(plot("Trust ratios of all variables", spread, show=_general, log=True))
         caption = "Trust ratios by layer, median of its variables"
         figures.append(plot(caption, _by_layer(record), show=_general, log=True))
-    yield from pairs(figures)
+    yield from two_columns(figures)
 
 
 def _by_layer(record: RunRecord) -> list[Curve]:
-    """A curve a layer; colours run from the first one to the last."""
+    """Return a curve per layer, coloured by depth."""
     points: dict[str, list] = {}
     for row in record.training:
         groups: dict[str, list[float]] = {}
@@ -163,17 +163,17 @@ def _layer_of(variable: str) -> str:
 
 
 def speed_figures(records: Sequence[RunRecord]) -> Iterator[str]:
-    """Throughput, input wait, and the share of the peak where it is known."""
+    """Yield throughput, input wait, and the share of peak FLOP/s if known."""
 
     def figure(caption: str, key: str, show) -> str:
         curves = [
             Curve(label=record.name, points=points_of(record.training, key), colour=colour)
-            for colour, record in coloured(records)
+            for colour, record in with_colours(records)
         ]
         return plot(caption, curves, show=show, from_zero=True)
 
     has_tokens = any("tokens_per_second" in row for r in records for row in r.training)
-    yield from pairs(
+    yield from two_columns(
         [
             figure("Tokens a second, padding included", "tokens_per_second", short)
             if has_tokens
@@ -184,30 +184,30 @@ def speed_figures(records: Sequence[RunRecord]) -> Iterator[str]:
     )
 
 
-def pairs(figures: Sequence[str]) -> Iterator[str]:
-    """Pictures, two side by side where there is room."""
+def two_columns(figures: Sequence[str]) -> Iterator[str]:
+    """Yield figures in two columns where the page is wide enough."""
     figures = [figure for figure in figures if figure]
     if figures:
         yield f'<div class="pair">{"".join(figures)}</div>'
 
 
-def coloured(records: Sequence[RunRecord]) -> list[tuple[str, RunRecord]]:
-    """Each run with its colour."""
+def with_colours(records: Sequence[RunRecord]) -> list[tuple[str, RunRecord]]:
+    """Return each run with its colour."""
     return [(f"var(--run-{index})", record) for index, record in enumerate(records)]
 
 
 def points_of(rows: Sequence[dict], key: str) -> list[tuple[float, float]]:
-    """(step, value) of the rows that have the value."""
+    """Return (step, value) of the rows that have a value for `key`."""
     return [(row["step"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
 
 
-def three(value: float) -> str:
-    """A value with three digits after the point, or a short one if it is large."""
+def three_decimals(value: float) -> str:
+    """Format a value with three decimals, or shortened if it is large."""
     return f"{value:,.3f}" if value < 1000 else short(value)
 
 
 def percent(value: float) -> str:
-    """A share, with two digits after the point where it is small."""
+    """Format a fraction as a percentage, with two decimals if it is small."""
     return f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
 
 

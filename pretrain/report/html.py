@@ -1,4 +1,4 @@
-"""The content of a report: its parts and its tables, for one run or for several side by side."""
+"""Render the sections and tables of a report, for one run or several side by side."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from data.view.page import escape, plain_table, short
 from pretrain.report.curves import STYLE_FILE
 from pretrain.report.figures import (
     GROUP_NAMES,
-    coloured,
     held_out_figures,
     percent,
     speed_figures,
-    three,
+    three_decimals,
     training_figures,
+    with_colours,
 )
 from pretrain.report.run_record import RunRecord, differing_settings
 
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", "numpy")
 
 
-def page_of(records: Sequence[RunRecord]) -> str:
-    """The whole page."""
+def render_page(records: Sequence[RunRecord]) -> str:
+    """Return the whole page."""
     title = " and ".join(record.name for record in records)
     body = _one(records[0]) if len(records) == 1 else _several(records)
     return "\n".join([*page.head(f"{title}: training", STYLE_FILE), *body, "</body></html>\n"])
@@ -33,7 +33,7 @@ def _one(record: RunRecord) -> Iterator[str]:
     yield f"<h1>{escape(record.name)}</h1>"
     yield f'<p class="soft">{escape(_subtitle(record))}</p>'
     yield from notes(record)
-    yield from page.tiles(_figures(record))
+    yield from page.tiles(_tiles(record))
     yield from section("Held-out text", [*_evaluation_tables(record), *held_out_figures([record])])
     yield from section("Training", training_figures([record]))
     yield from section("Speed", speed_figures([record]))
@@ -47,14 +47,14 @@ def _several(records: Sequence[RunRecord]) -> Iterator[str]:
     yield f"<h1>{escape(', '.join(record.name for record in records))}</h1>"
     for record in records:
         yield from notes(record)
-    yield from section("What differs", [_differences(records)])
+    yield from section("Settings that differ", [_differences(records)])
     yield from section("Held-out text", [_comparison(records), *held_out_figures(records)])
     yield from section("Training", training_figures(records))
     yield from section("Speed", speed_figures(records))
 
 
 def section(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
-    """A heading and what is below it; neither if there is nothing."""
+    """Yield a heading and the parts below it; nothing if all parts are empty."""
     parts = [part for part in parts if part]
     if parts:
         yield f"<h2>{title}</h2>"
@@ -72,43 +72,43 @@ def _subtitle(record: RunRecord) -> str:
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """What is missing of a record."""
-    found = []
+    """Yield notes about missing records."""
+    texts = []
     if not record.rows:
-        found.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
+        texts.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
     elif not record.evaluations:
-        found.append("Not evaluated on held-out text yet.")
-    if record.lost_lines:
-        found.append(
-            f"metrics.jsonl has a broken line, as a killed process leaves it: {record.lost_lines:,}"
+        texts.append("Not evaluated on held-out text yet.")
+    if record.unread_lines:
+        texts.append(
+            f"metrics.jsonl has a broken line, perhaps from a killed process: {record.unread_lines:,}"
             " of its lines are not shown."
         )
-    for note in found:
-        yield f'<p class="note">{escape(record.name)}: {escape(note)}</p>'
+    for text in texts:
+        yield f'<p class="note">{escape(record.name)}: {escape(text)}</p>'
 
 
-def _figures(record: RunRecord) -> dict[str, str]:
+def _tiles(record: RunRecord) -> dict[str, str]:
     train = record.run.config.train
     step = max((row["step"] for row in record.rows), default=0)
-    found = {f"of {train.train_steps:,} steps": f"{step:,}"}
+    tiles = {f"of {train.train_steps:,} steps": f"{step:,}"}
     if record.evaluations:
         last = record.evaluations[-1]
-        found |= {
-            "held-out loss": cell(last, "eval_loss", three),
+        tiles |= {
+            "held-out loss": cell(last, "eval_loss", three_decimals),
             "held-out accuracy": cell(last, "eval_mlm_accuracy", percent),
             "where the piece is hidden": cell(last, "eval_hidden_accuracy", percent),
         }
         if record.best_step is not None:
-            found["best step, held out"] = f"{record.best_step:,}"
+            tiles["best step, held out"] = f"{record.best_step:,}"
     if record.training:
         last = record.training[-1]
-        found |= {
-            "training loss": cell(last, "loss", three),
+        tiles |= {
+            "training loss": cell(last, "loss", three_decimals),
             "sequences seen": short(step * train.global_batch_size),
             "tokens/s": cell(last, "tokens_per_second", short),
             "of the bfloat16 peak": cell(last, "peak_share", percent),
         }
-    return {label: figure for label, figure in found.items() if figure}
+    return {label: figure for label, figure in tiles.items() if figure}
 
 
 def _evaluation_tables(record: RunRecord) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _evaluation_tables(record: RunRecord) -> Iterator[str]:
 def _evaluation_table(row: dict, which: str) -> str:
     suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
     names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
-    shows = (_count, three, _one_digit, percent, percent)
+    shows = (_count, three_decimals, _one_digit, percent, percent)
     rows = [
         (
             GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
@@ -143,8 +143,8 @@ def _evaluation_table(row: dict, which: str) -> str:
         f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
         f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'
         f" the most frequent piece: {baseline}. Hidden: accuracy where the input does not show the"
-        " piece. Each sequence counts for its source or for several, and by whether a separator parts"
-        " two documents (or chapters) in it.</p></div>"
+        " piece. Each sequence belongs to one source or to mixed sources, and to one group by whether it"
+        " crosses a boundary of documents (or chapters).</p></div>"
     )
 
 
@@ -152,7 +152,7 @@ def _differences(records: Sequence[RunRecord]) -> str:
     settings = differing_settings(records)
     heads = "".join(
         f'<th class="number"><i class="swatch" style="color:{colour}"></i>{escape(record.name)}</th>'
-        for colour, record in coloured(records)
+        for colour, record in with_colours(records)
     )
     rows = "".join(
         f"<tr><td>{escape(name).replace('.', '.<wbr>')}</td>"
@@ -180,10 +180,10 @@ def _comparison(records: Sequence[RunRecord]) -> str:
             (
                 record.name,
                 f"{last['step']:,}",
-                cell(last, "eval_loss", three),
+                cell(last, "eval_loss", three_decimals),
                 cell(last, "eval_mlm_accuracy", percent),
                 cell(last, "eval_hidden_accuracy", percent),
-                f"{cell(best, 'eval_loss', three)} at {best['step']:,}" if best else "",
+                f"{cell(best, 'eval_loss', three_decimals)} at {best['step']:,}" if best else "",
             )
         )
     head = ("run", "step", "loss", "accuracy", "hidden", "best loss")
@@ -193,8 +193,8 @@ def _comparison(records: Sequence[RunRecord]) -> str:
 def _data(record: RunRecord) -> Iterator[str]:
     if not (data := record.data):
         yield (
-            '<div class="card"><p>Not recorded: the run was begun by an older version. The manifest of'
-            f" its data has the sha256 <code>{escape(record.run.data_sha256)}</code>.</p></div>"
+            '<div class="card"><p>Not recorded: an older version started the run. The manifest of its data'
+            f" has sha256 <code>{escape(record.run.data_sha256)}</code>.</p></div>"
         )
         return
     units = ("sequences", "documents", "tokens")
@@ -216,39 +216,39 @@ def _data(record: RunRecord) -> Iterator[str]:
     head = ("source, as packed", "documents", "tokens", "bytes")
     yield f'<div class="card">{plain_table(head, sources, numbers=3)}</div></div>'
     yield f'<div class="card">{plain_table(("name", ""), facts)}</div>'
-    yield folded("How it was built", plain_table(("setting", "value"), settings))
+    yield collapsible("Build settings", plain_table(("setting", "value"), settings))
 
 
 def configuration(record: RunRecord) -> Iterator[str]:
-    """The settings of a run."""
-    for name, text in record.texts.items():
-        meaning = "what was asked for" if name == "config.gin" else "what is in force"
-        yield folded(f"{name}: {meaning}", f"<pre>{escape(text.strip())}</pre>")
+    """Yield config.gin and operative_config.gin of a run."""
+    for name, text in record.gin_texts.items():
+        meaning = "settings given" if name == "config.gin" else "settings in effect"
+        yield collapsible(f"{name}: {meaning}", f"<pre>{escape(text.strip())}</pre>")
 
 
 def environment(record: RunRecord) -> Iterator[str]:
-    """Machine, command and versions of a run."""
-    if not (found := record.environment):
+    """Yield machine, command and versions of the last start."""
+    if not (values := record.environment):
         return
-    packages = found["packages"]
+    packages = values["packages"]
     rows = [
-        ("command", " ".join(found["command"])),
-        ("machine", found["machine"]),
-        ("python", found["python"]),
-        ("git commit", found["git_commit"] or "unknown"),
+        ("command", " ".join(values["command"])),
+        ("machine", values["machine"]),
+        ("python", values["python"]),
+        ("git commit", values["git_commit"] or "unknown"),
         *((name, packages[name]) for name in _PACKAGES if name in packages),
     ]
-    yield f'<div class="card">{plain_table(("of the last start", ""), rows)}</div>'
-    yield folded(f"All {len(packages):,} packages", plain_table(("", ""), packages.items()))
+    yield f'<div class="card">{plain_table(("last start", ""), rows)}</div>'
+    yield collapsible(f"All {len(packages):,} packages", plain_table(("", ""), packages.items()))
 
 
-def folded(summary: str, content: str) -> str:
-    """Something that is seen after a click."""
+def collapsible(summary: str, content: str) -> str:
+    """Return content that is hidden until its summary is clicked."""
     return f'<details class="card"><summary>{escape(summary)}</summary>{content}</details>'
 
 
 def cell(row: dict, key: str, show: Callable[[float], str]) -> str:
-    """A value as text; none if the version that wrote the row did not have it."""
+    """Return a value as text; "" if the row lacks it, as rows of older versions may."""
     value = row.get(key)
     return show(value) if isinstance(value, (int, float)) else ""
 

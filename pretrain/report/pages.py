@@ -1,4 +1,4 @@
-"""Pages about runs."""
+"""Write report pages of model directories."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.files import join, write_atomically
-from pretrain.report.html import page_of
+from pretrain.report.html import render_page
 from pretrain.report.run_record import read_record
 
 REPORT_FILE = "report.html"
-MOST_RUNS = 8  # more colours could not be told apart
+MAX_RUNS = 8  # more colours are hard to distinguish
 
 
 def write_report(model_dirs: Sequence[str], output_file: str) -> None:
-    """Writes the page.
+    """Write a page about one run, or a comparison of several.
 
     Raises:
       UserError: see `read_record`.
@@ -23,9 +23,9 @@ def write_report(model_dirs: Sequence[str], output_file: str) -> None:
     if len(set(names)) < len(names):
         names = list(map(str, model_dirs))
     records = [read_record(*pair) for pair in zip(model_dirs, names, strict=True)]
-    write_atomically(output_file, page_of(records).encode())
+    write_atomically(output_file, render_page(records).encode())
 
 
 def write_run_report(model_dir: str) -> None:
-    """Write the page of one model directory into it."""
+    """Write report.html of a run into its model directory."""
     write_report([model_dir], join(model_dir, REPORT_FILE))

@@ -1,4 +1,4 @@
-"""All that a model directory says of its run, and how runs differ."""
+"""Read the records in a model directory, and compare the settings of runs."""
 
 from __future__ import annotations
 
@@ -16,64 +16,65 @@ from pretrain.train.metrics_log import METRICS_FILE, read_metrics
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run as its model directory tells it.
+    """The records of a run.
 
     Attributes:
-      name: told apart from the other runs of a page.
-      run: settings, and the data by its sha256.
-      rows: of metrics.jsonl.
-      lost_lines: lines of it that follow a broken one, and that one.
-      best_step: on held-out text; None if it was never evaluated.
-      data: as `describe_data` gives it; None if the run was begun before that was recorded.
-      environment: of the last start, or None.
-      texts: config.gin and operative_config.gin, those that are there.
+      name: name of the run, unique on its page.
+      run: settings, and sha256 of the data.
+      rows: rows of metrics.jsonl.
+      unread_lines: lines of metrics.jsonl from the first broken one on.
+      best_step: step with the best held-out loss; None if never evaluated.
+      data: see `describe_data`; None if an older version started the run.
+      environment: environment of the last start; None if not recorded.
+      gin_texts: config.gin and operative_config.gin by file name, if recorded.
     """
 
     name: str
     run: Run
     rows: tuple[dict, ...]
-    lost_lines: int
+    unread_lines: int
     best_step: int | None
     data: dict | None
     environment: dict | None
-    texts: dict[str, str]
+    gin_texts: dict[str, str]
 
     @property
     def training(self) -> list[dict]:
-        """The rows about training steps."""
+        """Rows about training steps."""
         return [row for row in self.rows if "loss" in row]
 
     @property
     def evaluations(self) -> list[dict]:
-        """The rows about held-out data."""
+        """Rows about held-out data."""
         return [row for row in self.rows if any(name.startswith("eval_") for name in row)]
 
     @property
     def settings(self) -> dict[str, object]:
-        """Every setting by its name in gin files, and the data."""
-        found = {}
+        """All settings by gin name, and the data."""
+        settings = {}
         for field in dataclasses.fields(self.run.config):
             part = getattr(self.run.config, field.name)
             values = dataclasses.asdict(part).items()
-            found |= {f"{type(part).__name__}.{name}": value for name, value in values}
-        return found | {"data (sha256)": self.run.data_sha256[:12]}
+            settings |= {f"{type(part).__name__}.{name}": value for name, value in values}
+        return settings | {"data (sha256)": self.run.data_sha256[:12]}
 
 
 def read_record(model_dir: str, name: str, kind: type = RunConfig) -> RunRecord:
-    """Reads a model directory.
+    """Read the records of a run.
 
     Args:
-      model_dir: the directory.
-      name: of the run, on a page.
-      kind: of its settings.
+      model_dir: model directory.
+      name: name of the run on the page.
+      kind: class of its settings.
 
     Raises:
-      UserError: it is none, or of another version, or a file of it is damaged.
+      UserError: the directory is not a model directory, is from another version, or has a damaged
+        file.
     """
     run = load_run(model_dir, kind)
     rows = read_metrics(model_dir)
     num_lines = len((_read(model_dir, METRICS_FILE) or b"").splitlines())
-    texts = {
+    gin_texts = {
         file: content.decode()
         for file in ("config.gin", "operative_config.gin")
         if (content := _read(model_dir, file)) is not None
@@ -82,22 +83,22 @@ def read_record(model_dir: str, name: str, kind: type = RunConfig) -> RunRecord:
         name=name,
         run=run,
         rows=tuple(rows),
-        lost_lines=num_lines - len(rows),
+        unread_lines=num_lines - len(rows),
         best_step=best_step(model_dir),
         data=_read_json(model_dir, DATA_FILE),
         environment=_read_json(model_dir, "environment.json"),
-        texts=texts,
+        gin_texts=gin_texts,
     )
 
 
 def differing_settings(records: Sequence[RunRecord]) -> dict[str, list]:
-    """Settings that are not the same in all runs: a value a run."""
+    """Return the settings that are not the same in all runs, with one value per run."""
     columns = [record.settings for record in records]
     names = dict.fromkeys(name for settings in columns for name in settings)
-    found = {name: [settings.get(name) for settings in columns] for name in names}
+    table = {name: [settings.get(name) for settings in columns] for name in names}
     return {
         name: values
-        for name, values in found.items()
+        for name, values in table.items()
         if any(value != values[0] for value in values)
     }
 

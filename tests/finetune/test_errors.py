@@ -78,7 +78,7 @@ def test_flags(small_encoder, task, tmp_path):
     fails(flags[:3], "there is nothing to run: give --gin_file")
     fails([flags[0], flags[1], *flags[3:]], "--model_dir is missing")
     fails(["--encoder=gs://b/e", *flags[1:]], "--encoder")
-    fails([f"--encoder={tmp_path}", *flags[1:]], "--encoder .* no BERT that is known here")
+    fails([f"--encoder={tmp_path}", *flags[1:]], "--encoder .*: no BERT found")
 
 
 def test_a_dry_run_says_what_would_be(small_encoder, task, tmp_path, capsys):

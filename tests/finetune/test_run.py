@@ -20,9 +20,9 @@ from pretrain.checkpoints.checkpoint import committed
 from pretrain.train.config import TrainConfig
 from pretrain.train.progress import read_metrics
 from pretrain.train.trainer import Trainer
-from tests.pretrain.report.test_report import Checker, text_of
 from tests.pretrain.train.test_stops import TIMES
 from tests.support.finetuning import LONGER, arguments, write_rows, write_squad
+from tests.support.html_pages import check_page, visible_text
 
 STEPS = "TrainConfig.train_steps = {}"
 
@@ -63,9 +63,9 @@ def test_pages_of_a_seed_and_of_all(model_dir):
         model_dir / "report.html": ("all seeds", "12,345 12345"[7:], "best dev accuracy"),
     }.items():
         page = path.read_text()
-        Checker().feed(page)
+        check_page(page)
         for part in parts:
-            assert part in text_of(page)
+            assert part in visible_text(page)
 
 
 PROGRAM = """
@@ -200,7 +200,7 @@ def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path,
     assert "fine-tuning: seed 12346 has collapsed: mean training loss 0." in output
     assert "2 seeds, dev accuracy: best 0." in output
     page = (tmp_path / "m/seed-12345/report.html").read_text()
-    assert "Collapsed, told at step 12" in text_of(page)
+    assert "Collapsed, told at step 12" in visible_text(page)
     assert not (tmp_path / "m/export").exists()
 
 

@@ -302,4 +302,4 @@ class TestTransformers:
         )
         np.testing.assert_array_equal(pooler, our_pooler)
         assert np.any(words != our_words)
-        assert "Training went on from imported weights" in (hf_dir / "README.md").read_text()
+        assert "Training started from imported weights" in (hf_dir / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Lines of text to vectors, with an export."""
+"""Embedding lines of text with an export."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from data.errors import UserError
 from pretrain import embed
-from pretrain.export.load import Exported
+from pretrain.export.load import LoadedExport
 
 LINES = [
     "The Phoenix and the bird of the tree.",
@@ -19,12 +19,12 @@ LINES = [
 
 
 @pytest.fixture(scope="module")
-def exported(published) -> Exported:
-    return Exported.load(str(published.export_dir))
+def exported(published) -> LoadedExport:
+    return LoadedExport.load(str(published.export_dir))
 
 
-def test_each_line_has_its_row(published, exported, tmp_path, capsys):
-    """Whatever else is in the batch, and computed here anew from the encoder's outputs."""
+def test_row_of_each_line_is_the_mean_of_its_tokens(published, exported, tmp_path, capsys):
+    """Independent of the other lines of the batch."""
     (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n")
     argv = [f"--model_dir={published.export_dir}", f"--input={tmp_path}/lines.txt"]
     embed.main([*argv, f"--output={tmp_path}/f.npy", "--batch_size=4"])
@@ -32,25 +32,25 @@ def test_each_line_has_its_row(published, exported, tmp_path, capsys):
     assert (found.shape, found.dtype) == ((6, 16), np.float32)
     output = capsys.readouterr().out
     assert "6 lines in " in output
-    assert "2 empty (the vector of [CLS] [SEP] alone), 1 cut to 64 tokens" in output
+    assert "2 empty (the vector of [CLS] [SEP]), 1 truncated to 64 tokens" in output
     for line, vector in zip(LINES, found, strict=True):
         features = exported.preprocessor(tf.constant([line]))
         hidden = exported.encoder(features)["sequence_output"].numpy()[0]
-        used = features["input_mask"].numpy()[0] > 0
-        np.testing.assert_allclose(vector, hidden[used].mean(0), rtol=0, atol=1e-5)
+        is_token = features["input_mask"].numpy()[0] > 0
+        np.testing.assert_allclose(vector, hidden[is_token].mean(0), rtol=0, atol=1e-5)
     np.testing.assert_allclose(found[1], found[4], rtol=0, atol=1e-6)
     assert np.abs(found[0] - found[3]).max() > 0.03
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_the_output_at_cls(exported):
+def test_cls_pooling(exported):
     found, truncated = embed.Embedder(exported, pooling="cls").embed(LINES)
     hidden = exported.encoder(exported.preprocessor(tf.constant(LINES)))["sequence_output"]
     np.testing.assert_allclose(found, hidden[:, 0], rtol=0, atol=1e-5)
     assert truncated == 1
 
 
-def test_lines_end_at_line_feeds_only(tmp_path):
+def test_only_line_feeds_separate_lines(tmp_path):
     (tmp_path / "lines.txt").write_text(
         "\ufeffone\u2028still one\x0bline\n\nlast", encoding="utf-8"
     )

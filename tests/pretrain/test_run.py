@@ -398,7 +398,10 @@ class TestExport:
                 [tf.Variable(tf.zeros([64, 16]), name=name)],
                 r"/encoder has no \.mlm: it cannot fill",
             ),
-            ([tf.Variable(0.0, name="step")], f"/encoder has no {name}: it is no encoder of ours"),
+            (
+                [tf.Variable(0.0, name="step")],
+                f"/encoder has no {name}: it is no export of Lambert",
+            ),
         ):
             tf.saved_model.save(tf.train.Checkpoint(variables=variables), str(tmp_path / "encoder"))
             with pytest.raises(UserError, match=message):
@@ -410,7 +413,7 @@ class TestExport:
         filler = fill_mask.MaskFiller(str(export_dir))
         with pytest.raises(UserError, match=r"there is no \[MASK\] \(in capitals\) in 'no blank'"):
             filler.fill("no blank", top_k=5)
-        with pytest.raises(UserError, match="--top_k 1501: must lie between 1 and 1500"):
+        with pytest.raises(UserError, match="--top_k 1501: must be between 1 and 1500"):
             filler.fill("a [MASK]", top_k=1501)
         with pytest.raises(UserError, match="the text is too long for the encoder: "):
             filler.fill("many words " * 50 + "[MASK]", top_k=5)

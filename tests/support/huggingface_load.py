@@ -1,9 +1,9 @@
-"""What transformers makes of a directory; run with the Python of the parity environment.
+"""Load a directory with transformers; run with the Python of the parity environment.
 
     python huggingface_load.py DIRECTORY TEXTS.json OUTPUT.npz
 
-Writes token ids and outputs of AutoModelForMaskedLM, if the directory has its head, and of AutoModel;
-prints what loading them had to say.
+Writes token ids and outputs of AutoModelForMaskedLM, or of AutoModel if the directory has no MLM head;
+prints the warnings of loading.
 """
 
 import json

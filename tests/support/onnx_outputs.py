@@ -1,4 +1,4 @@
-"""What ONNX Runtime computes; run with the Python of .venv-onnx.
+"""Write the outputs of ONNX Runtime; run with the Python of .venv-onnx.
 
 python onnx_outputs.py MODEL.onnx INPUTS.npz OUTPUTS.npz
 """

@@ -1,6 +1,7 @@
-"""A model directory with weights worth comparing, made without training, and its exports."""
+"""A model directory with random weights, made without training, and its exports."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,14 +40,22 @@ ENCODER = [
 
 
 def random_values(config: RunConfig, *parts: str) -> dict[str, np.ndarray]:
-    """Every weight different from every other, biases and LayerNorms included."""
+    """Return distinct random weights by name, biases and LayerNorms included; no parts means all."""
     rng = np.random.default_rng(5)
     drawn = {w.name: rng.normal(0, 0.3, w.shape) for w in weights(config.encoder)}
     return {w.name: drawn[w.name].astype(np.float32) for w in weights(config.encoder, *parts)}
 
 
+def assert_same_weights(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]):
+    """Compare weights bit for bit."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], value)
+
+
 def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
-    """As `pretrain.run` leaves it, but the weights of step 6 are random."""
+    """Write a model directory as `pretrain.run` does, with random weights at step 6."""
     manifest = Manifest.load(data_dir)
     config = resolve(load_run_config([], [*TINY, *ENCODER], kind=RunConfig), manifest)
     run = identify_run(str(path), config, manifest)
@@ -63,7 +72,7 @@ def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A model directory and what `pretrain.export` makes of it."""
+    """A model directory and its exports by `pretrain.export`."""
 
     config: RunConfig
     model_dir: Path
@@ -73,7 +82,7 @@ class Published:
 
 
 def publish(path: Path, data_dir: Path) -> Published:
-    found = Published(
+    published = Published(
         config=make_model_dir(path / "model", data_dir),
         model_dir=path / "model",
         export_dir=path / "export",
@@ -81,10 +90,10 @@ def publish(path: Path, data_dir: Path) -> Published:
         tf_models_dir=path / "tf-models",
     )
     flags = {
-        "model_dir": found.model_dir,
-        "output_dir": found.export_dir,
-        "hf_dir": found.hf_dir,
-        "tf_models_dir": found.tf_models_dir,
+        "model_dir": published.model_dir,
+        "output_dir": published.export_dir,
+        "hf_dir": published.hf_dir,
+        "tf_models_dir": published.tf_models_dir,
     }
     export.main([f"--{name}={value}" for name, value in flags.items()])
-    return found
+    return published

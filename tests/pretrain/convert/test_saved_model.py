@@ -1,4 +1,4 @@
-"""Encoders with the API of TensorFlow Hub, as tf-models' own export writes them, without our code."""
+"""Importing SavedModels with the API of TensorFlow Hub, as the export of tf-models writes them."""
 
 import dataclasses
 
@@ -9,11 +9,11 @@ from official.legacy.bert.configs import BertConfig
 from official.nlp.configs import encoders
 from official.nlp.tools import export_tfhub_lib
 
-from data.errors import UserError
 from model.config import EncoderConfig
 from model.names import weights
 from pretrain import import_weights as command
-from pretrain.convert.formats import read
+from pretrain.convert.formats import read_bert
+from tests.support.importing import assert_import_fails
 
 SIZES = dict(
     vocab_size=1500,
@@ -34,10 +34,10 @@ def version_2(kind: str = "bert_v2", **settings) -> dict:
 
 
 def write(path, golden, *, with_mlm: bool, sentencepiece: bool = False, **config) -> dict:
-    """A random model, exported; returns its weights by its own names."""
+    """Export a random model with tf-models; return its weights by its own names."""
     _, model = export_tfhub_lib._create_model(with_mlm=with_mlm, **config)
     rng = np.random.default_rng(0)
-    for variable in model.trainable_variables:  # not so near zero that every gelu is linear
+    for variable in model.trainable_variables:  # large enough that gelu is not linear
         variable.assign(rng.normal(scale=0.5, size=variable.shape))
     items = model.checkpoint_items if with_mlm else {"encoder": model}
     vocab_file = str(golden / "vocab.txt")
@@ -54,38 +54,40 @@ def write(path, golden, *, with_mlm: bool, sentencepiece: bool = False, **config
 
 
 @pytest.mark.parametrize(
-    ("config", "with_mlm", "inside"),
+    ("config", "with_mlm", "model_name"),
     [
-        pytest.param(LEGACY, True, "", id="of 2020, with a head"),
-        pytest.param(version_2(), False, "bert_encoder_v2", id="version 2, without one"),
+        pytest.param(LEGACY, True, "", id="legacy, with a head"),
+        pytest.param(version_2(), False, "bert_encoder_v2", id="version 2, without a head"),
     ],
 )
-def test_weights_and_architecture(golden, tmp_path, capsys, config, with_mlm, inside):
+def test_weights_and_architecture_of_hub_encoders(
+    golden, tmp_path, capsys, config, with_mlm, model_name
+):
     source = write(tmp_path, golden, with_mlm=with_mlm, **config)
-    imported = read(str(tmp_path / "hub"))
+    imported = read_bert(str(tmp_path / "hub"))
     assert imported.encoder == EXPECTED
     parts = ["encoder", "head", "pooler"] if with_mlm else ["encoder", "pooler"]
     assert (imported.kind, imported.parts, imported.left_out) == ("SavedModel", parts, ())
     assert (len(imported.vocab), imported.lower_case) == (1500, False)
-    # Their names are ours without `encoder/`, below the name of the model if it has one.
+    # The names are ours without `encoder/`, prefixed with the name of the model if it has one.
     words = "word_embeddings/embeddings"
     prefix = next(name for name in source if name.endswith(words)).removesuffix(words)
-    assert prefix.startswith(inside)
-    wanted = weights(EXPECTED, *parts)
-    assert len(wanted) == len(source) == len(imported.values)
-    for weight in wanted:
+    assert prefix.startswith(model_name)
+    expected = weights(EXPECTED, *parts)
+    assert len(expected) == len(source) == len(imported.values)
+    for weight in expected:
         encoder_name = prefix + weight.name.removeprefix("encoder/")
         value = source[weight.name if weight.part == "head" else encoder_name]
         np.testing.assert_array_equal(imported.values[weight.name], value.reshape(weight.shape))
     command.main(["--from", str(tmp_path / "hub"), "--model_dir", str(tmp_path / "m")])
-    head = "with its MLM head" if with_mlm else "without an MLM head: a fresh one starts"
+    head = "with its MLM head" if with_mlm else "without an MLM head (a new one is used)"
     assert f"{head}, with its pooler" in capsys.readouterr().out
 
 
-def test_our_own_without_its_record(published):
-    """The activation, which is no variable, is told by the outputs; dropout cannot be told."""
-    imported = read(str(published.export_dir / "encoder"))
-    ours = read(str(published.export_dir))
+def test_activation_is_inferred_from_the_outputs(published):
+    """As for an export without its record; dropout cannot be inferred."""
+    imported = read_bert(str(published.export_dir / "encoder"))
+    ours = read_bert(str(published.export_dir))
     assert imported.encoder == dataclasses.replace(ours.encoder, hidden_dropout_prob=0.1)
     assert imported.encoder.hidden_activation == "gelu"
     assert imported.parts == ours.parts
@@ -94,24 +96,19 @@ def test_our_own_without_its_record(published):
 
 
 class TestErrors:
-    def fails(self, source, message, *flags):
-        target = source.parent / "model"
-        with pytest.raises(UserError, match=message) as caught:
-            command.main(["--from", str(source), "--model_dir", str(target), *flags])
-        assert "\n" not in str(caught.value)
-        assert not target.exists()
-
-    def test_another_activation_and_no_vocabulary(self, golden, tmp_path):
+    def test_unsupported_activation_and_missing_vocabulary(self, golden, tmp_path):
         config = version_2(hidden_activation="relu")
         write(tmp_path, golden, with_mlm=False, sentencepiece=True, **config)
-        self.fails(tmp_path / "hub", "hub has no vocab_file; give the vocabulary as --vocab_file")
-        message = r"the variables of a BERT, but computes something else .* differ .* by \d+\.\d%"
-        self.fails(tmp_path / "hub", message, "--vocab_file", str(golden / "vocab.txt"))
+        assert_import_fails(tmp_path / "hub", "hub has no vocab_file; .* --vocab_file")
+        message = r"variables of a BERT, but its outputs differ .* by \d+\.\d%"
+        assert_import_fails(tmp_path / "hub", message, "--vocab_file", str(golden / "vocab.txt"))
 
-    def test_another_architecture(self, golden, tmp_path):
+    def test_other_architecture(self, golden, tmp_path):
         config = version_2("albert", embedding_width=8)
         write(tmp_path, golden, with_mlm=False, **config)
-        self.fails(tmp_path / "hub", "hub has no variable transformer/layer_0/.*: it is no BERT")
+        assert_import_fails(
+            tmp_path / "hub", "hub has no variable transformer/layer_0/.*: it is not a BERT"
+        )
 
     def save(self, tmp_path, *names):
         root = tf.train.Checkpoint()
@@ -120,8 +117,10 @@ class TestErrors:
         return tmp_path / "hub"
 
     def test_no_encoder(self, tmp_path):
-        self.fails(self.save(tmp_path, "table"), "has no variable word_embeddings/embeddings")
+        assert_import_fails(
+            self.save(tmp_path, "table"), "has no variable word_embeddings/embeddings"
+        )
 
     def test_two_encoders(self, tmp_path):
         source = self.save(tmp_path, "a/word_embeddings/embeddings", "b/word_embeddings/embeddings")
-        self.fails(source, "has several encoders: a/word_embeddings/embeddings, b/word_")
+        assert_import_fails(source, "has several encoders: a/word_embeddings/embeddings, b/word_")

@@ -1,4 +1,4 @@
-"""The exports in ONNX Runtime, converted by tf2onnx as docs/interoperability.md says."""
+"""Exports in ONNX Runtime, converted by tf2onnx as in docs/interoperability.md."""
 
 import subprocess
 
@@ -14,8 +14,8 @@ ONNX_PYTHON = ROOT / ".venv-onnx/bin/python"
 @pytest.mark.parity
 @pytest.mark.skipif(not ONNX_PYTHON.exists(), reason="needs .venv-onnx: make test-parity")
 @pytest.mark.parametrize("signature", ["serving_default", "mlm"])
-def test_outputs_are_equal(published, tmp_path, signature):
-    """Of two lengths, with padding; sizes of batch, sequence and predictions are free."""
+def test_outputs_equal_those_of_the_saved_model(published, tmp_path, signature):
+    """With padding; sizes of batch, sequence and predictions are dynamic."""
     encoder, model = published.export_dir / "encoder", tmp_path / "model.onnx"
     flags = {"saved-model": encoder, "signature_def": signature, "opset": 17, "output": model}
     convert = [str(part) for name, value in flags.items() for part in (f"--{name}", value)]

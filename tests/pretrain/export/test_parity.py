@@ -1,7 +1,7 @@
-"""Our encoder and MLM head beside Hugging Face's in PyTorch, with the same weights, in float32.
+"""Our encoder and MLM head against those of Hugging Face in PyTorch, with the same weights, in float32.
 
-`make test-parity` runs this: PyTorch lives in an environment of its own, .venv-parity, and
-tests/support/huggingface_reference.py there writes down what it computes.
+`make test-parity` runs this. PyTorch is installed in a separate environment, .venv-parity, where
+tests/support/huggingface_reference.py writes the reference values.
 """
 
 import subprocess
@@ -46,7 +46,7 @@ LEAVES = {"embeddings": "weight", "gamma": "weight", "kernel": "weight", "beta":
 
 @pytest.fixture(scope="module")
 def references(tmp_path_factory):
-    """What Hugging Face computes: a function of the example's name."""
+    """Return a function from an example's name to Hugging Face's reference values."""
     directory = tmp_path_factory.mktemp("huggingface")
     command = [PYTHON, ROOT / "tests/support/huggingface_reference.py", directory]
     subprocess.run(command, check=True, capture_output=True, env={"HF_HUB_OFFLINE": "1"})
@@ -62,8 +62,8 @@ def references(tmp_path_factory):
     return kinds
 
 
-def theirs(variable: tf.Variable, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """The array that belongs to a variable; kernels lie the other way round."""
+def reference_array(variable: tf.Variable, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Return Hugging Face's array for a variable; PyTorch stores kernels transposed."""
     part, _, leaf = variable.name.removesuffix(":0").rpartition("/")
     if part.startswith("encoder/transformer/layer_"):
         index, _, rest = part.removeprefix("encoder/transformer/layer_").partition("/")
@@ -75,13 +75,13 @@ def theirs(variable: tf.Variable, arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def model_of(reference: dict) -> Pretrainer:
-    """Ours; the head keeps its first weights if the reference has none."""
+    """Return our model with the reference weights; without a reference, the head stays as initialised."""
     config = {name: value.item() for name, value in reference["config"].items()}
-    assert config.pop("hidden_act") == "gelu"  # of Hugging Face: the exact one
+    assert config.pop("hidden_act") == "gelu"  # Hugging Face's name of the exact gelu
     model = Pretrainer(EncoderConfig(**config, hidden_activation="gelu"), seed=0)
     has_head = any(name.startswith("cls") for name in reference["weight"])
     for variable in (model if has_head else model.encoder).trainable_variables:
-        variable.assign(theirs(variable, reference["weight"]))
+        variable.assign(reference_array(variable, reference["weight"]))
     return model
 
 
@@ -95,12 +95,12 @@ def features_of(reference: dict) -> dict[str, tf.Tensor]:
     return {ours: tf.constant(inputs[name], tf.int32) for ours, name in names.items()}
 
 
-def test_a_published_checkpoint(references):
-    """All hidden states of its six blocks.
+def test_hidden_states_of_a_published_checkpoint(references):
+    """Compare the hidden states of all six blocks.
 
-    Measured: 9e-6 from Hugging Face's, of up to 10, where there is text. At padding, which nobody
-    reads, float32 decides the fourth digit; there Hugging Face itself, computing in float64, says
-    who is nearer: ours is 1.5e-4 away, its own float32 3e-4.
+    Measured at tokens: a difference of 9e-6 from Hugging Face's values of up to 10. At padding, whose
+    outputs are unused, float32 rounding affects the fourth digit: against Hugging Face in float64, ours
+    differs by 1.5e-4 and its own float32 by 3e-4.
     """
     reference = references("checkpoint")
     model, features = model_of(reference), features_of(reference)
@@ -108,14 +108,14 @@ def test_a_published_checkpoint(references):
     assert lengths[-1] == 512 > lengths[0] > lengths[-2] > 2
     assert features["input_type_ids"].numpy().any()
     outputs = model.encoder(features)["encoder_outputs"]
-    wanted, exact = reference["output"].values()
-    assert (wanted.dtype, exact.dtype) == (np.float32, np.float64)
-    assert len(outputs) == len(wanted) == 6
+    single, double = reference["output"].values()
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    assert len(outputs) == len(single) == 6
     is_text = features["input_mask"].numpy() > 0
-    for found, expected, truth in zip(outputs, wanted, exact, strict=True):
+    for found, expected, exact in zip(outputs, single, double, strict=True):
         assert np.std(expected[is_text]) > 0.1
         np.testing.assert_allclose(found.numpy()[is_text], expected[is_text], rtol=0, atol=3e-5)
-        assert np.abs(found - truth).max() < 3 * np.abs(expected - truth).max()
+        assert np.abs(found - exact).max() < 3 * np.abs(expected - exact).max()
 
 
 def test_logits_loss_and_gradients_of_pretraining(references):
@@ -137,10 +137,10 @@ def test_logits_loss_and_gradients_of_pretraining(references):
     np.testing.assert_allclose(logits, expected["logits"], rtol=0, atol=2e-5)  # measured: 4e-6
     np.testing.assert_allclose(loss, expected["loss"], rtol=1e-6)
 
-    wanted = [theirs(variable, reference["gradient"]) for variable in variables]
-    scale = max(np.linalg.norm(gradient) for gradient in wanted)
-    for variable, gradient, one in zip(variables, gradients, wanted, strict=True):
-        error = np.linalg.norm(tf.convert_to_tensor(gradient) - one)
-        # A shift of all scores of a row changes nothing: this gradient is rounding alone.
-        norm = scale if "key/bias" in variable.name else np.linalg.norm(one)
+    references = [reference_array(variable, reference["gradient"]) for variable in variables]
+    scale = max(np.linalg.norm(gradient) for gradient in references)
+    for variable, gradient, reference in zip(variables, gradients, references, strict=True):
+        error = np.linalg.norm(tf.convert_to_tensor(gradient) - reference)
+        # Softmax ignores a shift of all logits of a row: the gradient of key biases is pure rounding.
+        norm = scale if "key/bias" in variable.name else np.linalg.norm(reference)
         assert error < 1e-5 * norm, variable.name  # measured: 1.6e-6

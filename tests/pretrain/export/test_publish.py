@@ -1,9 +1,8 @@
-"""The command that exports: whole or not at all, and a card with the facts of the run."""
+"""The export command: atomic directories, checksums, the model card and errors."""
 
 import json
 import shutil
 import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ from pretrain.checkpoints.best import record_best
 from pretrain.checkpoints.model_dir import load_run
 from pretrain.config import RunConfig
 from pretrain.export import __main__ as export
-from pretrain.export import publish
 from pretrain.export.card import saved_model_card
+from pretrain.export.publish import pooler_values
 from tests.support.published import random_values
 
 
@@ -24,7 +23,7 @@ def flags(model_dir, target) -> list[str]:
     return ["--model_dir", str(model_dir), "--output_dir", f"{target}/e", "--hf_dir", f"{target}/h"]
 
 
-def test_what_is_written(published):
+def test_files_of_an_export(published):
     assert {path.name for path in published.export_dir.iterdir()} == {
         *("encoder", "preprocessor", "README.md", "export.json", "SHA256SUMS")
     }
@@ -38,33 +37,33 @@ def test_what_is_written(published):
     }
     assert not [path for path in published.hf_dir.parent.iterdir() if path.name.startswith(".")]
     for path in (*published.hf_dir.rglob("*"), *published.tf_models_dir.rglob("*")):
-        assert path.stat().st_mode & 0o044 == 0o044, path  # others may read it
+        assert path.stat().st_mode & 0o044 == 0o044, path  # readable by others
 
 
 @pytest.mark.parametrize("name", ["export_dir", "hf_dir", "tf_models_dir"])
-def test_checksums(published, tmp_path, name):
+def test_checksums_detect_changes(published, tmp_path, name):
     command = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
     copy = shutil.copytree(getattr(published, name), tmp_path / "copy")
     assert subprocess.run(command, cwd=copy, capture_output=True).returncode == 0
     listed = {line.split("  ")[1] for line in (copy / "SHA256SUMS").read_text().splitlines()}
-    there = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
-    assert listed == there - {"SHA256SUMS"}
+    present = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+    assert listed == present - {"SHA256SUMS"}
     (copy / "README.md").write_text("another")
     assert subprocess.run(command, cwd=copy, capture_output=True).returncode == 1
 
 
-def test_the_weights_are_those_of_the_checkpoint(published):
+def test_weights_are_those_of_the_checkpoint(published):
     encoder = tf.saved_model.load(str(published.export_dir / "encoder"))
     expected = random_values(published.config)
     variables = {v.name.partition(":")[0]: v.numpy() for v in encoder.mlm.trainable_variables}
     assert variables.keys() == expected.keys()
     for name, value in expected.items():
         same = np.array_equal(variables[name].reshape(value.shape), value)
-        assert same == ("pooler" not in name), name  # which nobody trained
+        assert same == ("pooler" not in name), name  # which the checkpoint lacks
 
 
 @pytest.mark.parametrize("name", ["export_dir", "hf_dir", "tf_models_dir"])
-def test_the_card(published, small_build, name):
+def test_card_has_the_facts_of_the_run(published, small_build, name):
     card = (getattr(published, name) / "README.md").read_text()
     data = json.loads((published.model_dir / "data.json").read_text())
     for fact in (
@@ -74,30 +73,30 @@ def test_the_card(published, small_build, name):
         f"Manifest sha256 {load_run(str(published.model_dir), RunConfig).data_sha256}",
         f"{data['splits']['train']['sequences']:,} training sequences of 64;",
         f"books ({data['sources']['books']['documents']:,} documents, ",
-        "It was not evaluated on held-out text.",
+        "Not evaluated on held-out text.",
         "Here it is as initialised from the seed of the run: random",
         "At most 64 tokens",
         "tensorflow 2.20",
     ):
         assert fact in card, fact
-    assert "Training went on" not in card
+    assert "Training started from" not in card
     assert card.startswith("---\nlibrary_name: transformers\n") == (name == "hf_dir")
 
 
-def test_again_is_skipped(published, capsys):
+def test_existing_export_is_skipped(published, capsys):
     targets = f"--output_dir={published.export_dir}", f"--hf_dir={published.hf_dir}"
     export.main([f"--model_dir={published.model_dir}", *targets])
     assert capsys.readouterr().out.count("holds step 6 of") == 2
 
 
-def test_another_pooler_is_another_export(published):
+def test_export_with_another_pooler_is_not_overwritten(published):
     argv = ["--model_dir", str(published.model_dir), "--output_dir", str(published.export_dir)]
     with pytest.raises(UserError, match="export is not empty; choose another --output_dir"):
         export.main([*argv, "--pooler", "identity"])
 
 
-def test_the_best_checkpoint(published, tmp_path, capsys):
-    """Its weights, and in the card its evaluation."""
+def test_best_checkpoint(published, tmp_path, capsys):
+    """Its weights are exported, and the card has its evaluation."""
     model_dir = shutil.copytree(published.model_dir, tmp_path / "model")
     later = shutil.copytree(
         model_dir / "checkpoints/step-00000006", model_dir / "checkpoints/step-00000008"
@@ -121,7 +120,7 @@ def test_the_best_checkpoint(published, tmp_path, capsys):
         export.main([*argv, "--checkpoint", "best"])
 
 
-def test_a_damaged_record_is_no_export_of_ours(published, tmp_path):
+def test_directory_with_a_damaged_record_is_not_overwritten(published, tmp_path):
     (tmp_path / "e").mkdir()
     (tmp_path / "e/export.json").write_bytes(b"\xff{")
     argv = ["--model_dir", str(published.model_dir), "--output_dir", f"{tmp_path}/e"]
@@ -129,15 +128,14 @@ def test_a_damaged_record_is_no_export_of_ours(published, tmp_path):
         export.main(argv)
 
 
-def test_the_identity_as_pooler(published):
-    run = load_run(str(published.model_dir), RunConfig)
-    found = publish.pooler_values(SimpleNamespace(pooler="identity", run=run))
+def test_identity_pooler():
+    found = pooler_values("identity", model_dir="none", hidden_size=16)
     np.testing.assert_array_equal(found["encoder/pooler_transform/kernel"], np.eye(16))
     assert not found["encoder/pooler_transform/bias"].any()
 
 
 @pytest.mark.slow
-def test_a_model_directory_with_a_scheme(published, tmp_path):
+def test_remote_model_directory(published, tmp_path):
     """ram:// takes the code path of gs://."""
     remote = f"ram://{tmp_path.name}/m"
     for path in published.model_dir.rglob("*"):
@@ -150,8 +148,8 @@ def test_a_model_directory_with_a_scheme(published, tmp_path):
         assert (tmp_path / "e" / name).read_bytes() == expected
 
 
-def test_the_card_has_no_figures_of_later_weights(published, tmp_path):
-    """As after a run that was killed between an evaluation and the next checkpoint."""
+def test_card_ignores_evaluations_after_the_exported_step(published, tmp_path):
+    """A run killed between an evaluation and the next checkpoint leaves such rows."""
     model_dir = shutil.copytree(published.model_dir, tmp_path / "m")
     run = load_run(str(model_dir), RunConfig)
     names = ("eval_loss", "eval_mlm_accuracy", "eval_hidden_accuracy", "eval_baseline_accuracy")
@@ -161,7 +159,7 @@ def test_the_card_has_no_figures_of_later_weights(published, tmp_path):
     assert "after 6 steps: MLM loss 0.060, accuracy 6.00%, 6.00% where the piece is" in card
 
 
-def test_the_card_of_masks_made_online(published, tmp_path):
+def test_card_of_online_masking(published, tmp_path):
     model_dir = shutil.copytree(published.model_dir, tmp_path / "m")
     data = json.loads((model_dir / "data.json").read_text())
     data["build"]["copies"] = 0
@@ -169,7 +167,7 @@ def test_the_card_of_masks_made_online(published, tmp_path):
     card = saved_model_card(
         load_run(str(model_dir), RunConfig), str(model_dir), step=6, pooler="initial"
     )
-    assert "held out; masked in each pass anew, 15% of the tokens." in card
+    assert "held out; masked anew in each pass, 15% of the tokens." in card
 
 
 class TestErrors:
@@ -178,24 +176,24 @@ class TestErrors:
         return shutil.copytree(published.model_dir, tmp_path / "model")
 
     def fails(self, model_dir, message, *more):
-        """And nothing is left half-written."""
+        """Expect a one-line UserError and no new files."""
         with pytest.raises(UserError, match=message) as caught:
             export.main([*flags(model_dir, model_dir.parent), *more])
         assert "\n" not in str(caught.value)
         assert [path.name for path in model_dir.parent.iterdir()] == ["model"]
 
-    def test_no_vocabulary(self, model_dir):
+    def test_missing_vocabulary(self, model_dir):
         (model_dir / "vocab.txt").unlink()
         self.fails(model_dir, r"vocab\.txt does not exist")
 
-    def test_another_vocabulary(self, model_dir):
+    def test_vocabulary_of_another_size(self, model_dir):
         pieces = (model_dir / "vocab.txt").read_text().splitlines()
         (model_dir / "vocab.txt").write_text("\n".join(pieces[:1000]))
         self.fails(
             model_dir, "model: the embedding table has 1500 rows, the vocabulary 1000 pieces"
         )
 
-    def test_a_checkpoint_of_another_configuration(self, model_dir):
+    def test_checkpoint_of_another_configuration(self, model_dir):
         record = json.loads((model_dir / "run.json").read_text())
         record["config"]["encoder"]["hidden_size"] = 32
         (model_dir / "run.json").write_text(json.dumps(record))
@@ -205,16 +203,16 @@ class TestErrors:
         message = "--pooler imported: .*model has no imported weights with a pooler"
         self.fails(model_dir, message, "--pooler", "imported")
 
-    def test_one_directory_for_both(self, model_dir):
+    def test_same_directory_for_two_formats(self, model_dir):
         target = str(model_dir.parent / "e")
-        self.fails(model_dir, "--hf_dir .*/e holds --output_dir", "--hf_dir", target)
+        self.fails(model_dir, "--hf_dir .*/e contains --output_dir", "--hf_dir", target)
 
-    def test_one_directory_in_another(self, model_dir):
+    def test_directory_inside_another(self, model_dir):
         target = str(model_dir.parent / "h")
-        message = r"--tf_models_dir .*/h holds --hf_dir .*/h; choose another one"
+        message = r"--tf_models_dir .*/h contains --hf_dir .*/h; choose another one"
         self.fails(model_dir, message, "--tf_models_dir", target)
 
-    def test_a_directory_in_use(self, published, tmp_path):
+    def test_directory_in_use(self, published, tmp_path):
         (tmp_path / "h").mkdir()
         (tmp_path / "h/file").touch()
         with pytest.raises(UserError, match="h is not empty; choose another --hf_dir or delete it"):

@@ -1,4 +1,4 @@
-"""Checkpoints for tf-models: its export and its fine-tuning restore them, and they come back."""
+"""Checkpoints for tf-models, restored by its export and fine-tuning, and imported again."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from official.nlp.tools import export_tfhub_lib
 
 from model.huggingface import bert_config_to_json
 from model.names import weights
-from pretrain.convert.formats import read
+from pretrain.convert.formats import read_bert
 from pretrain.export import __main__ as export
 from tests.support.published import random_values
 
@@ -28,7 +28,7 @@ SIZES = dict(
 
 
 def models_of(kind: str):
-    """(encoder with the names of the Hub, pretrainer), as tf-models' export makes them."""
+    """Return (encoder with the names of the Hub, pretrainer), as the export of tf-models builds them."""
     if kind == "legacy":
         config = {"bert_config": BertConfig(**SIZES, num_hidden_layers=2)}
     else:
@@ -38,11 +38,11 @@ def models_of(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["legacy", "bert_v2"])
-def test_their_export_and_their_fine_tuning_restore_it(published, kind):
+def test_tf_models_export_and_fine_tuning_restore_it(published, kind):
     path = tf.train.latest_checkpoint(str(published.tf_models_dir))
     assert path.endswith("ckpt-6")
     _, pretrainer = models_of(kind)
-    # `export_model`: every object must be found.
+    # As in `export_model`: every object must be in the checkpoint.
     checkpoint = tf.train.Checkpoint(**pretrainer.checkpoint_items)
     checkpoint.restore(path).assert_existing_objects_matched()
     expected = random_values(published.config)
@@ -54,7 +54,7 @@ def test_their_export_and_their_fine_tuning_restore_it(published, kind):
         name = prefix + weight.name.removeprefix("encoder/")
         found = variables[weight.name if weight.part == "head" else name]
         np.testing.assert_array_equal(found.reshape(weight.shape), expected[weight.name])
-    # `initialize` of the tasks.
+    # As in `initialize` of the tasks.
     other = models_of(kind)[1].encoder_network
     status = tf.train.Checkpoint(encoder=other).read(path)
     status.expect_partial().assert_existing_objects_matched()
@@ -62,9 +62,9 @@ def test_their_export_and_their_fine_tuning_restore_it(published, kind):
     assert all(np.array_equal(a, b) for a, b in restored)
 
 
-def test_it_comes_back(published):
-    """With activation, dropout and case, which our record beside it says."""
-    imported, ours = read(str(published.tf_models_dir)), read(str(published.export_dir))
+def test_checkpoint_is_imported_again(published):
+    """Activation, dropout and lower-casing come from export.json."""
+    imported, ours = read_bert(str(published.tf_models_dir)), read_bert(str(published.export_dir))
     assert (imported.kind, imported.left_out) == ("tf-models checkpoint", ())
     assert (imported.encoder, imported.lower_case) == (ours.encoder, ours.lower_case)
     assert imported.vocab == ours.vocab
@@ -73,23 +73,23 @@ def test_it_comes_back(published):
         np.testing.assert_array_equal(imported.values[name], value)
 
 
-def test_the_configuration_of_bert(published):
-    """Its gelu is the approximation with tanh; the exact one has no name there."""
+def test_bert_config_json_exists_for_the_tanh_gelu_only(published):
+    """BERT's "gelu" is the tanh approximation; the exact one has no name there."""
     exact = published.config.encoder
     assert bert_config_to_json(exact) is None
     assert not (published.tf_models_dir / "bert_config.json").exists()
-    assert "the exact gelu: build" in (published.tf_models_dir / "README.md").read_text()
+    assert "have no name for the exact gelu" in (published.tf_models_dir / "README.md").read_text()
     content = bert_config_to_json(dataclasses.replace(exact, hidden_activation="gelu_tanh"))
-    theirs = BertConfig.from_dict(content)
-    assert theirs.hidden_act == "gelu"
+    bert_config = BertConfig.from_dict(content)
+    assert bert_config.hidden_act == "gelu"
     for name, value in SIZES.items():
-        assert getattr(theirs, name) == value
-    assert theirs.num_hidden_layers == 2
+        assert getattr(bert_config, name) == value
+    assert bert_config.num_hidden_layers == 2
 
 
 @pytest.mark.slow
-def test_through_their_export(published, tmp_path):
-    """Run, checkpoint, tf-models' export, import: the same weights and architecture."""
+def test_round_trip_through_the_export_of_tf_models(published, tmp_path):
+    """Run, checkpoint, export of tf-models, import: the same weights and architecture."""
     model_dir = shutil.copytree(published.model_dir, tmp_path / "model")
     record = (model_dir / "run.json").read_text()
     assert json.loads(record)["config"]["encoder"]["hidden_activation"] == "gelu"
@@ -104,7 +104,7 @@ def test_through_their_export(published, tmp_path):
         vocab_file=str(tmp_path / "t/vocab.txt"),
         do_lower_case=True,
     )
-    ours, theirs = read(str(tmp_path / "e")), read(str(tmp_path / "hub"))
+    ours, theirs = read_bert(str(tmp_path / "e")), read_bert(str(tmp_path / "hub"))
     assert theirs.encoder == ours.encoder
     assert theirs.values.keys() == ours.values.keys()
     for name, value in ours.values.items():

@@ -1,6 +1,5 @@
-"""The page about a run: what it says, what it survives, and how it looks in a real browser."""
+"""The report of a run: its content, incomplete records, and its layout in a browser."""
 
-import html.parser
 import json
 import math
 import re
@@ -11,15 +10,16 @@ import pytest
 
 from data.errors import UserError
 from pretrain.report import __main__ as report
-from pretrain.report.curves import Curve, log_ticks, plot, thinned, ticks
+from pretrain.report.curves import Curve, downsample, log_ticks, plot, ticks
 from pretrain.report.run_record import differing_settings, read_record
+from tests.support.html_pages import check_page, visible_text
 from tests.support.model_dirs import make_model_dir
 
 LAYERS = ("encoder/position_embedding/embeddings", "bert/cls/predictions/transform/dense/kernel")
 
 
 def metrics(steps: int, *, speed: float = 1.0) -> list[dict]:
-    """Rows as a run writes them, every 10 steps; held-out ones every 50."""
+    """Return rows as a run writes them: training every 10 steps, held out every 50."""
     rows = []
     for step in range(10, steps + 1, 10):
         loss = 4 + 6 * math.exp(-speed * step / 100)
@@ -59,46 +59,7 @@ def page(model_dir) -> str:
     return (model_dir / "report.html").read_text()
 
 
-def text_of(page: str) -> str:
-    """What a reader reads, in one line."""
-    without = re.sub(r"<style>.*?</style>|<title>.*?</title>", "", page, flags=re.DOTALL)
-    without = without.replace("<wbr>", "")
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", without)))
-
-
-class Checker(html.parser.HTMLParser):
-    """Raises where tags are not closed in order, or something is fetched from outside."""
-
-    VOID = ("meta", "path", "wbr")
-
-    def __init__(self):
-        super().__init__()
-        self.open = []
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            assert name not in ("src", "href"), f"{tag} {name}={value}"
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        pass
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def check_html(page: str) -> None:
-    checker = Checker()
-    checker.feed(page)
-    checker.close()
-    assert checker.open == []
-    assert "url(" not in page
-    assert "http" not in page
-    assert "nan" not in page.lower().replace("nano", "")
-
-
-def test_the_page_of_a_run(tmp_path):
+def test_report_of_a_run(tmp_path):
     model_dir = make_model_dir(tmp_path / "bert", metrics(200), train_steps=400)
     (model_dir / "best.json").write_text('{"step": 150, "loss": 5.64}')
     (model_dir / "config.gin").write_text("TrainConfig.train_steps = 400  # <all>\n")
@@ -114,8 +75,8 @@ def test_the_page_of_a_run(tmp_path):
         )
     )
     content = page(model_dir)
-    check_html(content)
-    text = text_of(content)
+    check_page(content)
+    text = visible_text(content)
     for part in (
         "Lambert run bert L=12 H=768 A=12, 1,500 pieces; LAMB (tf_models); 400 steps of 8,192",
         "200 of 400 steps",
@@ -130,7 +91,7 @@ def test_the_page_of_a_run(tmp_path):
         "across documents 15,754 5.112",
         "Step 150: the best",
         "Always guessing the most frequent piece: 5.80%",
-        "Not recorded: the run was begun by an older version.",
+        "Not recorded: an older version started the run.",
         "TrainConfig.train_steps = 400 # <all>",
         "git commit unknown",
         "tensorflow 2.20.0",
@@ -153,7 +114,7 @@ def test_the_page_of_a_run(tmp_path):
     assert "step 100\ntraining 6.207\nheld out 6.507" in content
 
 
-def test_what_the_data_was(tmp_path):
+def test_report_describes_the_data(tmp_path):
     model_dir = make_model_dir(tmp_path / "m", metrics(50))
     splits = {"sequences": 1000, "documents": 20, "tokens": 500_000}
     data = {
@@ -165,54 +126,54 @@ def test_what_the_data_was(tmp_path):
         "build": {"max_seq_length": 512},
     }
     (model_dir / "data.json").write_text(json.dumps(data))
-    text = text_of(page(model_dir))
+    text = visible_text(page(model_dir))
     assert "train 1,000 20 500,000 eval 31 20 500,000" in text
     assert "wiki 15 400,000 1,600,000" in text
     assert "cd" * 32 in text
     assert f"1,500 pieces, sha256 {'ef' * 32}" in text
 
 
-def test_rows_of_an_older_version(tmp_path):
-    """Without trust ratios by variable, speed in tokens, groups, or figures of hidden pieces."""
+def test_rows_of_an_older_version_are_shown(tmp_path):
+    """They lack trust ratios by variable, tokens per second, groups, and accuracy on hidden pieces."""
     new = ("trust_ratios", "tokens_per_second", "peak_share")
     rows = [
         {k: v for k, v in row.items() if k not in new and "/" not in k and "predictions" not in k}
         for row in metrics(100)
     ]
     content = page(make_model_dir(tmp_path, rows))
-    check_html(content)
+    check_page(content)
     assert "Sequences a second" in content
     assert "by layer" not in content
     assert "by source" not in content
 
 
-def test_no_metrics_yet(tmp_path):
-    text = text_of(page(make_model_dir(tmp_path / "m")))
+def test_run_without_metrics(tmp_path):
+    text = visible_text(page(make_model_dir(tmp_path / "m")))
     assert "m: No metrics yet: the run has not reached its first TrainConfig.log_interval." in text
 
 
-def test_a_killed_process_leaves_half_a_line(tmp_path):
+def test_broken_line_in_the_metrics(tmp_path):
     model_dir = make_model_dir(tmp_path / "m", metrics(40))
     with (model_dir / "metrics.jsonl").open("a") as file:
         file.write('{"step": 50, "lo')
-    text = text_of(page(model_dir))
-    assert "has a broken line, as a killed process leaves it: 1 of its lines are not shown" in text
+    text = visible_text(page(model_dir))
+    assert "has a broken line, perhaps from a killed process: 1 of its lines are not shown" in text
     assert "40 of 200,000 steps" in text
     assert "Not evaluated on held-out text yet." in text
 
 
-def test_one_row_and_numbers_that_are_none(tmp_path):
+def test_single_row_with_zeros_and_infinity(tmp_path):
     rows = metrics(10)
     rows[0] |= {"grad_norm": 0.0, "learning_rate": 0.0, "loss": float("inf")}
     content = page(make_model_dir(tmp_path, rows))
-    check_html(content.replace("loss inf", ""))
+    check_page(content.replace("loss inf", ""))
 
 
-def test_held_out_losses_that_are_none(tmp_path):
+def test_held_out_losses_may_be_null(tmp_path):
     rows = [{"step": step, "eval_loss": loss} for step, loss in ((1, None), (2, 3.25), (3, None))]
     one = make_model_dir(tmp_path / "one", rows)
     two = make_model_dir(tmp_path / "two", rows[:1])
-    check_html(page(one))
+    check_page(page(one))
     report.main([str(one), str(two), "--output", str(tmp_path / "both.html")])
     assert "3.250 at 2" in (tmp_path / "both.html").read_text()
 
@@ -228,15 +189,15 @@ def test_errors(tmp_path):
     (model_dir / "environment.json").write_text("{")
     with pytest.raises(UserError, match=r"environment\.json is damaged"):
         report.main([str(model_dir)])
-    with pytest.raises(UserError, match="several runs are compared in one page: say where"):
+    with pytest.raises(UserError, match="comparison of several runs needs --output"):
         report.main(["a", "b"])
-    with pytest.raises(UserError, match=r"9 model directories are given, .* at most 8"):
+    with pytest.raises(UserError, match=r"9 model directories: .* at most 8"):
         report.main([str(n) for n in range(9)])
     with pytest.raises(UserError, match="gs://x: must be a local path"):
         report.main(["gs://x"])
 
 
-def compared(tmp_path):
+def write_comparison(tmp_path):
     one = make_model_dir(tmp_path / "a" / "run", metrics(100))
     two = make_model_dir(tmp_path / "b" / "run", metrics(200, speed=2), seed=7)
     path = tmp_path / "compared.html"
@@ -244,19 +205,21 @@ def compared(tmp_path):
     return one, two, path
 
 
-def test_runs_side_by_side(tmp_path):
-    one, two, path = compared(tmp_path)
+def test_comparison_of_two_runs(tmp_path):
+    one, two, path = write_comparison(tmp_path)
     content = path.read_text()
-    check_html(content)
-    text = text_of(content)
-    assert f"What differs setting {one} {two} TrainConfig.seed 12345 7 Held-out text" in text
+    check_page(content)
+    text = visible_text(content)
+    assert (
+        f"Settings that differ setting {one} {two} TrainConfig.seed 12345 7 Held-out text" in text
+    )
     assert f"{one} 100 6.507" in text
     assert f"{two} 200 4.410" in text
     assert "var(--run-0)" in content
     assert "var(--run-1)" in content
 
 
-def test_settings_that_differ(tmp_path):
+def test_differing_settings(tmp_path):
     records = [
         read_record(str(make_model_dir(tmp_path / str(seed), seed=seed)), str(seed))
         for seed in (1, 2, 2)
@@ -288,19 +251,19 @@ def test_ticks_are_round_and_enclose_the_values(start, stop, expected):
         (1e-9, 1e3, [1e-9, 1e-6, 1e-3, 1, 1e3]),
     ],
 )
-def test_ticks_of_a_logarithmic_axis(start, stop, expected):
+def test_log_ticks(start, stop, expected):
     assert log_ticks(start, stop) == pytest.approx(expected)
 
 
-def test_many_points_keep_their_peaks():
+def test_downsampling_keeps_peaks():
     points = [(step, float(step == 5000)) for step in range(20_000)]
-    found = thinned(points)
+    found = downsample(points)
     assert len(found) <= 600
     assert (5000, 1.0) in found
     assert found == sorted(found)
 
 
-def test_a_curve_lies_where_its_values_are():
+def test_curve_coordinates():
     curve = Curve(label="x", points=[(0, 0.0), (50, 5.0), (100, 10.0)], colour="red")
     content = plot("caption", [curve], show=str)
     assert 'd="M0.0 400.0L500.0 200.0L1000.0 0.0"' in content
@@ -317,9 +280,9 @@ def chromium():
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_lays_it_out_within_the_screen(tmp_path, chromium, width):
-    """A page of the width of the screen measures a frame of it: nothing sticks out to the side."""
-    _, _, path = compared(tmp_path)
+def test_page_fits_the_screen_in_a_browser(tmp_path, chromium, width):
+    """A frame as wide as the screen measures the page: it must not scroll sideways."""
+    _, _, path = write_comparison(tmp_path)
     one = make_model_dir(tmp_path / "one", metrics(200))
     report.main([str(one)])
     for target in (path, one / "report.html"):
@@ -348,10 +311,10 @@ def test_a_browser_lays_it_out_within_the_screen(tmp_path, chromium, width):
         assert float(found[3]) > 230
 
 
-def test_curves_over_something_else_on_a_logarithmic_axis():
+def test_logarithmic_x_axis():
     curve = Curve(label="v4", points=[(4, 1.0), (64, 0.5)], colour="red", style="dots")
     text = plot("Speed", [curve], show=str, x_name="devices", x_marks=(1, 4, 16, 64))
-    # Four marks at equal distances; 4 lies at a third, 64 at the end.
+    # Four evenly spaced ticks: 4 is at a third of the axis, 64 at its end.
     found = re.findall(r'class="x" style="left:([\d.]+)%">([\d,]+)<', text)
     assert found == [("0.00", "1"), ("33.33", "4"), ("66.67", "16"), ("100.00", "64")]
     assert '<path class="dots" style="stroke:red" d="M333.3 ' in text
