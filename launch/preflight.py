@@ -1,10 +1,10 @@
-"""Looks whether this machine can run a job, before it begins.
+"""Check that this machine can run a job, before it starts.
 
     python -m launch.preflight --data_dir D --model_dir M [--tpu | --gpus N]
     python -m launch.preflight --data_dir D --gin_file gin/lambert_large.gin --accelerator v5e-8 --tpu
 
-Each line is one check; the exit code is 2 if any failed. What is not given is not looked at. With the
-settings of a run there is a table of what fits into the memory of its devices, as launch.plan has it.
+Each line is one check; the exit code is 2 if any failed. Only what is given on the command line is checked.
+With the settings of a run, the table of micro-batches of launch.plan shows what fits into a device's memory.
 """
 
 from __future__ import annotations
@@ -26,37 +26,39 @@ from data import files
 from data.errors import UserError, run_main
 from data.manifest import Manifest
 from launch.config import ClusterConfig
-from launch.plan.micro_batch import HEADROOM, known_machine
+from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
 from launch.plan.planner import Assumptions, make_plan
-from launch.plan.settings import load_subject
+from launch.plan.settings import load_plan_input
 from launch.plan.text import memory_lines
+from launch.strategy import build_strategy
 from launch.worker.stage import remote_errors
+from pretrain.gin_files import add_gin_flags
 
 DISTRIBUTION = "lambert-pretrain"
-# Requests to storage are signed with the time; Google's refuses from 15 minutes on.
+# Requests to storage are signed with the time; Google's storage refuses a difference of 15 minutes.
 _MAX_CLOCK_SKEW_SECONDS = 60.0
 _TPU_KERNEL = "TPUExecute"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and runs the checks."""
+    """Parse the command line and run the checks."""
     args = _parser().parse_args(argv)
     if args.accelerator and not (args.gin_file or args.gin_param):
         raise UserError(
-            "--accelerator is for the table of what fits, which needs the settings of the run: give"
+            f"--accelerator {args.accelerator}: the check of the memory needs the settings of the run: give"
             " --gin_file"
         )
     failed = []
     for name, check in _checks(args):
         try:
-            mark, said = "ok", check()
+            mark, message = "ok", check()
         except UserError as error:
-            mark, said = "FAIL", str(error)
-        except Exception as error:  # what a broken installation throws cannot be foreseen
-            mark, said = "FAIL", " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            mark, message = "FAIL", str(error)
+        except Exception as error:  # a broken installation may raise anything
+            mark, message = "FAIL", " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if mark == "FAIL":
             failed.append(name)
-        print(f"preflight: {mark:4}  {name:11}  {said}", flush=True)
+        print(f"preflight: {mark:4}  {name:11}  {message}", flush=True)
     if failed:
         checks = "1 check" if len(failed) == 1 else f"{len(failed)} checks"
         raise UserError(
@@ -65,8 +67,6 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from pretrain.gin_files import add_gin_flags
-
     parser = argparse.ArgumentParser(
         prog="python -m launch.preflight",
         description=__doc__,
@@ -74,19 +74,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument("--tpu", action="store_true", help="the machine must have a TPU")
-    devices.add_argument("--gpus", type=_count, help="the machine must have so many", metavar="N")
-    parser.add_argument("--data_dir", help="a build", metavar="D")
+    devices.add_argument("--gpus", type=_count, help="number of GPUs it must have", metavar="N")
+    parser.add_argument("--data_dir", help="build to check", metavar="D")
     parser.add_argument(
-        "--sizes_only", action="store_true", help="compare the sizes of the build's files only"
+        "--sizes_only", action="store_true", help="compare only the sizes of the build's files"
     )
-    parser.add_argument("--model_dir", help="must be writable", metavar="M")
+    parser.add_argument("--model_dir", help="directory that must be writable", metavar="M")
     parser.add_argument(
-        "--free_gb", type=_gigabytes, default=10.0, help="needed on local disks; 10 without it"
+        "--free_gb", type=_gigabytes, default=10.0, help="free space needed on local disks (10)"
     )
     add_gin_flags(parser)
     parser.add_argument(
         "--accelerator",
-        help="of the whole job, as of launch.plan; that of LaunchConfig without it",
+        help="machines of the whole job, see launch.plan; default: those of LaunchConfig",
         metavar="A",
     )
     return parser
@@ -127,7 +127,7 @@ def _checks(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]
 
 
 def check_versions() -> str:
-    """Every requirement of this package is met; tensorflow-tpu counts as tensorflow."""
+    """Check that every requirement of this package is installed; tensorflow-tpu counts as tensorflow."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -141,29 +141,29 @@ def check_versions() -> str:
             "tensorflow and tensorflow-tpu are both installed and have overwritten each other's files;"
             " install into a new environment with launch/install.sh"
         )
-    has = dict(installed)
-    if "tensorflow-tpu" in has:
-        has["tensorflow"] = has["tensorflow-tpu"]
-    wanted = [
+    versions = dict(installed)
+    if "tensorflow-tpu" in versions:
+        versions["tensorflow"] = versions["tensorflow-tpu"]
+    requirements = [
         Requirement(text)
         for text in importlib.metadata.requires(DISTRIBUTION) or []
         if "extra ==" not in text
     ]
-    for requirement in wanted:
-        found = has.get(canonicalize_name(requirement.name))
-        if found is None or not requirement.specifier.contains(found, prereleases=True):
+    for requirement in requirements:
+        version = versions.get(canonicalize_name(requirement.name))
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
             raise UserError(
-                f"{requirement} is needed, {found or 'none'} is installed; install with launch/install.sh"
+                f"{requirement} is needed, {version or 'none'} is installed; install with launch/install.sh"
             )
     flavor = "tensorflow-tpu" if "tensorflow-tpu" in installed else "tensorflow"
     return (
-        f"Python {platform.python_version()}, {flavor} {has['tensorflow']},"
-        f" {len(wanted)} requirements met"
+        f"Python {platform.python_version()}, {flavor} {versions['tensorflow']},"
+        f" {len(requirements)} requirements met"
     )
 
 
 def check_tpu_kernels() -> str:
-    """This TensorFlow has kernels for TPUs: the common one knows the names of these operations only."""
+    """Check that this TensorFlow has kernels for TPUs; the common wheel only declares the operations."""
     import tensorflow  # noqa: F401  registers its kernels
     from tensorflow.python.framework import kernels
 
@@ -176,26 +176,26 @@ def check_tpu_kernels() -> str:
 
 
 def check_devices(tpu: bool, gpus: int | None) -> str:
-    """The devices that were asked for are there."""
+    """Check that TensorFlow finds the devices."""
     import tensorflow as tf
 
-    found = [device.device_type for device in tf.config.list_physical_devices()]
+    kinds = [device.device_type for device in tf.config.list_physical_devices()]
     if tpu:
         devices = _strategy(tpu, gpus).num_replicas_in_sync
         return f"a TPU with {devices} cores"
-    if gpus is not None and found.count("GPU") != gpus:
+    if gpus is not None and kinds.count("GPU") != gpus:
         raise UserError(
-            f"TensorFlow finds {found.count('GPU')} GPUs, {gpus} are asked for"
-            " (LaunchConfig.gpus_per_node); are driver and CUDA libraries there?"
+            f"TensorFlow finds {kinds.count('GPU')} GPUs, {gpus} are needed"
+            " (LaunchConfig.gpus_per_node); are the driver and the CUDA libraries installed?"
         )
-    return ", ".join(f"{found.count(kind)} x {kind}" for kind in sorted(set(found)))
+    return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in sorted(set(kinds)))
 
 
 def check_step(tpu: bool, gpus: int | None) -> str:
-    """A compiled step of a linear model, summed over the devices, gives the exact gradient.
+    """Check that a compiled step of a linear model, summed over the devices, gives the exact gradient.
 
-    All numbers are small integers, which bfloat16 holds exactly, so that every device must give
-    the same.
+    All numbers are small integers, which are exact in bfloat16, so the result does not depend on the
+    device.
     """
     import tensorflow as tf
 
@@ -205,7 +205,7 @@ def check_step(tpu: bool, gpus: int | None) -> str:
     with strategy.scope():
         variable = tf.Variable(weights)
 
-    # On a TPU everything is compiled anyway; XLA cannot tell the CPUs of a machine cut in pieces apart.
+    # A TPU compiles everything anyway; XLA cannot distinguish several logical CPUs of one machine.
     can_compile = not tpu and (bool(gpus) or strategy.num_replicas_in_sync == 1)
 
     @tf.function(jit_compile=can_compile or None)
@@ -218,10 +218,10 @@ def check_step(tpu: bool, gpus: int | None) -> str:
     def step():
         return strategy.reduce("SUM", strategy.run(gradient), axis=None)
 
-    found, replicas = step().numpy(), strategy.num_replicas_in_sync
+    result, replicas = step().numpy(), strategy.num_replicas_in_sync
     expected = replicas * inputs.T @ (inputs @ weights)
-    if not np.array_equal(found, expected):
-        worst = np.abs(found - expected).max()
+    if not np.array_equal(result, expected):
+        worst = np.abs(result - expected).max()
         raise UserError(
             f"the gradient of a small model is wrong by up to {worst:g} on these devices"
         )
@@ -229,15 +229,13 @@ def check_step(tpu: bool, gpus: int | None) -> str:
 
 
 def _strategy(tpu: bool, gpus: int | None):
-    """Of this machine alone, whatever TF_CONFIG says of others."""
-    from launch.strategy import build_strategy
-
+    """Return the strategy of this machine alone, without the others in TF_CONFIG."""
     kind = "tpu" if tpu else "mirrored" if gpus and gpus > 1 else "default"
     return build_strategy(ClusterConfig(strategy=kind))
 
 
 def check_data(data_dir: str, sizes_only: bool) -> str:
-    """The build is whole."""
+    """Check that a build is complete and undamaged."""
     with remote_errors(data_dir):
         manifest = Manifest.load(data_dir)
         manifest.load_vocab(data_dir)
@@ -249,37 +247,38 @@ def check_data(data_dir: str, sizes_only: bool) -> str:
 
 
 def check_memory(args: argparse.Namespace) -> str:
-    """The micro-batch of the settings fits into the memory of a device, by the figures of launch.plan."""
-    subject = load_subject(
+    """Check that the configured micro-batch fits into a device's memory, by the figures of launch.plan."""
+    plan_input = load_plan_input(
         gin_files=args.gin_file,
         gin_params=args.gin_param,
         strict=args.strict_gin,
         accelerator=args.accelerator,
         data_dir=args.data_dir,
     )
-    plan = make_plan(subject.run, subject.build, known_machine(subject.accelerator), Assumptions())
+    machine = load_machine(plan_input.accelerator)
+    plan = make_plan(plan_input.run, plan_input.build, machine, Assumptions())
     for line in memory_lines(plan):
         print(f"preflight:       {line}")
-    way, has = plan.configured, subject.accelerator.memory_bytes
-    took = (
-        f"{way.step.micro_batch} at once x {way.step.turns} take {way.total_bytes / 1e9:.2f} of"
-        f" {has / 1e9:.2f} GB of a device of {subject.accelerator.name}"
+    configured, memory_bytes = plan.configured, plan_input.accelerator.memory_bytes
+    usage = (
+        f"micro-batches of {configured.step.micro_batch} take {configured.total_bytes / 1e9:.2f} of"
+        f" {memory_bytes / 1e9:.2f} GB of a device of {plan_input.accelerator.name}"
     )
-    # Up to here nothing is certain but that more than all of it is too much.
-    if way.total_bytes > has:
-        raise UserError(f"{took}; set TrainConfig.micro_batch_size={plan.chosen.step.micro_batch}")
-    return took if way.fits else f"{took}: less than {HEADROOM:.0%} is left free"
+    # The figures are estimates, so only more than the whole memory is certain to be too much.
+    if configured.total_bytes > memory_bytes:
+        raise UserError(f"{usage}; set TrainConfig.micro_batch_size={plan.chosen.step.micro_batch}")
+    return usage if configured.fits else f"{usage}: less than {DEFAULT_HEADROOM:.0%} is left free"
 
 
 def check_model_dir(model_dir: str) -> str:
-    """Files can be written, read, listed and removed there."""
+    """Check that files can be written, read, listed and removed in a directory."""
     name, content = f".preflight-{uuid.uuid4().hex}", os.urandom(4096)
     path = files.join(model_dir, name)
     with remote_errors(model_dir):
         files.write_atomically(path, content)
         try:
             if files.read_bytes(path) != content or name not in files.list_dir(model_dir):
-                raise UserError(f"{path} was written, but something else is read back")
+                raise UserError(f"{path} was written, but reads back differently")
         finally:
             files.remove(path)
         if files.exists(path):
@@ -287,21 +286,21 @@ def check_model_dir(model_dir: str) -> str:
     return f"{model_dir}: written, read back, listed and removed"
 
 
-def check_disk(places: Sequence[str], free_gb: float) -> str:
-    """Local disks have room."""
-    said = []
-    for place in dict.fromkeys(places):
-        while not os.path.exists(place):
-            place = os.path.dirname(os.path.abspath(place))
-        free = shutil.disk_usage(place).free / 1e9
+def check_disk(paths: Sequence[str], free_gb: float) -> str:
+    """Check the free space of local disks."""
+    results = []
+    for path in dict.fromkeys(paths):
+        while not os.path.exists(path):
+            path = os.path.dirname(os.path.abspath(path))
+        free = shutil.disk_usage(path).free / 1e9
         if free < free_gb:
-            raise UserError(f"{place} has {free:.1f} GB free, --free_gb asks for {free_gb:g}")
-        said.append(f"{place} {free:.0f} GB free")
-    return ", ".join(dict.fromkeys(said))
+            raise UserError(f"{path} has {free:.1f} GB free, --free_gb {free_gb:g} needs more")
+        results.append(f"{path} {free:.0f} GB free")
+    return ", ".join(dict.fromkeys(results))
 
 
 def check_clock(model_dir: str) -> str:
-    """The clock of this machine agrees with that of the storage."""
+    """Check that the clock of this machine agrees with the clock of the storage."""
     path = files.join(model_dir, f".preflight-{uuid.uuid4().hex}")
     with remote_errors(model_dir):
         before = time.time()
@@ -310,11 +309,11 @@ def check_clock(model_dir: str) -> str:
         written = files.modified_seconds(path)
         files.remove(path)
     if not written:
-        return f"{model_dir} tells no times"
+        return f"{model_dir} has no times of files"
     skew = max(before - written, written - after, 0.0)
     if skew > _MAX_CLOCK_SKEW_SECONDS:
         raise UserError(
-            f"this machine's clock is {skew:.0f} s away from that of {model_dir}; set it (chrony, ntp)"
+            f"this machine's clock differs by {skew:.0f} s from that of {model_dir}; set it (chrony, ntp)"
         )
     return f"within {max(skew, 1):.0f} s of that of {model_dir}"
 

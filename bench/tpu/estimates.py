@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from launch.accelerators.chips import TPUS
 from launch.plan import costs
-from launch.plan.compiled import rows, step_of
+from launch.plan.compiled import load_rows, step_from_row
 from model.config import EncoderConfig
 
 TABLES = ("tpu", "tpu_small")
@@ -41,9 +41,9 @@ class Estimate:
 
 def estimated(row: dict) -> Estimate:
     """What the formulas say of a row of bench.tpu."""
-    step = step_of(row, _ANY)
+    step = step_from_row(row, defaults=_ANY)
     chip = TPUS[row["chip"]]
-    device = costs.device(chip, parts=chip.compile_target.devices)
+    device = costs.device_of_chip(chip, parts=chip.compile_target.devices)
     memory = costs.memory(step)
     arguments, temporaries, more_flops = memory.arguments, memory.temporaries, 0.0
     if row["implementation"] == "tf-models":
@@ -75,7 +75,7 @@ def table(compiled: Sequence[dict]) -> list[str]:
     for row in compiled:
         if "out_of_memory" in row:
             continue
-        found, step = estimated(row), step_of(row, _ANY)
+        found, step = estimated(row), step_from_row(row, defaults=_ANY)
         off = found.errors(row)
         lines.append(
             f"| {_name(row)} | L={step.encoder.num_hidden_layers} H={step.encoder.hidden_size}"
@@ -101,7 +101,7 @@ def _name(row: dict) -> str:
 
 def main() -> None:
     """Prints the table."""
-    print("\n".join(table([row for name in TABLES for row in rows(name)])))
+    print("\n".join(table([row for name in TABLES for row in load_rows(name)])))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-r"""What a run amounts to before any money is spent: memory, speed, days, cost, storage, failures.
+r"""Plan a run before any money is spent: memory, speed, days, cost, storage, failures.
 
     python -m launch.plan --gin_file gin/lambert_large.gin --accelerator v5e-256
     python -m launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin \
@@ -6,8 +6,9 @@ r"""What a run amounts to before any money is spent: memory, speed, days, cost, 
     python -m launch.plan --gin_file F --accelerator h100x64 --data_dir D --scaling scaling.html
     python -m launch.plan --gin_file gin/lambert_large.gin --gin_file job.gin
 
-TPU names count what Google's do: v3-32, v4-128 and v5p-64 cores, v5e-256 and v6e-64 chips. The description
-of a job (docs/launching.md) has its machines. docs/plan.md explains every figure and what it is worth.
+The number in a TPU's name counts as Google does: cores in v3-32, v4-128 and v5p-64, chips in v5e-256 and
+v6e-64. Without --accelerator the plan is for the machines of LaunchConfig (docs/launching.md). docs/plan.md
+explains every figure and its error.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.errors import UserError, run_main
-from launch.plan import compiled
-from launch.plan.micro_batch import HEADROOM, known_machine
-from launch.plan.planner import Assumptions, figures, make_plan
-from launch.plan.settings import load_subject
+from launch.plan.compiled import load_rows, reader_rates
+from launch.plan.figures import figures
+from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
+from launch.plan.planner import Assumptions, make_plan
+from launch.plan.settings import load_plan_input
 from launch.plan.text import plan_text
 from pretrain.gin_files import add_gin_flags
 
@@ -35,13 +37,13 @@ def _share(text: str) -> float:
     return _number(text, lambda value: 0 <= value < 1, "must be at least 0 and below 1")
 
 
-def _number(text: str, is_right: Callable[[float], bool], wanted: str) -> float:
+def _number(text: str, is_valid: Callable[[float], bool], requirement: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not is_right(value):
-        raise argparse.ArgumentTypeError(f"{text}: {wanted}")
+    if not is_valid(value):
+        raise argparse.ArgumentTypeError(f"{text}: {requirement}")
     return value
 
 
@@ -55,22 +57,31 @@ def _parser() -> argparse.ArgumentParser:
     add, number = parser.add_argument, {"type": _positive, "metavar": "N"}
     add(
         "--accelerator",
-        help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu; that of LaunchConfig without it",
+        help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu; default: that of LaunchConfig",
     )
-    add("--data_dir", help="a build, for its sequences, lengths and vocabulary")
-    add("--sequences", type=int, help="training sequences, where there is no build yet")
-    add("--price_per_chip_hour", **number, help="of a chip or GPU, in any currency")
+    add("--data_dir", help="build whose sequences, lengths and vocabulary are used")
+    add("--sequences", type=int, help="training sequences, if there is no build yet")
+    add("--price_per_chip_hour", **number, help="price of a chip or GPU, in any currency")
     add(
         "--headroom",
         type=_share,
         metavar="N",
-        default=HEADROOM,
-        help=f"memory to leave free, a share ({HEADROOM})",
+        default=DEFAULT_HEADROOM,
+        help=f"share of the memory to leave free ({DEFAULT_HEADROOM})",
     )
-    add("--as_configured", action="store_true", help="plan with the file's micro-batch")
-    add("--grace_seconds", **number, default=30.0, help="from notice to preemption (30)")
-    add("--failures_per_day", **number, help="of the whole job; by default that of large clusters")
-    add("--restart_seconds", **number, default=300.0, help="from a failure to going on (300)")
+    add("--as_configured", action="store_true", help="plan with the configured micro-batch")
+    add("--grace_seconds", **number, default=30.0, help="seconds from notice to preemption (30)")
+    add(
+        "--failures_per_day",
+        **number,
+        help="failures of the whole job; default: those of large clusters",
+    )
+    add(
+        "--restart_seconds",
+        **number,
+        default=300.0,
+        help="seconds from a failure until the run resumes (300)",
+    )
     add(
         "--most_lost",
         type=_share,
@@ -78,17 +89,17 @@ def _parser() -> argparse.ArgumentParser:
         default=0.01,
         help="share of the time that may be lost (0.01)",
     )
-    add("--json", type=Path, metavar="F", help="write all numbers")
-    add("--scaling", type=Path, metavar="F", help="write a page on larger slices and batches")
+    add("--json", type=Path, metavar="F", help="write all figures as JSON")
+    add("--scaling", type=Path, metavar="F", help="write an HTML page on larger slices and batches")
     return parser
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line, prints the plan and writes what is asked for."""
+    """Parse the command line, print the plan and write the requested files."""
     args = _parser().parse_args(argv)
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to plan: give --gin_file, e.g. gin/lambert_large.gin")
-    subject = load_subject(
+    plan_input = load_plan_input(
         gin_files=args.gin_file,
         gin_params=args.gin_param,
         strict=args.strict_gin,
@@ -97,25 +108,25 @@ def main(argv: Sequence[str]) -> None:
         sequences=args.sequences,
     )
     assumptions = Assumptions(
-        sequences=subject.sequences,
+        sequences=plan_input.sequences,
         as_configured=args.as_configured,
         price_per_chip_hour=args.price_per_chip_hour,
         grace_seconds=args.grace_seconds,
         failures_per_day=args.failures_per_day,
         restart_seconds=args.restart_seconds,
         most_lost=args.most_lost,
-        reader_rates=compiled.reader_rates(compiled.rows("data")),
+        reader_rates=reader_rates(load_rows("data")),
     )
-    machine = known_machine(subject.accelerator, headroom=args.headroom)
-    plan = make_plan(subject.run, subject.build, machine, assumptions)
+    machine = load_machine(plan_input.accelerator, headroom=args.headroom)
+    plan = make_plan(plan_input.run, plan_input.build, machine, assumptions)
     print(plan_text(plan))
     if args.json:
         args.json.write_text(json.dumps(figures(plan), indent=1) + "\n")
         print(f"\nnumbers: {args.json}")
     if args.scaling:
-        from launch.plan.scaling_html import page_of
+        from launch.plan.scaling_html import scaling_page
 
-        args.scaling.write_text(page_of(plan))
+        args.scaling.write_text(scaling_page(plan))
         print(f"\nscaling: {args.scaling}")
 
 

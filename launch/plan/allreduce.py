@@ -1,46 +1,46 @@
-"""Exchange of gradients between devices: bytes and seconds of an all-reduce.
+"""All-reduce of gradients between devices: bytes and seconds.
 
-A ring of n moves 2 (n - 1) / n times the bytes of the gradient out of each member: n - 1 parts that are
-added up on their way round, and n - 1 parts of the sum (Patarasuk and Yuan, "Bandwidth optimal
-all-reduce algorithms for clusters of workstations", 2009). A torus does the same in all directions at
-once, so all links of a chip count. Hosts with GPUs do it inside first, then each GPU takes its part to
-the other hosts.
+In a ring of n devices each sends 2 (n - 1) / n times the bytes of the gradient: n - 1 parts while they are
+summed, and n - 1 parts of the result (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for
+clusters of workstations", 2009). A torus does the same in all directions at once, so the bandwidth is that
+of all links of a chip. Hosts with GPUs first reduce inside the host; then each GPU sends its part to the
+other hosts.
 
-A sharded optimizer exchanges as much: gradients in the first half, new weights in the second.
+A sharded optimizer sends as many bytes: gradients in the first half, new weights in the second.
 """
 
 from __future__ import annotations
 
 from launch.accelerators.machines import Accelerator
 
-LINK_SHARE = 0.8  # of the bandwidth of links, that an exchange reaches; assumed
-# Slices without closed rings send everything back the way it came.
-OPEN_SHARE = 0.5
+LINK_EFFICIENCY = 0.8  # share of the links' bandwidth that an all-reduce reaches; assumed
+# Slices without closed rings send everything back through the links it came by.
+OPEN_RING_FACTOR = 0.5
 
 
-def sent_bytes(gradient_bytes: float, members: int) -> float:
-    """Bytes that leave each member of a ring."""
-    return 2 * (members - 1) / members * gradient_bytes
+def sent_bytes(gradient_bytes: float, devices: int) -> float:
+    """Return the bytes that each device of a ring sends."""
+    return 2 * (devices - 1) / devices * gradient_bytes
 
 
-def all_reduce_seconds(accelerator: Accelerator, gradient_bytes: float) -> float:
-    """Seconds until all devices have the sum; nothing else is done meanwhile.
+def allreduce_seconds(accelerator: Accelerator, gradient_bytes: float) -> float:
+    """Return the seconds until all devices have the sum, with no overlap with computation.
 
     Args:
-      accelerator: the machines; one chip exchanges nothing.
-      gradient_bytes: of one replica.
+      accelerator: machines of the job; a single chip needs no all-reduce.
+      gradient_bytes: gradients of one replica, in bytes.
     """
     chip, chips = accelerator.chip, accelerator.chips
     if chips == 1:
         return 0.0
-    link = chip.link_bytes_per_second * LINK_SHARE
+    link = chip.link_bytes_per_second * LINK_EFFICIENCY
     if chips < chip.torus_chips:
-        link *= OPEN_SHARE
+        link *= OPEN_RING_FACTOR
     if not chip.network_bytes_per_second:
         return sent_bytes(gradient_bytes, chips) / link
-    inside = min(chips, chip.chips_per_host)
-    network = chip.network_bytes_per_second * LINK_SHARE
+    per_host = min(chips, chip.chips_per_host)
+    network = chip.network_bytes_per_second * LINK_EFFICIENCY
     return (
-        sent_bytes(gradient_bytes, inside) / link
-        + sent_bytes(gradient_bytes / inside, accelerator.hosts) / network
+        sent_bytes(gradient_bytes, per_host) / link
+        + sent_bytes(gradient_bytes / per_host, accelerator.hosts) / network
     )

@@ -1,4 +1,4 @@
-"""Rows of `make tpu-check`, and of other benchmarks, that a plan can take figures from.
+"""Benchmark results that a plan takes figures from: rows of `make tpu-check` and others.
 
 They are in bench/results of a checkout, and in launch/results when installed.
 """
@@ -20,27 +20,27 @@ _LAUNCH = Path(__file__).resolve().parent.parent
 _RESULTS = next(
     (p for p in (_LAUNCH / "results", _LAUNCH.parent / "bench" / "results") if p.is_dir()), None
 )
-# As bench.tpu words the setting of what it compiles.
+# The settings of a compiled step, as bench.tpu writes them.
 _SETTING = re.compile(
     r"H=(?P<hidden_size>\d+) A=(?P<num_attention_heads>\d+) L=(?P<num_hidden_layers>\d+)"
     r" S=(?P<seq_length>\d+) P=(?P<max_predictions>\d+) V=(?P<vocab_size>\d+), bfloat16"
 )
 
 
-def rows(name: str) -> list[dict]:
-    """The rows of bench/results/NAME.json; none if they are not installed."""
+def load_rows(name: str) -> list[dict]:
+    """Return the rows of bench/results/NAME.json, or none if they are not installed."""
     path = _RESULTS and _RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path and path.exists() else []
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Compiled:
-    """What the compiler of TPUs says of an update.
+class CompiledStep:
+    """Estimates of the TPU compiler for an update.
 
     Attributes:
       total_bytes: arguments and temporaries.
-      seconds: by the cycles that it estimates, at the clock at which the peak is reached.
-      compiler: its name and version.
+      seconds: estimated cycles, at the clock at which the peak is reached.
+      compiler: name and version of the compiler.
     """
 
     total_bytes: int
@@ -48,26 +48,28 @@ class Compiled:
     compiler: str
 
 
-def find(step: Step, accelerator: Accelerator, table: Sequence[dict]) -> Compiled | None:
-    """The row of a table for exactly this step of ours on a device; None if it was never compiled.
+def find_compiled(
+    step: Step, accelerator: Accelerator, rows: Sequence[dict]
+) -> CompiledStep | None:
+    """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
-    Rows of v4 are for one of its two cores, which are one device, so they are no device's.
+    Rows of v4 do not count: they are for one of its two cores, while a device is both of them.
 
     Args:
-      step: what is computed; dropout, clipping and LAMB are those of the rows.
-      accelerator: of which kind the device is.
-      table: rows of bench.tpu.
+      step: what a device computes, with dropout, clipping and LAMB as in the rows.
+      accelerator: machines with such devices.
+      rows: rows of bench.tpu.
     """
     chip = accelerator.chip
     target = chip.compile_target if isinstance(chip, Tpu) else None
     if target is None or target.devices != chip.devices:
         return None
-    for row in table:
+    for row in rows:
         if row["implementation"] != "lambert" or row["chip"] != chip.name:
             continue
-        if "out_of_memory" not in row and step_of(row, step) == step:
+        if "out_of_memory" not in row and step_from_row(row, defaults=step) == step:
             clock = accelerator.peak_flops_per_second / target.flops_per_cycle
-            return Compiled(
+            return CompiledStep(
                 total_bytes=row["hbm_argument_bytes"] + row["hbm_temp_bytes"],
                 seconds=row["estimated_cycles"] / clock,
                 compiler=f"libtpu {row['versions']['libtpu']}",
@@ -75,14 +77,14 @@ def find(step: Step, accelerator: Accelerator, table: Sequence[dict]) -> Compile
     return None
 
 
-def step_of(row: dict, like: Step) -> Step:
-    """The step that a row was compiled from; what rows do not say is taken from another step."""
+def step_from_row(row: dict, *, defaults: Step) -> Step:
+    """Return the step that a row was compiled from; `defaults` has what rows do not contain."""
     sizes = {name: int(n) for name, n in _SETTING.match(row["setting"]).groupdict().items()}
     lengths = {name: sizes.pop(name) for name in ("seq_length", "max_predictions")}
     sizes["intermediate_size"] = 4 * sizes["hidden_size"]
     return dataclasses.replace(
-        like,
-        encoder=dataclasses.replace(like.encoder, **sizes),
+        defaults,
+        encoder=dataclasses.replace(defaults.encoder, **sizes),
         **lengths,
         batch=row["batch_per_core"],
         micro_batch=row["micro_batch_size"] or row["batch_per_core"],
@@ -90,32 +92,32 @@ def step_of(row: dict, like: Step) -> Step:
         logits_chunk_size=row.get("logits_chunk_size", 0),
         precision="mixed_bfloat16",
         optimizer="lamb",
-        sharded_by=1,
+        optimizer_shards=1,
     )
 
 
-def measured_flops_per_second(precision: str, table: Sequence[dict]) -> float:
-    """What whole updates of ours reached on the CPUs of bench.step, the slower of its sizes.
+def measured_flops_per_second(precision: str, rows: Sequence[dict]) -> float:
+    """Return the FLOP/s of whole updates on the CPUs of bench.step, at the slower of its sizes.
 
     Raises:
       UserError: the rows are not installed.
     """
-    found = [
+    rates = [
         1e9 * row["model_gflop_per_step"] / row["seconds"]
-        for row in table
+        for row in rows
         if row["implementation"] == "lambert" and row["precision"] == precision
     ]
-    if not found:
+    if not rates:
         raise UserError(
-            "--accelerator cpu: its speed is only known from bench/results/step.json, which is missing"
+            "--accelerator cpu: its speed is known only from bench/results/step.json, which is missing"
         )
-    return min(found)
+    return min(rates)
 
 
-def reader_rates(table: Sequence[dict]) -> dict[str, float]:
-    """Sequences a second that one core reads, by InputConfig.masks, from rows of bench.data."""
+def reader_rates(rows: Sequence[dict]) -> dict[str, float]:
+    """Return the sequences per second that one core reads, by InputConfig.masks, from rows of bench.data."""
     return {
         row["what"].removeprefix("masks "): row["sequences_per_second"]
-        for row in table
+        for row in rows
         if row["stage"] == "reading" and row["implementation"] == "lambert"
     }

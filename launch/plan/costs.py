@@ -1,33 +1,34 @@
-"""Memory and time of an update, from formulas: what the plan goes by where nothing was compiled.
+"""Formulas for memory and time of an update, for steps that were never compiled.
 
-Memory of a device, in bytes; c is 2 for bfloat16 compute and 4 for float32, N parameters, b sequences
-at once, S positions, P predictions, H hidden, F feed-forward, A heads, V pieces:
+Memory of a device, in bytes. c is 2 for bfloat16 compute and 4 for float32, N parameters, b sequences of a
+micro-batch, S tokens, P predictions, H hidden size, F feed-forward size, A heads, V pieces:
 
     weights             4 N
-    their copies        c K                       of the K parameters in kernels, where c is 2
-    moments             8 N                       over the devices that share them, if they do
+    copies of weights   c K                       of the K parameters in kernels, where c is 2
+    moments             8 N                       divided by the devices if the optimizer is sharded
     batch               12 (S + P)                for each sequence of the device
     activations of a sequence
-      a block           c (A S^2 + 8 S H + S F)   scores; queries, keys, values, what the heads find, two
-                                                  sums and two norms; the inner layer
+      a block           c (A S^2 + 8 S H + S F)   scores; queries, keys, values, outputs of the heads, two
+                                                  sums and two norms; the feed-forward layer
       the last block    c (A P S + 2 S H + 7 P H + P F)
       embeddings        (c + 4) S H               their sum is float32
       head              3 c P H
-      rematerialised    c S H a block, and the largest block once
+      rematerialized    c S H a block, and the largest block once
     logits              c b P V                   or 2 c C V + 4 V H with chunks of C predictions
-    gradients           4 N                       they come while activations go: at the end of the
-                                                  backward pass those of a block are left
-      accumulated       4 N, and c V H for the table in the compute type, beside activations and logits
+    gradients           4 N                       allocated while activations are freed: at the end of
+                                                  the backward pass the activations of one block remain
+      accumulated       4 N, and c V H for the embedding table in the compute type, in addition to
+                        activations and logits
 
-Seconds of an update are those of the products, at a share of the peak, and those of traffic to memory:
+Seconds of an update are those of the matrix products, at a share of the peak, plus those of memory traffic:
 
-    weights             2 c N, 3 c N if blocks are rematerialised, for each micro-batch
+    weights             2 c N, 3 c N if blocks are rematerialized, for each micro-batch
     gradients           4 N, or 8 N for sums over micro-batches, for each micro-batch
-    table               (c + 8) V H for each chunk of predictions
-    scores              6 passes, forward and backward, where those of a micro-batch fill the chip
+    embedding table     (c + 8) V H for each chunk of predictions
+    scores              6 passes, forward and backward, if those of a micro-batch exceed on-chip memory
     optimizer           44 N with LAMB, 34 N with AdamW, at 0.85 of the bandwidth
 
-What is fitted, and to what, is in docs/plan.md, with the error for each compiled row.
+docs/plan.md says which constants are fitted, and to what, with the error for each compiled row.
 """
 
 from __future__ import annotations
@@ -42,20 +43,20 @@ from model.flops import training_flops
 from model.names import weights
 from optim.config import OPTIMIZERS
 
-_OPTIMIZER_SHARE = 0.85  # of the bandwidth of the memory
-_SCORE_PASSES = 6  # through memory, forward and backward, of scores that do not fit on the chip
+_OPTIMIZER_BANDWIDTH_SHARE = 0.85  # share of the memory's bandwidth that the optimizer reaches
+_SCORE_PASSES = 6  # memory passes, forward and backward, over scores that do not fit on the chip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Device:
-    """What computes the step of one replica.
+    """The device that computes the step of a replica.
 
     Attributes:
       flops_per_second: peak.
-      memory_bytes_per_second: of its memory.
-      on_chip_bytes: where scores may stay between products.
-      matmul_share: of the peak that forward and backward pass reach; fitted.
-      error: of the seconds of an update, by the fit; a share.
+      memory_bytes_per_second: memory bandwidth.
+      on_chip_bytes: memory on the chip in which attention scores stay between products.
+      matmul_share: share of the peak that forward and backward pass reach; fitted.
+      error: relative error of the seconds of an update, by the fit.
     """
 
     flops_per_second: float
@@ -65,12 +66,13 @@ class Device:
     error: float
 
 
-# The fits are to steps of H=1024, S=512; elsewhere their errors are at least this.
+# (hidden size, sequence length) of the steps that the constants were fitted to. At other sizes the error is
+# at least OTHER_SIZES_ERROR.
 FITTED_SIZES, OTHER_SIZES_ERROR = (1024, 512), 0.25
 
 
-def device(chip: Chip, *, parts: int) -> Device:
-    """Return the device of a chip, or of one of the equal parts into which a chip is divided."""
+def device_of_chip(chip: Chip, *, parts: int) -> Device:
+    """Return one of the equal parts into which a chip is divided; with 1 part the whole chip."""
     fit = chip.step_time
     return Device(
         flops_per_second=chip.peak_flops_per_second / parts,
@@ -82,7 +84,7 @@ def device(chip: Chip, *, parts: int) -> Device:
 
 
 def measured_device(flops_per_second: float, *, error: float) -> Device:
-    """A device of which whole updates were measured: everything is in their speed."""
+    """Return a device whose speed was measured on whole updates, so that traffic costs nothing extra."""
     return Device(
         flops_per_second=flops_per_second,
         memory_bytes_per_second=math.inf,
@@ -94,19 +96,19 @@ def measured_device(flops_per_second: float, *, error: float) -> Device:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """What a device does for an update.
+    """The work of a device for an update.
 
     Attributes:
-      encoder: the architecture; vocab_size must be known.
-      seq_length: S.
-      max_predictions: P.
-      batch: sequences of the device.
-      micro_batch: b, sequences at once; divides `batch`.
-      rematerialize_blocks: as in TrainConfig.
-      logits_chunk_size: C, as in TrainConfig; 0 for all at once.
-      precision: as in TrainConfig.
-      optimizer: as in OptimizerConfig.
-      sharded_by: devices that share the moments and the update; 1 if every device has all.
+      encoder: architecture; vocab_size must be known.
+      seq_length: S, tokens of a sequence.
+      max_predictions: P, predictions of a sequence.
+      batch: sequences per device.
+      micro_batch: b, sequences of a micro-batch; divides `batch`.
+      rematerialize_blocks: see TrainConfig.
+      logits_chunk_size: C, see TrainConfig; 0 does not divide the logits.
+      precision: see TrainConfig.
+      optimizer: see OptimizerConfig.
+      optimizer_shards: devices that share moments and update; 1 does not shard them.
     """
 
     encoder: EncoderConfig
@@ -118,46 +120,46 @@ class Step:
     logits_chunk_size: int = 0
     precision: str = "mixed_bfloat16"
     optimizer: str = "lamb"
-    sharded_by: int = 1
+    optimizer_shards: int = 1
 
     @property
-    def turns(self) -> int:
+    def accumulation_steps(self) -> int:
         """Micro-batches of an update."""
         return self.batch // self.micro_batch
 
     @property
     def compute_bytes(self) -> int:
-        """c, of an activation."""
+        """Bytes of an activation, c."""
         return 2 if self.precision == "mixed_bfloat16" else 4
 
 
 @functools.cache
 def num_parameters(encoder: EncoderConfig) -> int:
-    """N, of all trained weights: there is no pooler."""
+    """Return N, the number of trained parameters; there is no pooler."""
     return sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))
 
 
 @functools.cache
-def num_copied(encoder: EncoderConfig) -> int:
-    """K, of the kernels, of which model/compute_weights.py keeps copies in the compute type."""
-    found = weights(encoder, "encoder", "head")
-    return sum(math.prod(weight.shape) for weight in found if weight.is_kernel)
+def num_kernel_parameters(encoder: EncoderConfig) -> int:
+    """Return K, the number of parameters of which model/compute_weights.py keeps copies."""
+    kernels = [weight for weight in weights(encoder, "encoder", "head") if weight.is_kernel]
+    return sum(math.prod(weight.shape) for weight in kernels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes of a device, by what they hold.
+    """Memory of a device in bytes, by content.
 
     Attributes:
-      weights: float32.
-      copies: of weights, in the compute type.
-      moments: two of the optimizer, float32.
+      weights: weights in float32.
+      copies: copies of kernels in the compute type.
+      moments: both moments of the optimizer in float32.
       batch: ids, masks and weights of the device's sequences.
-      gradients: float32; with micro-batches their sums.
-      compute_weights: others in the compute type, kept through the loop over micro-batches.
-      activations: of the sequences at once, kept for the backward pass.
-      last_block: of the activations, what is left beside all gradients.
-      logits: of the sequences, or of the predictions, at once.
+      gradients: gradients in float32; with several micro-batches their sums.
+      compute_weights: further weights in the compute type, kept through the loop over micro-batches.
+      activations: activations of a micro-batch, kept for the backward pass.
+      last_block: part of the activations that remains when all gradients are there.
+      logits: logits of a micro-batch or of a chunk of predictions.
       is_accumulating: whether there is more than one micro-batch.
     """
 
@@ -174,33 +176,33 @@ class Memory:
 
     @property
     def arguments(self) -> int:
-        """What is there between two updates."""
+        """Bytes that remain between updates."""
         return self.weights + self.copies + self.moments + self.batch
 
     @property
     def temporaries(self) -> int:
-        """What an update needs beside, at its worst moment."""
-        kept = self.activations + self.logits
+        """Peak of the additional bytes during an update."""
+        forward = self.activations + self.logits
         if self.is_accumulating:
-            return self.gradients + self.compute_weights + kept
-        return max(self.gradients + self.last_block, kept)
+            return self.gradients + self.compute_weights + forward
+        return max(self.gradients + self.last_block, forward)
 
     @property
     def total(self) -> int:
-        """At the worst moment."""
+        """Peak of all bytes."""
         return self.arguments + self.temporaries
 
 
 def memory(step: Step) -> Memory:
-    """Memory of a device for an update; the formulas are at the top of this file."""
+    """Return the memory of a device for an update, by the formulas at the top of this file."""
     parameters, c = num_parameters(step.encoder), step.compute_bytes
     optimizer = OPTIMIZERS[step.optimizer]
-    is_accumulating, is_mixed = step.turns > 1, c < 4
+    is_accumulating, is_mixed = step.accumulation_steps > 1, c < 4
     table = step.encoder.vocab_size * step.encoder.hidden_size
     return Memory(
         weights=4 * parameters,
-        copies=c * num_copied(step.encoder) if is_mixed else 0,
-        moments=optimizer.state_bytes_per_parameter * parameters // step.sharded_by,
+        copies=c * num_kernel_parameters(step.encoder) if is_mixed else 0,
+        moments=optimizer.state_bytes_per_parameter * parameters // step.optimizer_shards,
         batch=12 * (step.seq_length + step.max_predictions) * step.batch,
         gradients=4 * parameters,
         compute_weights=c * table if is_accumulating and is_mixed else 0,
@@ -212,20 +214,21 @@ def memory(step: Step) -> Memory:
 
 
 def activations_of_sequence(step: Step) -> int:
-    """Bytes that the forward pass of one sequence keeps for the backward pass, without logits."""
+    """Return the bytes that one sequence keeps for the backward pass, without logits."""
     s, p, c, e = step.seq_length, step.max_predictions, step.compute_bytes, step.encoder
     h, f, a = e.hidden_size, e.intermediate_size, e.num_attention_heads
     block = _block(step)
     last_block = c * (a * p * s + 2 * s * h + 7 * p * h + p * f)
-    around = (c + 4) * s * h + 3 * c * p * h
-    blocks = e.num_hidden_layers - 1
+    embeddings_and_head = (c + 4) * s * h + 3 * c * p * h
+    whole_blocks = e.num_hidden_layers - 1
     if step.rematerialize_blocks:
-        return (blocks + 1) * c * s * h + (block if blocks else last_block) + around
-    return blocks * block + last_block + around
+        block_inputs = e.num_hidden_layers * c * s * h
+        return block_inputs + (block if whole_blocks else last_block) + embeddings_and_head
+    return whole_blocks * block + last_block + embeddings_and_head
 
 
 def _block(step: Step) -> int:
-    """Bytes that one sequence keeps of a block at all positions."""
+    """Return the bytes that one sequence keeps of a block that computes all positions."""
     s, e = step.seq_length, step.encoder
     inner = 8 * s * e.hidden_size + s * e.intermediate_size
     return step.compute_bytes * (e.num_attention_heads * s * s + inner)
@@ -240,19 +243,19 @@ def _logits(step: Step) -> int:
 
 
 def flops_of_sequence(step: Step) -> float:
-    """Operations for a sequence, with what is computed a second time to save memory."""
+    """Return the operations of a sequence, including recomputation that saves memory."""
     e, p = step.encoder, step.max_predictions
     flops = training_flops(e, seq_length=step.seq_length, max_predictions=p)
     head = 2 * p * e.hidden_size * e.vocab_size
     if step.rematerialize_blocks:
-        flops += flops / 3 - head  # a third is the forward pass
+        flops += flops / 3 - head  # the forward pass is a third; the head is not recomputed
     if step.logits_chunk_size:
         flops += head
     return flops
 
 
 def update_seconds(step: Step, device: Device) -> float:
-    """Seconds of an update on a device, without exchange with others and without input."""
+    """Return the seconds of an update on a device, without all-reduce and input."""
     products = step.batch * flops_of_sequence(step)
     products /= device.flops_per_second * device.matmul_share
     traffic = _weight_bytes(step) + _score_bytes(step, device)
@@ -260,27 +263,27 @@ def update_seconds(step: Step, device: Device) -> float:
 
 
 def optimizer_seconds(step: Step, device: Device) -> float:
-    """Part of `update_seconds` that does not depend on the batch."""
+    """Return the part of `update_seconds` that does not depend on the batch."""
     update_bytes = OPTIMIZERS[step.optimizer].update_bytes_per_parameter
-    num_bytes = update_bytes * num_parameters(step.encoder) / step.sharded_by
-    return num_bytes / (device.memory_bytes_per_second * _OPTIMIZER_SHARE)
+    num_bytes = update_bytes * num_parameters(step.encoder) / step.optimizer_shards
+    return num_bytes / (device.memory_bytes_per_second * _OPTIMIZER_BANDWIDTH_SHARE)
 
 
 def _weight_bytes(step: Step) -> float:
-    """To and from memory in an update: weights in each pass over them, gradients and their sums."""
+    """Return the memory traffic of an update for weights, gradients and their sums, in bytes."""
     c, e = step.compute_bytes, step.encoder
     passes = 3 if step.rematerialize_blocks else 2
-    gradients = 8 if step.turns > 1 else 4  # a sum is read and written
-    a_turn = (passes * c + gradients) * num_parameters(e)
+    gradients = 8 if step.accumulation_steps > 1 else 4  # a sum is read and written
+    per_micro_batch = (passes * c + gradients) * num_parameters(e)
     predictions = step.micro_batch * step.max_predictions
     if 0 < step.logits_chunk_size < predictions:
         chunks = math.ceil(predictions / step.logits_chunk_size)
-        a_turn += chunks * (c + 8) * e.vocab_size * e.hidden_size
-    return step.turns * a_turn
+        per_micro_batch += chunks * (c + 8) * e.vocab_size * e.hidden_size
+    return step.accumulation_steps * per_micro_batch
 
 
 def _score_bytes(step: Step, device: Device) -> float:
-    """To and from memory in an update: scores of attention that do not stay on the chip."""
+    """Return the memory traffic of an update for attention scores, in bytes; 0 if they stay on the chip."""
     e = step.encoder
     scores = step.compute_bytes * e.num_attention_heads * step.seq_length**2
     if step.micro_batch * scores < device.on_chip_bytes:

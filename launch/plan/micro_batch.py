@@ -1,4 +1,4 @@
-"""Ways to compute a device's share of the batch, and which to take."""
+"""Choose the micro-batch of a device: candidates with their memory and speed, and the best of them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ from collections.abc import Sequence
 
 from launch.accelerators.chips import CPU, GPUS, TPUS
 from launch.accelerators.machines import Accelerator
-from launch.plan.compiled import find, measured_flops_per_second, rows
-from launch.plan.costs import Device, Memory, Step, device, measured_device, memory, update_seconds
+from launch.plan.compiled import find_compiled, load_rows, measured_flops_per_second
+from launch.plan.costs import (
+    Device,
+    Memory,
+    Step,
+    device_of_chip,
+    measured_device,
+    memory,
+    update_seconds,
+)
 
 COMPILED, FORMULA = "compiled", "formula"
-HEADROOM = 0.1  # unless somebody asks for another one
-CHUNK = 512  # predictions at a time, where a plan shows what chunks would save
+DEFAULT_HEADROOM = 0.1
+DEFAULT_LOGITS_CHUNK = 512  # predictions of a chunk, where a plan shows what chunks would save
+NO_SAVING = "neither"
 _CPU_ERROR = 0.5
-# Of two ways that take as long, but for this share, the one with fewer and larger micro-batches.
+# Candidates count as equally fast within this share; then fewer and larger micro-batches are better.
 _SAME_SPEED = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Option:
-    """One way.
+class Candidate:
+    """A step with one size of its micro-batch.
 
     Attributes:
       step: what a device computes.
-      memory: by the formulas, part by part.
-      total_bytes: of the compiled step if there is one, else by the formulas.
-      seconds: of an update on the device, without exchange and input.
-      source: COMPILED or FORMULA.
-      room_bytes: what may be used of the device's memory.
+      memory: memory by the formulas.
+      total_bytes: memory of the compiled step if there is one, otherwise by the formulas.
+      seconds: seconds of an update on the device, without all-reduce and input.
+      source: origin of `total_bytes` and `seconds`, COMPILED or FORMULA.
+      budget_bytes: memory of the device that may be used.
     """
 
     step: Step
@@ -36,22 +45,22 @@ class Option:
     total_bytes: int
     seconds: float
     source: str
-    room_bytes: int
+    budget_bytes: int
 
     @property
     def fits(self) -> bool:
-        """Whether there is memory for it."""
-        return self.total_bytes <= self.room_bytes
+        """Whether it stays within the memory budget."""
+        return self.total_bytes <= self.budget_bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What options are judged by.
+    """What candidates are evaluated for.
 
     Attributes:
-      accelerator: the machines.
-      headroom: share of the memory that stays free: for what the runtime takes, buffers of the
-        exchange and evaluation.
+      accelerator: machines of the job.
+      headroom: share of the memory that stays free, for the runtime, buffers of the all-reduce, and
+        evaluation.
       compiled: rows of bench.tpu.
       measured: rows of bench.step.
     """
@@ -62,68 +71,72 @@ class Machine:
     measured: Sequence[dict] = ()
 
     @property
-    def room_bytes(self) -> int:
-        """Of a device."""
+    def budget_bytes(self) -> int:
+        """Memory of a device that may be used."""
         return int(self.accelerator.memory_bytes * (1 - self.headroom))
 
     def device(self, precision: str) -> Device:
-        """What the seconds of a step come from."""
+        """Return the device whose figures give the seconds of a step."""
         if self.accelerator.chip.name == CPU:
             return measured_device(
                 measured_flops_per_second(precision, self.measured), error=_CPU_ERROR
             )
-        return device(self.accelerator.chip, parts=self.accelerator.chip.devices)
+        return device_of_chip(self.accelerator.chip, parts=self.accelerator.chip.devices)
 
 
-def known_machine(accelerator: Accelerator, *, headroom: float = HEADROOM) -> Machine:
-    """With the rows that are installed."""
+def load_machine(accelerator: Accelerator, *, headroom: float = DEFAULT_HEADROOM) -> Machine:
+    """Return the machine with the benchmark rows that are installed."""
     return Machine(
         accelerator=accelerator,
         headroom=headroom,
-        compiled=rows("tpu"),
-        measured=rows("step"),
+        compiled=load_rows("tpu"),
+        measured=load_rows("step"),
     )
 
 
-def evaluated(step: Step, machine: Machine) -> Option:
-    """A way with its memory and its seconds."""
+def evaluate(step: Step, machine: Machine) -> Candidate:
+    """Return a step with its memory and its seconds."""
     formula = memory(step)
-    found = find(step, machine.accelerator, machine.compiled)
-    if found:
-        total, seconds = found.total_bytes, found.seconds
+    compiled = find_compiled(step, machine.accelerator, machine.compiled)
+    if compiled:
+        total, seconds = compiled.total_bytes, compiled.seconds
     else:
         total, seconds = formula.total, update_seconds(step, machine.device(step.precision))
-    return Option(
+    return Candidate(
         step=step,
         memory=formula,
         total_bytes=total,
         seconds=seconds,
-        source=COMPILED if found else FORMULA,
-        room_bytes=machine.room_bytes,
+        source=COMPILED if compiled else FORMULA,
+        budget_bytes=machine.budget_bytes,
     )
 
 
-def options(step: Step, machine: Machine) -> list[Option]:
-    """All micro-batches that divide the batch of a device, the largest first."""
+def all_candidates(step: Step, machine: Machine) -> list[Candidate]:
+    """Return a candidate for each divisor of the device's batch, the largest micro-batch first."""
     sizes = [n for n in range(step.batch, 0, -1) if step.batch % n == 0]
-    return [evaluated(dataclasses.replace(step, micro_batch=n), machine) for n in sizes]
+    return [evaluate(dataclasses.replace(step, micro_batch=n), machine) for n in sizes]
 
 
-def suggested(ways: Sequence[Option]) -> Option | None:
-    """The largest micro-batch of those that fit and are as fast as any; None if none fits."""
-    fitting = [way for way in ways if way.fits]
+def best(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the largest micro-batch of the fastest candidates that fit, or None if none fits."""
+    fitting = [candidate for candidate in candidates if candidate.fits]
     if not fitting:
         return None
-    fastest = min(way.seconds for way in fitting)
-    good = [way for way in fitting if way.seconds <= fastest * (1 + _SAME_SPEED)]
-    return max(good, key=lambda way: way.step.micro_batch)
+    fastest = min(candidate.seconds for candidate in fitting)
+    fast = [c for c in fitting if c.seconds <= fastest * (1 + _SAME_SPEED)]
+    return max(fast, key=lambda candidate: candidate.step.micro_batch)
 
 
-def savings(step: Step, machine: Machine) -> dict[str, Option | None]:
-    """The suggestion with each of the settings that save memory, by what is set."""
+def with_memory_savings(step: Step, machine: Machine) -> dict[str, Candidate | None]:
+    """Return the best candidate for each combination of the settings that save memory.
+
+    Returns:
+      Candidates by the settings, such as "rematerialize_blocks=True"; NO_SAVING for none of them.
+    """
     found = {}
     for rematerialize in (False, True):
-        for chunk in dict.fromkeys((0, step.logits_chunk_size or CHUNK)):
+        for chunk in dict.fromkeys((0, step.logits_chunk_size or DEFAULT_LOGITS_CHUNK)):
             changed = dataclasses.replace(
                 step, rematerialize_blocks=rematerialize, logits_chunk_size=chunk
             )
@@ -131,29 +144,29 @@ def savings(step: Step, machine: Machine) -> dict[str, Option | None]:
                 *(["rematerialize_blocks=True"] if rematerialize else []),
                 *([f"logits_chunk_size={chunk}"] if chunk else []),
             ]
-            found[", ".join(names) or "neither"] = suggested(options(changed, machine))
+            found[", ".join(names) or NO_SAVING] = best(all_candidates(changed, machine))
     return found
 
 
-def remedies(step: Step, machine: Machine) -> list[str]:
-    """What would make room, if the step itself or every way of it is too large."""
-    ways = savings(step, machine)
-    if ways["neither"]:
-        return [f"set TrainConfig.micro_batch_size={ways['neither'].step.micro_batch}"]
-    found = [name for name, way in ways.items() if way]
-    # Not both settings where one is enough.
-    alone = [f"set TrainConfig.{name}" for name in found if ", " not in name]
-    actions = alone or [f"set TrainConfig.{name.replace(', ', ' and ')}" for name in found]
+def suggest_changes(step: Step, machine: Machine) -> list[str]:
+    """Return changes that make a step fit which is too large."""
+    candidates = with_memory_savings(step, machine)
+    if candidate := candidates[NO_SAVING]:
+        return [f"set TrainConfig.micro_batch_size={candidate.step.micro_batch}"]
+    fitting = [names for names, candidate in candidates.items() if candidate]
+    # Both settings only where one is not enough.
+    single = [f"set TrainConfig.{names}" for names in fitting if ", " not in names]
+    changes = single or [f"set TrainConfig.{names.replace(', ', ' and ')}" for names in fitting]
     chip, one = machine.accelerator.chip, dataclasses.replace(step, batch=1, micro_batch=1)
-    more = machine.accelerator.chips * step.batch
-    if step.batch > 1 and more <= chip.most_chips and evaluated(one, machine).fits:
-        actions.append(f"take {more:,} chips, which need not accumulate")
+    chips = machine.accelerator.chips * step.batch
+    if step.batch > 1 and chips <= chip.most_chips and evaluate(one, machine).fits:
+        changes.append(f"take {chips:,} chips, which need not accumulate")
     smallest = memory(dataclasses.replace(step, micro_batch=1)).total / (1 - machine.headroom)
-    roomy = [
+    large_enough = [
         other.name
         for other in (*TPUS.values(), *GPUS.values())
         if smallest <= other.memory_bytes / other.devices
     ]
-    if roomy:
-        actions.append(f"take {', '.join(roomy)}")
-    return actions or ["take a smaller encoder: no device listed here holds this one"]
+    if large_enough:
+        changes.append(f"take {', '.join(large_enough)}")
+    return changes or ["take a smaller encoder: no device listed here holds this one"]

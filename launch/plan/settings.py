@@ -1,4 +1,4 @@
-"""What a plan is about: the settings of a run, its data, and the machines."""
+"""Read the input of a plan: the settings of a run, its data, and the machines."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pretrain.recipe import resolve
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What a plan is about.
+class PlanInput:
+    """Input of a plan.
 
     Attributes:
       run: settings of the run; vocab_size is known.
       build: settings of its data.
-      sequences: of the training split; None if not known.
-      accelerator: the machines.
+      sequences: sequences of the training split; None if not known.
+      accelerator: machines of the job.
     """
 
     run: RunConfig
@@ -34,7 +34,7 @@ class Subject:
     accelerator: Accelerator
 
 
-def load_subject(
+def load_plan_input(
     *,
     gin_files: Sequence[str],
     gin_params: Sequence[str],
@@ -42,19 +42,19 @@ def load_subject(
     accelerator: str | None,
     data_dir: str | None,
     sequences: int | None = None,
-) -> Subject:
-    """Puts together what a command line says.
+) -> PlanInput:
+    """Return the input that a command line describes.
 
     Args:
-      gin_files: as of `load_config`.
-      gin_params: as of `load_config`.
-      strict: as of `load_config`.
-      accelerator: None takes that of LaunchConfig.
-      data_dir: a build, for its sequences, lengths and vocabulary; None takes those of BuildConfig.
-      sequences: of a build that is not there yet.
+      gin_files: see `load_config`.
+      gin_params: see `load_config`.
+      strict: see `load_config`.
+      accelerator: name of the machines; None takes those of LaunchConfig.
+      data_dir: build whose sequences, lengths and vocabulary are used; None takes those of BuildConfig.
+      sequences: training sequences of a build that does not exist yet.
 
     Raises:
-      UserError: settings contradict each other or the data, or the machines are not known.
+      UserError: settings contradict each other or the data, or there are no figures for the machines.
     """
     parts = typing.get_type_hints(RunConfig)
     *loaded, build, job = load_config(
@@ -64,17 +64,20 @@ def load_subject(
     machines = parse(accelerator) if accelerator else of_job(job)
     if machines is None:
         raise UserError(
-            f"LaunchConfig.accelerator={job.accelerator!r}: its figures are not known; give --accelerator"
-            f" with what is nearest, GPUs like h100x16 ({', '.join(GPUS)})"
+            f"LaunchConfig.accelerator={job.accelerator!r}: there are no figures for it; give"
+            f" --accelerator with the nearest machines, such as h100x16 ({', '.join(GPUS)})"
         )
     if data_dir:
         if sequences is not None:
-            raise UserError("--sequences and --data_dir: the build says how many; give one of them")
+            raise UserError(
+                f"--sequences {sequences} and --data_dir {data_dir}: the build has its own number of"
+                " sequences; give only one of them"
+            )
         manifest = Manifest.load(data_dir)
         run, build = resolve(run, manifest), manifest.config
         sequences = manifest.num_sequences("train")
     _check(run, build, sequences)
-    return Subject(run=run, build=build, sequences=sequences, accelerator=machines)
+    return PlanInput(run=run, build=build, sequences=sequences, accelerator=machines)
 
 
 def _check(run: RunConfig, build: BuildConfig, sequences: int | None) -> None:

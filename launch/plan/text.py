@@ -1,4 +1,4 @@
-"""A plan as text: one screen."""
+"""Print a plan as text that fits on one screen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 import textwrap
 from collections.abc import Iterator
 
-from launch.plan.micro_batch import COMPILED, Option
+from launch.plan.micro_batch import COMPILED, Candidate
 from launch.plan.planner import Plan
 
-_MOST_WAYS = 8
+_MAX_CANDIDATES = 8
 
 
 def plan_text(plan: Plan) -> str:
-    """The whole plan, in lines of at most 110 characters."""
+    """Return the whole plan, in lines of at most 110 characters."""
     wrap = textwrap.TextWrapper(
         110, initial_indent="  ", subsequent_indent="    ", replace_whitespace=False
     )
@@ -22,12 +22,12 @@ def plan_text(plan: Plan) -> str:
         "Memory of a device, GB": memory_lines(plan),
         "Speed": _speed(plan),
         "Data": _data(plan),
-        "Checkpoints and failures": _saving(plan),
+        "Checkpoints and failures": _checkpointing(plan),
     }
     return "\n".join(
         line
         for title, lines in sections.items()
-        for line in (title, *(part for found in lines for part in wrap.wrap(found)))
+        for line in (title, *(part for text in lines for part in wrap.wrap(text)))
     )
 
 
@@ -35,7 +35,7 @@ def _head(plan: Plan) -> Iterator[str]:
     e, accelerator = plan.run.encoder, plan.machine.accelerator
     yield (
         f"encoder: L={e.num_hidden_layers} H={e.hidden_size} A={e.num_attention_heads}"
-        f" F={e.intermediate_size} V={e.vocab_size:,}; {plan.parameters:,} parameters are trained"
+        f" F={e.intermediate_size} V={e.vocab_size:,}; {plan.parameters:,} trained parameters"
     )
     peak = accelerator.peak_flops_per_second
     speed = f", {peak / 1e12:,.0f} TFLOP/s" if peak else ""
@@ -47,98 +47,103 @@ def _head(plan: Plan) -> Iterator[str]:
     train = plan.run.train
     yield (
         f"batch: {train.global_batch_size:,} = {_count(accelerator.devices, 'device')} x"
-        f" {plan.chosen.step.micro_batch:,} at once x {plan.chosen.step.turns:,} accumulated;"
+        f" micro-batches of {plan.chosen.step.micro_batch:,} x"
+        f" {_count(plan.chosen.step.accumulation_steps, 'accumulation step')};"
         f" {plan.flops_per_update / 1e12:,.1f} TFLOP an update"
     )
     if plan.chosen.step.micro_batch != plan.configured.step.micro_batch:
         yield (
-            f"to have it so: --gin_param TrainConfig.micro_batch_size={plan.chosen.step.micro_batch}"
-            f" (the settings say {plan.configured.step.micro_batch})"
+            f"to run this plan: --gin_param TrainConfig.micro_batch_size={plan.chosen.step.micro_batch}"
+            f" (configured: {plan.configured.step.micro_batch})"
         )
 
 
 def memory_lines(plan: Plan) -> Iterator[str]:
-    """What fits: a line for each micro-batch, and what settings that save memory would allow."""
+    """Yield the table of micro-batches, and what the settings that save memory would allow."""
     yield (
-        "at once x turns  weights moments gradients casts activations logits batch   total   s/update"
+        "  micro x steps  weights moments gradients casts activations logits batch   total   s/update"
     )
-    for way in _shown(plan):
-        yield _way(plan, way)
-    room = plan.machine.room_bytes
+    for candidate in _shown(plan):
+        yield _row(candidate) + _mark(plan, candidate)
     yield (
-        f"room: {_gb(room)} of {_gb(plan.machine.accelerator.memory_bytes)} GB, {plan.machine.headroom:.0%}"
-        " is left free; casts are weights in bfloat16"
+        f"budget: {_gb(plan.machine.budget_bytes)} of {_gb(plan.machine.accelerator.memory_bytes)} GB,"
+        f" {plan.machine.headroom:.0%} is left free; micro: sequences of a micro-batch; steps: accumulation"
+        " steps; casts: weights in bfloat16; c: as compiled"
     )
-    yield (
-        "gradients and activations follow each other in one turn, so the total is less than the sum;"
-        " c: as compiled"
-    )
+    yield ("activations are freed while gradients are allocated, so the total is less than the sum")
     yield "with TrainConfig settings that save memory, at best:"
-    for name, way in plan.savings.items():
-        if way is None:
-            yield f"  {name}: does not fit"
-        elif way not in plan.ways:
-            yield f"  {name}:"
-            yield _row(way)
+    for names, candidate in plan.memory_savings.items():
+        if candidate is None:
+            yield f"  {names}: does not fit"
+        elif candidate not in plan.candidates:
+            yield f"  {names}:"
+            yield _row(candidate)
 
 
-def _shown(plan: Plan) -> list[Option]:
-    """Few enough ways for a screen: the chosen one, the configured one, and those around."""
-    fitting = [way for way in plan.ways if way.fits]
-    around = [way for way in plan.ways if not way.fits][-2:] + fitting
-    near = [way.step for way in around[:_MOST_WAYS]] + [plan.chosen.step, plan.configured.step]
-    return [way for way in plan.ways if way.step in near]
+def _shown(plan: Plan) -> list[Candidate]:
+    """Return candidates for one screen: the chosen one, the configured one, and those in between."""
+    fitting = [candidate for candidate in plan.candidates if candidate.fits]
+    too_large = [candidate for candidate in plan.candidates if not candidate.fits]
+    shown = [*too_large[-2:], *fitting][:_MAX_CANDIDATES]
+    steps = [candidate.step for candidate in (*shown, plan.chosen, plan.configured)]
+    return [candidate for candidate in plan.candidates if candidate.step in steps]
 
 
-def _way(plan: Plan, way: Option) -> str:
-    if way == plan.chosen:
-        return f"{_row(way)}  <- planned"
-    if not way.fits:
-        return f"{_row(way)}  too large"
-    return f"{_row(way)}  <- as set" if way == plan.configured else _row(way)
+def _mark(plan: Plan, candidate: Candidate) -> str:
+    if candidate == plan.chosen:
+        return "  <- planned"
+    if not candidate.fits:
+        return "  too large"
+    return "  <- configured" if candidate == plan.configured else ""
 
 
-def _row(way: Option) -> str:
-    m, step = way.memory, way.step
+def _row(candidate: Candidate) -> str:
+    m, step = candidate.memory, candidate.step
     return (
-        f"{step.micro_batch:>7,} x {step.turns:<6,} {_gb(m.weights):>7} {_gb(m.moments):>7}"
+        f"{step.micro_batch:>7,} x {step.accumulation_steps:<6,} {_gb(m.weights):>7} {_gb(m.moments):>7}"
         f" {_gb(m.gradients):>9} {_gb(m.copies + m.compute_weights):>5} {_gb(m.activations):>11}"
-        f" {_gb(m.logits):>6} {_gb(m.batch):>5} {_gb(way.total_bytes):>7}"
-        f"{'c' if way.source == COMPILED else ' '} {_seconds(way.seconds):>9}"
+        f" {_gb(m.logits):>6} {_gb(m.batch):>5} {_gb(candidate.total_bytes):>7}"
+        f"{'c' if candidate.source == COMPILED else ' '} {_seconds(candidate.seconds):>9}"
     )
 
 
 def _speed(plan: Plan) -> Iterator[str]:
     chosen, price = plan.chosen, plan.assumptions.price_per_chip_hour
-    exchange = (
-        f" + {_seconds(plan.exchange_seconds)} s for the gradients" if plan.exchange_seconds else ""
+    allreduce = (
+        f" + {_seconds(plan.allreduce_seconds)} s for the all-reduce"
+        if plan.allreduce_seconds
+        else ""
     )
-    share = f" ({plan.peak_share:.0%} of the peak)" if not math.isnan(plan.peak_share) else ""
+    utilization = plan.model_flops_utilization
+    share = "" if math.isnan(utilization) else f" ({utilization:.0%} of the peak)"
     yield (
-        f"an update: {_seconds(chosen.seconds)} s on a device{exchange}: {1 / plan.update_seconds:.3g} a"
+        f"an update: {_seconds(chosen.seconds)} s on a device{allreduce}: {1 / plan.update_seconds:.3g} a"
         f" second, {_rate(plan.sequences_per_second)} sequences/s{share}"
     )
-    yield _worth(plan)
+    yield _source_of_seconds(plan)
     if math.isinf(plan.days):
-        yield f"{plan.run.train.train_steps:,} updates: never, failures come faster than checkpoints"
+        yield (
+            f"{plan.run.train.train_steps:,} updates: never, since failures come faster than"
+            " checkpoints"
+        )
         return
-    took = f"{plan.days:,.1f} days" if plan.days >= 2 else f"{24 * plan.days:,.1f} hours"
+    duration = f"{plan.days:,.1f} days" if plan.days >= 2 else f"{24 * plan.days:,.1f} hours"
     cost = "" if plan.cost is None else f", {plan.cost:,.0f} at {price:g} each"
     yield (
-        f"{plan.run.train.train_steps:,} updates: {took} with failures, {plan.chip_hours:,.0f} chip"
-        f" hours{cost}; evaluation and waiting for input not counted"
+        f"{plan.run.train.train_steps:,} updates: {duration} with failures, {plan.chip_hours:,.0f}"
+        f" chip-hours{cost}; without evaluation and waiting for input"
     )
 
 
-def _worth(plan: Plan) -> str:
+def _source_of_seconds(plan: Plan) -> str:
     if plan.chosen.source == COMPILED:
         return (
-            "seconds on a device: by the cycles of the compiled step (bench/results/tpu.json), the"
-            " compiler's estimate; nothing was measured on a TPU"
+            "seconds on a device: estimated cycles of the compiled step (bench/results/tpu.json), not"
+            " measured on a TPU"
         )
     if not plan.machine.compiled:
         return (
-            f"seconds on a device: by formulas alone, within {plan.error:.0%}: the compiled rows"
+            f"seconds on a device: by formulas, within {plan.error:.0%}; the compiled rows"
             " (bench/results/tpu.json) are not installed"
         )
     return f"seconds on a device: by formulas (docs/plan.md), within {plan.error:.0%}"
@@ -146,51 +151,53 @@ def _worth(plan: Plan) -> str:
 
 def _data(plan: Plan) -> Iterator[str]:
     accelerator, rates = plan.machine.accelerator, plan.assumptions.reader_rates
-    a_host = plan.sequences_per_second / accelerator.hosts
+    per_host = plan.sequences_per_second / accelerator.hosts
     masks = plan.run.input.masks
-    known = (
+    core_rate = (
         f"; one core reads {rates[masks]:,.0f} ({masks}, measured on CPUs of bench/results/data.json)"
         if masks in rates
         else ""
     )
-    yield f"a host must read {_rate(a_host)} sequences/s{known}"
-    if not plan.storage:
-        yield "passes and storage: give --data_dir, or --sequences for a build that is not there yet"
+    yield f"a host must read {_rate(per_host)} sequences/s{core_rate}"
+    storage = plan.storage
+    if not storage:
+        yield "passes and storage: give --data_dir, or --sequences if there is no build yet"
         return
-    found = plan.storage
     yield (
-        f"{found.sequences:,} training sequences: {found.passes:,.1f} passes, each of {found.copies:,}"
-        f" masks of a sequence seen {found.passes / found.copies:,.1f} times"
+        f"{storage.sequences:,} training sequences: {storage.passes:,.1f} passes; each of"
+        f" {storage.copies:,} masks of a sequence is seen"
+        f" {storage.passes / storage.copies:,.1f} times"
     )
     yield (
-        f"storage: {_bytes(found.packed_bytes)} packed (masks online); {_bytes(found.masked_bytes)} more"
-        f" for masked copies of {found.record_bytes:,} bytes a record"
+        f"storage: {_bytes(storage.packed_bytes)} packed (online masks);"
+        f" {_bytes(storage.masked_bytes)} more for masked copies of {storage.record_bytes:,} bytes a"
+        " record"
     )
 
 
-def _saving(plan: Plan) -> Iterator[str]:
-    s = plan.saving
+def _checkpointing(plan: Plan) -> Iterator[str]:
+    c = plan.checkpointing
     yield (
-        f"a checkpoint: {_bytes(s.bytes)}, {_bytes(s.kept * s.bytes)} for the {s.kept} that are kept;"
-        f" stops training for {s.stop_seconds:.1f} s, is written in {s.write_seconds:.0f} s"
+        f"a checkpoint: {_bytes(c.bytes)}, {_bytes(c.kept * c.bytes)} for the {c.kept} that are kept;"
+        f" stops training for {c.stop_seconds:.1f} s, is written in {c.write_seconds:.0f} s"
     )
     yield (
-        f"notice of {s.grace_seconds:g} s: "
+        f"notice of {c.grace_seconds:g} s: "
         + (
-            f"a save fits after up to TrainConfig.steps_per_loop={s.safe_steps_per_loop:,} (the settings"
-            f" say {plan.run.train.steps_per_loop:,})"
-            if s.safe_steps_per_loop
-            else "too short for an update and a save; what came after the last checkpoint is lost"
+            f"a save fits with TrainConfig.steps_per_loop up to {c.safe_steps_per_loop:,} (configured:"
+            f" {plan.run.train.steps_per_loop:,})"
+            if c.safe_steps_per_loop
+            else "too short for an update and a save; updates after the last checkpoint are lost"
         )
     )
     longest = (
-        f"at most {s.longest_interval:,} for {s.most_lost:.1%}"
-        if s.longest_interval
-        else f"none loses only {s.most_lost:.1%}"
+        f"up to {c.longest_interval:,} lose at most {c.most_lost:.1%}"
+        if c.longest_interval
+        else f"no interval loses only {c.most_lost:.1%}"
     )
     yield (
-        f"{s.failures_per_day:.3g} failures a day: TrainConfig.checkpoint_interval={s.interval:,} loses"
-        f" {s.lost_share:.2%} of the time; {s.best_interval:,} loses least, {longest}"
+        f"{c.failures_per_day:.3g} failures a day: TrainConfig.checkpoint_interval={c.interval:,} loses"
+        f" {c.lost_share:.2%} of the time; {c.best_interval:,} loses least; {longest}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Memory and time by formulas: beside sums made by hand, and beside what the compiler of TPUs says."""
+"""Formulas for memory and time, compared with sums by hand and with the TPU compiler."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bench.tpu import estimates
 from launch.accelerators.chips import TPUS
 from launch.plan import costs
-from launch.plan.compiled import rows
+from launch.plan.compiled import load_rows
 from launch.plan.costs import Step, memory, num_parameters, update_seconds
 from model.config import EncoderConfig
 
@@ -23,7 +23,7 @@ LARGE = EncoderConfig(
 )
 PARAMETERS = 335_174_458
 STEP = Step(encoder=LARGE, batch=8, micro_batch=8)
-V5E = costs.device(TPUS["v5e"], parts=1)
+V5E = costs.device_of_chip(TPUS["v5e"], parts=1)
 
 
 def test_parameters_of_lambert_large():
@@ -34,13 +34,13 @@ def test_parameters_of_lambert_large():
     assert num_parameters(LARGE) == PARAMETERS
 
 
-# Kernels: of each block four of [H, H], two of [H, F], and one of the head.
-COPIED = 24 * (4 * 1024 * 1024 + 2 * 1024 * 4096) + 1024 * 1024
+# Kernels: four of [H, H] and two of [H, F] in each block, and one in the head.
+KERNEL_PARAMETERS = 24 * (4 * 1024 * 1024 + 2 * 1024 * 4096) + 1024 * 1024
 
 
-def test_memory_of_one_turn():
+def test_memory_without_accumulation():
     found = memory(STEP)
-    assert found.copies == 2 * COPIED == 606_076_928
+    assert found.copies == 2 * KERNEL_PARAMETERS == 606_076_928
     assert found.weights == 4 * PARAMETERS == 1_340_697_832
     assert found.moments == 8 * PARAMETERS
     assert found.gradients == 4 * PARAMETERS
@@ -49,16 +49,16 @@ def test_memory_of_one_turn():
     # bfloat16: 16 heads of 512 x 512 scores, 8 x 512 x 1024 and 512 x 4096 others.
     block = 2 * (4_194_304 + 4_194_304 + 2_097_152)
     last_block = 2 * (16 * 76 * 512 + 2 * 512 * 1024 + 7 * 76 * 1024 + 76 * 4096)
-    around = 6 * 512 * 1024 + 6 * 76 * 1024
-    assert found.activations == 8 * (23 * block + last_block + around) == 3_928_096_768
+    embeddings_and_head = 6 * 512 * 1024 + 6 * 76 * 1024
+    assert found.activations == 8 * (23 * block + last_block + embeddings_and_head) == 3_928_096_768
     assert found.last_block == 8 * block
     assert found.logits == 2 * 8 * 76 * 30_522
-    assert found.arguments == 12 * PARAMETERS + 2 * COPIED + found.batch
-    # Activations and logits are more than gradients here, and not there at the same time.
+    assert found.arguments == 12 * PARAMETERS + 2 * KERNEL_PARAMETERS + found.batch
+    # Activations and logits are larger than gradients here, and freed before all gradients exist.
     assert found.temporaries == found.activations + found.logits
 
 
-def test_sums_of_gradients_are_there_at_the_same_time():
+def test_accumulation_adds_sums_of_gradients_to_the_peak():
     one, four = memory(STEP), memory(dataclasses.replace(STEP, batch=32))
     assert four.gradients == one.gradients
     assert four.compute_weights == 2 * 30_522 * 1024
@@ -70,21 +70,23 @@ def test_sums_of_gradients_are_there_at_the_same_time():
     )
 
 
-def test_few_activations_leave_the_gradients():
+def test_gradients_are_the_peak_where_activations_are_small():
     found = memory(dataclasses.replace(STEP, batch=1, micro_batch=1))
     assert found.temporaries == 4 * PARAMETERS + found.last_block > found.activations
 
 
-def test_what_saves_memory():
-    rematerialised = memory(dataclasses.replace(STEP, rematerialize_blocks=True))
-    around = 6 * 512 * 1024 + 6 * 76 * 1024
+def test_settings_that_save_memory():
+    rematerialized = memory(dataclasses.replace(STEP, rematerialize_blocks=True))
+    embeddings_and_head = 6 * 512 * 1024 + 6 * 76 * 1024
     inputs = 24 * 2 * 512 * 1024
-    assert rematerialised.activations == 8 * (inputs + around) + rematerialised.last_block
+    assert (
+        rematerialized.activations == 8 * (inputs + embeddings_and_head) + rematerialized.last_block
+    )
     chunked = memory(dataclasses.replace(STEP, logits_chunk_size=152))
     assert chunked.logits == 2 * 2 * 152 * 30_522 + 4 * 30_522 * 1024
-    # A chunk as large as all predictions is none.
+    # A chunk as large as all predictions does not divide them.
     assert memory(dataclasses.replace(STEP, logits_chunk_size=608)) == memory(STEP)
-    assert memory(dataclasses.replace(STEP, sharded_by=256)).moments == 8 * PARAMETERS // 256
+    assert memory(dataclasses.replace(STEP, optimizer_shards=256)).moments == 8 * PARAMETERS // 256
 
 
 def test_seconds_of_an_update():
@@ -99,36 +101,35 @@ def test_seconds_of_an_update():
     assert update_seconds(STEP, V5E) - update_seconds(adamw, V5E) == pytest.approx(saved, rel=1e-9)
 
 
-def test_scores_that_fill_the_chip_go_through_memory():
-    # 16 sequences have 16 x 16 x 512 x 512 scores of two bytes: the 128 MiB of a v5e.
+def test_scores_beyond_on_chip_memory_add_traffic():
+    # 16 sequences have 16 x 16 x 512 x 512 scores of two bytes, the 128 MiB of a v5e.
     sixteen = dataclasses.replace(STEP, batch=16, micro_batch=16)
     by_eight = dataclasses.replace(STEP, batch=16, micro_batch=8)
     scores = 6 * 23 * 128 * 2**20 / 819e9
-    turn = (2 * 2 + 4) * PARAMETERS / 819e9
+    one_step = (2 * 2 + 4) * PARAMETERS / 819e9
     sums = 2 * (2 * 2 + 8) * PARAMETERS / 819e9
     difference = update_seconds(sixteen, V5E) - update_seconds(by_eight, V5E)
-    assert difference == pytest.approx(scores + turn - sums, rel=1e-9)
+    assert difference == pytest.approx(scores + one_step - sums, rel=1e-9)
 
 
-def test_computing_again_costs_a_third_of_the_blocks():
-    again = dataclasses.replace(STEP, rematerialize_blocks=True)
+def test_rematerialization_adds_a_forward_pass_without_the_head():
+    rematerialized = dataclasses.replace(STEP, rematerialize_blocks=True)
     head = 2 * 76 * 1024 * 30_522
-    assert costs.flops_of_sequence(again) == pytest.approx(989_578_739_712 * 4 / 3 - head)
+    assert costs.flops_of_sequence(rematerialized) == pytest.approx(989_578_739_712 * 4 / 3 - head)
 
 
 @pytest.mark.parametrize("table", estimates.TABLES)
-def test_every_compiled_row_is_reproduced(table):
-    """Memory and cycles of each, ours and the peer's, within 10%."""
-    found = [row for row in rows(table) if "out_of_memory" not in row]
-    assert len(found) >= 5
-    for row in found:
+def test_formulas_are_within_10_percent_of_every_compiled_row(table):
+    """Memory and cycles of our rows and of those of tf-models."""
+    rows = [row for row in load_rows(table) if "out_of_memory" not in row]
+    assert len(rows) >= 5
+    for row in rows:
         for error in estimates.estimated(row).errors(row).values():
             assert abs(error) < 0.10, row
 
 
-def test_the_rows_of_full_size_are_reproduced_closely():
-    """What remains of the memory beside the arguments, which are simple, too."""
-    for row in rows("tpu"):
+def test_formulas_are_close_for_arguments_and_temporaries_of_full_size():
+    for row in load_rows("tpu"):
         if "out_of_memory" in row:
             continue
         found = estimates.estimated(row)
@@ -136,26 +137,26 @@ def test_the_rows_of_full_size_are_reproduced_closely():
         assert found.temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.05)
 
 
-def test_the_documentation_has_the_errors_of_today():
+def test_documentation_has_the_current_errors():
     text = Path("docs/plan.md").read_text()
-    for line in estimates.table([row for name in estimates.TABLES for row in rows(name)]):
+    for line in estimates.table([row for name in estimates.TABLES for row in load_rows(name)]):
         assert line in text
 
 
 @given(
-    share=st.sampled_from([1, 2, 8, 12, 32]),
+    batch=st.sampled_from([1, 2, 8, 12, 32]),
     rematerialize=st.booleans(),
     chunk=st.sampled_from([0, 100]),
     precision=st.sampled_from(["float32", "mixed_bfloat16"]),
 )
-def test_more_at_once_takes_more_memory(share, rematerialize, chunk, precision):
+def test_larger_micro_batches_take_more_memory(batch, rematerialize, chunk, precision):
     step = dataclasses.replace(
         STEP,
-        batch=share,
+        batch=batch,
         rematerialize_blocks=rematerialize,
         logits_chunk_size=chunk,
         precision=precision,
     )
-    sizes = [n for n in range(1, share) if share % n == 0]  # all of them accumulate
+    sizes = [n for n in range(1, batch) if batch % n == 0]  # each accumulates
     totals = [memory(dataclasses.replace(step, micro_batch=n)).total for n in sizes]
     assert totals == sorted(totals)

@@ -1,4 +1,4 @@
-"""Curves of larger slices, and the page that shows them."""
+"""Scaling curves, and the page that shows them."""
 
 import html.parser
 import re
@@ -10,7 +10,7 @@ import pytest
 from launch.accelerators.chips import GPUS, TPUS
 from launch.plan import __main__ as plan
 from launch.plan import scaling
-from launch.plan.costs import Step, device, memory, update_seconds
+from launch.plan.costs import Step, device_of_chip, memory, update_seconds
 from model.config import EncoderConfig
 
 STEP = Step(
@@ -33,37 +33,39 @@ def test_slices_are_those_of_one_job():
     assert scaling.slices(GPUS["h100"])[-1].chips == 4096
 
 
-def test_weak_scaling_loses_the_exchange_only():
-    found = scaling.weak(STEP, TPUS["v5e"], sequences=32)
-    assert [u.batch for u in found] == [32 * u.devices for u in found]
-    own = update_seconds(STEP, device(TPUS["v5e"], parts=1))
-    assert {u.device_seconds for u in found} == {own}
-    efficiency = dict(scaling.efficiency(found))
+def test_weak_scaling_loses_only_the_allreduce():
+    updates = scaling.weak_scaling(STEP, TPUS["v5e"], sequences=32)
+    assert [u.batch for u in updates] == [32 * u.devices for u in updates]
+    computation = update_seconds(STEP, device_of_chip(TPUS["v5e"], parts=1))
+    assert {u.device_seconds for u in updates} == {computation}
+    efficiency = dict(scaling.efficiency(updates))
     assert efficiency[1] == 1
-    assert efficiency[256] == pytest.approx(own / (own + found[-1].exchange_seconds))
+    assert efficiency[256] == pytest.approx(
+        computation / (computation + updates[-1].allreduce_seconds)
+    )
 
 
-def test_strong_scaling_ends_where_sequences_do():
-    found = scaling.strong(STEP, TPUS["v4"], batch=1024)
-    assert [u.devices for u in found] == [4, 8, 16, 32, 64, 128, 256, 512, 1024]
-    # The optimizer and the exchange do not get faster.
-    efficiency = [share for _, share in scaling.efficiency(found)]
+def test_strong_scaling_ends_at_one_sequence_per_device():
+    updates = scaling.strong_scaling(STEP, TPUS["v4"], batch=1024)
+    assert [u.devices for u in updates] == [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+    # The optimizer and the all-reduce do not get faster.
+    efficiency = [share for _, share in scaling.efficiency(updates)]
     assert efficiency[-1] < 0.5 < efficiency[3]
 
 
 def test_sharding_divides_moments_and_update():
     whole, sharded = (
-        scaling.strong(STEP, TPUS["v5e"], batch=8192, sharded=sharded)[-1]
+        scaling.strong_scaling(STEP, TPUS["v5e"], batch=8192, sharded=sharded)[-1]
         for sharded in (False, True)
     )
     saved = memory(STEP).moments * 255 / 256
     assert whole.memory_bytes - sharded.memory_bytes == pytest.approx(saved, abs=1)
     optimizer = 44 * 335_174_458 / (0.85 * 819e9)
     assert whole.seconds - sharded.seconds == pytest.approx(optimizer * 255 / 256)
-    assert whole.exchange_seconds == sharded.exchange_seconds
+    assert whole.allreduce_seconds == sharded.allreduce_seconds
 
 
-def test_lost_shares_have_a_least():
+def test_lost_share_is_smallest_between_short_and_long_intervals():
     minutes, shares = zip(
         *scaling.lost_shares(
             512, save_seconds=1, restart_seconds=300, intervals=[60, 600, 1200, 6000, 60_000]
@@ -89,7 +91,7 @@ def page(path, accelerator: str) -> str:
 
 
 class Outline(html.parser.HTMLParser):
-    """Tags that are open, and what refers to something outside."""
+    """Open tags, references to other files, and the number of figures."""
 
     VOID = ("meta", "rect", "path", "br", "wbr", "i")
 
@@ -111,7 +113,7 @@ class Outline(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("accelerator", ["v5e-256", "h100x64", "cpu"])
-def test_the_page_is_whole_and_alone(tmp_path, accelerator):
+def test_page_is_well_formed_and_refers_to_no_other_file(tmp_path, accelerator):
     text = page(tmp_path / "page.html", accelerator)
     outline = Outline()
     outline.feed(text)
@@ -120,8 +122,8 @@ def test_the_page_is_whole_and_alone(tmp_path, accelerator):
     assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
 
 
-def test_a_batch_that_no_slice_can_share(tmp_path):
-    """The smallest slices of v4 and v5p have four devices: they have no curves for one sequence."""
+def test_chips_whose_smallest_slice_has_more_devices_than_sequences_are_left_out(tmp_path):
+    """The smallest slices of v4 and v5p have four devices."""
     path = tmp_path / "page.html"
     arguments = ["--gin_file", "gin/lambert_tiny.gin", "--accelerator", "h100x1"]
     for setting in (
@@ -136,7 +138,7 @@ def test_a_batch_that_no_slice_can_share(tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_lays_it_out_within_the_screen(tmp_path, width):
+def test_browser_lays_the_page_out_within_the_screen(tmp_path, width):
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("no chromium on this machine")
