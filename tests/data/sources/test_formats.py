@@ -33,7 +33,7 @@ def page(number: int, text: str) -> str:
 
 
 def blocks_of(kind: str) -> list[str]:
-    """The content of a file, cut where a dump's streams may be."""
+    """Return the content of a file as blocks; bzip2 streams of a dump may begin at each."""
     match kind:
         case "wiki":
             header = "<mediawiki><siteinfo><dbname>testwiki</dbname></siteinfo>\n"
@@ -46,7 +46,7 @@ def blocks_of(kind: str) -> list[str]:
     return ["\n\n".join(SENTENCES)]
 
 
-def stored(kind: str, suffix: str) -> bytes:
+def store(kind: str, suffix: str) -> bytes:
     encoded = [block.encode() for block in blocks_of(kind)]
     if suffix == ".multistream.bz2":
         return b"".join(map(bz2.compress, encoded))
@@ -60,14 +60,14 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(wiki_parts, "BZ2_PART_BYTES", 700)
 
 
-@pytest.mark.parametrize("place", ["local", "ram"])
+@pytest.mark.parametrize("storage", ["local", "ram"])
 @pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".multistream.bz2"])
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_is_read_from_every_storage_and_compression(
-    kind, suffix, place, tmp_path, small_parts
+    kind, suffix, storage, tmp_path, small_parts
 ):
-    directory = str(tmp_path) if place == "local" else f"ram://{tmp_path.name}"
-    content = stored(kind, suffix)
+    directory = str(tmp_path) if storage == "local" else f"ram://{tmp_path.name}"
+    content = store(kind, suffix)
     files.write_atomically(files.join(directory, f"in/f{suffix}"), content)
     (file,) = find_inputs(kind, files.join(directory, "in/*"))
     assert (file.name, file.num_bytes) == (f"f{suffix}", len(content))
@@ -82,7 +82,7 @@ def test_every_format_is_read_from_every_storage_and_compression(
     for part in parts:
         counter = ByteCounter()
         items = list(read_part(part, max_document_bytes=10**5, counter=counter))
-        # Two counts of the same bytes: the file's as it was opened, and the reader's.
+        # Two independent counts of the same bytes: by the file and by the reader.
         assert sum(item.num_bytes for item in items) == counter.num_bytes
         num_bytes += counter.num_bytes
         documents = [item for item in items if isinstance(item, Document)]
@@ -105,7 +105,7 @@ def test_a_reader_that_loses_a_document_yields_fewer_bytes_than_are_counted(
     kind, reader, lost, tmp_path, monkeypatch
 ):
     path = tmp_path / "f"
-    path.write_bytes(stored(kind, ""))
+    path.write_bytes(store(kind, ""))
     (file,) = find_inputs(kind, str(path))
     part = InputPart(file=file, start=0, stop=file.num_bytes)
     module, _, name = reader.rpartition(".")
@@ -126,7 +126,7 @@ def test_a_reader_that_loses_a_document_yields_fewer_bytes_than_are_counted(
 def test_bytes_of_a_file_above_the_size_limit_are_counted(kind, tmp_path):
     for suffix in ("", ".gz", ".bz2"):
         path = tmp_path / f"f{suffix}"
-        path.write_bytes(stored(kind, suffix))
+        path.write_bytes(store(kind, suffix))
         (file,) = find_inputs(kind, str(path))
         counter = ByteCounter()
         (part,) = split_file(file)
@@ -136,7 +136,7 @@ def test_bytes_of_a_file_above_the_size_limit_are_counted(kind, tmp_path):
 
 
 def read_sections(part, *, max_document_bytes, counter=None):
-    """Reader of a format made up for the tests: documents between lines of "---"."""
+    """Read a made-up format: documents separated by lines of "---"."""
     with open_stream(part.file.path, counter=counter) as stream:
         sections = stream.read().split(b"---\n")
     for number, section in enumerate(sections):

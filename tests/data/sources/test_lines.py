@@ -25,8 +25,8 @@ def read(path, kind, *, part_bytes=10**6, limit=10**6) -> list[Document | Reject
     ]
 
 
-def texts(found) -> list[tuple[str, tuple[str, ...]]]:
-    return [(item.id, item.paragraphs) for item in found if isinstance(item, Document)]
+def texts(items) -> list[tuple[str, tuple[str, ...]]]:
+    return [(item.id, item.paragraphs) for item in items if isinstance(item, Document)]
 
 
 def test_blank_lines_separate_documents(tmp_path):
@@ -40,7 +40,7 @@ def test_blank_lines_separate_documents(tmp_path):
     ]
 
 
-def test_json_lines(tmp_path):
+def test_json_lines_are_documents_named_by_id_or_offset(tmp_path):
     path = tmp_path / "f"
     lines = [
         json.dumps({"text": "One.\n\nTwo.", "id": "a", "url": "x"}),
@@ -49,13 +49,13 @@ def test_json_lines(tmp_path):
         json.dumps({"id": 7, "text": "Seven."}),
     ]
     path.write_text("\n".join(lines))
-    found = read(path, "jsonl")
-    assert texts(found) == [
+    items = read(path, "jsonl")
+    assert texts(items) == [
         ("jsonl/f#a", ("One.", "Two.")),
         (f"jsonl/f#{len(lines[0]) + 2}", ("café",)),
         ("jsonl/f#7", ("Seven.",)),
     ]
-    assert sum(item.num_bytes for item in found) == path.stat().st_size
+    assert sum(item.num_bytes for item in items) == path.stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -73,23 +73,23 @@ def test_json_lines(tmp_path):
         (b'{"text": "' + b"x" * 10**6 + b'"}', "a line larger than BuildConfig.max_document_bytes"),
     ],
 )
-def test_bad_json_lines_are_rejected_and_the_rest_is_read(tmp_path, line, reason):
+def test_a_bad_json_line_is_rejected_alone(tmp_path, line, reason):
     path = tmp_path / "f"
     path.write_bytes(b'{"text": "Good."}\n' + line + b'\n{"text": "Also good."}\n')
-    found = read(path, "jsonl")
-    assert [paragraphs for _, paragraphs in texts(found)] == [("Good.",), ("Also good.",)]
-    (reject,) = (item for item in found if isinstance(item, Reject))
+    items = read(path, "jsonl")
+    assert [paragraphs for _, paragraphs in texts(items)] == [("Good.",), ("Also good.",)]
+    (reject,) = (item for item in items if isinstance(item, Reject))
     assert reject.reason.startswith(reason)
     assert len(reject.reason) <= 200
     assert (reject.offset, reject.num_bytes) == ("byte 18", len(line) + 1)
 
 
-def test_bad_documents_among_lines_are_rejected(tmp_path):
+def test_bad_documents_between_blank_lines_are_rejected_alone(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"Good.\n\nbad \xff\n\n" + b"long line\n" * 20 + b"\nAlso good.\n")
-    found = read(path, "lines", limit=100)
-    assert [paragraphs for _, paragraphs in texts(found)] == [("Good.",), ("Also good.",)]
-    rejects = [(i.offset, i.reason, i.num_bytes) for i in found if isinstance(i, Reject)]
+    items = read(path, "lines", limit=100)
+    assert [paragraphs for _, paragraphs in texts(items)] == [("Good.",), ("Also good.",)]
+    rejects = [(i.offset, i.reason, i.num_bytes) for i in items if isinstance(i, Reject)]
     assert rejects == [
         (
             "byte 7",
@@ -102,7 +102,7 @@ def test_bad_documents_among_lines_are_rejected(tmp_path):
             200,
         ),
     ]
-    assert sum(item.num_bytes for item in found) == path.stat().st_size
+    assert sum(item.num_bytes for item in items) == path.stat().st_size
 
 
 @settings(deadline=None, max_examples=200)
@@ -112,11 +112,11 @@ def test_bad_documents_among_lines_are_rejected(tmp_path):
     st.integers(1, 60),
     st.sampled_from(["lines", "jsonl"]),
 )
-def test_the_parts_of_a_file_give_what_the_whole_gives(
-    tmp_path_factory, lines, ends, part_bytes, kind
+def test_the_parts_of_a_file_yield_the_items_of_the_whole(
+    tmp_path_factory, lines, ends_with_newline, part_bytes, kind
 ):
     path = tmp_path_factory.getbasetemp() / "parts"
-    path.write_text("\n".join(lines) + ("\n" if ends else ""))
+    path.write_text("\n".join(lines) + ("\n" if ends_with_newline else ""))
     if kind == "jsonl":
         path.write_text(
             "".join(json.dumps({"text": text}) + "\n" if text.strip() else "\n" for text in lines)
@@ -127,7 +127,7 @@ def test_the_parts_of_a_file_give_what_the_whole_gives(
 
 
 @pytest.mark.parametrize("kind", ["lines", "jsonl"])
-def test_compressed_files_are_read_whole(tmp_path, kind):
+def test_a_compressed_file_is_a_single_part(tmp_path, kind):
     plain, packed = tmp_path / "f", tmp_path / "f.gz"
     text = "One.\n\nTwo.\n" if kind == "lines" else '{"text": "One."}\n{"text": "Two."}\n'
     plain.write_text(text * 50)
@@ -148,8 +148,10 @@ def test_an_empty_file_is_rejected(tmp_path, kind, name):
 
 @pytest.mark.parametrize("kind", ["lines", "jsonl"])
 @pytest.mark.parametrize("content", [b"x" * 400_000, b"line\n" * 80_000, b"\n" + b"x" * 400_000])
-def test_a_part_that_owns_nothing_does_not_read_to_the_end(tmp_path, monkeypatch, kind, content):
-    """One line, or one document, in many parts: the time must not be their number times the file."""
+def test_a_part_without_a_document_is_not_read_to_the_end_of_the_file(
+    tmp_path, monkeypatch, kind, content
+):
+    """If one line or document spans many parts, the bytes read must not grow with their number."""
     monkeypatch.setattr(files, "CHUNK_BYTES", 1000)
     path = tmp_path / "f"
     path.write_bytes(content)
@@ -163,12 +165,12 @@ def test_a_part_that_owns_nothing_does_not_read_to_the_end(tmp_path, monkeypatch
             return data
 
     monkeypatch.setattr(files, "open_read", lambda path: Counted(path, "rb"))
-    found = read(path, kind, part_bytes=4000, limit=500)
-    assert sum(item.num_bytes for item in found) == len(content)
+    items = read(path, kind, part_bytes=4000, limit=500)
+    assert sum(item.num_bytes for item in items) == len(content)
     assert read_bytes < 6 * len(content)
 
 
-def test_whether_json_is_too_deep_does_not_depend_on_the_caller(tmp_path):
+def test_the_depth_of_the_caller_does_not_decide_whether_json_is_rejected(tmp_path):
     path = tmp_path / "f"
     depth = sys.getrecursionlimit() * 4 // 5
     path.write_text('{"text": "Deep.", "x": ' + "[" * depth + "]" * depth + "}\n")
@@ -180,7 +182,7 @@ def test_whether_json_is_too_deep_does_not_depend_on_the_caller(tmp_path):
     assert texts(read_below(0)) == [("jsonl/f#0", ("Deep.",))]
 
 
-def test_a_dump_is_named(tmp_path):
+def test_a_dump_given_as_lines_is_an_error(tmp_path):
     path = tmp_path / "f"
     path.write_text("<mediawiki>\n<page>\n</page>\n</mediawiki>\n")
     with pytest.raises(UserError, match="is a MediaWiki dump; give it to --wiki"):

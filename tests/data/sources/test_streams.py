@@ -1,4 +1,4 @@
-"""Damage is noticed wherever it is; a fault of the machine is not taken for damage."""
+"""Damaged compressed files raise DamagedError; I/O errors are raised unchanged."""
 
 import bz2
 import errno
@@ -18,28 +18,28 @@ TWO_GZ = gzip.compress(TEXT) + gzip.compress(TEXT[::-1])
 SECOND_BZ2, SECOND_GZ = len(bz2.compress(TEXT)), len(gzip.compress(TEXT))
 
 
-def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+def flip_bit(content: bytes, offset: int) -> bytes:
+    return content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :]
 
 
 DAMAGED = {
-    "header.bz2": flipped(TWO_BZ2, SECOND_BZ2),
+    "header.bz2": flip_bit(TWO_BZ2, SECOND_BZ2),
     "level.bz2": TWO_BZ2[: SECOND_BZ2 + 3] + b"x" + TWO_BZ2[SECOND_BZ2 + 4 :],
-    "magic.bz2": flipped(TWO_BZ2, SECOND_BZ2 + 4),
-    "body.bz2": flipped(TWO_BZ2, SECOND_BZ2 + 40),
+    "magic.bz2": flip_bit(TWO_BZ2, SECOND_BZ2 + 4),
+    "body.bz2": flip_bit(TWO_BZ2, SECOND_BZ2 + 40),
     "cut_body.bz2": TWO_BZ2[:-9],
     "cut_header.bz2": TWO_BZ2[: SECOND_BZ2 + 5],
     "zeros.bz2": TWO_BZ2 + bytes(30),
     "garbage.bz2": TWO_BZ2 + b"garbage",
-    "foreign.bz2": TEXT,
-    "header.gz": flipped(TWO_GZ, SECOND_GZ),
-    "body.gz": flipped(TWO_GZ, SECOND_GZ + 20),
-    "checksum.gz": flipped(TWO_GZ, len(TWO_GZ) - 6),
+    "not_bzip2.bz2": TEXT,
+    "header.gz": flip_bit(TWO_GZ, SECOND_GZ),
+    "body.gz": flip_bit(TWO_GZ, SECOND_GZ + 20),
+    "checksum.gz": flip_bit(TWO_GZ, len(TWO_GZ) - 6),
     "cut_body.gz": TWO_GZ[:-9],
     "cut_header.gz": TWO_GZ[: SECOND_GZ + 1],
     "garbage.gz": TWO_GZ + b"garbage",
     "garbage_after_zeros.gz": TWO_GZ + bytes(8) + b"garbage",
-    "foreign.gz": TEXT,
+    "not_gzip.gz": TEXT,
 }
 
 
@@ -48,15 +48,15 @@ def directory(request, tmp_path) -> str:
     return str(tmp_path) if request.param == "local" else f"ram://{tmp_path.name}"
 
 
-def stored(directory, name: str, content: bytes) -> str:
+def store(directory, name: str, content: bytes) -> str:
     path = files.join(directory, name)
     files.write_atomically(path, content)
     return path
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damage_behind_the_first_stream_is_noticed(directory, name):
-    path = stored(directory, name, DAMAGED[name])
+def test_damage_after_the_first_stream_is_an_error(directory, name):
+    path = store(directory, name, DAMAGED[name])
     with (
         pytest.raises(DamagedError, match=rf"{name}: truncated or damaged \(.*download or copy"),
         open_stream(path) as stream,
@@ -67,7 +67,7 @@ def test_damage_behind_the_first_stream_is_noticed(directory, name):
 @pytest.mark.parametrize("name", DAMAGED)
 @pytest.mark.parametrize("kind", ["books", "text"])
 def test_a_damaged_book_is_rejected_and_its_bytes_are_counted(tmp_path, name, kind):
-    path = stored(tmp_path, name, DAMAGED[name])
+    path = store(tmp_path, name, DAMAGED[name])
     file = InputFile(kind=kind, path=path, name=name, num_bytes=len(DAMAGED[name]))
     counter = ByteCounter()
     (part,) = split_file(file)
@@ -84,13 +84,13 @@ def test_a_damaged_book_is_rejected_and_its_bytes_are_counted(tmp_path, name, ki
         ("f.bz2", TWO_BZ2, TEXT + TEXT[::-1]),
         ("f.bz2", bz2.compress(b"") + TWO_BZ2 + bz2.compress(b""), TEXT + TEXT[::-1]),
         ("f.gz", TWO_GZ, TEXT + TEXT[::-1]),
-        ("f.gz", TWO_GZ + bytes(512), TEXT + TEXT[::-1]),  # padding, as on tapes
+        ("f.gz", TWO_GZ + bytes(512), TEXT + TEXT[::-1]),  # zero padding is valid
         ("f.gz", b"", b""),
         ("f.bz2", b"", b""),
     ],
 )
-def test_sound_files_are_read_and_counted(directory, name, content, expected):
-    path = stored(directory, name, content)
+def test_intact_files_are_read_and_counted(directory, name, content, expected):
+    path = store(directory, name, content)
     counter = ByteCounter()
     with open_stream(path, counter=counter) as stream:
         assert stream.read() == expected
@@ -99,8 +99,8 @@ def test_sound_files_are_read_and_counted(directory, name, content, expected):
         assert list(stream) == expected.splitlines(keepends=True)
 
 
-def test_a_range_of_a_plain_file(directory):
-    path = stored(directory, "f", bytes(range(100)))
+def test_a_range_of_a_plain_file_is_read_and_counted(directory):
+    path = store(directory, "f", bytes(range(100)))
     counter = ByteCounter()
     with open_chunks(path, start=10, stop=13, counter=counter) as chunks:
         assert b"".join(chunks) == bytes([10, 11, 12])
@@ -109,12 +109,12 @@ def test_a_range_of_a_plain_file(directory):
 
 @pytest.mark.parametrize("name", ["f", "f.gz", "f.bz2"])
 @pytest.mark.parametrize("kind", ["wiki", "books", "text", "lines", "jsonl"])
-def test_a_fault_of_the_disk_is_no_damage(tmp_path, monkeypatch, kind, name):
+def test_an_io_error_is_not_reported_as_damage(tmp_path, monkeypatch, kind, name):
     content = {"f": TEXT, "f.gz": TWO_GZ, "f.bz2": TWO_BZ2}[name]
-    path = stored(tmp_path, name, content)
+    path = store(tmp_path, name, content)
     file = InputFile(kind=kind, path=path, name=name, num_bytes=len(content))
 
-    class Broken:
+    class FailingFile:
         def __init__(self, file):
             self._file = file
 
@@ -131,16 +131,16 @@ def test_a_fault_of_the_disk_is_no_damage(tmp_path, monkeypatch, kind, name):
             raise OSError(errno.EIO, "Input/output error", path)
 
     open_read = files.open_read
-    monkeypatch.setattr(files, "open_read", lambda path: Broken(open_read(path)))
+    monkeypatch.setattr(files, "open_read", lambda path: FailingFile(open_read(path)))
     for part in split_file(file):
         with pytest.raises(OSError, match="Input/output error"):
             list(read_part(part, max_document_bytes=10**6))
 
 
 @pytest.mark.parametrize("before", range(40))
-def test_a_stream_across_the_end_of_a_range_is_found(tmp_path, monkeypatch, before):
+def test_a_stream_is_found_across_the_end_of_a_chunk_or_range(tmp_path, monkeypatch, before):
     monkeypatch.setattr(files, "CHUNK_BYTES", 16)
-    path = stored(tmp_path, "f", b"." * before + TWO_BZ2)
+    path = store(tmp_path, "f", b"." * before + TWO_BZ2)
     with files.open_read(path) as file:
         for stop in (before, before + 1, before + 5, 32):
             assert find_stream(file, 0, stop) == (before if before < stop else None)

@@ -1,4 +1,4 @@
-"""Sentences: nothing is lost, and the boundaries stay as good as they were measured."""
+"""Sentence splitting loses no character, and its accuracy does not fall below what was measured."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ def without_blanks(text: str) -> str:
     return "".join(text.split())
 
 
-def test_sentences_know_abbreviations():
+def test_abbreviations_do_not_end_a_sentence():
     paragraph = (
         "Dr. Smith met Mr. J. R. Jones at 5 p.m. in Washington. He paid $3.50, i.e. too much! Was"
         ' it? "No," said Prof. Brown.'
@@ -34,39 +34,39 @@ def test_sentences_know_abbreviations():
         ("de", ["Das ist z. B. Dr. Müller aus St. Gallen.", "Er kam am 3. Mai an."]),
     ],
 )
-def test_other_languages_end_their_sentences_in_their_own_way(language, sentences):
+def test_sentences_of_other_languages_are_split(language, sentences):
     blank = "" if language in ("zh", "ja") else " "
     assert split_sentences(blank.join(sentences), language=language) == sentences
 
 
 @pytest.mark.parametrize("group", ["ordinary", "hard"])
-def test_no_character_of_real_text_is_lost_by_splitting(golden, group):
+def test_splitting_real_text_loses_only_white_space(golden, group):
     for expected in segmenters.read_reference(golden / f"sentences/{group}.txt"):
         paragraph = segmenters.join(expected)
         assert without_blanks("".join(split_sentences(paragraph))) == without_blanks(paragraph)
 
 
-# Text of any kind, and text made of what segmenters look at.
+# Arbitrary text, and text made of the characters that segmenters look at.
 TEXTS = st.text() | st.lists(
     st.sampled_from([*".?!…。।;:-\"'”“()[] \n\u00a0aAé3一", "U.S.", "No. 5", "Mr. ", "e.g. "])
 ).map("".join)
 
 
 @given(TEXTS, st.sampled_from(["en", "de", "zh", "hi", "xx"]))
-def test_no_character_of_any_text_is_lost_by_splitting(text, language):
+def test_splitting_arbitrary_text_loses_only_white_space(text, language):
     sentences = split_sentences(text, language=language)
     assert without_blanks("".join(sentences)) == without_blanks(text)
     assert all(sentence == sentence.strip() != "" for sentence in sentences)
 
 
-# Just under what was measured: a new version of the segmenter may not do worse unnoticed.
+# Slightly below the measured values, so that a worse version of the segmenter is noticed.
 @pytest.mark.parametrize(("group", "least_f1"), [("ordinary", 0.95), ("hard", 0.815)])
-def test_boundaries_are_as_good_as_they_were(golden, group, least_f1):
+def test_accuracy_of_the_boundaries(golden, group, least_f1):
     reference = segmenters.read_reference(golden / f"sentences/{group}.txt")
     assert segmenters.errors(split_sentences, reference)["f1"] >= least_f1
 
 
-def test_errors_of_a_segmenter():
+def test_errors_of_a_segmenter_are_counted():
     reference = [["A b.", "C d.", "E?", "--F."], ["G."]]
     assert segmenters.join(reference[0]) == "A b. C d. E?--F."
 

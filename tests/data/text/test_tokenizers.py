@@ -1,4 +1,4 @@
-"""The tokens of the data build, the exported preprocessor and Hugging Face's tokenizer."""
+"""Compare the tokens of data.build, the exported preprocessor and Hugging Face's tokenizer."""
 
 import importlib.util
 
@@ -21,27 +21,27 @@ def compare():
     return module.compare
 
 
-def test_known_differences(compare, tmp_path):
-    """As told in docs/interoperability.md."""
+def test_known_differences_are_found(compare, tmp_path):
+    """The differences that docs/interoperability.md explains."""
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "α", "##σ", "##ς", ".", "…", "x"]
     (tmp_path / "vocab.txt").write_text("\n".join(vocab), encoding="utf-8")
-    found = compare(["ας", "x…", "X"], str(tmp_path / "vocab.txt"), lower_case=True)
-    assert found["preprocessor"] == []
-    assert found["Hugging Face"] == [
+    differences = compare(["ας", "x…", "X"], str(tmp_path / "vocab.txt"), lower_case=True)
+    assert differences["preprocessor"] == []
+    assert differences["Hugging Face"] == [
         ("ας", ["α", "##σ"], ["α", "##ς"]),
         ("x…", ["x", ".", ".", "."], ["x", "…"]),
     ]
 
 
 @pytest.mark.slow
-def test_every_sentence_of_the_sample_text(compare, tmp_path):
+def test_tokens_of_the_whole_sample_text(compare, tmp_path):
     write_samples(["--output_dir", str(tmp_path)])
     inputs = [guess_kind(file) for file in find_inputs("input", f"{tmp_path}/*/*")]
     paragraphs = list(read_paragraphs(inputs, max_bytes=10**9))
     vocab = learn(paragraphs, vocab_size=8000, lower_case=True)
     (tmp_path / "vocab.txt").write_text(vocab.text, encoding="utf-8")
     sentences = [sentence for text in paragraphs for sentence in split_sentences(text)]
-    found = compare(sentences, str(tmp_path / "vocab.txt"), lower_case=True)
+    differences = compare(sentences, str(tmp_path / "vocab.txt"), lower_case=True)
     assert len(sentences) > 100_000
-    assert found["preprocessor"] == []
-    assert 0 < len(found["Hugging Face"]) < 0.003 * len(sentences)
+    assert differences["preprocessor"] == []
+    assert 0 < len(differences["Hugging Face"]) < 0.003 * len(sentences)

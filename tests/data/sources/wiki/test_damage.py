@@ -13,14 +13,14 @@ from tests.support.wiki_dumps import (
     FOOTER,
     HEADER,
     dump_of,
-    flat,
-    merged,
+    flatten,
+    merge_skipped,
     multistream,
     page,
-    pages_of,
-    read,
+    read_parts,
     read_whole,
-    stored,
+    split_pages,
+    store,
 )
 
 
@@ -53,7 +53,7 @@ def test_a_page_that_is_not_utf8_is_rejected_alone(tmp_path):
 
 
 @pytest.mark.parametrize("number", ["", "<id>9</id>"])
-def test_a_page_without_a_number_of_its_own_is_rejected(tmp_path, number):
+def test_a_page_without_an_id_is_rejected(tmp_path, number):
     revision = f"<revision>{number}<text>Some text that is long enough to stay.</text></revision>"
     reject = read_whole(tmp_path, dump_of(f"<page>{revision}</page>"))[1]
     assert (reject.offset.partition(" (")[0], reject.reason) == (
@@ -62,23 +62,23 @@ def test_a_page_without_a_number_of_its_own_is_rejected(tmp_path, number):
     )
 
 
-def test_comments_before_the_first_element_are_read_once(tmp_path):
+def test_many_comments_before_the_first_element_take_linear_time(tmp_path):
     content = b"<!---->" * 20_000 + b"x<page>"
     with pytest.raises(UserError, match="neither a MediaWiki dump nor XML"):
         read_whole(tmp_path, content)
 
 
-def test_white_space_without_end_in_a_later_part_is_damage(tmp_path):
+def test_a_mebibyte_of_white_space_at_the_start_of_a_later_part_is_an_error(tmp_path):
     texts = [HEADER, "<page></page>", " " * (2 << 20) + "<page></page>", FOOTER]
     streams = [bz2.compress(text.encode()) for text in texts]
-    file = stored(tmp_path, b"".join(streams), "d.xml.bz2")
+    file = store(tmp_path, b"".join(streams), "d.xml.bz2")
     start = len(streams[0] + streams[1])
     part = InputPart(file=file, start=start, stop=start + len(streams[2]))
     with pytest.raises(UserError):
         list(wiki.read_part(part, max_document_bytes=10**6))
 
 
-def failing_with(error: Exception):
+def raiser_of(error: Exception):
     def fail(wikitext):
         raise error
 
@@ -86,15 +86,15 @@ def failing_with(error: Exception):
 
 
 def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(wiki, "to_paragraphs", failing_with(RecursionError("too deep")))
+    monkeypatch.setattr(wiki, "to_paragraphs", raiser_of(RecursionError("too deep")))
     reject = read_whole(tmp_path, dump_of(page("x", page_id=7)))[1]
     assert (reject.source, reject.offset) == ("d.xml", f"byte {len(HEADER)} (page 7)")
     assert reject.reason == "cannot be cleaned: RecursionError: too deep"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")])
-def test_a_fault_of_the_machine_is_no_reject(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(wiki, "to_paragraphs", failing_with(error))
+def test_memory_and_io_errors_are_not_turned_into_rejects(tmp_path, monkeypatch, error):
+    monkeypatch.setattr(wiki, "to_paragraphs", raiser_of(error))
     with pytest.raises(type(error)):
         read_whole(tmp_path, dump_of(page("x")))
 
@@ -106,13 +106,12 @@ def named_dump_of(name: str, *pages: str) -> bytes:
 
 @pytest.mark.parametrize("part_bytes", [1, 150, 10**6])
 @pytest.mark.parametrize("name", ["d.xml", "d.xml.gz", "d.xml.bz2"])
-def test_the_wiki_is_part_of_the_id(tmp_path, name, part_bytes):
-    """Also in parts that do not hold the header."""
+def test_document_ids_contain_the_wiki_in_every_part(tmp_path, name, part_bytes):
     text = "<dbname>ofapage</dbname>"
     xml = named_dump_of("simplewiki", page("One."), page("Two.", page_id=2, extra=text))
     compress = {"gz": gzip.compress, "bz2": lambda xml: multistream(xml, 1)}
     content = compress.get(name.rpartition(".")[2], bytes)(xml)
-    items = flat(read(stored(tmp_path, content, name), part_bytes=part_bytes))
+    items = flatten(read_parts(store(tmp_path, content, name), part_bytes=part_bytes))
     assert [i.id for i in items if isinstance(i, Document)] == [
         "wiki/simplewiki/1",
         "wiki/simplewiki/2",
@@ -120,7 +119,7 @@ def test_the_wiki_is_part_of_the_id(tmp_path, name, part_bytes):
     assert sum(item.num_bytes for item in items) == len(xml)
 
 
-def test_a_name_that_only_a_page_mentions_is_not_the_wikis(tmp_path):
+def test_a_wiki_name_in_a_page_is_ignored(tmp_path):
     content = dump_of(page("&lt;dbname>x&lt;/dbname> Text.", extra="<dbname>x</dbname>"))
     assert read_whole(tmp_path, content)[1].id == "wiki/1"
 
@@ -132,18 +131,18 @@ def test_text_between_pages_is_rejected(tmp_path):
     assert reject.num_bytes == len(damaged)
 
 
-def test_a_place_in_a_stream_does_not_depend_on_the_parts(tmp_path):
+def test_the_offset_of_a_reject_does_not_depend_on_the_parts(tmp_path):
     bad = page("<b>x", page_id=7)
     streams = [HEADER, page("One.") + "\n", "\n" + bad + "\n", FOOTER]
     compressed = [bz2.compress(text.encode()) for text in streams]
-    file = stored(tmp_path, b"".join(compressed), "d.xml.bz2")
-    place = f"byte 1 of the bzip2 stream at {len(compressed[0] + compressed[1])} (page 7)"
+    file = store(tmp_path, b"".join(compressed), "d.xml.bz2")
+    offset = f"byte 1 of the bzip2 stream at {len(compressed[0] + compressed[1])} (page 7)"
     for part_bytes in (10, 100, 10_000):
-        items = flat(read(file, part_bytes=part_bytes))
-        assert [item.offset for item in items if isinstance(item, Reject)] == [place]
+        items = flatten(read_parts(file, part_bytes=part_bytes))
+        assert [item.offset for item in items if isinstance(item, Reject)] == [offset]
 
 
-def test_a_huge_page_costs_time_only(tmp_path):
+def test_a_huge_page_is_not_held_in_memory(tmp_path):
     import tracemalloc
 
     blank = b" " * (1 << 20)
@@ -152,9 +151,9 @@ def test_a_huge_page_costs_time_only(tmp_path):
     pieces = [compressor.compress((HEADER + start).encode())]
     pieces += [compressor.compress(blank) for _ in range(64)]
     pieces += [compressor.compress((end + FOOTER).encode()), compressor.flush()]
-    file = stored(tmp_path, b"".join(pieces), "d.xml.bz2")
+    file = store(tmp_path, b"".join(pieces), "d.xml.bz2")
     tracemalloc.start()
-    (items,) = read(file)
+    (items,) = read_parts(file)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert items[1].reason == "larger than max_document_bytes=1000000"
@@ -164,13 +163,13 @@ def test_a_huge_page_costs_time_only(tmp_path):
 
 @pytest.mark.parametrize("compress", [bz2.compress, gzip.compress], ids=["bz2", "gz"])
 @pytest.mark.parametrize("before", [b"", dump_of(page("One."))[:-13]], ids=["start", "later"])
-def test_a_bomb_ends_early(tmp_path, compress, before):
+def test_a_decompression_bomb_is_rejected_early(tmp_path, compress, before):
     name = "d.xml.bz2" if compress is bz2.compress else "d.xml.gz"
     before = before or HEADER.encode()
-    file = stored(tmp_path, compress(before + bytes(100 << 20)), name)
+    file = store(tmp_path, compress(before + bytes(100 << 20)), name)
     began = time.monotonic()
     with pytest.raises(UserError, match="no <page> within"):
-        read(file)
+        read_parts(file)
     assert time.monotonic() - began < 1
 
 
@@ -192,14 +191,14 @@ def test_a_bomb_ends_early(tmp_path, compress, before):
         (dump_of(page("A")).decode().encode("utf-16"), "is in UTF-16; convert it"),
     ],
 )
-def test_what_is_no_dump_is_an_error(tmp_path, content, message):
-    file = stored(tmp_path, content)
+def test_a_file_that_is_not_a_valid_dump_is_an_error(tmp_path, content, message):
+    file = store(tmp_path, content)
     with pytest.raises(UserError, match=f"{re.escape(file.path)}: {message}"):
-        read(file)
+        read_parts(file)
 
 
 @pytest.mark.parametrize("start", ["", "\ufeff", '<?xml version="1.0" encoding="utf-8"?>\n'])
-def test_a_declaration_of_utf8_is_no_error(tmp_path, start):
+def test_a_utf8_declaration_is_accepted(tmp_path, start):
     content = start.encode() + dump_of(page("Some text."))
     assert read_whole(tmp_path, content)[1].id == "wiki/1"
 
@@ -212,20 +211,20 @@ def test_a_truncated_file_is_an_error(tmp_path, xml):
     ]:
         for size in (len(content) // 2, len(content) - 6):
             with pytest.raises(UserError, match=rf"{name}: truncated"):
-                read(stored(tmp_path, content[:size], name))
+                read_parts(store(tmp_path, content[:size], name))
 
 
-def test_a_damaged_file_is_an_error(tmp_path, xml):
+def test_a_damaged_compressed_file_is_an_error(tmp_path, xml):
     for name, content in [("d.xml.bz2", bz2.compress(xml)), ("d.xml.gz", gzip.compress(xml))]:
         damaged = bytearray(content)
         damaged[len(content) // 2] ^= 0xFF
         with pytest.raises(UserError, match=rf"{name}: truncated or damaged \("):
-            read(stored(tmp_path, bytes(damaged), name))
+            read_parts(store(tmp_path, bytes(damaged), name))
 
 
 @pytest.mark.parametrize("part_bytes", [100, 2_000, 10**6])
-def test_a_missing_or_foreign_stream_is_an_error(tmp_path, xml, part_bytes):
-    streams = [bz2.compress(piece) for piece in pages_of(xml)]
+def test_a_missing_stream_or_other_data_between_streams_is_an_error(tmp_path, xml, part_bytes):
+    streams = [bz2.compress(piece) for piece in split_pages(xml)]
     for content, message in [
         (b"".join(streams[:-1]), "truncated: it does not end with </mediawiki>"),
         (
@@ -238,18 +237,18 @@ def test_a_missing_or_foreign_stream_is_an_error(tmp_path, xml, part_bytes):
         ),
     ]:
         with pytest.raises(UserError, match=rf"d\.xml\.bz2: {message}"):
-            read(stored(tmp_path, content, "d.xml.bz2"), part_bytes=part_bytes)
+            read_parts(store(tmp_path, content, "d.xml.bz2"), part_bytes=part_bytes)
 
 
 @pytest.mark.parametrize("part_bytes", [10, 100, 10**6])
-def test_empty_streams_are_nothing(tmp_path, part_bytes):
+def test_empty_streams_are_ignored(tmp_path, part_bytes):
     streams = [HEADER, "", page("Some text."), "", FOOTER, "", ""]
     content = b"".join(bz2.compress(text.encode()) for text in streams)
-    items = merged(read(stored(tmp_path, content, "d.xml.bz2"), part_bytes=part_bytes))
+    items = merge_skipped(read_parts(store(tmp_path, content, "d.xml.bz2"), part_bytes=part_bytes))
     assert [type(item) for item in items] == [Skipped, Document, Skipped]
 
 
-def test_a_missing_file_is_the_systems_error(tmp_path):
+def test_a_missing_file_raises_file_not_found(tmp_path):
     path = os.fspath(tmp_path / "none.xml")
     part = InputPart(
         file=InputFile(kind="wiki", path=path, name="none.xml", num_bytes=9), start=0, stop=9

@@ -1,6 +1,6 @@
-"""Damages a real dump at random: whatever the bytes, a part yields items or ends in a UserError.
+"""Damage a real dump at random: each part must yield items for all its bytes or raise a UserError.
 
-The test suite runs a few hundred cases; for a long run:
+The test suite runs a few hundred cases. For a long run:
 
     python -m tests.data.sources.wiki.test_fuzz --cases 100000 --seed 1
 """
@@ -23,10 +23,10 @@ from data.sources.wiki import dump as wiki
 from data.sources.wiki import parts as wiki_parts
 from tests.support.paths import GOLDEN
 
-GOLDEN = GOLDEN / "wiki.xml.bz2"
+DUMP = GOLDEN / "wiki.xml.bz2"
 MAX_SECONDS = 5
-# What damage at random seldom makes: the marks on which the reader and the cleaner decide.
-MARKS = (
+# Tokens that the reader and the cleaner look for; random damage seldom produces them.
+TOKENS = (
     b"<page>",
     b"</page>",
     b"<mediawiki>",
@@ -52,7 +52,7 @@ MARKS = (
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """One to eight changes: bytes flipped, ranges cut, doubled or moved, marks put in."""
+    """Make one to eight changes: flip bits; cut, repeat or move ranges; insert tokens."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 8)):
         start = rng.randrange(len(data) + 1)
@@ -67,17 +67,17 @@ def mutate(content: bytes, rng: random.Random) -> bytes:
             case 3:
                 piece = data[start:stop]
                 del data[start:stop]
-                place = rng.randrange(len(data) + 1)
-                data[place:place] = piece
+                target = rng.randrange(len(data) + 1)
+                data[target:target] = piece
             case _:
-                data[start:start] = rng.choice(MARKS) * rng.choice((1, 1, 1, 50))
+                data[start:start] = rng.choice(TOKENS) * rng.choice((1, 1, 1, 50))
     return bytes(data)
 
 
 def sources() -> dict[str, bytes]:
-    """The dump in every form that is read."""
-    xml = bz2.decompress(GOLDEN.read_bytes())
-    xml = xml[:20_000] + xml[xml.rindex(b"<page>") :]  # short, so that cases are many
+    """Return the dump in every compression that is read, by file name."""
+    xml = bz2.decompress(DUMP.read_bytes())
+    xml = xml[:20_000] + xml[xml.rindex(b"<page>") :]  # short, for many cases per second
     xml = xml[: xml[:20_000].rindex(b"</page>") + 7] + xml[20_000:]
     pieces = re.split(rb"(?=<page>)|(?=</mediawiki>)", xml)
     return {
@@ -89,11 +89,11 @@ def sources() -> dict[str, bytes]:
 
 
 def check(seed: int, folder: Path, contents: dict[str, bytes]) -> str:
-    """Runs one case; says how it ended."""
+    """Run one case; return "items" or "error"."""
     rng = random.Random(seed)
     name = rng.choice(list(contents))
     content = contents[name]
-    if name != "d.xml" and rng.random() < 0.5:  # damage below sound compression
+    if name != "d.xml" and rng.random() < 0.5:  # damaged text in intact compression
         text = mutate(contents["d.xml"], rng)
         size = rng.choice((1_000, 10_000, len(text) + 1))
         pieces = [text[start : start + size] for start in range(0, len(text), size)]
@@ -107,12 +107,12 @@ def check(seed: int, folder: Path, contents: dict[str, bytes]) -> str:
     num_bytes, began = 0, time.monotonic()
     try:
         for part in wiki_parts.split_file(file, part_bytes=rng.choice((500, 5_000, 10**6))):
-            counter, of_part, limit = ByteCounter(), 0, rng.choice((2_000, 10**6))
+            counter, part_sum, limit = ByteCounter(), 0, rng.choice((2_000, 10**6))
             for item in wiki.read_part(part, max_document_bytes=limit, counter=counter):
                 assert isinstance(item, Document | Reject | Skipped), seed
-                of_part += item.num_bytes
-            assert of_part == counter.num_bytes, (seed, name)
-            num_bytes += of_part
+                part_sum += item.num_bytes
+            assert part_sum == counter.num_bytes, (seed, name)
+            num_bytes += part_sum
     except UserError as error:
         assert str(error).startswith(str(path)), (seed, error)
         return "error"
@@ -127,22 +127,22 @@ def check(seed: int, folder: Path, contents: dict[str, bytes]) -> str:
 
 
 @pytest.mark.parametrize("first", range(0, 400, 100))
-def test_damage_ends_in_items_or_in_a_user_error(tmp_path, first):
+def test_damaged_dumps_yield_items_or_a_user_error(tmp_path, first):
     contents = sources()
-    endings = {check(seed, tmp_path, contents) for seed in range(first, first + 100)}
-    assert endings == {"items", "error"}
+    outcomes = {check(seed, tmp_path, contents) for seed in range(first, first + 100)}
+    assert outcomes == {"items", "error"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first case")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first case")
     args = parser.parse_args()
-    contents, endings = sources(), {"items": 0, "error": 0}
+    contents, outcomes = sources(), {"items": 0, "error": 0}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(args.seed, args.seed + args.cases):
-            endings[check(seed, Path(folder), contents)] += 1
-    print(f"{args.cases} cases: {endings}")
+            outcomes[check(seed, Path(folder), contents)] += 1
+    print(f"{args.cases} cases: {outcomes}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_no_markup_is_left_in_real_articles(articles):
             assert debris not in text, (title, debris)
 
 
-def test_a_list_of_names_is_no_prose(articles):
+def test_a_list_of_names_has_no_prose(articles):
     assert prose(articles["List of anthropologists"]) == []
 
 
@@ -59,7 +59,10 @@ def test_a_list_of_names_is_no_prose(articles):
         ("'''Bold''' and ''italic''.", ["Bold and italic."]),
         ("A [[cat|feline]] and a [[dog]]s life.", ["A feline and a dogs life."]),
         ("See [[Cats#Food|food]], [[Cats#Kinds]] and [[#Names]].", ["See food, Cats and Names."]),
-        ("[[:Category:Cats|All cats]], [[wikt:cat]] and [[2001: A Film]].", None),
+        (
+            "[[:Category:Cats|All cats]], [[wikt:cat]] and [[2001: A Film]].",
+            ["All cats, cat and 2001: A Film."],
+        ),
         ("Half [[fr:Demi]] [[Category:Halves]] done.", ["Half done."]),
         ("[[File:A.jpg|thumb|A [[cat]] sits.]]After the picture.", ["After the picture."]),
         ("[[Image: A.jpg|thumb|Blank in front.]]\nText.", ["Text."]),
@@ -77,7 +80,10 @@ def test_a_list_of_names_is_no_prose(articles):
         ("One line\ngoes on.\n\nNext.", ["One line goes on.", "Next."]),
         ("First line.<br/>Second line.", ["First line.", "Second line."]),
         ("* A name\n* This item is a sentence.", ["This item is a sentence."]),
-        ("It has:\n* parts that go on to the next item;\n* ends.", None),
+        (
+            "It has:\n* parts that go on to the next item;\n* ends.",
+            ["It has:", "parts that go on to the next item;", "ends."],
+        ),
         ("; A heading\n: A sentence below it.\nText.", ["A sentence below it.", "Text."]),
         ("Text.\n  code = 1\n  a sentence in a box.", ["Text.", "a sentence in a box."]),
         ("'''Births'''\n\nText.", ["Text."]),
@@ -91,8 +97,14 @@ def test_a_list_of_names_is_no_prose(articles):
         ("Broken &#xD83D;&#xDE00; emoji.", ["Broken emoji."]),
         ("__NOTOC__Text.", ["Text."]),
         ("''Eagle''{{'s}} l'''eau''' ''''quoted''''.", ["Eagle's leau 'quoted'."]),
-        ("H<sub>2</sub>O, 10<sup>6</sup>, 4<sup>th</sup>, x<sup>T</sup>.", None),
-        ("Nothing ({{IPAc-en|x}}) left ({{IPAc-en|x}}; 1900), ( , a; ).", None),
+        (
+            "H<sub>2</sub>O, 10<sup>6</sup>, 4<sup>th</sup>, x<sup>T</sup>.",
+            ["H2O, 10⁶, 4th, x^T."],
+        ),
+        (
+            "Nothing ({{IPAc-en|x}}) left ({{IPAc-en|x}}; 1900), ( , a; ).",
+            ["Nothing left (1900), (a)."],
+        ),
         ("It cost ${{inflation|US|5|1929}} then.", ["It cost then."]),
         ("{{unclosed [[link '''and text.", ["unclosed link and text."]),
         ("==One=\nA.\n===\nB.\n= [[Notes]] = \nC.", ["A. === B."]),
@@ -100,18 +112,30 @@ def test_a_list_of_names_is_no_prose(articles):
         ("The euro (€) is. It costs $ 5.", ["The euro (€) is. It costs $ 5."]),
         ("It cost US$ {{inflation|US|5|1929}} then.", ["It cost then."]),
         ("[[Re:Zero − Starting|Re:Zero]] and [[CSI:NY]].", ["Re:Zero and CSI:NY."]),
-        ("'''!!!''' is a band.\n\n'''!Kung''' is a language.", None),
-        ("Lead.\n{|\n|a\n{{end}}\nOne.\n\n{|\n|b\n|}\nTwo.\n== Next ==\nThree.", None),
+        (
+            "'''!!!''' is a band.\n\n'''!Kung''' is a language.",
+            ["!!! is a band.", "!Kung is a language."],
+        ),
+        (
+            "Lead.\n{|\n|a\n{{end}}\nOne.\n\n{|\n|b\n|}\nTwo.\n== Next ==\nThree.",
+            ["Lead.", "One.", "Two.", "Three."],
+        ),
         ("A.\n{|\n|a.\n!b.\nOne.\n{|\n|b.\n|}\nTwo.", ["A.", "One.", "Two."]),
         ("One.\n\n<math>\n{|x|} \\over 2\n</math>\nTwo.", ["One.", "Two."]),
         ("One.\n<nowiki>{|</nowiki>\nTwo.", ["One. {| Two."]),
         ("A.<ref name=a>Open. One.\n\nTwo.<ref>n</ref> End.", ["A.Open. One.", "Two. End."]),
         ("A.<gallery>One.\n\nTwo.<gallery>\nx.jpg\n</gallery>End.", ["A.One.", "Two.End."]),
         ("A.<!-- one <!-- two --> End.", ["A. End."]),
-        ("Type <nowiki>[[Foo|bar]]</nowiki> and <nowiki>''x''</nowiki>.", None),
+        (
+            "Type <nowiki>[[Foo|bar]]</nowiki> and <nowiki>''x''</nowiki>.",
+            ["Type [[Foo|bar]] and ''x''."],
+        ),
         ("{{nowrap|<nowiki>a|b={{c}}</nowiki>}} &#91;[.", ["a|b={{c}} [[."]),
         ("The variable __FILE__.__NOINDEX__", ["The variable __FILE__."]),
-        ("&apos;Tis a &check; test &amp;check; &nonsense; too.", None),
+        (
+            "&apos;Tis a &check; test &amp;check; &nonsense; too.",
+            ["'Tis a ✓ test &check; &nonsense; too."],
+        ),
         ("A ratio of 4 : 3 and words : more.", ["A ratio of 4 : 3 and words: more."]),
         ("<chem>SO4^2-</chem> and <ce>2H2 + O2 -> 2H2O</ce>.", ["SO4²⁻ and 2H2 + O2 → 2H2O."]),
         ("A <ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby> is.", ["A 漢 (kan) is."]),
@@ -120,18 +144,8 @@ def test_a_list_of_names_is_no_prose(articles):
         ("Here\n: <math>a</math> is the mass.\nEnd.", ["a is the mass.", "End."]),
     ],
 )
-def test_markup(wikitext, expected):
-    longer = {
-        "[[:": ["All cats, cat and 2001: A Film."],
-        "It ": ["It has:", "parts that go on to the next item;", "ends."],
-        "H<s": ["H2O, 10⁶, 4th, x^T."],
-        "Not": ["Nothing left (1900), (a)."],
-        "'''": ["!!! is a band.", "!Kung is a language."],
-        "Lea": ["Lead.", "One.", "Two.", "Three."],
-        "Typ": ["Type [[Foo|bar]] and ''x''."],
-        "&ap": ["'Tis a ✓ test &check; &nonsense; too."],
-    }
-    assert prose(wikitext) == (expected or longer[wikitext[:3]])
+def test_markup_becomes_prose(wikitext, expected):
+    assert prose(wikitext) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,7 +206,10 @@ def test_markup(wikitext, expected):
         ("5{{frac|1|2}} and 5{{½}} inches{{frac|1|2}}", "5 1/2 and 5 1/2 inches1/2"),
         ("{{val|1.5|0.2|0.3|u=kg}}", "1.5 +0.2 −0.3 kg"),
         ("{{val|500|-|600|u=km}} {{val|5|x|6|x|7}}", "500–600 km 5 × 6 × 7"),
-        ("{{sclass|Nimitz|aircraft carrier}} {{sclass-|Ford}}", None),
+        (
+            "{{sclass|Nimitz|aircraft carrier}} {{sclass-|Ford}}",
+            "Nimitz-class aircraft carrier Ford class",
+        ),
         ("{{sclass2|Nimitz|aircraft carrier}}", "Nimitz-class aircraft carrier"),
         ("B{{music|b}} B{{flat}} C{{music|#}} C{{sharp}} D{{natural}}", "B♭ B♭ C♯ C♯ D♮"),
         ("B{{music|doubleflat}} {{music|time|4|4}}", "B𝄫 4/4"),
@@ -221,7 +238,10 @@ def test_markup(wikitext, expected):
         ("{{bibleverse|1|Corinthians|13:4|KJV}}", "1 Corinthians 13:4"),
         ("{{bibleverse||John|3:16}} {{bibleverse|John|3:16|KJV}}", "John 3:16 John 3:16"),
         ("{{harvs|txt|last=Smith|last2=Jones|year=2008}}", "Smith & Jones (2008)"),
-        ("{{harvs|last=Smith|year=2008}} {{harvs|nb|last=Smith|year=2008}}", None),
+        (
+            "{{harvs|last=Smith|year=2008}} {{harvs|nb|last=Smith|year=2008}}",
+            "(Smith 2008) Smith 2008",
+        ),
         ("{{harvnb|Smith|Jones|2008|p=5}}", "Smith & Jones 2008, p. 5"),
         ("{{nihongo foot|Go|碁|igo}} {{nihongo krt|Go|碁|igo}}", "Go 碁 (igo, Go)"),
         ("{{nihongo3|Go|碁|igo}} {{ruby|漢|kan}}", "igo (碁, Go) 漢 (kan)"),
@@ -236,12 +256,7 @@ def test_markup(wikitext, expected):
         ("{{nowrap|[[A{{!}}B]]}} {{chem2|SO4(2-)}} {{chem2|Na+}}", "B SO4²⁻ Na⁺"),
     ],
 )
-def test_templates(template, text):
-    longer = {
-        "{{sclass|": "Nimitz-class aircraft carrier Ford class",
-        "{{harvs|l": "(Smith 2008) Smith 2008",
-    }
-    text = text or longer[template[:9]]
+def test_templates_are_expanded(template, text):
     assert " ".join(prose(f"{template} is.")) == f"{text} is."
 
 
@@ -263,12 +278,12 @@ def test_templates(template, text):
         ("x" * 100, ""),
     ],
 )
-def test_short_formulas_stay(latex, text):
+def test_short_formulas_become_text(latex, text):
     expected = f"Here {text} is." if text else "Here is."
     assert prose(f"Here <math>{latex}</math> is.") == [expected]
 
 
-def test_bytes_of_dropped_sections():
+def test_bytes_of_dropped_sections_are_counted():
     dropped = "== Notes ==\nä <ref>x</ref>\n=== More ===\n{{x}}\n"
     assert to_paragraphs(f"One.\n{dropped}== Next ==\nTwo.") == (
         ["One.", "Two."],
@@ -283,19 +298,19 @@ UNCLOSED = [
 ]
 
 
-@pytest.mark.parametrize("mark", UNCLOSED)
-def test_markup_that_would_take_minutes_is_an_error(mark):
+@pytest.mark.parametrize("token", UNCLOSED)
+def test_markup_that_would_take_minutes_to_parse_is_an_error(token):
     with pytest.raises(ValueError, match="too much markup in one section is not closed"):
-        to_paragraphs(mark * 20_000)
+        to_paragraphs(token * 20_000)
 
 
-def test_tags_close_their_own_kind_only():
+def test_a_closing_tag_closes_tags_of_its_own_name_only():
     with pytest.raises(ValueError, match=r"is not closed: 20000 '<b'$"):
         to_paragraphs("<b>" * 20_000 + "</i>" * 20_000)
 
 
-def seconds(text: str) -> float:
-    """Process time of the fastest of three runs."""
+def measure_seconds(text: str) -> float:
+    """Return the process time of the fastest of three runs."""
     times = []
     for _ in range(3):
         began = time.process_time()
@@ -316,8 +331,8 @@ def seconds(text: str) -> float:
     ],
 )
 def test_repeated_markup_takes_linear_time(text):
-    # In a short section even what is not closed may take quadratic time.
+    # Unclosed markup may take quadratic time in a short section.
     times = 20_000 if text in UNCLOSED else 1
-    while (once := seconds(text * times)) < 0.02:
+    while (once := measure_seconds(text * times)) < 0.02:
         times *= 2
-    assert seconds(text * times * 2) < 3 * once
+    assert measure_seconds(text * times * 2) < 3 * once

@@ -1,0 +1,56 @@
+import os
+
+import pytest
+
+from data.errors import UserError
+from data.sources.documents import find_inputs, join_lines, normalise
+
+
+def test_hard_wrapped_lines_are_joined():
+    assert list(join_lines(["A b", " c.", "", "", "D\te."])) == ["A b c.", "D e."]
+
+
+def test_normalise_removes_invisible_characters_and_composes_accents():
+    assert normalise("page\x0cbreak\rline\x85next\x1eend") == "page break line next end"
+    assert normalise("e\u200b\u0301") == "é"
+    assert normalise("cafe\u0301\u200b \x07 a\u00adb\nc") == "café ab c"
+
+
+def test_inputs_are_named_below_the_fixed_part_of_the_glob(golden):
+    names = [file.name for file in find_inputs("books", f"{golden}/**/*.txt")]
+    assert "books/sonnets.txt" in names
+    assert [f.name for f in find_inputs("books", f"{golden}/books/sonnets.txt")] == ["sonnets.txt"]
+
+
+def test_a_file_name_with_glob_characters_is_taken_literally(tmp_path):
+    path = tmp_path / "Book [1] *.txt"
+    path.write_text("Text.")
+    (tmp_path / "Book").mkdir()
+    assert [file.name for file in find_inputs("books", str(path))] == [path.name]
+    assert [file.name for file in find_inputs("books", f"{tmp_path}/Book*.txt")] == [path.name]
+
+
+def test_a_file_whose_name_is_not_utf8_is_an_error(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.txt", "wb") as file:
+        file.write(b"Text.")
+    (tmp_path / "café.txt").write_text("Text.")
+    assert [file.name for file in find_inputs("books", f"{tmp_path}/café*")] == ["café.txt"]
+    with pytest.raises(UserError, match=r"--books .*/caf\\xe9\.txt: .* not UTF-8"):
+        find_inputs("books", f"{tmp_path}/*")
+
+
+def test_folders_that_match_a_glob_are_reported(tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / "folder/b.txt").write_text("Text.")
+    assert len(find_inputs("books", f"{tmp_path}/*")) == 1
+    assert f"1 folders matched and are not read; '{tmp_path}/**' does" in capsys.readouterr().out
+    assert len(find_inputs("books", f"{tmp_path}/**")) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_glob_without_files_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"--wiki .*/\*\.bz2: no input file matched"):
+        find_inputs("wiki", f"{tmp_path}/*.bz2")
+    with pytest.raises(UserError, match="it is a directory: add /"):
+        find_inputs("wiki", str(tmp_path))
