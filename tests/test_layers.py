@@ -2,12 +2,14 @@
 
 import graphlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.markdown import table_rows
 from tests.support.paths import ROOT
 from tests.support.sources import MODULES, PACKAGES, imports
 
@@ -123,6 +125,20 @@ def test_packages_import_only_what_they_may():
             if is_other and not is_within(name, allowed):
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
+
+
+def test_the_architecture_page_has_these_rules():
+    """Rows such as "| `package` | all of `model`; `data`: config, files |"."""
+    documented = {}
+    for name, rule, *_ in table_rows(ROOT / "docs/architecture.md"):
+        if name.strip("`") in ALLOWED:
+            whole = re.findall(r"all of `(\w+)`", rule)
+            parts = re.findall(r"`(\w+)`: ([\w, ]+)", rule)
+            documented[name.strip("`")] = {
+                *whole,
+                *(f"{package}.{part}" for package, names in parts for part in names.split(", ")),
+            }
+    assert documented == ALLOWED
 
 
 @pytest.mark.parametrize("stranger", ["model.py", "data/__init__.py"])
