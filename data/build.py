@@ -1,10 +1,9 @@
-r"""Builds the training data: text in, packed sequences and masked copies out.
+r"""Build the training data: from text to packed sequences and masked copies.
 
     python -m data.build --gin_file gin/data_demo.gin --wiki 'dumps/*.bz2' --books 'books/*.txt' \
         --vocab_file vocab.txt --output_dir build
 
-Arguments this program does not know are Beam options, e.g. --direct_num_workers=4
---direct_running_mode=multi_processing.
+Other arguments are Beam options, e.g. --direct_num_workers=4 --direct_running_mode=multi_processing.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from data.sources.formats import (
 )
 from data.stages.contamination import NgramFilter
 from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
-from data.stages.runner import ProgressBar, errors_for_people, pipeline_options, quiet_workers
+from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
 from data.storage.sequence_sources import check_sources
 from data.vocab import Vocab
 
@@ -45,19 +44,19 @@ if TYPE_CHECKING:
 
     from data.pipeline import BuildPlan
 
-DECONTAMINATE = "decontaminate"  # the kind of the evaluation files among the inputs
+DECONTAMINATE = "decontaminate"  # kind of the inputs that are evaluation files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildJob:
-    """A build that is asked for.
+    """A requested build.
 
     Attributes:
-      config: what to build.
-      vocab: its pieces give the token ids.
-      inputs: the files to read, those of kind DECONTAMINATE to compare with.
-      output_dir: where the build goes.
-      beam_args: options for Beam; the runner defaults to FnApiRunner.
+      config: settings of the build.
+      vocab: vocabulary for the token ids.
+      inputs: files to build from, and evaluation files of kind DECONTAMINATE.
+      output_dir: build directory.
+      beam_args: Beam options; the runner defaults to FnApiRunner.
     """
 
     config: BuildConfig
@@ -68,13 +67,13 @@ class BuildJob:
 
     def __post_init__(self):
         inputs = sorted(self.inputs, key=lambda file: (file.kind, file.name))
-        _refuse_equal_names(inputs)
+        _check_names(inputs)
         check_sources(file.kind for file in inputs if file.kind != DECONTAMINATE)
         object.__setattr__(self, "inputs", tuple(inputs))
 
     @functools.cached_property
     def units(self) -> list[Unit]:
-        """The division of the text among tasks."""
+        """Units of input, one for each task of the first stage."""
         return plan_units(file for file in self.inputs if file.kind != DECONTAMINATE)
 
     @functools.cached_property
@@ -84,7 +83,7 @@ class BuildJob:
         return pipeline_options(self.beam_args, output_dir=self.output_dir, paths=paths)
 
     def plan(self) -> BuildPlan:
-        """What the workers need to know."""
+        """Return the settings that workers need."""
         from data.pipeline import BuildPlan
 
         return BuildPlan(
@@ -95,7 +94,7 @@ class BuildJob:
         )
 
     def manifest(self) -> Manifest:
-        """What can be said of the build before it is made."""
+        """Return the manifest of the build before it has begun."""
         units_hash = hashlib.sha256(repr(self.units).encode()).hexdigest()
         return Manifest.planned(
             config=self.config,
@@ -106,25 +105,26 @@ class BuildJob:
 
 
 def build(**job) -> Manifest:
-    """Runs the build, or returns the manifest of the same build if it is there already.
+    """Run a build, or return its manifest if it is finished.
 
     Args:
-      **job: the fields of BuildJob.
+      **job: fields of BuildJob.
 
     Raises:
-      UserError: output_dir holds another build, an input is damaged, or the result would be unsound.
+      UserError: output_dir holds another build, an input is damaged, or a check of
+        data.stages.corpus_checks fails.
     """
     job = BuildJob(**job)
-    options, asked = job.options, job.manifest()
+    options, requested = job.options, job.manifest()
     if files.exists(files.join(job.output_dir, schema.MANIFEST_FILE)):
         manifest = Manifest.load(job.output_dir)
-        manifest.check_same_build(job.output_dir, asked)
+        manifest.check_same_build(job.output_dir, requested)
         print(f"data: {job.output_dir} is built already")
     else:
         contaminated = NgramFilter.from_files(
             [file for file in job.inputs if file.kind == DECONTAMINATE]
         )
-        build_dir.begin_or_resume(job.output_dir, asked, job.vocab)
+        build_dir.begin_or_resume(job.output_dir, requested, job.vocab)
         contaminated.save(files.join(job.output_dir, NGRAM_FILE))
         _run(job, options)
         manifest = Manifest.load(job.output_dir)
@@ -139,7 +139,7 @@ def _run(job: BuildJob, options: PipelineOptions) -> None:
 
     plan = job.plan()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(errors_for_people(job.output_dir))
+        stack.enter_context(readable_beam_errors(job.output_dir))
         if not files.is_remote(job.output_dir):
             terminal = stack.enter_context(quiet_workers(files.join(job.output_dir, WORKERS_LOG)))
             stack.enter_context(ProgressBar(plan.journal, plan.num_tasks, terminal))
@@ -148,15 +148,15 @@ def _run(job: BuildJob, options: PipelineOptions) -> None:
 
 
 def dry_run(**job) -> None:
-    """Makes the job of a build and checks it, as far as that goes without running anything.
+    """Construct the pipeline of a build and check it without running it.
 
-    For Dataflow this includes the translation of the job; nothing is uploaded or submitted.
+    For Dataflow the job is translated too, but nothing is uploaded or submitted.
 
     Args:
-      **job: the fields of BuildJob.
+      **job: fields of BuildJob.
 
     Raises:
-      UserError: as `build`, for what can be known beforehand.
+      UserError: a setting, an option or an input is wrong.
     """
     import apache_beam as beam
 
@@ -168,7 +168,7 @@ def dry_run(**job) -> None:
     pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
     num_transforms = len(pipeline.to_runner_api().components.transforms)
     if "DataflowRunner" in job.options.get_all_options()["runner"]:
-        pipeline.run()  # stops before it would submit
+        pipeline.run()  # with --dry_run this stops before the submission
     num_bytes = sum(file.num_bytes for file in job.inputs)
     print(
         f"data: dry run: {len(job.inputs)} files of {num_bytes:,} bytes, {plan.num_tasks} tasks"
@@ -177,13 +177,13 @@ def dry_run(**job) -> None:
 
 
 def _describe(file: InputFile) -> dict:
-    """How the manifest names an input. What lies in a bucket is not read twice for its hash."""
+    """Return the manifest entry of an input. Remote files have no hash: it would cost a second read."""
     sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
     return {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
 
 
-def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
-    """A document is known by its file's name: two equal ones would be one document."""
+def _check_names(inputs: Sequence[InputFile]) -> None:
+    """Raise a UserError for files with the same name: document ids are made of file names."""
     seen: dict[tuple[str, str], str] = {}
     for file in inputs:
         path = file.path if files.is_remote(file.path) else os.path.realpath(file.path)
@@ -200,7 +200,7 @@ def _refuse_equal_names(inputs: Sequence[InputFile]) -> None:
 
 
 def summary(manifest: Manifest) -> str:
-    """One line on what a build holds."""
+    """Return a summary of a build in one line."""
     parts = []
     for split in schema.SPLITS:
         shards = manifest.split(split)
@@ -215,16 +215,16 @@ def summary(manifest: Manifest) -> str:
     parts += [
         f"{manifest.config.copies} masked copies",
         f"{unknown:.2%} of the tokens unknown",
-        f"{manifest.rejected} documents refused",
+        f"{manifest.rejected} documents rejected",
     ]
     return "; ".join(parts)
 
 
 def verify(directory: str) -> Manifest:
-    """Compares every file of a build with the manifest.
+    """Compare every file of a build with the manifest.
 
     Raises:
-      UserError: naming the first file that differs.
+      UserError: a file differs; the message names the first one.
     """
     from tqdm import tqdm
 
@@ -240,8 +240,8 @@ def verify(directory: str) -> Manifest:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and builds."""
-    # Beam logs what it misses for clouds, and the stack of every error that we report in one line.
+    """Parse the command line and build."""
+    # Beam logs missing cloud packages, and a stack trace for every error that we report in one line.
     logging.getLogger().setLevel(logging.CRITICAL)
     args, beam_args = _parse(argv)
     if args.verify:
@@ -271,7 +271,7 @@ def main(argv: Sequence[str]) -> None:
     manifest = build(**arguments)
     print(f"data: {summary(manifest)}")
     if manifest.rejected:
-        print(f"data: {args.output_dir}/{schema.REJECTS_FILE} says which and why")
+        print(f"data: rejected documents are listed in {args.output_dir}/{schema.REJECTS_FILE}")
     print(f"data: in {args.output_dir}; look at it with `python -m data.view {args.output_dir}`")
 
 
@@ -288,18 +288,20 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add_format_flags(parser)
     parser.add_argument(
         "--decontaminate",
-        help="evaluation files; paragraphs that share 13 words in a row with them are left out",
+        help="evaluation files; paragraphs that share 13 words in a row with them are dropped",
         **GLOB_FLAG,
     )
     parser.add_argument(
-        "--vocab_file", help="one piece a line; learn one with `python -m data.vocab`"
+        "--vocab_file", help="one piece per line; learn one with `python -m data.vocab`"
     )
-    parser.add_argument("--output_dir", help="run again after an interruption: it goes on")
-    parser.add_argument("--verify", metavar="D", help="compare every file of a build with its sums")
-    parser.add_argument("--dry_run", action="store_true", help="make the job, but do not run it")
+    parser.add_argument("--output_dir", help="a build that was interrupted here is resumed")
+    parser.add_argument(
+        "--verify", metavar="D", help="compare every file of a build with its sha256"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="check the job, but do not run it")
     args, beam_args = parser.parse_known_args(argv)
     if args.dry_run:
-        beam_args.append("--dry_run=True")  # an option of Beam's Dataflow runner too
+        beam_args.append("--dry_run=True")  # also an option of Beam's Dataflow runner
     return args, beam_args
 
 

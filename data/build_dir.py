@@ -1,4 +1,4 @@
-"""The directory of a build while it is being made: begun, gone on with, tidied up."""
+"""Manage the directory of a build: begin, resume, clean up."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ _PARTS = ("packed", "sources", "masked", "rejects")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.+")
 
 
-def begin_or_resume(directory: str, asked: Manifest, vocab: Vocab) -> None:
-    """Marks the directory as one of this build, or checks that it is.
+def begin_or_resume(directory: str, requested: Manifest, vocab: Vocab) -> None:
+    """Write the plan of a build into its directory, or check that the same plan is there.
+
+    Args:
+      directory: build directory.
+      requested: manifest of the build before it has begun.
+      vocab: vocabulary of the build.
 
     Raises:
-      UserError: the directory holds an interrupted build of other settings, or something else.
+      UserError: the directory holds an interrupted build with other settings, or other files.
     """
     plan_path = files.join(directory, PLAN_FILE)
     if files.exists(plan_path):
         plan = Manifest.parse(files.read_bytes(plan_path), plan_path)
-        plan.check_same_build(f"{directory} (not finished)", asked)
-        print(f"data: going on with the unfinished build in {directory}")
+        plan.check_same_build(f"{directory} (not finished)", requested)
+        print(f"data: resuming the unfinished build in {directory}")
         return
-    strangers = _strangers(directory, vocab)
-    if strangers:
+    unknown = _unknown_entries(directory, vocab)
+    if unknown:
         raise UserError(
-            f"{directory} is not empty ({', '.join(strangers[:3])}) and holds no build; choose"
+            f"{directory} is not empty ({', '.join(unknown[:3])}) and holds no build; choose"
             " another --output_dir"
         )
-    files.write_atomically(plan_path, asked.to_json().encode())
+    files.write_atomically(plan_path, requested.to_json().encode())
     files.write_atomically(files.join(directory, schema.VOCAB_FILE), vocab.text.encode())
 
 
 def remove_leftovers(directory: str) -> None:
-    """What a finished build no longer needs, and what killed writers left."""
+    """Remove the work files of a finished build, and temporary files of killed writers."""
     files.remove_tree(files.join(directory, WORK_DIRECTORY))
     if files.is_remote(directory):
         return
@@ -52,8 +57,8 @@ def remove_leftovers(directory: str) -> None:
             path.unlink()
 
 
-def _strangers(directory: str, vocab: Vocab) -> list[str]:
-    """What lies in the directory and did not come from a build; the vocabulary itself may."""
+def _unknown_entries(directory: str, vocab: Vocab) -> list[str]:
+    """Return the names in the directory that do not come from a build with this vocabulary."""
     if files.is_remote(directory):
         return [part for part in _PARTS if files.exists(files.join(directory, part))]
     try:
@@ -63,7 +68,7 @@ def _strangers(directory: str, vocab: Vocab) -> list[str]:
     vocab_path = Path(directory, schema.VOCAB_FILE)
     if schema.VOCAB_FILE in names and vocab_path.read_bytes() == vocab.text.encode():
         names.remove(schema.VOCAB_FILE)
-    # Killed between the making of its folder and the first file in it.
+    # A build may have been killed after creating its work directory and before writing a file.
     work = Path(directory, WORK_DIRECTORY)
     if WORK_DIRECTORY in names and all(_TEMPORARY.fullmatch(path.name) for path in work.iterdir()):
         names.remove(WORK_DIRECTORY)

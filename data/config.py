@@ -1,4 +1,4 @@
-"""Settings of the data build and of the reader. Bound by gin in pretrain/config.py."""
+"""Settings of the data build and of the reader. pretrain/config.py binds them to gin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _require(condition: bool, message: str) -> None:
 
 _SHARE = (0.0, 1.0)
 _LARGE = 2**31 - 1
-# Least and most of the numbers in BuildConfig; whole ones, if the most is.
+# Minimum and maximum of the numbers in BuildConfig; where the maximum is an int, the value must be.
 _RANGES: dict[str, tuple[float, float]] = {
     "copies": (0, 1000),
     "num_shards": (1, 10**5),
@@ -43,35 +43,36 @@ _CHOICES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildConfig:
-    """What `data.build` makes of the text. Everything here is recorded in the manifest.
+    """Settings of `data.build`. All of them are recorded in the manifest.
 
     Attributes:
-      copies: differently masked copies of every training sequence written to TFRecords; 0 writes
+      copies: differently masked copies of every training sequence, written as TFRecords; 0 writes
         none, then training needs InputConfig.masks = "online".
       num_shards: shards of the training split. Documents are packed within their shard.
       num_eval_shards: shards of the held-out split.
-      max_seq_length: tokens in a sequence, [CLS] and [SEP] included.
-      max_predictions: most masked positions in a sequence.
-      masked_lm_rate: share of a sequence's tokens that is predicted.
+      max_seq_length: tokens in a sequence, with [CLS] and [SEP].
+      max_predictions: maximum number of masked positions in a sequence.
+      masked_lm_rate: share of a sequence's tokens to predict.
       mask_token_rate: share of the predicted positions that show [MASK].
-      random_token_rate: share that shows a random piece; the rest shows the piece itself.
-      mask_unit: what is predicted together: "token", or "whole_word", a piece with the "##" pieces
-        that follow it.
-      max_ngram: most consecutive units predicted together; n of them with probability
+      random_token_rate: share of the predicted positions that show a random piece; the rest show
+        the original piece.
+      mask_unit: unit of prediction: "token", or "whole_word", a piece with the "##" pieces after it.
+      max_ngram: maximum number of consecutive units predicted together; n units have a probability
         proportional to 1/n.
-      eval_fraction: share of the documents held out, chosen by a hash of their id.
-      max_reject_fraction: the build stops if more than this share of the documents is refused.
-      max_unknown_fraction: likewise for the share of tokens that have no piece ([UNK]).
-      max_document_bytes: a larger article, book or line of JSON is refused.
-      lower_case: lower-case text and strip accents before splitting it into pieces.
-      language: of the text, ISO 639; the sentence splitter has rules for each.
-      separators: "document" puts one [SEP] between documents, as the RoBERTa paper says; "sentence"
-        one after every sentence and one more between documents, as fairseq does.
-      drop_duplicates: remove documents and paragraphs that occurred before, word for word.
-      duplicate_min_words: shorter paragraphs are never duplicates: "He said nothing." may recur.
-      near_duplicate_threshold: remove documents whose sets of 5-word shingles have at least this
-        estimated Jaccard similarity with one that is kept; 0 looks for none.
-      seed: of the masks.
+      eval_fraction: share of the documents held out, selected by a hash of their id.
+      max_reject_fraction: maximum share of rejected documents; the build stops above it.
+      max_unknown_fraction: maximum share of [UNK] tokens; the build stops above it.
+      max_document_bytes: maximum size of an article, book or line of JSON; larger ones are rejected.
+      lower_case: whether to lower-case text and strip accents before splitting it into pieces.
+      language: ISO 639 code of the text's language, which selects the rules of the sentence splitter.
+      separators: "document" puts one [SEP] between documents, as in the RoBERTa paper; "sentence"
+        puts one after every sentence and one more between documents, as fairseq does.
+      drop_duplicates: whether to drop repeated documents and paragraphs with identical text.
+      duplicate_min_words: minimum length of a duplicate paragraph; short ones like "He said nothing."
+        may recur.
+      near_duplicate_threshold: estimated Jaccard similarity, of the sets of 5-word shingles, from
+        which a document is dropped as a near duplicate of one that is kept; 0 drops none.
+      seed: mask seed.
     """
 
     copies: int = 100
@@ -99,10 +100,10 @@ class BuildConfig:
     def __post_init__(self):
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            is_right = isinstance(value, int) or isinstance(most, float)
+            has_type = isinstance(value, int) or isinstance(most, float)
             _require(
-                is_right and least <= value <= most,
-                f"BuildConfig.{name}={value!r}: must lie between {least:n} and"
+                has_type and least <= value <= most,
+                f"BuildConfig.{name}={value!r}: must be between {least:n} and"
                 f" {most:,}".removesuffix(".0"),
             )
         for name, choices in _CHOICES.items():
@@ -134,15 +135,15 @@ class BuildConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputConfig:
-    """How training reads a build.
+    """Settings of the input of training.
 
     Attributes:
       masks: "materialised" reads the masked TFRecords, "online" masks the packed sequences while
         reading. Both give the same examples.
-      reader: "python" reads with numpy in this process, "graph" with TensorFlow operations only,
-        which run on whichever host a batch is for, at less speed. "auto" is "graph" if this
-        process feeds hosts other than its own, else "python". Both give the same batches.
-      prefetch: batches made ahead of the device; -1 lets tf.data choose.
+      reader: "python" reads with numpy in this process. "graph" reads with TensorFlow operations
+        only, on the host that a batch is for; it is slower. "auto" is "graph" if this process feeds
+        other hosts, else "python". Both give the same batches.
+      prefetch: batches prepared ahead of the device; -1 lets tf.data choose.
     """
 
     masks: str = "materialised"

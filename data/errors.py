@@ -1,7 +1,7 @@
-"""Errors for people: one clear line with the way out, no stack trace.
+"""User-facing errors: one line with the remedy, no stack trace.
 
-Standard library only. `UserError` is for what a user can mend (a setting, a path, a file);
-anything else is a defect of ours and keeps its stack trace.
+Standard library only. `UserError` is for what a user can fix (a setting, a path, a file). Any other
+exception is a bug and keeps its stack trace.
 """
 
 from __future__ import annotations
@@ -15,25 +15,30 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something the user asked for cannot be done; the message names it and says what to do."""
+    """A request cannot be fulfilled; the message names the cause and the remedy."""
 
 
 class StorageError(OSError):
-    """Storage elsewhere, like a bucket, cannot be reached or refuses; it may be another time."""
+    """Remote storage, such as a bucket, is unreachable or denies a request; a retry may succeed."""
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, without the operation TensorFlow puts before it."""
+    """Return the first line of an error's message, without TensorFlow's prefix of the operation."""
     lines = re.sub(r"^\{\{.*?\}\} ", "", str(error).strip()).splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
-    """Runs a command: errors for people become one line.
+    """Run a command; print user-facing errors as one line.
 
-    The exit code is 2 where only the user can mend it, 1 where another try may do, 130 after Ctrl-C.
+    The exit code is 2 for an error that the user has to fix, 1 if a retry may succeed, and 130 after
+    Ctrl-C.
+
+    Args:
+      main: function of the command's arguments.
+      argv: arguments; by default those of this process.
     """
-    # TensorFlow's start-up messages bury our own lines. Without a GPU they include an error about CUDA.
+    # TensorFlow logs a lot when it starts; without a GPU this includes an error about CUDA.
     level = "2" if Path("/dev/nvidia0").exists() else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     try:
@@ -45,12 +50,12 @@ def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None =
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        # A path, a permission or a full disk; anything without a file is a defect of ours.
+        # A path, a permission or a full disk; any other error without a file name is a bug.
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror}", file=sys.stderr)
+        path = f"{error.filename}: " if error.filename else ""
+        print(f"error: {path}{error.strerror}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        print("\ninterrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)

@@ -1,7 +1,7 @@
-"""Files that are either whole or not there, on local disks or wherever TensorFlow can write.
+"""Read files, and write them atomically, on local disks and on storage that TensorFlow supports.
 
-Paths with a scheme (gs://, ram://) go through `tf.io.gfile`, and what TensorFlow says of their storage
-becomes a StorageError that names the path; local ones never load TensorFlow.
+Paths with a scheme (gs://, ram://) use `tf.io.gfile`; errors of their storage become a StorageError
+that names the path. Local paths never load TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from typing import BinaryIO, TextIO
 
 from data.errors import StorageError, UserError
 
-CHUNK_BYTES = 2**16  # of inputs that are read piece by piece
+CHUNK_BYTES = 2**16  # of streamed inputs
 _BLOCK_BYTES = 2**20
 
 
 def is_remote(path: str | os.PathLike) -> bool:
-    """Whether a path has a scheme, like gs://bucket/file."""
+    """Return whether a path has a scheme, like gs://bucket/file."""
     return "://" in os.fspath(path)
 
 
 def join(directory: str | os.PathLike, *parts: str) -> str:
-    """Joins path components; a scheme survives, as it does not in pathlib."""
+    """Join path components and keep a scheme, unlike pathlib."""
     return os.path.join(os.fspath(directory), *parts)
 
 
 def open_read(path: str | os.PathLike) -> BinaryIO:
-    """Opens a file for reading bytes: all that Python's own files can do, wherever it is.
+    """Open a local or remote file for reading bytes.
 
     Raises:
-      FileNotFoundError: there is no such file, wherever it is.
+      FileNotFoundError: there is no such file, local or remote.
     """
     if not is_remote(path):
         return open(path, "rb")
@@ -51,7 +51,7 @@ def open_read(path: str | os.PathLike) -> BinaryIO:
 
 
 class _RemoteFile(io.RawIOBase):
-    """A GFile as a file of Python, for one lacks `readinto` and cannot seek to its end."""
+    """Adapt GFile to RawIOBase; GFile lacks `readinto` and cannot seek to the end."""
 
     def __init__(self, path: str):
         self._path = path
@@ -91,35 +91,35 @@ class _RemoteFile(io.RawIOBase):
 def search(
     file: BinaryIO, pattern: re.Pattern[bytes], *, width: int, start: int, stop: float
 ) -> int | None:
-    """Offset of the first match that begins in [start, stop) of a file, None without one.
+    """Return the offset of the first match that begins in [start, stop) of a file; None without one.
 
     Args:
-      file: that can seek.
-      pattern: matches `width` bytes.
-      width: see there.
-      start: where to begin.
-      stop: infinite for the end of the file.
+      file: seekable file.
+      pattern: regular expression whose matches have `width` bytes.
+      width: bytes of a match.
+      start: first offset of the range.
+      stop: end of the range; infinity for the end of the file.
     """
     file.seek(start)
-    overlap = b""  # a match may lie across two pieces, and reach beyond `stop`
+    overlap = b""  # a match may cross two chunks, and extend beyond `stop`
     while start - len(overlap) < stop and (chunk := file.read(CHUNK_BYTES)):
         window = overlap + chunk
         if match := pattern.search(window):
-            found = start - len(overlap) + match.start()
-            return found if found < stop else None
+            offset = start - len(overlap) + match.start()
+            return offset if offset < stop else None
         start += len(chunk)
         overlap = window[1 - width :]
     return None
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The whole content of a file."""
+    """Return the whole content of a file."""
     with open_read(path) as file:
         return file.read()
 
 
 def open_append(path: str | os.PathLike) -> TextIO:
-    """Opens a text file to write at its end, wherever it is."""
+    """Open a local or remote text file for appending."""
     if is_remote(path):
         with _storage(path) as gfile:
             return gfile.GFile(os.fspath(path), "a")
@@ -128,9 +128,9 @@ def open_append(path: str | os.PathLike) -> TextIO:
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A file for writing bytes that appears under its name when the block ends without exception.
+    """Yield a file for writing bytes; it gets its name when the block ends without an exception.
 
-    A reader, or a writer that is killed, never leaves half a file under that name.
+    No reader sees a half-written file under that name, even if the writer is killed.
     """
     with atomic_path(path) as temporary:
         if is_remote(path):
@@ -139,13 +139,13 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
             return
         with open(temporary, "wb") as file:
             yield file
-            file.flush()  # or a power cut could leave the name without the content
+            file.flush()  # otherwise a power cut could leave the name without the content
             os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[str]:
-    """A temporary name beside `path`, moved to it when the block ends without an exception."""
+    """Yield a temporary path next to `path`; rename it when the block ends without an exception."""
     directory, name = os.path.split(os.fspath(path))
     temporary = os.path.join(directory, f".tmp-{uuid.uuid4().hex}-{name}")
     if is_remote(path):
@@ -165,13 +165,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
 
 
 def write_atomically(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a whole file."""
+    """Write a whole file, atomically."""
     with atomic_write(path) as file:
         file.write(content)
 
 
 def flush(path: str | os.PathLike) -> None:
-    """Brings the content of a closed local file to the disk, for names that are written after it."""
+    """Flush a closed local file to disk, before a file is written that refers to it."""
     if not is_remote(path):
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -181,7 +181,7 @@ def flush(path: str | os.PathLike) -> None:
 
 
 def exists(path: str | os.PathLike) -> bool:
-    """Whether there is a file or a directory."""
+    """Return whether a file or directory exists."""
     if not is_remote(path):
         return os.path.exists(path)
     with _storage(path) as gfile:
@@ -189,7 +189,7 @@ def exists(path: str | os.PathLike) -> bool:
 
 
 def size(path: str | os.PathLike) -> int | None:
-    """Length of a file in bytes; None if there is none."""
+    """Return the size of a file in bytes; None if there is none."""
     if is_remote(path):
         with _storage(path) as gfile:
             return gfile.stat(os.fspath(path)).length if exists(path) else None
@@ -197,7 +197,7 @@ def size(path: str | os.PathLike) -> int | None:
 
 
 def modified_seconds(path: str | os.PathLike) -> float:
-    """When a file was written, by the clock of where it lies, in seconds since 1970."""
+    """Return the modification time of a file in seconds since 1970, by the clock of its storage."""
     if is_remote(path):
         with _storage(path) as gfile:
             return gfile.stat(os.fspath(path)).mtime_nsec / 1e9
@@ -205,9 +205,9 @@ def modified_seconds(path: str | os.PathLike) -> float:
 
 
 def find(pattern: str) -> tuple[list[str], int]:
-    """Files that match a glob, sorted, and the number of directories that match it too.
+    """Return the files that match a glob, sorted, and the number of directories that match it.
 
-    A local name that holds what a glob would read as a pattern is itself.
+    The name of an existing local file is not taken for a pattern, whatever its characters.
     """
     if is_remote(pattern) and "**" in pattern:
         return sorted(_walk(pattern)), 0
@@ -223,38 +223,40 @@ def find(pattern: str) -> tuple[list[str], int]:
 
 
 def _walk(pattern: str) -> Iterator[str]:
-    """Remote files that match a glob with "**", which TensorFlow's own takes for "*"."""
+    """Yield remote files that match a glob with "**", which TensorFlow's glob takes for "*"."""
     root = os.path.dirname(re.split(r"[*?\[]", pattern)[0])
-    wanted = pattern[len(root) + 1 :].split("/")
+    patterns = pattern[len(root) + 1 :].split("/")
     with _storage(root) as gfile:
-        if not gfile.exists(root):  # `walk` keeps it to itself if nobody answers
+        if not gfile.exists(root):  # raises if the storage is unreachable, which `walk` ignores
             return
         for folder, _, names in gfile.walk(root):
             for name in names:
                 path = join(folder, name)
-                if _matches(path[len(root) + 1 :].split("/"), wanted):
+                if _matches(path[len(root) + 1 :].split("/"), patterns):
                     yield path
 
 
-def _matches(names: list[str], wanted: list[str]) -> bool:
-    """Whether a path matches a glob, both cut at "/", by the rules of Python's glob."""
-    if not names or not wanted:
-        return names == wanted
-    (name, *names_after), (pattern, *wanted_after) = names, wanted
+def _matches(names: list[str], patterns: list[str]) -> bool:
+    """Return whether a path matches a glob, both split at "/", by the rules of Python's glob."""
+    if not names or not patterns:
+        return names == patterns
+    (name, *names_after), (pattern, *patterns_after) = names, patterns
     is_hidden = name.startswith(".") and not pattern.startswith(".")
     if pattern == "**":
         # Any number of folders; at the end of a pattern, files too.
-        here = bool(wanted_after) and _matches(names, wanted_after)
-        return here or (
-            not is_hidden and _matches(names_after, wanted if names_after else wanted_after)
+        matches_no_folder = bool(patterns_after) and _matches(names, patterns_after)
+        return matches_no_folder or (
+            not is_hidden and _matches(names_after, patterns if names_after else patterns_after)
         )
     return (
-        not is_hidden and fnmatch.fnmatchcase(name, pattern) and _matches(names_after, wanted_after)
+        not is_hidden
+        and fnmatch.fnmatchcase(name, pattern)
+        and _matches(names_after, patterns_after)
     )
 
 
 def list_dir(directory: str | os.PathLike) -> list[str]:
-    """Names of what is in a directory, sorted; nothing if there is none."""
+    """Return the sorted names in a directory; none if it does not exist."""
     if not exists(directory):
         return []
     if is_remote(directory):
@@ -264,7 +266,7 @@ def list_dir(directory: str | os.PathLike) -> list[str]:
 
 
 def remove(path: str | os.PathLike) -> None:
-    """Removes a file; nothing happens if there is none."""
+    """Remove a file if it exists."""
     if not is_remote(path):
         if exists(path):
             os.unlink(path)
@@ -275,7 +277,7 @@ def remove(path: str | os.PathLike) -> None:
 
 
 def remove_tree(directory: str | os.PathLike) -> None:
-    """Removes a directory and all below it; nothing happens if there is none."""
+    """Remove a directory and its content if it exists."""
     if not is_remote(directory):
         shutil.rmtree(directory, ignore_errors=True)
     elif exists(directory):
@@ -284,7 +286,7 @@ def remove_tree(directory: str | os.PathLike) -> None:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Hex digest of a file's content."""
+    """Return the sha256 of a file as a hex digest."""
     digest = hashlib.sha256()
     with open_read(path) as file:
         while block := file.read(_BLOCK_BYTES):
@@ -293,7 +295,7 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 
 def require_local(name: str, path: str) -> None:
-    """Raises a UserError for an address like gs://bucket, which would become a local folder."""
+    """Raise a UserError for a path like gs://bucket, which would become a local folder."""
     if is_remote(path):
         raise UserError(
             f"{name} {path}: must be a local path; copy the files to a local disk first"
@@ -302,11 +304,14 @@ def require_local(name: str, path: str) -> None:
 
 @contextlib.contextmanager
 def _storage(path: str | os.PathLike) -> Iterator[types.ModuleType]:
-    """TensorFlow's functions for files.
+    """Yield `tf.io.gfile` and translate its errors.
+
+    Args:
+      path: path that errors name.
 
     Raises:
-      FileNotFoundError: it was there, and is gone.
-      StorageError: for anything else that they raise.
+      FileNotFoundError: the file does not exist.
+      StorageError: any other error of TensorFlow.
     """
     import tensorflow as tf
 

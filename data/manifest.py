@@ -1,6 +1,7 @@
-"""The manifest of a build: written last, so that a directory with a manifest is a whole build.
+"""Describe a build: its settings, inputs, counts and files.
 
-Readers read the manifest, never a glob.
+The manifest is written last, so a directory with a manifest holds a finished build. Readers take the
+list of files from it, never from a glob.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.vocab import Vocab
 
-# Settings that stop a build or let it pass, and change nothing in it.
+# Settings that can stop a build but do not change its content.
 _TOLERANCES = ("max_reject_fraction", "max_unknown_fraction")
 _LISTS = ("sentence_lengths", "sequence_lengths", "source_names")
 _FORMAT, _VERSION = "lambert-build", 3
 
-
-# What of the environment shows in the result of a build.
+# Packages whose version can change the content of a build.
 _PROGRAMS = (
     "lambert-pretrain",
     "sentencex",
@@ -34,14 +34,14 @@ _PROGRAMS = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of the programs whose work shows in the result of a build."""
-    found = {}
+    """Return the versions of the packages that can change the content of a build."""
+    by_name = {}
     for name in _PROGRAMS:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            by_name[name] = "not installed"
+    return by_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,35 +55,39 @@ class DataFile:
 
     @classmethod
     def describe(cls, directory: str | os.PathLike, path: str) -> DataFile:
-        """Measures a file that has just been written; the records are for the caller to set."""
+        """Return size and hash of a file that has just been written; `records` stays 0."""
         full_path = files.join(directory, path)
         return cls(path=path, bytes=files.size(full_path), sha256=files.sha256_of(full_path))
 
     def check_content(self, directory: str | os.PathLike) -> None:
-        """Raises a UserError if the file is not the one that was written."""
+        """Raise a UserError if the sha256 of the file differs."""
         path = files.join(directory, self.path)
         digest = files.sha256_of(path)
         if digest != self.sha256:
             raise UserError(
                 f"{path} is damaged: its sha256 is {digest[:8]}, the manifest says"
-                f" {self.sha256[:8]}; copy the build again or build it anew"
+                f" {self.sha256[:8]}; copy the build again or rebuild it"
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One shard of a split: its unmasked sequences, and its masked copies in order of the copy.
+    """One shard of a split: its packed sequences and its masked copies.
 
     Attributes:
-      documents: of which something is packed here.
-      sentences: packed sentences; those too long for a sequence count once.
-      tokens: text tokens (no [CLS], [SEP], [PAD]).
-      separators: [CLS] and [SEP].
-      unknown_tokens: text tokens that are [UNK].
-      sentence_lengths: histogram of tokens in a sentence, in bins of data.stages.accounting.BIN_TOKENS.
-      sequence_lengths: histogram of tokens in a sequence, [CLS] and [SEP] included.
-      source_names: the sources of its documents, sorted.
-      sources: of each sequence, see data.storage.sequence_sources.
+      split: "train" or "eval".
+      shard: number of the shard in its split.
+      documents: number of documents with packed text.
+      sentences: number of packed sentences; one that is split over sequences counts once.
+      tokens: number of text tokens, without [CLS], [SEP] and [PAD].
+      separators: number of [CLS] and [SEP].
+      unknown_tokens: number of text tokens that are [UNK].
+      sentence_lengths: histogram of the tokens in a sentence, see data.stages.accounting.histogram.
+      sequence_lengths: histogram of the tokens in a sequence, with [CLS] and [SEP].
+      source_names: sources of the documents, sorted.
+      packed: file of the packed sequences.
+      sources: file of the sources of each sequence, see data.storage.sequence_sources.
+      masked: files of the masked copies, in order of the copy number.
     """
 
     split: str
@@ -108,15 +112,18 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a reader needs to know of a build.
+    """Everything a reader needs to know about a build.
 
     Attributes:
-      made_by: versions of the programs whose work shows in the result.
+      config: settings of the build.
+      vocab_pieces: number of pieces in the vocabulary.
+      vocab_sha256: sha256 of the vocabulary file.
+      made_by: version of each package that can change the content of a build.
       inputs: kind, name, bytes and sha256 of every file that was read.
-      rejected: documents that were refused.
-      rejects: the file that lists them.
-      accounts: what became of every byte and token, by source; see data.stages.accounting.
-      shards: in order of split and number.
+      rejected: number of rejected documents.
+      rejects: file that lists rejected documents.
+      accounts: counts by source of what became of every byte and token, see data.stages.accounting.
+      shards: shards of both splits, in order of split and number.
     """
 
     config: BuildConfig
@@ -130,21 +137,21 @@ class Manifest:
     shards: tuple[Shard, ...]
 
     def split(self, name: str) -> tuple[Shard, ...]:
-        """The shards of "train" or "eval", in order."""
+        """Return the shards of "train" or "eval", in order."""
         return tuple(shard for shard in self.shards if shard.split == name)
 
     @property
     def files(self) -> list[DataFile]:
-        """Every file of the build but manifest and vocabulary."""
+        """Every file of the build except manifest and vocabulary."""
         rejects = [self.rejects] if self.rejects else []
         return rejects + [file for shard in self.shards for file in shard.files]
 
     def num_sequences(self, split: str) -> int:
-        """Sequences in one copy of a split."""
+        """Return the number of sequences in one copy of a split."""
         return sum(shard.packed.records for shard in self.split(split))
 
     def require_masks(self, masks: str) -> None:
-        """Raises a UserError if the build cannot be read with these `InputConfig.masks`."""
+        """Raise a UserError if the build cannot be read with these `InputConfig.masks`."""
         if masks == "materialised" and not self.config.copies:
             raise UserError(
                 "InputConfig.masks='materialised', but the data has no masked copies"
@@ -153,40 +160,43 @@ class Manifest:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of the manifest as written: names the build."""
+        """Hash of the manifest file, which identifies the build."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def to_json(self) -> str:
-        """The content of manifest.json."""
+        """Return the content of manifest.json."""
         content = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(self)}
         return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
     def write(self, directory: str | os.PathLike) -> None:
-        """Declares the build finished."""
+        """Write the manifest, which marks the build as finished."""
         files.write_atomically(files.join(directory, schema.MANIFEST_FILE), self.to_json().encode())
 
-    def check_same_build(self, directory: str | os.PathLike, asked: Manifest) -> None:
-        """Raises a UserError that names what differs from the build that was asked for.
+    def check_same_build(self, directory: str | os.PathLike, requested: Manifest) -> None:
+        """Raise a UserError that names the differences from a requested build, if there are any.
 
-        Another version of a program makes another build only of one that is not finished: work of
-        both would be mixed.
+        Versions of packages matter only for an unfinished build, which would mix the work of both.
+
+        Args:
+          directory: build directory, as errors name it.
+          requested: manifest of the requested build before it has begun.
         """
-        config, inputs = asked.config, list(asked.inputs)
+        config, inputs = requested.config, list(requested.inputs)
         differences = [
             f"BuildConfig.{field.name} is {old} there and {new} now"
             for field in dataclasses.fields(BuildConfig)
             if field.name not in _TOLERANCES
             and (old := getattr(self.config, field.name)) != (new := getattr(config, field.name))
         ]
-        if self.vocab_sha256 != asked.vocab_sha256:
+        if self.vocab_sha256 != requested.vocab_sha256:
             differences.append(
                 f"the vocabulary has {self.vocab_pieces} pieces (sha256 {self.vocab_sha256[:8]})"
-                f" there and {asked.vocab_pieces} (sha256 {asked.vocab_sha256[:8]}) now"
+                f" there and {requested.vocab_pieces} (sha256 {requested.vocab_sha256[:8]}) now"
             )
         if not self.shards:
             differences += [
                 f"{name} is {self.made_by.get(name)} there and {version} now"
-                for name, version in asked.made_by.items()
+                for name, version in requested.made_by.items()
                 if self.made_by.get(name) != version
             ]
         if list(self.inputs) != inputs:
@@ -202,11 +212,11 @@ class Manifest:
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> Manifest:
-        """Reads the manifest of a build and compares the size of every file with it.
+        """Read the manifest of a build and compare the size of every file with it.
 
         Raises:
-          UserError: there is no manifest, it is of another format or version, or a file is missing
-            or has another size.
+          UserError: there is no manifest, it has another format or version, or a file is missing or
+            has another size.
         """
         path = files.join(directory, schema.MANIFEST_FILE)
         try:
@@ -225,7 +235,7 @@ class Manifest:
     def planned(
         cls, *, config: BuildConfig, vocab: Vocab, inputs: list[dict], made_by: dict[str, str]
     ) -> Manifest:
-        """The manifest of a build that has not begun."""
+        """Return the manifest of a build that has not begun."""
         return cls(
             config=config,
             vocab_pieces=len(vocab),
@@ -240,10 +250,14 @@ class Manifest:
 
     @classmethod
     def parse(cls, text: bytes, path: str) -> Manifest:
-        """Reads the text of a manifest; `path` is how errors name it.
+        """Parse the text of a manifest.
+
+        Args:
+          text: content of the file.
+          path: path of the file, as errors name it.
 
         Raises:
-          UserError: it is no manifest, or of another format or version.
+          UserError: the text is not a manifest, or has another format or version.
         """
         try:
             content = dict(json.loads(text))
@@ -267,7 +281,7 @@ class Manifest:
             raise UserError(f"{path} is damaged: {error}; build the data again") from error
 
     def require_unchanged(self, directory: str | os.PathLike) -> None:
-        """Raises a UserError if the directory has become another build, or is gone."""
+        """Raise a UserError if the directory now holds another build, or none."""
         path = files.join(directory, schema.MANIFEST_FILE)
         try:
             found = hashlib.sha256(files.read_bytes(path)).hexdigest()
@@ -276,15 +290,15 @@ class Manifest:
         if found != self.sha256:
             raise UserError(
                 f"{path} has changed since the start (sha256 {self.sha256[:8]} then, {found[:8]}"
-                " now): the data were built anew or taken away; nothing is saved of what was"
-                " trained since the last checkpoint"
+                " now): the data was rebuilt or removed; training since the last checkpoint is not"
+                " saved"
             )
 
     def load_vocab(self, directory: str | os.PathLike) -> Vocab:
-        """The vocabulary of the build.
+        """Return the vocabulary of the build.
 
         Raises:
-          UserError: it is missing, or not the one that the manifest names.
+          UserError: the vocabulary file is missing, or its sha256 differs from the manifest's.
         """
         path = files.join(directory, schema.VOCAB_FILE)
         vocab = Vocab.load(path)
@@ -296,7 +310,7 @@ class Manifest:
         return vocab
 
     def check_sizes(self, directory: str | os.PathLike) -> None:
-        """Raises a UserError for the first file that is missing or has another size."""
+        """Raise a UserError for the first file that is missing or has another size."""
         for file in self.files:
             path = files.join(directory, file.path)
             size = files.size(path)
@@ -304,7 +318,7 @@ class Manifest:
                 found = "is missing" if size is None else f"has {size} bytes"
                 raise UserError(
                     f"{path} {found}, the manifest says {file.bytes} bytes; copy the build again"
-                    " or delete it and build it anew"
+                    " or delete it and rebuild it"
                 )
 
 
@@ -316,8 +330,8 @@ def _first_difference(old: list[dict], new: list[dict]) -> str:
         if key not in old_by_name:
             return f"{key[1]} is new"
         if old_by_name[key] != new_by_name[key]:
-            return f"{key[1]} has another content"
-    return "in their order"
+            return f"the content of {key[1]} has changed"
+    return "they are in another order"
 
 
 def _shard_from_json(content: dict) -> Shard:

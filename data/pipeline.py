@@ -1,11 +1,11 @@
-"""The build as a Beam pipeline: a few waves of tasks around the pure functions of this package.
+"""Run the build as a Beam pipeline: waves of tasks that call the stages of this package.
 
     units > duplicate documents > duplicate paragraphs > packed shards > masked copies > manifest
 
-What flows through Beam is the tasks and what they report; documents and sequences travel in files
-of the build directory. So the memory of the runner does not grow with the corpus, a build that was
-interrupted goes on from the files it finds, and no runner's shuffle, bundle or retry can change a
-byte: every task is a function of its files, and any number of attempts write the same ones.
+Only tasks and their reports flow through Beam; documents and sequences are in files of the build
+directory. So the memory of the runner does not grow with the corpus, and an interrupted build
+resumes from its files. A task is a pure function of its input files, so the result does not depend
+on the runner's shuffle, bundles or retries.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ShardKey = tuple[str, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """What every worker needs to know; the rest of the plan lies in the build directory."""
+    """Settings that every worker needs; the rest of the plan is in the build directory."""
 
     config: BuildConfig
     vocab: Vocab
@@ -41,12 +41,12 @@ class BuildPlan:
 
     @property
     def journal(self) -> Journal:
-        """The records of finished tasks."""
+        """Records of finished tasks."""
         return Journal(self.output_dir)
 
     @property
     def num_tasks(self) -> int:
-        """Tasks of the whole build, as the journal counts them."""
+        """Number of tasks of the whole build, as counted by the journal."""
         config = self.config
         masked = config.num_shards * config.copies + config.num_eval_shards * min(1, config.copies)
         duplicates = 1 + config.num_shards if config.drop_duplicates else 0
@@ -54,29 +54,29 @@ class BuildPlan:
 
 
 class BuildCorpus(beam.PTransform):
-    """The whole build. Writes the shards, the rejects, and last of all the manifest."""
+    """The whole build: writes the shards, the rejects and, last, the manifest."""
 
     def __init__(self, plan: BuildPlan, units: Sequence[Unit]):
         super().__init__()
         self._plan, self._units = plan, units
 
     def expand(self, pipeline):
-        """Wires the waves; each begins when the one before has ended."""
+        """Connect the waves; each begins when the previous one has ended."""
         plan, config = self._plan, self._plan.config
         reports = _wave(pipeline, "Read", list(enumerate(self._units)), read_unit, plan)
-        found = _step(pipeline, "Rejects", check_rejected, plan, reports=reports)
+        done = _step(pipeline, "Rejects", check_rejected, plan, reports=reports)
         if config.drop_duplicates:
-            found = _wave(pipeline, "Documents", [None], find_documents, plan, after=found)
+            done = _wave(pipeline, "Documents", [None], find_documents, plan, after=done)
             buckets = list(range(config.num_shards))
-            found = _wave(pipeline, "Paragraphs", buckets, find_paragraphs, plan, after=found)
+            done = _wave(pipeline, "Paragraphs", buckets, find_paragraphs, plan, after=done)
         keys = [("train", shard) for shard in range(config.num_shards)]
         keys += [("eval", shard) for shard in range(config.num_eval_shards)]
-        packed = _wave(pipeline, "Pack", keys, pack_shard, plan, after=found)
-        # Before the copies, which are most of the work and of the storage.
-        sound = _step(pipeline, "Check", check_packed, plan, packed=packed, reports=reports)
+        packed = _wave(pipeline, "Pack", keys, pack_shard, plan, after=done)
+        # Before the masked copies, which take most of the time and storage.
+        checked = _step(pipeline, "Check", check_packed, plan, packed=packed, reports=reports)
         copies = (
             packed
-            | "Copies" >> beam.FlatMap(copies_of, plan=plan, after=beam.pvalue.AsList(sound))
+            | "Copies" >> beam.FlatMap(copies_of, plan=plan, after=beam.pvalue.AsList(checked))
             | "SpreadCopies" >> beam.Reshuffle()
             | "Mask" >> beam.Map(mask_copy, plan=plan)
         )
@@ -92,29 +92,29 @@ class BuildCorpus(beam.PTransform):
 
 
 def _step(pipeline, name: str, run: Callable, plan: BuildPlan, **collections):
-    """One call of a function, with all elements of collections."""
+    """Call a function once, with all elements of the collections as lists."""
     lists = {key: beam.pvalue.AsList(collection) for key, collection in collections.items()}
     return pipeline | f"{name}Plan" >> beam.Create([plan]) | name >> beam.Map(run, **lists)
 
 
 def _wave(pipeline, name: str, tasks: list, run: Callable, plan: BuildPlan, after=None):
-    """Tasks spread over the workers, once everything in the collection `after` is there."""
-    waited = {} if after is None else {"after": beam.pvalue.AsList(after)}
+    """Run tasks on the workers, after the collection `after` is complete."""
+    dependency = {} if after is None else {"after": beam.pvalue.AsList(after)}
     return (
         pipeline
         | f"{name}Tasks" >> beam.Create(tasks)
         | f"{name}Spread" >> beam.Reshuffle()
-        | name >> beam.Map(_run_task, run=run, plan=plan, **waited)
+        | name >> beam.Map(_run_task, run=run, plan=plan, **dependency)
     )
 
 
 def _run_task(task, *, run: Callable, plan: BuildPlan, after=()):
-    del after  # it has happened, which is all that matters
+    del after  # a dependency only
     return run(task, plan)
 
 
 def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict:
-    """Reads and tokenizes one unit of input; the report has its counts and rejects."""
+    """Read and tokenize one unit of input; report its counts and rejects."""
     index, unit = indexed
 
     def run():
@@ -123,11 +123,11 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict:
         report = extractor.run(unit, index=index, output_dir=plan.output_dir)
         return report, unit_paths(index)
 
-    return plan.journal.once(f"read/{index:05d}", run)[0]
+    return plan.journal.run_once(f"read/{index:05d}", run)[0]
 
 
 def find_documents(_: None, plan: BuildPlan) -> None:
-    """Finds duplicate documents."""
+    """Find duplicate documents."""
 
     def run():
         shards.write_duplicate_documents(
@@ -135,11 +135,11 @@ def find_documents(_: None, plan: BuildPlan) -> None:
         )
         return {}, [shards.DUPLICATE_DOCUMENTS]
 
-    plan.journal.once("duplicates/documents", run)
+    plan.journal.run_once("duplicates/documents", run)
 
 
 def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
-    """Finds the duplicate paragraphs of one bucket of hashes."""
+    """Find the duplicate paragraphs of one bucket of hashes."""
 
     def run():
         shards.write_duplicate_paragraphs(
@@ -147,11 +147,11 @@ def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
         )
         return {}, [shards.bucket_path(bucket)]
 
-    plan.journal.once(f"duplicates/{bucket:05d}", run)
+    plan.journal.run_once(f"duplicates/{bucket:05d}", run)
 
 
 def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
-    """Packs one shard; without a sequence there is no "shard" in the report."""
+    """Pack one shard; the report of an empty one has no "shard"."""
     split, shard = key
 
     def run():
@@ -166,7 +166,7 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
         paths = [schema.packed_path(split, shard), schema.sources_path(split, shard)]
         return counts, paths if counts["records"] else []
 
-    counts, written = plan.journal.once(f"pack/{split}-{shard:05d}", run)
+    counts, written = plan.journal.run_once(f"pack/{split}-{shard:05d}", run)
     if not written:
         return {"tally": counts["tally"]}
     packed, sources = (dataclasses.replace(file, records=counts["records"]) for file in written)
@@ -178,8 +178,8 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
 
 
 def copies_of(report: dict, *, plan: BuildPlan, after: list) -> Iterator[tuple[Shard, int]]:
-    """The masked copies to write: all for training, one for evaluation (its masks are fixed)."""
-    del after
+    """Yield the masked copies to write: all for training, one for evaluation (its masks are fixed)."""
+    del after  # a dependency only
     if shard := report.get("shard"):
         copies = plan.config.copies if shard.split == "train" else min(1, plan.config.copies)
         for copy in range(copies):
@@ -187,7 +187,7 @@ def copies_of(report: dict, *, plan: BuildPlan, after: list) -> Iterator[tuple[S
 
 
 def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[ShardKey, DataFile]:
-    """Masks one shard as one copy."""
+    """Write one masked copy of one shard."""
     shard, copy = shard_and_copy
 
     def run():
@@ -202,13 +202,13 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
         )
         return counts, [schema.masked_path(shard.split, shard.shard, copy)]
 
-    counts, written = plan.journal.once(f"mask/{shard.split}-{copy:03d}-{shard.shard:05d}", run)
+    counts, written = plan.journal.run_once(f"mask/{shard.split}-{copy:03d}-{shard.shard:05d}", run)
     file = dataclasses.replace(written[0], records=counts["records"])
     return (shard.split, shard.shard), file
 
 
 def check_rejected(plan: BuildPlan, *, reports: list[dict]) -> None:
-    """Stops a build that refuses too much, before any other work."""
+    """Stop a build that rejects too many documents, before any other work."""
     check_rejects(
         plan.config,
         rejects=[reject for report in reports for reject in report["rejects"]],
@@ -218,7 +218,7 @@ def check_rejected(plan: BuildPlan, *, reports: list[dict]) -> None:
 
 
 def check_packed(plan: BuildPlan, *, packed: list[dict], reports: list[dict]) -> None:
-    """Stops a build that would be unsound."""
+    """Stop a build whose corpus fails the checks, before the masked copies."""
     shards = [report["shard"] for report in packed if "shard" in report]
     check_corpus(plan.config, shards=shards, tally=_tally([*reports, *packed]))
 
@@ -230,7 +230,7 @@ def write_manifest(
     copies: list[tuple[ShardKey, DataFile]],
     reports: list[dict],
 ) -> None:
-    """Declares the build finished."""
+    """Write the manifest, which marks the build as finished."""
     masked: dict[ShardKey, list[DataFile]] = {}
     for key, file in copies:
         masked.setdefault(key, []).append(file)

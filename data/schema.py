@@ -1,7 +1,7 @@
-"""What one training example is and where it lies: the one place these facts are written down.
+"""Features of a training example and the file names of a build.
 
-Writer, reader, models, exports and tests derive names, dtypes and shapes from here.
-Standard library only, so that every package may import it.
+Writer, reader, models, exports and tests take names, dtypes and shapes from here. Standard library
+only, so that every package may import it.
 
 Legend for shapes: S tokens in a sequence, P predictions in a sequence, N sequences.
 """
@@ -13,7 +13,7 @@ import dataclasses
 SPLITS = ("train", "eval")
 
 PAD, UNK, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
-# In the order in which a learned vocabulary starts. Ids are always looked up by piece, never assumed.
+# The order at the start of a learned vocabulary. Code looks ids up by piece and assumes none.
 SPECIAL_TOKENS = (PAD, UNK, CLS, SEP, MASK)
 
 VOCAB_FILE = "vocab.txt"
@@ -23,14 +23,20 @@ REJECTS_FILE = "rejects/rejects.jsonl"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One feature of a `tf.train.Example`: `length` is "S" or "P", `dtype` as in the record."""
+    """One feature of a `tf.train.Example`.
+
+    Attributes:
+      name: key in the example.
+      dtype: type in the record.
+      length: "S" or "P", see the legend.
+    """
 
     name: str
     dtype: str
     length: str
 
     def size(self, *, max_seq_length: int, max_predictions: int) -> int:
-        """Number of values in one example."""
+        """Return the number of values in one example."""
         return max_seq_length if self.length == "S" else max_predictions
 
 
@@ -47,15 +53,15 @@ FEATURES = (
 
 
 def packed_path(split: str, shard: int) -> str:
-    """Path, relative to the build directory, of the unmasked sequences of one shard."""
+    """Return the file of the packed sequences of a shard, relative to the build directory."""
     return f"packed/{split}/shard-{shard:05d}.npy"
 
 
 def sources_path(split: str, shard: int) -> str:
-    """Path, relative to the build directory, of which sources the sequences of one shard are from."""
+    """Return the file of the sources of a shard's sequences, relative to the build directory."""
     return f"sources/{split}/shard-{shard:05d}.npy"
 
 
 def masked_path(split: str, shard: int, copy: int) -> str:
-    """Path, relative to the build directory, of one masked copy of one shard."""
+    """Return the file of a masked copy of a shard, relative to the build directory."""
     return f"masked/{split}/copy-{copy:03d}/shard-{shard:05d}.tfrecord"

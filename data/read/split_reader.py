@@ -156,7 +156,7 @@ class SplitReader:
             wrong = np.unique(values[n][values[n] >= bound].view(signed))
             raise UserError(
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
-                f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or build it anew"
+                f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or rebuild it"
             )
 
     def _open_packed(self, directory: str | os.PathLike, shard: Shard) -> RowFile:

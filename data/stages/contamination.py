@@ -1,7 +1,8 @@
-"""Text of evaluation sets that must not be trained on.
+"""Find paragraphs that overlap with evaluation sets, which must not be trained on.
 
-A paragraph with words of a run of 13 that an evaluation file holds too is left out, much as in GPT-3
-(https://arxiv.org/abs/2005.14165, appendix C). Words are compared in lower case, without punctuation.
+A paragraph is contaminated if it has a word of an n-gram of 13 words that also occurs in an
+evaluation file, much as in GPT-3 (https://arxiv.org/abs/2005.14165, appendix C). Words are compared
+in lower case and without punctuation.
 """
 
 from __future__ import annotations
@@ -25,53 +26,53 @@ NGRAM_WORDS = 13
 
 
 class NgramFilter:
-    """Tells which paragraphs share an n-gram of words with evaluation files."""
+    """Finds paragraphs that share an n-gram of words with evaluation files."""
 
     def __init__(self, hashes: np.ndarray):
-        """Takes the sorted hashes of the n-grams, uint64, as `from_files` computes them."""
+        """Create a filter from the sorted hashes of n-grams, uint64; see `from_files`."""
         self._hashes = hashes
 
     @classmethod
     def from_files(cls, inputs: Sequence[InputFile]) -> NgramFilter:
-        """Reads evaluation files.
+        """Read evaluation files.
 
-        All strings of .json and .jsonl are texts, the fields of .tsv, and of other files what blank
-        lines separate.
+        A text is a string of .json and .jsonl, a field of .tsv, and in other files a paragraph
+        between blank lines.
 
         Raises:
-          UserError: a file is damaged, not UTF-8 or not JSON, or none holds 13 words in a row.
+          UserError: a file is damaged, not UTF-8 or not JSON, or no text has 13 words.
         """
-        found = [_ngram_hashes(words(normalise(text))) for file in inputs for text in _texts(file)]
-        hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
+        ngrams = [_ngram_hashes(words(normalise(text))) for file in inputs for text in _texts(file)]
+        hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *ngrams]))
         if inputs and not len(hashes):
             raise UserError(
-                f"--decontaminate: the {len(inputs)} files hold no run of {NGRAM_WORDS} words"
+                f"--decontaminate: the {len(inputs)} files have no run of {NGRAM_WORDS} words"
             )
         return cls(hashes)
 
     def save(self, path: str) -> None:
-        """Writes the hashes as a .npy file, which `load` reads."""
+        """Write the hashes as a .npy file for `load`."""
         with files.atomic_write(path) as file:
             np.save(file, self._hashes, allow_pickle=False)
 
     @classmethod
     def load(cls, path: str) -> NgramFilter:
-        """Reads what `save` wrote."""
+        """Read a file of `save`."""
         with files.open_read(path) as file:
             return cls(np.load(file, allow_pickle=False))
 
     def matching(self, paragraphs: Sequence[str]) -> list[bool]:
-        """Which paragraphs of a document have a word in an n-gram of an evaluation file.
+        """Return whether each paragraph of a document has a word of a contaminated n-gram.
 
-        An n-gram may go on from one paragraph to the next: a paragraph is often a single sentence.
+        N-grams run across paragraphs, because a paragraph is often a single sentence.
         """
         if not len(self._hashes):
             return [False] * len(paragraphs)
         words_of = [words(paragraph) for paragraph in paragraphs]
-        ngrams = _ngram_hashes([word for found in words_of for word in found])
-        place = np.searchsorted(self._hashes, ngrams)
+        ngrams = _ngram_hashes([word for paragraph in words_of for word in paragraph])
+        nearest = np.searchsorted(self._hashes, ngrams)
         first_words = np.flatnonzero(
-            self._hashes[np.minimum(place, len(self._hashes) - 1)] == ngrams
+            self._hashes[np.minimum(nearest, len(self._hashes) - 1)] == ngrams
         )
         if not len(first_words):
             return [False] * len(paragraphs)
@@ -80,14 +81,15 @@ class NgramFilter:
         return np.isin(np.arange(len(paragraphs)), paragraph_of_word[matched]).tolist()
 
 
-def _ngram_hashes(found: list[str]) -> np.ndarray:
-    count = len(found) - NGRAM_WORDS + 1
+def _ngram_hashes(text_words: list[str]) -> np.ndarray:
+    """Return the hash of each n-gram, uint64 [words - 12]."""
+    count = len(text_words) - NGRAM_WORDS + 1
     if count <= 0:
         return np.zeros(0, np.uint64)
-    word_hashes = np.frombuffer(b"".join(map(_word_digest, found)), "<u8")
+    word_hashes = np.frombuffer(b"".join(map(_word_digest, text_words)), "<u8")
     key = np.zeros(count, np.uint64)
-    for place in range(NGRAM_WORDS):
-        key = mix64(key ^ word_hashes[place : place + count])
+    for i in range(NGRAM_WORDS):
+        key = mix64(key ^ word_hashes[i : i + count])
     return key
 
 
@@ -105,7 +107,7 @@ def _texts(file: InputFile) -> Iterator[str]:
         if name.endswith(".json"):
             yield from _strings(json.loads(text))
         elif name.endswith(".jsonl"):
-            # Not splitlines: a string may hold U+2028.
+            # Not splitlines, because a string may contain U+2028.
             for line in filter(str.strip, text.split("\n")):
                 yield from _strings(json.loads(line))
         else:
@@ -115,13 +117,13 @@ def _texts(file: InputFile) -> Iterator[str]:
 
 
 def _strings(value) -> Iterator[str]:
-    """All strings inside a JSON value."""
-    rest = [value]
-    while rest:
-        match rest.pop():
+    """Yield all strings inside a JSON value."""
+    pending = [value]
+    while pending:
+        match pending.pop():
             case str() as text:
                 yield text
             case dict() as members:
-                rest += reversed(members.values())
+                pending += reversed(members.values())
             case list() as items:
-                rest += reversed(items)
+                pending += reversed(items)

@@ -1,4 +1,4 @@
-"""Whether a corpus is worth masking: the checks between packing and the masked copies."""
+"""Check the corpus before the expensive stages: rejected documents, unknown tokens, empty splits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,16 @@ Tally = dict[str, dict[str, int]]
 def check_rejects(
     config: BuildConfig, *, rejects: Sequence[dict], tally: Tally, output_dir: str
 ) -> None:
-    """Writes what was refused, and stops a build that refuses too much.
+    """Write the list of rejected documents; raise a UserError if there are too many.
+
+    Args:
+      config: settings of the build.
+      rejects: rejected documents, see data.sources.documents.Reject.
+      tally: counts by source of all units.
+      output_dir: build directory.
 
     Raises:
-      UserError: more than BuildConfig.max_reject_fraction of the documents were refused.
+      UserError: more than BuildConfig.max_reject_fraction of the documents were rejected.
     """
     lines = sorted(json.dumps(reject, sort_keys=True) for reject in rejects)
     path = files.join(output_dir, schema.REJECTS_FILE)
@@ -29,42 +35,47 @@ def check_rejects(
     num_documents = num_rejects + _num_read(tally)
     if num_rejects > config.max_reject_fraction * num_documents:
         raise UserError(
-            f"{num_rejects} of {num_documents} documents were refused, more than"
-            f" BuildConfig.max_reject_fraction={config.max_reject_fraction}; {path} says why"
+            f"{num_rejects} of {num_documents} documents were rejected, more than"
+            f" BuildConfig.max_reject_fraction={config.max_reject_fraction}; {path} lists the reasons"
         )
 
 
 def check_corpus(config: BuildConfig, *, shards: Sequence[Shard], tally: Tally) -> None:
-    """Stops a build that would be unsound.
+    """Reconcile the counts of the stages and check the packed shards.
+
+    Args:
+      config: settings of the build.
+      shards: packed shards of all splits.
+      tally: counts by source of all stages.
 
     Raises:
       UserError: too many tokens are unknown, or a split has no sequence.
+      RuntimeError: the counts of the stages disagree.
     """
     accounting.check(tally)
     num_documents = _num_read(tally)
     num_tokens = sum(shard.tokens for shard in shards)
     num_packed = sum(counts.get("tokens_packed", 0) for counts in tally.values())
     if num_tokens != num_packed:
-        raise RuntimeError(
-            f"{num_packed} tokens were to be packed, the sequences hold {num_tokens}"
-        )
+        raise RuntimeError(f"{num_packed} tokens were packed, but the sequences hold {num_tokens}")
     num_unknown = sum(shard.unknown_tokens for shard in shards)
     if num_unknown > config.max_unknown_fraction * num_tokens:
         raise UserError(
             f"{num_unknown} of {num_tokens} tokens are [UNK], more than"
-            f" BuildConfig.max_unknown_fraction={config.max_unknown_fraction}; is the vocabulary of"
-            f" this language, and BuildConfig.lower_case={config.lower_case} right for it?"
+            f" BuildConfig.max_unknown_fraction={config.max_unknown_fraction}; is the vocabulary for"
+            f" this language, and does BuildConfig.lower_case={config.lower_case} match it?"
         )
     splits = {shard.split for shard in shards}
     if "train" not in splits:
         raise UserError(
-            f"no training sequence was made of {num_documents} documents with text; give more text"
-            " or a smaller BuildConfig.eval_fraction"
+            f"the training split of {num_documents} documents has no sequence; give more text or a"
+            f" smaller BuildConfig.eval_fraction (now {config.eval_fraction})"
         )
     if config.eval_fraction > 0 and "eval" not in splits:
         raise UserError(
             f"none of the {num_documents} documents fell into the held-out split with"
-            f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for none"
+            f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for no"
+            " held-out split"
         )
 
 

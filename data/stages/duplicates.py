@@ -1,9 +1,9 @@
-"""Which documents and paragraphs occurred before, anywhere in the corpus.
+"""Find documents and paragraphs that occur more than once in the corpus.
 
-Everything here works on hashes, in an order that depends on content alone: of equal texts the one
-whose document ranks first stays, whoever was read first. The rank is a hash of the document's hash:
-by the hash itself, which also decides what is held out, the held-out split would collect whatever
-occurs often.
+Everything here works on hashes. Of equal texts the one whose document ranks first is kept, so the
+result does not depend on the order of reading. The rank is a hash of the document's hash. The
+document's hash itself also selects the held-out split; ranking by it would collect all frequent
+texts there.
 
 Legend: D documents, R paragraphs, H hash functions of a signature.
 """
@@ -17,37 +17,37 @@ import numpy as np
 from data.hashing import mix64
 from data.text.words import words
 
-# Text (128 bits), document (64 bits) and place of every paragraph that may be a duplicate.
+# Hash of the text (128 bits) and of the document (64 bits), and number in the document, of every
+# paragraph that may be a duplicate.
 PARAGRAPH = np.dtype([("text", "<u8", 2), ("document", "<u8"), ("paragraph", "<u4")])
 _NUM_HASHES = 64
 _SHINGLE_WORDS = 5
-_COMPARED_AT_ONCE = 2**16  # pairs of signatures
-# Of every document; the signature is there if near duplicates are looked for.
+_PAIRS_PER_CHUNK = 2**16  # pairs of signatures compared in one numpy call
 _DOCUMENT = [("text", "<u8", 2), ("document", "<u8")]
 
 
 def document_dtype(*, with_signature: bool) -> np.dtype:
-    """Type of the record that `find_duplicate_documents` needs of each document."""
+    """Return the type of a document's record, with a signature if near duplicates are looked for."""
     return np.dtype(_DOCUMENT + ([("signature", "<u4", _NUM_HASHES)] if with_signature else []))
 
 
 def text_hash(text: str) -> tuple[int, int]:
-    """128-bit hash of a text, as two integers."""
+    """Return the 128-bit hash of a text as two integers."""
     digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
 def signature(text: str) -> np.ndarray:
-    """MinHash of a document's shingles of five words, uint32 [H].
+    """Return the MinHash of a document's shingles of five words, uint32 [H], by datasketch.
 
-    Two signatures agree in as many places, on average, as the sets of shingles overlap (Jaccard
-    similarity: Broder, "On the resemblance and containment of documents", 1997). By datasketch.
+    The expected share of positions in which two signatures agree is the Jaccard similarity of the
+    sets of shingles (Broder, "On the resemblance and containment of documents", 1997).
     """
     from datasketch import MinHash
 
-    found = words(text)
-    last = max(1, len(found) - _SHINGLE_WORDS + 1)
-    shingles = {" ".join(found[i : i + _SHINGLE_WORDS]).encode() for i in range(last)}
+    text_words = words(text)
+    last = max(1, len(text_words) - _SHINGLE_WORDS + 1)
+    shingles = {" ".join(text_words[i : i + _SHINGLE_WORDS]).encode() for i in range(last)}
     minhash = MinHash(num_perm=_NUM_HASHES, seed=1)
     minhash.update_batch(sorted(shingles))
     return minhash.hashvalues.astype(np.uint32)
@@ -56,16 +56,16 @@ def signature(text: str) -> np.ndarray:
 def find_duplicate_documents(
     documents_D: np.ndarray, *, near_threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Documents to drop.
+    """Return the documents to drop.
 
     Args:
       documents_D: records of `document_dtype`.
-      near_threshold: signatures that agree in at least this share of their places are near
-        duplicates; 0 looks for exact duplicates only.
+      near_threshold: least share of equal positions in the signatures of near duplicates; 0 looks
+        for exact duplicates only.
 
     Returns:
-      (exact, near): sorted hashes of the documents to drop, uint64. A near duplicate is one of a
-      document that ranks before it and is kept.
+      (exact, near): sorted hashes of the documents to drop, uint64. A near duplicate is similar to
+      a document that ranks before it and is kept.
     """
     rank_D = mix64(documents_D["document"])
     repeats_D = _repeats(documents_D["text"], rank_D)
@@ -80,15 +80,15 @@ def find_duplicate_documents(
 
 
 def find_duplicate_paragraphs(paragraphs_R: np.ndarray, dropped: np.ndarray) -> np.ndarray:
-    """The paragraphs to drop.
+    """Return the paragraphs to drop.
 
     Args:
-      paragraphs_R: records of PARAGRAPH, with all that share a text.
-      dropped: sorted hashes of the documents that are dropped as a whole; their paragraphs are no
-        reason to drop another.
+      paragraphs_R: records of PARAGRAPH; all paragraphs with the same text must be among them.
+      dropped: sorted hashes of documents that are dropped as a whole; their paragraphs do not count
+        as earlier occurrences.
 
     Returns:
-      The records of those that occurred before, PARAGRAPH [n].
+      The records of repeated paragraphs, PARAGRAPH [n].
     """
     paragraphs_R = paragraphs_R[~np.isin(paragraphs_R["document"], dropped)]
     order = np.lexsort([paragraphs_R["paragraph"], mix64(paragraphs_R["document"])])
@@ -97,7 +97,7 @@ def find_duplicate_paragraphs(paragraphs_R: np.ndarray, dropped: np.ndarray) -> 
 
 
 def _repeats(text: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """Which entries have the text of another one with a smaller rank, bool."""
+    """Return whether each entry repeats the text of an entry with a smaller rank, bool."""
     order = np.lexsort([rank, text[:, 1], text[:, 0]])
     same = (text[order[1:]] == text[order[:-1]]).all(axis=1)
     repeats = np.zeros(len(text), bool)
@@ -106,11 +106,11 @@ def _repeats(text: np.ndarray, rank: np.ndarray) -> np.ndarray:
 
 
 def _near_earlier(signature_DH: np.ndarray, threshold: float) -> np.ndarray:
-    """Which documents are near duplicates of an earlier one that is kept, bool [D].
+    """Return whether each document is a near duplicate of an earlier one that is kept, bool [D].
 
-    Candidates share all values of a band of the signature (Leskovec, Rajaraman and Ullman, "Mining
-    of massive datasets", section 3.4). Of the documents that share a band, each is compared with
-    the first and with the one before it.
+    Candidate pairs share all values of a band of the signature (Leskovec, Rajaraman and Ullman,
+    "Mining of massive datasets", section 3.4). Each document that shares a band with others is
+    compared with the first of them and with the one before it.
     """
     rows = _band_rows(threshold)
     earlier, later = [], []
@@ -125,7 +125,7 @@ def _near_earlier(signature_DH: np.ndarray, threshold: float) -> np.ndarray:
         later += [order[same], order[same]]
     pairs = np.unique(np.stack([np.concatenate(later), np.concatenate(earlier)], axis=1), axis=0)
     is_near = np.zeros(len(signature_DH), bool)
-    for chunk in np.array_split(pairs, 1 + len(pairs) // _COMPARED_AT_ONCE):
+    for chunk in np.array_split(pairs, 1 + len(pairs) // _PAIRS_PER_CHUNK):
         agreement = (signature_DH[chunk[:, 0]] == signature_DH[chunk[:, 1]]).mean(axis=1)
         for document, kept in chunk[agreement >= threshold].tolist():
             is_near[document] |= not is_near[kept]
@@ -133,7 +133,7 @@ def _near_earlier(signature_DH: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _band_rows(threshold: float) -> int:
-    """The most rows a band may have so that a pair at the threshold shares one 19 times in 20."""
+    """Return the most rows of a band with which a pair at the threshold shares a band 95% of times."""
     return max(
         rows
         for rows in range(1, _NUM_HASHES + 1)

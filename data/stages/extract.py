@@ -1,7 +1,7 @@
-"""The first stage: a unit of input becomes token ids, sorted into the shards they will be packed in.
+"""Run the first stage: read a unit of input, tokenize it, and partition its documents by shard.
 
-Besides the documents it writes hashes of every document and paragraph, by which the next stage
-finds duplicates, and counts what became of every byte.
+The stage also writes the hashes of documents and paragraphs with which the next stage finds
+duplicates, and counts what became of every byte.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from data.text.wordpiece import WordPieceTokenizer
 from data.text.words import words
 from data.vocab import Vocab
 
-# Paragraphs tokenized in one call: the fixed cost of a call is that of some hundred of them.
+# Paragraphs tokenized in one call. A call costs as much as tokenizing some hundred paragraphs.
 _BATCH_PARAGRAPHS = 512
-# A unit is larger than planned if its file can only be read from the start (.gz).
+# A unit may be much larger than planned: a .gz file cannot be split.
 _SEGMENT_BYTES = 256 * 2**20
-_MAX_LISTED_REJECTS = 1000  # of a unit; the others are only counted
+_MAX_LISTED_REJECTS = 1000  # per unit; further ones are only counted
 
 
 def unit_paths(index: int) -> tuple[str, str]:
-    """Where the documents and the hashes of a unit lie, relative to the build directory."""
+    """Return the files of a unit's documents and hashes, relative to the build directory."""
     return (
         f"unfinished/units/unit-{index:05d}.documents",
         f"unfinished/units/unit-{index:05d}.hashes",
@@ -51,13 +51,13 @@ def _tokenizer(vocab: Vocab, lower_case: bool) -> WordPieceTokenizer:
 def tokenize(
     documents: list[Document], vocab: Vocab, config: BuildConfig
 ) -> list[TokenizedDocument]:
-    """Sentences and token ids of documents, in one call of the tokenizer."""
+    """Split documents into sentences and token ids, in one call of the tokenizer."""
     paragraphs = [paragraph for document in documents for paragraph in document.paragraphs]
     sentences = [split_sentences(paragraph, language=config.language) for paragraph in paragraphs]
     ids, lengths_K = _tokenizer(vocab, config.lower_case).encode(
         [sentence for of_paragraph in sentences for sentence in of_paragraph]
     )
-    # A sentence of characters that the tokenizer ignores has no piece, and is none.
+    # A sentence of characters that the tokenizer ignores has no tokens; drop it.
     paragraph_K = np.repeat(np.arange(len(paragraphs)), list(map(len, sentences)))[lengths_K > 0]
     lengths_K = lengths_K[lengths_K > 0]
     paragraph_stop = np.cumsum([len(document.paragraphs) for document in documents])
@@ -88,7 +88,7 @@ def tokenize(
 
 
 class UnitExtractor:
-    """Collects what becomes of one unit."""
+    """Reads one unit of input and writes its documents and hashes."""
 
     def __init__(self, config: BuildConfig, vocab: Vocab, contaminated: NgramFilter):
         self._config, self._vocab, self._contaminated = config, vocab, contaminated
@@ -97,13 +97,18 @@ class UnitExtractor:
         self._clear()
 
     def run(self, unit: Unit, *, index: int, output_dir: str) -> dict:
-        """Reads the unit and writes its two files.
+        """Read the unit and write its two files.
+
+        Args:
+          unit: parts of files to read.
+          index: number of the unit.
+          output_dir: build directory.
 
         Returns:
-          {"tally": counts by source, "rejects": what was refused, the first thousand of it}.
+          {"tally": counts by source, "rejects": the first thousand rejected documents}.
 
         Raises:
-          UserError: a file is damaged.
+          UserError: a file is damaged, or changed while it was read.
         """
         documents_path, hashes_path = (files.join(output_dir, path) for path in unit_paths(index))
         with (
@@ -139,7 +144,7 @@ class UnitExtractor:
         self._clear()
 
     def _read(self, unit: Unit) -> Iterator[Document]:
-        """The clean documents of a unit; everything else is counted."""
+        """Yield the documents of a unit without contaminated paragraphs; count everything else."""
         limit = self._config.max_document_bytes
         for part in unit:
             counts = self._tally[part.file.kind]
@@ -155,13 +160,13 @@ class UnitExtractor:
                             self._rejects.append(dataclasses.asdict(item))
                     case Document():
                         yield from self._clean(item, counts)
-            # Counted where the file is opened: the items were counted by themselves.
+            # From the file's own counter, to be reconciled with the bytes of the items.
             counts[accounting.INPUT] += counter.num_bytes
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
             is_plain = not is_compressed(part.file.path)
             if is_whole_file and is_plain and counter.num_bytes != part.stop:
                 raise UserError(
-                    f"{part.file.path} had {part.stop} bytes and {counter.num_bytes} were read; it"
+                    f"{part.file.path} had {part.stop} bytes, but {counter.num_bytes} were read; it"
                     " must not change while it is read: build again when it is complete"
                 )
 
@@ -170,9 +175,9 @@ class UnitExtractor:
         counts[accounting.SECTIONS] += document.section_bytes
         counts[accounting.MARKUP] += document.num_bytes - document.section_bytes - sum(num_bytes)
         counts[accounting.TEXT] += sum(num_bytes)
-        keep = [not found for found in self._contaminated.matching(document.paragraphs)]
+        keep = [not matches for matches in self._contaminated.matching(document.paragraphs)]
         if not all(keep):
-            dropped = [n for n, kept in zip(num_bytes, keep, strict=True) if not kept]
+            dropped = [n for n, is_kept in zip(num_bytes, keep, strict=True) if not is_kept]
             counts[accounting.CONTAMINATED] += sum(dropped)
             counts["paragraphs_contaminated"] += len(dropped)
             document = _without(document, keep)
@@ -209,14 +214,14 @@ class UnitExtractor:
                 self._paragraph_hashes.append((duplicates.text_hash(paragraph), hashed, number))
 
     def _is_long(self, paragraph: str) -> bool:
-        least = self._config.duplicate_min_words
-        # Counting blanks is quick; languages without them take the slower way.
-        return paragraph.count(" ") + 1 >= least or (
-            not paragraph.isascii() and len(words(paragraph)) >= least
+        min_words = self._config.duplicate_min_words
+        # Counting spaces is fast; languages without spaces need the word splitter.
+        return paragraph.count(" ") + 1 >= min_words or (
+            not paragraph.isascii() and len(words(paragraph)) >= min_words
         )
 
     def _hash_partitions(self) -> list[list[bytes]]:
-        """Paragraphs by their hash, as many partitions as training shards; then all documents."""
+        """Return paragraphs in num_shards buckets by their hash, then all documents in one."""
         num_buckets = self._config.num_shards
         is_near = self._config.near_duplicate_threshold > 0
         paragraphs = np.array(self._paragraph_hashes, duplicates.PARAGRAPH)
@@ -233,19 +238,21 @@ class UnitExtractor:
 
 
 def num_partitions(config: BuildConfig) -> int:
-    """Shards of both splits: those of the training split come first."""
+    """Return the number of shards of both splits; those of the training split come first."""
     return config.num_shards + config.num_eval_shards
 
 
 def partition_of(document_hashes: np.ndarray, config: BuildConfig) -> np.ndarray:
-    """Which shard (counted through both splits) each document belongs to: a function of its id.
+    """Return the shard of each document, numbered through both splits.
+
+    The upper half of a hash selects the split, the lower half the shard.
 
     Args:
       document_hashes: uint64 [D], from `data.hashing.document_hash`.
-      config: of the build.
+      config: settings of the build.
 
     Returns:
-      int64 [D]. The upper half of a hash decides the split, the lower half the shard.
+      int64 [D].
     """
     low = document_hashes & np.uint64(0xFFFFFFFF)
     is_eval = (document_hashes >> np.uint64(32)) < np.uint64(int(config.eval_fraction * 2**32))
@@ -257,7 +264,7 @@ def partition_of(document_hashes: np.ndarray, config: BuildConfig) -> np.ndarray
 
 
 def _without(document: Document, keep: list[bool]) -> Document:
-    """The document without some paragraphs; its parts begin at the next one that is kept."""
+    """Return the document with the paragraphs to keep; its parts begin at the next kept one."""
     kept = [index for index, is_kept in enumerate(keep) if is_kept]
     breaks = {int(np.searchsorted(kept, index)) for index in document.breaks}
     return dataclasses.replace(

@@ -1,4 +1,4 @@
-"""Everything about Beam runners: which are trusted, their options, their errors, a progress bar."""
+"""Beam runners: supported runners, their options, readable errors, a progress bar."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from data.errors import UserError
 from data.files import is_remote
 from data.stages.journal import WORKERS_LOG, Journal
 
-# The class by its full name: Beam's "DirectRunner" is a switch between two engines.
+# The full class name, because Beam's "DirectRunner" selects one of two engines.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 _LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
-# Their workers have disks of their own, so that the files must lie where all can reach them.
+# Their workers do not share a local disk, so all files must be in shared storage.
 _REMOTE_RUNNERS = ("DataflowRunner", "FlinkRunner", "SparkRunner")
 _REFUSED = {
-    "DirectRunner": "it is a switch between two engines, and which one runs depends on the machine",
-    "DaskRunner": "it loses elements that are emitted when a bundle ends, without an error",
+    "DirectRunner": "it selects one of two engines, and which one depends on the machine",
+    "DaskRunner": "it silently loses elements that are emitted at the end of a bundle",
 }
-# Kinds of tasks in the journal, in order.
+# Kinds of tasks in the journal, in order, and their names in the progress bar.
 _PHASES = {
     "read": "reading text",
     "duplicates": "finding duplicates",
@@ -38,16 +38,16 @@ OWN_FLAGS = ("gin_file", "gin_param", "vocab_file", "output_dir", "decontaminate
 
 
 def pipeline_options(beam_args: Sequence[str], *, output_dir: str, paths: Sequence[str]):
-    """Beam's options, checked.
+    """Return Beam's options, checked.
 
     Args:
-      beam_args: from the command line; the runner defaults to FnApiRunner.
-      output_dir: of the build.
-      paths: of the files it reads.
+      beam_args: arguments of the command line; the runner defaults to FnApiRunner.
+      output_dir: build directory.
+      paths: files that the build reads.
 
     Raises:
-      UserError: an unknown or refused runner, a misspelt option, or a local path for workers on
-        other machines.
+      UserError: an unknown or unsupported runner, a misspelt option, or a local path for workers
+        on other machines.
     """
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -74,15 +74,15 @@ def _checked_runner(beam_args: Sequence[str]) -> str:
     if name not in (*_LOCAL_RUNNERS, *_REMOTE_RUNNERS):
         reason = f": {_REFUSED[name]}" if name in _REFUSED else ""
         raise UserError(
-            f"--runner={runner} is not supported{reason}; leave it out to build on this machine"
-            f" (with --direct_num_workers=N --direct_running_mode=multi_processing), or take one of"
+            f"--runner={runner} is not supported{reason}; omit it to build on this machine"
+            f" (with --direct_num_workers=N --direct_running_mode=multi_processing), or use one of"
             f" {', '.join((*_LOCAL_RUNNERS, *_REMOTE_RUNNERS))}"
         )
     return runner
 
 
 def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
-    """Beam drops options it does not know; a misspelt one must not pass silently."""
+    """Raise a UserError for unknown options, which Beam ignores silently."""
     for previous, flag in itertools.pairwise(["", *beam_args]):
         if not flag.startswith("-") and (not previous.startswith("-") or "=" in previous):
             raise UserError(f"{flag!r} belongs to no option; see --help")
@@ -94,8 +94,14 @@ def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def errors_for_people(output_dir: str) -> Iterator[None]:
-    """Unwraps what Beam makes of exceptions: text with a stack and the name of the step."""
+def readable_beam_errors(output_dir: str) -> Iterator[None]:
+    """Raise UserErrors and OS errors of workers as one line.
+
+    Beam turns exceptions of workers into text, with a stack trace and the name of the step.
+
+    Args:
+      output_dir: build directory, where the log of the workers is.
+    """
     try:
         yield
     except Exception as error:
@@ -103,24 +109,24 @@ def errors_for_people(output_dir: str) -> Iterator[None]:
             raise KeyboardInterrupt from None
         name = "" if isinstance(error, UserError) else r"\bUserError: "
         step = r"(?: \[while running .*)?$"
-        found = re.findall(rf"{name}(.+?){step}", str(error), re.M)
-        # A full disk, a missing permission: Python says which, and where.
-        found += re.findall(rf"\b\w*Error: \[Errno \d+\] (.+?){step}", str(error), re.M)
-        if found:
-            raise UserError(found[-1]) from None
+        messages = re.findall(rf"{name}(.+?){step}", str(error), re.M)
+        # A full disk or a missing permission, for example; the message names the file.
+        messages += re.findall(rf"\b\w*Error: \[Errno \d+\] (.+?){step}", str(error), re.M)
+        if messages:
+            raise UserError(messages[-1]) from None
         if "Channel closed prematurely" in str(error):
             raise UserError(
-                "a worker process died; if it was for want of memory, take fewer workers"
-                f" (--direct_num_workers); {output_dir}/{WORKERS_LOG} has what it said"
+                "a worker process died; if it ran out of memory, use fewer workers"
+                f" (--direct_num_workers); its log is {output_dir}/{WORKERS_LOG}"
             ) from None
         raise
 
 
 @contextlib.contextmanager
 def quiet_workers(log_path: str) -> Iterator[TextIO]:
-    """Sends what worker processes print to a file; yields the terminal for our own output.
+    """Redirect the output of worker processes to a file; yield the terminal for our own output.
 
-    Beam's workers greet and take leave with a dozen lines each, whatever their log level.
+    Beam's workers print a dozen lines each when they start and stop, at any log level.
     """
     os.makedirs(os.path.dirname(log_path), exist_ok=True)
     sys.stderr.flush()
@@ -137,7 +143,7 @@ def quiet_workers(log_path: str) -> Iterator[TextIO]:
 
 
 class ProgressBar:
-    """Counts the finished tasks of a build on a local disk."""
+    """Shows the number of finished tasks of a build on a local disk."""
 
     def __init__(self, journal: Journal, num_tasks: int, stream: TextIO):
         self._journal, self._total, self._stream = journal, num_tasks, stream
@@ -162,11 +168,11 @@ class ProgressBar:
             while not self._done.wait(pause):
                 started = time.monotonic()
                 self._update(bar)
-                pause = max(0.5, 20 * (time.monotonic() - started))  # large builds: look less often
+                pause = max(0.5, 20 * (time.monotonic() - started))  # poll large builds less often
             self._update(bar)
 
     def _update(self, bar) -> None:
-        finished = self._journal.finished()
+        finished = self._journal.count_finished()
         bar.update(sum(finished.values()) - bar.n)
         phases = [phase for kind, phase in _PHASES.items() if kind in finished]
         if phases:

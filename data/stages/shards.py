@@ -1,7 +1,7 @@
-"""The stages after reading: duplicates are found, documents packed, sequences masked.
+"""Run the stages after reading: find duplicates, pack documents, mask sequences.
 
-Each function reads the files of the stage before it and writes its own; none of them depends on who
-wrote those, in which order, or how often.
+Each function reads the files of the previous stage and writes its own. The result does not depend
+on the number of workers, on the order of tasks, or on retries.
 """
 
 from __future__ import annotations
@@ -36,48 +36,57 @@ from data.storage.sequence_sources import source_bits
 from data.vocab import Vocab
 
 DUPLICATE_DOCUMENTS = "unfinished/duplicates/documents"
-_CHUNK = 256  # sequences masked and encoded at once: more would leave the processor's cache
+_CHUNK = 256  # sequences masked and encoded in one call, so that they fit in the CPU cache
 
 
 def bucket_path(bucket: int) -> str:
-    """Where the duplicate paragraphs of a bucket lie, relative to the build directory."""
+    """Return the file of a bucket's duplicate paragraphs, relative to the build directory."""
     return f"unfinished/duplicates/bucket-{bucket:05d}"
 
 
 def write_duplicate_documents(output_dir: str, *, num_units: int, config: BuildConfig) -> None:
-    """Finds documents that occur twice among all units: one partition for exact, one for near."""
+    """Find duplicate documents of all units and write their hashes: exact, then near duplicates."""
     dtype = document_dtype(with_signature=config.near_duplicate_threshold > 0)
     documents = _from_all_units(output_dir, num_units, config.num_shards, dtype)
-    found = find_duplicate_documents(documents, near_threshold=config.near_duplicate_threshold)
+    duplicates = find_duplicate_documents(documents, near_threshold=config.near_duplicate_threshold)
     write_partitions(
-        files.join(output_dir, DUPLICATE_DOCUMENTS), [[hashes.tobytes()] for hashes in found]
+        files.join(output_dir, DUPLICATE_DOCUMENTS), [[hashes.tobytes()] for hashes in duplicates]
     )
 
 
 def write_duplicate_paragraphs(
     output_dir: str, bucket: int, *, num_units: int, config: BuildConfig
 ) -> None:
-    """Finds the paragraphs of a bucket of hashes that occur twice; partitions as for documents."""
+    """Find the duplicate paragraphs in a bucket of hashes and write them, partitioned by shard."""
     paragraphs = _from_all_units(output_dir, num_units, bucket, PARAGRAPH)
     dropped = np.sort(np.concatenate(_duplicate_documents(output_dir)))
-    found = find_duplicate_paragraphs(paragraphs, dropped)
-    partition = partition_of(found["document"], config)
+    duplicates = find_duplicate_paragraphs(paragraphs, dropped)
+    partition = partition_of(duplicates["document"], config)
     write_partitions(
         files.join(output_dir, bucket_path(bucket)),
-        [[found[partition == index].tobytes()] for index in range(num_partitions(config))],
+        [[duplicates[partition == index].tobytes()] for index in range(num_partitions(config))],
     )
 
 
 def write_packed_shard(
     output_dir: str, split: str, shard: int, *, num_units: int, config: BuildConfig, vocab: Vocab
 ) -> dict:
-    """Packs the documents of a shard and writes their sequences.
+    """Pack the documents of a shard and write its sequences and their sources.
+
+    Args:
+      output_dir: build directory.
+      split: "train" or "eval".
+      shard: number of the shard in its split.
+      num_units: units of input.
+      config: settings of the build.
+      vocab: vocabulary of the build.
 
     Returns:
-      Counts of the shard; if no text fell into it, its "records" are 0 and there is no file.
+      Counts of the shard, see data.manifest.Shard, and its tally. If the shard has no text, "records"
+      is 0 and no file is written.
 
     Raises:
-      UserError: a document occurs twice under one id.
+      UserError: two documents have the same id.
     """
     partition = shard + (config.num_shards if split == "eval" else 0)
     documents, hashed_D = _documents_of(output_dir, partition, num_units, vocab.token_dtype)
@@ -105,7 +114,7 @@ def write_packed_shard(
         "records": len(packed_NS),
         "documents": len(np.unique(corpus.document_R[fate_R == packed])),
         "sentences": len(lengths_K),
-        # Counted where they lie, so that a token lost in packing would be noticed.
+        # Counted in the packed array, so that a token lost in packing would be noticed.
         "tokens": int(text_tokens_N.sum()),
         "separators": int(is_separator_NS.sum()),
         "unknown_tokens": int((packed_NS == vocab.ids[schema.UNK]).sum()),
@@ -120,10 +129,10 @@ def write_packed_shard(
 def write_masked_copy(
     output_dir: str, split: str, shard: int, copy: int, *, config: BuildConfig, vocab: Vocab
 ) -> dict:
-    """Masks the sequences of a packed shard as one copy and writes them.
+    """Mask the sequences of a packed shard and write them as one masked copy.
 
     Returns:
-      {"records": how many}.
+      {"records": number of sequences}.
     """
     packed_path = files.join(output_dir, schema.packed_path(split, shard))
     with files.open_read(packed_path) as file:
@@ -149,7 +158,7 @@ def write_masked_copy(
 def _documents_of(
     output_dir: str, partition: int, num_units: int, token_dtype: np.dtype
 ) -> tuple[list[TokenizedDocument], np.ndarray]:
-    """The documents of a shard and their hashes, in the order of these."""
+    """Return the documents of a shard and their hashes, sorted by hash."""
     documents = [
         document
         for unit in range(num_units)
@@ -161,13 +170,13 @@ def _documents_of(
     order = np.argsort(hashed_D, kind="stable")
     documents, hashed_D = [documents[i] for i in order], hashed_D[order]
     for index in np.flatnonzero(hashed_D[1:] == hashed_D[:-1]):
-        one, other = documents[index].id, documents[index + 1].id
-        if one == other:
+        first, second = documents[index].id, documents[index + 1].id
+        if first == second:
             raise UserError(
-                f"document {one} occurs twice; give every dump and every file once, and every line"
-                " of JSON an id of its own"
+                f"document {first} occurs twice; give every dump and every file once, and every line"
+                " of JSON a unique id"
             )
-        raise UserError(f"documents {one} and {other} have the same 64-bit hash; rename one")
+        raise UserError(f"documents {first} and {second} have the same 64-bit hash; rename one")
     return documents, hashed_D
 
 
@@ -190,9 +199,14 @@ class _Columns:
         self.source_R = source_D[self.document_R]
 
     def kept(self, keep_R: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Tokens, lengths and starts of parts of the sentences that are kept; sources of the tokens.
+        """Return the sentences of the paragraphs to keep.
 
-        A sentence is kept with its paragraph.
+        Args:
+          keep_R: bool, paragraphs to keep.
+
+        Returns:
+          (tokens_T, lengths_K, starts_part_K, source_T): ids, tokens of each sentence, whether it is
+          the first of a document or chapter, and the source of each token.
         """
         keep_K = keep_R[self.paragraph_K]
         tokens_T = self.tokens_T[np.repeat(keep_K, self.lengths_K)]
@@ -202,7 +216,7 @@ class _Columns:
         return tokens_T, self.lengths_K[keep_K], starts_part_K, source_T
 
     def tally(self, fate_R: np.ndarray) -> dict[str, dict[str, int]]:
-        """Bytes, tokens, paragraphs and documents by source and fate."""
+        """Count bytes, tokens, paragraphs and documents by source and fate."""
         num_paragraphs = len(fate_R)
         tokens_R = np.bincount(self.paragraph_K, weights=self.lengths_K, minlength=num_paragraphs)
         tally = accounting.new_tally()
@@ -223,7 +237,7 @@ class _Columns:
 def _fates(
     corpus: _Columns, hashed_D: np.ndarray, output_dir: str, partition: int, config: BuildConfig
 ) -> np.ndarray:
-    """What becomes of each paragraph, as an index into accounting.FATES, int [R]."""
+    """Return what becomes of each paragraph: indices into accounting.FATES, int [R]."""
     packed = accounting.FATES.index(accounting.PACKED)
     fate_R = np.full(len(corpus.bytes_R), packed)
     if not config.drop_duplicates:
@@ -244,11 +258,12 @@ def _fates(
 
 
 def _from_all_units(output_dir: str, num_units: int, partition: int, dtype: np.dtype) -> np.ndarray:
-    """One partition of the hashes of every unit."""
+    """Read one partition of the hash files of all units."""
     paths = [files.join(output_dir, unit_paths(unit)[1]) for unit in range(num_units)]
     return np.concatenate([np.frombuffer(read_partition(path, partition), dtype) for path in paths])
 
 
 def _duplicate_documents(output_dir: str) -> list[np.ndarray]:
+    """Return the sorted hashes of exact and of near duplicates."""
     path = files.join(output_dir, DUPLICATE_DOCUMENTS)
     return [np.frombuffer(read_partition(path, index), np.uint64) for index in (0, 1)]

@@ -1,8 +1,8 @@
-"""Masked examples as `tf.train.Example` in TFRecord files, written and read in bulk.
+"""Write and read masked examples in bulk: `tf.train.Example` in TFRecord files.
 
-Every record of a file has the same length: integers are written as varints of a fixed width
-(0x85 0x80 0x00 is 5 in three bytes), which the protocol buffer format allows and every parser
-reads. So numpy encodes thousands of examples at once, and record i lies at i * record_bytes:
+Every record of a file has the same length, because integers are varints of a fixed width (5 in
+three bytes is 0x85 0x80 0x00). The protocol buffer format allows these and every parser reads them.
+So numpy encodes thousands of examples in one call, and record i begins at byte i * record_bytes:
 any example can be read without an index.
 
 Legend: N examples, S tokens, P predictions, R bytes of a serialized example.
@@ -27,7 +27,11 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 
 
 class ExampleCodec:
-    """Serializes batches of masked examples into `tf.train.Example`s of equal length."""
+    """Serialize and parse batches of masked examples, as `tf.train.Example`s of equal length.
+
+    All examples share their bytes but for the values of the features, so encoding copies a template
+    and fills in the values.
+    """
 
     def __init__(self, *, max_seq_length: int, max_predictions: int, vocab_size: int):
         self._sizes = dict(max_seq_length=max_seq_length, max_predictions=max_predictions)
@@ -38,7 +42,7 @@ class ExampleCodec:
         }
         self._slots: list[tuple[schema.Feature, slice, int]] = []
         template = bytearray()
-        varying = bytearray()  # bits that differ between examples
+        varying = bytearray()  # bits set where examples may differ
         for feature in schema.FEATURES:
             size = self.size(feature)
             if feature.dtype == "float32":
@@ -66,14 +70,14 @@ class ExampleCodec:
 
     @property
     def record_bytes(self) -> int:
-        """Length of a TFRecord with its framing."""
+        """Length of a TFRecord, with its framing."""
         return self.example_bytes + _HEADER_BYTES + _FOOTER_BYTES
 
     def encode(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Serializes N examples.
+        """Serialize N examples.
 
         Args:
-          features: arrays [N, S] or [N, P] by the names of schema.FEATURES.
+          features: arrays [N, S] or [N, P] by name, see schema.FEATURES.
 
         Returns:
           uint8 [N, R]; each row is a serialized `tf.train.Example`.
@@ -89,25 +93,26 @@ class ExampleCodec:
         return encoded_NR
 
     def size(self, feature: schema.Feature) -> int:
-        """Number of values of a feature in one example."""
+        """Return the number of values of a feature in one example."""
         return feature.size(**self._sizes)
 
     @property
     def slots(self) -> tuple[tuple[schema.Feature, slice, int], ...]:
-        """Each feature, the bytes of its values in an example, and the bytes of one value."""
+        """For each feature, the byte range of its values in an example and the bytes of a value."""
         return tuple(self._slots)
 
-    def differing(self, encoded_NR: np.ndarray) -> np.ndarray:
-        """Indices of the rows that are no examples of this codec, int64 [n].
+    def find_foreign(self, encoded_NR: np.ndarray) -> np.ndarray:
+        """Return the indices of rows that are not examples of this codec, int64 [n].
 
-        All but the values, and the continuation bits of these, is the same in every example.
+        In every example all bits but those of the values are the same, the continuation bits of the
+        varints included.
         """
         difference_NR = encoded_NR ^ self._template_R
         difference_NR &= self._fixed_R
         return np.flatnonzero(difference_NR.any(axis=1))
 
     def decode(self, encoded_NR: np.ndarray) -> dict[str, np.ndarray]:
-        """The inverse of `encode`: int32 and float32 arrays [N, S] or [N, P] of examples."""
+        """Invert `encode`: return int32 and float32 arrays [N, S] or [N, P] by name."""
         features = {}
         for feature, slot, width in self._slots:
             values_NB = np.ascontiguousarray(encoded_NR[:, slot])
@@ -119,13 +124,13 @@ class ExampleCodec:
 
 
 def write_records(file: BinaryIO, chunks: Iterable[np.ndarray]) -> None:
-    """Writes serialized examples, uint8 [n, R] a chunk, as TFRecords."""
+    """Write chunks of serialized examples, uint8 [n, R], as TFRecords."""
     for chunk_NR in chunks:
         file.write(_framed(chunk_NR).tobytes())
 
 
 def _framed(examples_NR: np.ndarray) -> np.ndarray:
-    """TFRecords with these contents, uint8 [N, R + 16]."""
+    """Return the examples as TFRecords, uint8 [N, R + 16]."""
     examples_NR = np.ascontiguousarray(examples_NR)
     num_examples, example_bytes = examples_NR.shape
     framed = np.empty((num_examples, _HEADER_BYTES + example_bytes + _FOOTER_BYTES), np.uint8)
@@ -141,7 +146,7 @@ def _record_header(example_bytes: int) -> np.ndarray:
 
 
 def _checksums(rows_NB: np.ndarray) -> np.ndarray:
-    """CRC-32C of each row, masked as the TFRecord format defines it; uint8 [N, 4]."""
+    """Return the CRC-32C of each row, masked as in the TFRecord format; uint8 [N, 4]."""
     crc_N = np.fromiter(map(google_crc32c.value, rows_NB), np.uint32, len(rows_NB))
     masked_N = (crc_N >> np.uint32(15) | crc_N << np.uint32(17)) + np.uint32(0xA282EAD8)
     return masked_N.astype("<u4").view(np.uint8).reshape(-1, _FOOTER_BYTES)
@@ -150,37 +155,37 @@ def _checksums(rows_NB: np.ndarray) -> np.ndarray:
 def read_examples(
     files: Sequence[RowFile], file_N: np.ndarray, row_N: np.ndarray, *, codec: ExampleCodec
 ) -> np.ndarray:
-    """Serialized examples by row, from files written by `write_records`.
+    """Read serialized examples by row from files of `write_records`.
 
     Args:
-      files: the files.
-      file_N: integers, index into `files`.
-      row_N: integers, record in the file.
-      codec: the one that made the examples.
+      files: files to read from.
+      file_N: index into `files` of each example.
+      row_N: number of each record in its file.
+      codec: codec that encoded the examples.
 
     Returns:
       uint8 [N, R] for `codec.decode`.
 
     Raises:
-      UserError: a file cannot be read or is too short, a record does not match its checksums or is
-        no example of the codec; the message names file and record.
+      UserError: a file cannot be read or is too short, or a record does not match its checksums or
+        is not an example of the codec. The message names file and record.
     """
     records = read_rows(files, file_N, row_N, row_bytes=codec.record_bytes)
     examples_NR = records[:, _HEADER_BYTES:-_FOOTER_BYTES]
     is_bad_N = (records[:, :_HEADER_BYTES] != _record_header(codec.example_bytes)).any(axis=1)
     is_bad_N |= (records[:, -_FOOTER_BYTES:] != _checksums(examples_NR)).any(axis=1)
     problems = [(n, "is damaged (wrong checksum)") for n in np.flatnonzero(is_bad_N)[:1]]
-    problems += [(n, "is no example of this build") for n in codec.differing(examples_NR)[:1]]
+    problems += [(n, "is no example of this build") for n in codec.find_foreign(examples_NR)[:1]]
     for n, problem in problems:
         raise UserError(
-            f"{files[file_N[n]].path}: record {row_N[n]} {problem}; copy it again or build it anew"
+            f"{files[file_N[n]].path}: record {row_N[n]} {problem}; copy it again or rebuild it"
         )
     return examples_NR
 
 
 @functools.cache
 def parse_specs(max_seq_length: int, max_predictions: int) -> dict:
-    """What `tf.io.parse_example` needs to read our records."""
+    """Return the feature specifications with which `tf.io.parse_example` reads the records."""
     import tensorflow as tf
 
     return {
@@ -197,23 +202,26 @@ def _varint_width(largest: int) -> int:
 
 
 def _varints(values: np.ndarray, width: int) -> np.ndarray:
-    """Little-endian base-128 digits, all but the last with the continuation bit; [N, n * width]."""
+    """Return values [N, n] as varints of `width` bytes, uint8 [N, n * width].
+
+    A varint has little-endian base-128 digits, all but the last with the continuation bit.
+    """
     if width == 1:
         return values.astype(np.uint8)
-    if width == 2:  # both digits at once
+    if width == 2:  # one 16-bit operation for both digits
         digits = values.astype("<u2")
         digits = (digits << 1 & 0x7F00) | (digits & 0x7F) | 0x80
         return digits.view(np.uint8)
     digits = np.empty((*values.shape, width), np.uint8)
-    for place in range(width):
-        digits[..., place] = (values >> 7 * place).astype(np.uint8) & 0x7F
-        if place < width - 1:
-            digits[..., place] |= 0x80
+    for i in range(width):
+        digits[..., i] = (values >> 7 * i).astype(np.uint8) & 0x7F
+        if i < width - 1:
+            digits[..., i] |= 0x80
     return digits.reshape(len(values), -1)
 
 
 def _from_varints(digits_NB: np.ndarray, width: int) -> np.ndarray:
-    """The inverse of `_varints`, int32 [N, n]."""
+    """Invert `_varints`; return int32 [N, n]."""
     if width == 1:
         return digits_NB.astype(np.int32)
     if width == 2:
@@ -221,8 +229,8 @@ def _from_varints(digits_NB: np.ndarray, width: int) -> np.ndarray:
         return ((pairs & 0x7F) | (pairs >> 1 & 0x3F80)).astype(np.int32)
     digits = digits_NB.reshape(len(digits_NB), -1, width)
     values = (digits[..., 0] & 0x7F).astype(np.int32)
-    for place in range(1, width):
-        values |= (digits[..., place] & 0x7F).astype(np.int32) << 7 * place
+    for i in range(1, width):
+        values |= (digits[..., i] & 0x7F).astype(np.int32) << 7 * i
     return values
 
 
@@ -231,12 +239,12 @@ def _varint(value: int) -> bytes:
 
 
 def _field_head(number: int, num_bytes: int) -> bytes:
-    """Tag and length of a length-delimited field."""
+    """Return tag and length of a length-delimited field."""
     return _varint(number << 3 | 2) + _varint(num_bytes)
 
 
 def _entry_head(feature: schema.Feature, num_bytes: int) -> bytes:
-    """All bytes of a map entry {name: Feature{list{packed values}}} before its values."""
+    """Return the bytes before the values in a map entry {name: Feature{list{packed values}}}."""
     kind = _FLOAT_LIST if feature.dtype == "float32" else _INT64_LIST
     head = _field_head(1, num_bytes)  # the packed values in their list
     head = _field_head(kind, len(head) + num_bytes) + head  # the list in its Feature

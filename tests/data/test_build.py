@@ -27,7 +27,7 @@ def packed(directory, manifest, split) -> np.ndarray:
     )
 
 
-def test_what_is_on_disk_is_what_the_manifest_says(small_build, sums_of):
+def test_manifest_lists_every_file(small_build, sums_of):
     manifest = Manifest.load(small_build)
     listed = {file.path: file.sha256 for shard in manifest.shards for file in shard.files}
     others = {schema.MANIFEST_FILE, schema.VOCAB_FILE, schema.REJECTS_FILE}
@@ -48,7 +48,7 @@ def read_all(inputs) -> list[Document]:
     return [item for item in items if isinstance(item, Document)]
 
 
-def test_every_document_is_in_exactly_one_split_and_every_token_is_there(
+def test_every_document_is_in_one_split_with_all_its_tokens(
     small_build, small_config, vocab, inputs
 ):
     manifest = Manifest.load(small_build)
@@ -117,7 +117,7 @@ def test_duplicates_are_packed_once(golden, vocab, tmp_path):
     assert manifest.accounts["text"]["paragraphs_packed"] == 10
 
 
-def test_near_duplicates_are_dropped_if_asked(golden, vocab, tmp_path):
+def test_near_duplicates_are_dropped_with_a_threshold(golden, vocab, tmp_path):
     (tmp_path / "texts").mkdir()
     for path in (golden / "books").iterdir():
         shutil.copy(path, tmp_path / "texts")
@@ -165,7 +165,7 @@ def test_sequences_read_as_text(small_build, vocab):
         assert schema.MASK not in pieces
 
 
-def test_masked_files_hold_the_mask_function(small_build, small_config, vocab):
+def test_masked_files_equal_the_mask_function(small_build, small_config, vocab):
     import tensorflow as tf
 
     from data.storage.records import parse_specs
@@ -183,14 +183,14 @@ def test_masked_files_hold_the_mask_function(small_build, small_config, vocab):
                 np.testing.assert_array_equal(parsed[name], values)
 
 
-def test_a_finished_build_is_not_made_again(small_build, small_config, vocab, inputs, capsys):
+def test_finished_build_is_not_built_again(small_build, small_config, vocab, inputs, capsys):
     before = (small_build / schema.MANIFEST_FILE).stat().st_mtime_ns
     build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(small_build))
     assert "is built already" in capsys.readouterr().out
     assert (small_build / schema.MANIFEST_FILE).stat().st_mtime_ns == before
 
 
-def test_another_build_in_the_directory_is_an_error(small_build, small_config, vocab, inputs):
+def test_directory_of_another_build_is_an_error(small_build, small_config, vocab, inputs):
     other = dataclasses.replace(small_config, copies=4)
     with pytest.raises(UserError, match=r"BuildConfig\.copies is 3 there and 4 now"):
         build(config=other, vocab=vocab, inputs=inputs, output_dir=str(small_build))
@@ -206,7 +206,7 @@ def test_another_build_in_the_directory_is_an_error(small_build, small_config, v
         )
 
 
-def test_a_damaged_dump_stops_the_build(golden, vocab, tmp_path):
+def test_damaged_dump_stops_the_build(golden, vocab, tmp_path):
     content = (golden / "wiki.xml.bz2").read_bytes()
     (tmp_path / "cut.xml.bz2").write_bytes(content[:-100])
     with pytest.raises(UserError, match=r"cut\.xml\.bz2: truncated or damaged"):
@@ -228,7 +228,7 @@ def test_rejects_are_listed_and_too_many_stop_the_build(golden, vocab, tmp_path)
         "output_dir": str(tmp_path / "d"),
     }
     strict = BuildConfig(copies=0, eval_fraction=0.0)
-    with pytest.raises(UserError, match=r"1 of 5 documents were refused, more than .*=0\.01"):
+    with pytest.raises(UserError, match=r"1 of 5 documents were rejected, more than .*=0\.01"):
         build(config=strict, **arguments)
     assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
 
@@ -244,11 +244,11 @@ def test_rejects_are_listed_and_too_many_stop_the_build(golden, vocab, tmp_path)
     assert manifest.rejected == 1
     assert summary(manifest).startswith("train: 4 documents, ")
     assert "0 masked copies; " in summary(manifest)
-    assert summary(manifest).endswith("of the tokens unknown; 1 documents refused")
+    assert summary(manifest).endswith("of the tokens unknown; 1 documents rejected")
     assert not (tmp_path / "d/masked").exists()
 
 
-def test_no_held_out_document_is_an_error(golden, vocab, tmp_path):
+def test_empty_held_out_split_is_an_error(golden, vocab, tmp_path):
     with pytest.raises(UserError, match="none of the 1 documents fell into the held-out split"):
         build(
             config=BuildConfig(copies=1, eval_fraction=0.01),
@@ -258,7 +258,7 @@ def test_no_held_out_document_is_an_error(golden, vocab, tmp_path):
         )
 
 
-def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
+def test_two_files_with_one_name_are_an_error(golden, vocab, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(golden / "books/sonnets.txt", tmp_path / folder)
@@ -269,7 +269,7 @@ def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
         build(config=config, inputs=files, **arguments)
     with pytest.raises(UserError, match=r"a/sonnets\.txt are the same file; give it once"):
         build(config=config, inputs=files[:1] * 2, **arguments)
-    # One glob over both folders tells them apart.
+    # With one glob over both folders, names are paths and differ.
     manifest = build(
         config=config, inputs=find_inputs("books", f"{tmp_path}/**/*.txt"), **arguments
     )
@@ -277,7 +277,7 @@ def test_the_same_name_twice_is_an_error(golden, vocab, tmp_path):
     assert (counts["documents_read"], counts["documents_packed"]) == (2, 1)
 
 
-def test_the_same_page_twice_is_an_error(golden, vocab, tmp_path):
+def test_duplicate_page_id_is_an_error(golden, vocab, tmp_path):
     for name in ("one.xml.bz2", "two.xml.bz2"):
         shutil.copy(golden / "wiki.xml.bz2", tmp_path / name)
     with pytest.raises(UserError, match=r"document wiki/enwiki/\d+ occurs twice"):
@@ -289,7 +289,7 @@ def test_the_same_page_twice_is_an_error(golden, vocab, tmp_path):
         )
 
 
-def test_an_input_that_changed_is_noticed(golden, vocab, tmp_path):
+def test_changed_input_is_an_error(golden, vocab, tmp_path):
     shutil.copytree(golden / "books", tmp_path / "books")
     arguments = {
         "config": BuildConfig(copies=0, eval_fraction=0.0),
@@ -299,12 +299,12 @@ def test_an_input_that_changed_is_noticed(golden, vocab, tmp_path):
     build(inputs=find_inputs("books", f"{tmp_path}/books/*"), **arguments)
     path = tmp_path / "books/sonnets.txt"
     path.write_text(path.read_text().replace("beauty", "byauty", 1))
-    with pytest.raises(UserError, match=r"sonnets\.txt has another content"):
+    with pytest.raises(UserError, match=r"the content of sonnets\.txt has changed"):
         build(inputs=find_inputs("books", f"{tmp_path}/books/*"), **arguments)
 
 
-def test_a_vocabulary_that_does_not_fit_is_noticed(inputs, vocab, tmp_path):
-    with pytest.raises(UserError, match=r"tokens are \[UNK\], more than .*lower_case=False right"):
+def test_vocabulary_with_too_many_unknown_tokens_is_an_error(inputs, vocab, tmp_path):
+    with pytest.raises(UserError, match=r"tokens are \[UNK\], more than .*lower_case=False match"):
         build(
             config=BuildConfig(copies=0, eval_fraction=0.0, lower_case=False),
             vocab=vocab,

@@ -1,4 +1,4 @@
-"""The same promises for local paths and for those with a scheme (ram:// stands for gs://)."""
+"""Files with local paths and with a scheme (ram:// stands in for gs://)."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ def directory(request, tmp_path) -> str:
     return str(tmp_path) if request.param == "local" else f"ram://{tmp_path.name}"
 
 
-def test_a_file_is_whole_or_not_there(directory):
+def test_writes_are_atomic(directory):
     path = files.join(directory, "a/b", "file")
     assert not files.exists(path)
     assert files.size(path) is None
@@ -30,7 +30,7 @@ def test_a_file_is_whole_or_not_there(directory):
     assert files.sha256_of(path) == hashlib.sha256(b"newer").hexdigest()
 
 
-def test_a_local_failure_leaves_nothing_behind(tmp_path):
+def test_failed_local_write_leaves_no_file(tmp_path):
     target = tmp_path / "file"
     with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
         files.write_atomically(temporary, b"half")
@@ -69,7 +69,7 @@ def test_globs_descend_into_folders(directory, pattern, expected):
     assert found == [files.join(directory, name) for name in expected]
 
 
-def test_files_are_files_everywhere(directory):
+def test_files_can_be_read_and_seeked(directory):
     path = files.join(directory, "file")
     files.write_atomically(path, b"one\ntwo\nthree")
     with files.open_read(path) as file:
@@ -84,21 +84,21 @@ def test_files_are_files_everywhere(directory):
     assert file.closed
 
 
-def test_a_missing_file_is_the_same_error_everywhere(directory):
+def test_missing_file_is_file_not_found(directory):
     with pytest.raises(FileNotFoundError):
         files.read_bytes(files.join(directory, "none"))
 
 
-def test_some_paths_must_be_local():
+def test_remote_path_is_an_error_where_a_local_one_is_needed():
     files.require_local("--output_dir", "d")
     with pytest.raises(UserError, match="--output_dir gs://b/d: must be a local path"):
         files.require_local("--output_dir", "gs://b/d")
 
 
-class TestStorageThatCannotBeReached:
-    """Nobody answers for gs:// here, and an address of no kind is refused as a bucket's may be."""
+class TestUnreachableStorage:
+    """An unknown scheme fails as an unreachable bucket does; gs:// would retry for minutes."""
 
-    PLACE = "nosuchscheme://bucket/file"
+    PATH = "nosuchscheme://bucket/file"
 
     @pytest.mark.parametrize(
         "use",
@@ -114,15 +114,15 @@ class TestStorageThatCannotBeReached:
             lambda path: files.write_atomically(path, b""),
         ],
     )
-    def test_is_one_error_that_names_the_place(self, use):
+    def test_error_names_the_path(self, use):
         with pytest.raises(StorageError) as caught:
-            use(self.PLACE)
+            use(self.PATH)
         assert caught.value.filename.startswith("nosuchscheme://bucket")
         assert "nosuchscheme" in caught.value.strerror
         assert "\n" not in str(caught.value)
 
-    def test_is_a_line_for_people_and_worth_another_try(self, capsys):
+    def test_command_prints_one_line_and_exits_with_1(self, capsys):
         with pytest.raises(SystemExit) as caught:
-            run_main(lambda argv: files.read_bytes(*argv), [self.PLACE])
+            run_main(lambda argv: files.read_bytes(*argv), [self.PATH])
         assert caught.value.code == 1  # launch.supervise starts such a run again
-        assert capsys.readouterr().err.startswith(f"error: {self.PLACE}: ")
+        assert capsys.readouterr().err.startswith(f"error: {self.PATH}: ")

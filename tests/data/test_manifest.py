@@ -14,7 +14,7 @@ def copy(small_build, tmp_path):
     return shutil.copytree(small_build, tmp_path / "copy")
 
 
-def test_round_trip(small_build):
+def test_manifest_round_trips(small_build):
     manifest = Manifest.load(small_build)
     text = (small_build / schema.MANIFEST_FILE).read_text()
     assert manifest.to_json() == text
@@ -28,7 +28,7 @@ def test_missing(tmp_path):
         Manifest.load(tmp_path / "none")
 
 
-def test_another_version(copy):
+def test_other_version_is_an_error(copy):
     path = copy / schema.MANIFEST_FILE
     path.write_text(path.read_text().replace('"version": 3', '"version": 2'))
     with pytest.raises(UserError, match="is lambert-build version 2; this program reads"):
@@ -42,7 +42,7 @@ def test_damaged(copy, content):
         Manifest.load(copy)
 
 
-def test_a_shard_that_is_missing_or_cut(copy):
+def test_missing_or_truncated_shard_is_an_error(copy):
     path = copy / schema.masked_path("train", 1, 2)
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[:-1])
@@ -65,7 +65,7 @@ def test_verify_compares_every_byte(copy, capsys):
         verify(str(copy))
 
 
-def test_verify_looks_at_the_vocabulary_too(copy):
+def test_verify_compares_the_vocabulary(copy):
     path = copy / schema.VOCAB_FILE
     path.write_text(path.read_text() + "extra\n")
     with pytest.raises(UserError, match=r"vocab\.txt is not the vocabulary of this build"):

@@ -1,4 +1,4 @@
-"""Interrupted builds: nothing finished is done again, nothing half done survives."""
+"""Interrupted builds: finished tasks are not run again, unfinished files do not survive."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ def command(golden, output_dir, *params) -> list[str]:
     return [sys.executable, "-m", "data.build", *flags]
 
 
-def test_a_task_that_is_done_is_not_done_again(tmp_path):
+def test_finished_task_is_not_run_again(tmp_path):
     calls = []
 
     def make():
@@ -38,22 +38,22 @@ def test_a_task_that_is_done_is_not_done_again(tmp_path):
         (tmp_path / "f").write_text("content")
         return {"n": 5}, ["f"]
 
-    first = Journal(str(tmp_path)).once("kind/name", make)
-    assert Journal(str(tmp_path)).once("kind/name", make) == first
+    first = Journal(str(tmp_path)).run_once("kind/name", make)
+    assert Journal(str(tmp_path)).run_once("kind/name", make) == first
     assert first[0] == {"n": 5}
     assert len(calls) == 1
-    assert Journal(str(tmp_path)).finished() == {"kind": 1}
+    assert Journal(str(tmp_path)).count_finished() == {"kind": 1}
     (tmp_path / "f").write_text("changed")
-    assert Journal(str(tmp_path)).once("kind/name", make) == first
+    assert Journal(str(tmp_path)).run_once("kind/name", make) == first
     assert len(calls) == 2
     (tmp_path / "f").unlink()
-    Journal(str(tmp_path)).once("kind/name", make)
+    Journal(str(tmp_path)).run_once("kind/name", make)
     assert len(calls) == 3
 
 
 @pytest.fixture
 def interrupted(small_config, vocab, inputs, tmp_path, monkeypatch):
-    """A build that was stopped after four masked copies, and the arguments to go on with."""
+    """The arguments of a build that was stopped after four masked copies."""
     written = []
 
     def stop_after_four(path, chunks):
@@ -70,7 +70,7 @@ def interrupted(small_config, vocab, inputs, tmp_path, monkeypatch):
     return arguments
 
 
-def test_a_build_goes_on_where_it_stopped(
+def test_interrupted_build_resumes(
     interrupted, small_config, small_build, tmp_path, monkeypatch, capsys, sums_of
 ):
     assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
@@ -82,14 +82,14 @@ def test_a_build_goes_on_where_it_stopped(
         return write_records(path, chunks)
 
     monkeypatch.setattr("data.stages.shards.write_records", counting)
-    monkeypatch.setattr("data.pipeline.UnitExtractor", None)  # reading is done
+    monkeypatch.setattr("data.pipeline.UnitExtractor", None)  # reading is finished
     build(config=small_config, **interrupted)
-    assert "going on with the unfinished build" in capsys.readouterr().out
+    assert "resuming the unfinished build" in capsys.readouterr().out
     assert len(written) == 7 - 4
     assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
-def test_a_half_written_shard_is_made_again(
+def test_truncated_shard_is_written_again(
     interrupted, small_config, small_build, tmp_path, sums_of
 ):
     path = next((tmp_path / "d/packed").rglob("*.npy"))
@@ -101,7 +101,7 @@ def test_a_half_written_shard_is_made_again(
     assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
-def test_an_unfinished_build_of_other_settings_is_left_alone(
+def test_unfinished_build_of_other_settings_is_not_touched(
     interrupted, small_config, tmp_path, sums_of
 ):
     before = sums_of(tmp_path / "d")
@@ -111,7 +111,7 @@ def test_an_unfinished_build_of_other_settings_is_left_alone(
     assert sums_of(tmp_path / "d") == before
 
 
-def test_a_directory_of_something_else_is_left_alone(golden, vocab, tmp_path):
+def test_directory_with_other_files_is_not_touched(golden, vocab, tmp_path):
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "unfinished/thesis.txt").touch()
     (tmp_path / ".tmp-mine").touch()
@@ -128,14 +128,14 @@ def test_a_directory_of_something_else_is_left_alone(golden, vocab, tmp_path):
     assert (tmp_path / "unfinished/thesis.txt").exists()
     (tmp_path / "unfinished/thesis.txt").unlink()
     (tmp_path / ".tmp-mine").rename(tmp_path / f".tmp-{'0' * 32}-x")
-    (tmp_path / "vocab.txt").write_text(vocab.text)  # may be there already
+    (tmp_path / "vocab.txt").write_text(vocab.text)  # is accepted in the directory
     build(**arguments)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("manifest.json", "packed", "rejects", "sources", "vocab.txt")
     ]
 
 
-def test_work_of_another_version_is_not_mixed(interrupted, small_config, monkeypatch):
+def test_unfinished_build_of_another_version_is_an_error(interrupted, small_config, monkeypatch):
     monkeypatch.setattr("data.build.versions", lambda: {"sentencex": "99"})
     with pytest.raises(
         UserError, match=r"\(not finished\) holds another build: sentencex is [\d.]+ there and 99"
@@ -143,16 +143,16 @@ def test_work_of_another_version_is_not_mixed(interrupted, small_config, monkeyp
         build(config=small_config, **interrupted)
 
 
-def test_a_record_without_content_is_no_record(tmp_path):
-    """What a power cut can leave."""
+def test_empty_record_of_a_task_is_ignored(tmp_path):
+    """A power cut can leave an empty file."""
     record = tmp_path / "unfinished/done/kind/name.json"
     record.parent.mkdir(parents=True)
     record.touch()
-    assert Journal(str(tmp_path)).once("kind/name", lambda: ({"n": 1}, [])) == ({"n": 1}, [])
+    assert Journal(str(tmp_path)).run_once("kind/name", lambda: ({"n": 1}, [])) == ({"n": 1}, [])
 
 
 def wait_for_masks(process: subprocess.Popen, directory) -> None:
-    """Returns when a running build has written its first masked copy."""
+    """Wait until a running build has written its first masked copy."""
     deadline = time.monotonic() + 120
     while not list(directory.glob("masked/**/*.tfrecord")):
         assert time.monotonic() < deadline and process.poll() is None
@@ -164,8 +164,8 @@ def children(pid: int) -> list[int]:
     return list(map(int, found.stdout.split()))
 
 
-def test_a_worker_that_dies_is_one_line(golden, tmp_path):
-    """As when the system kills a process for want of memory."""
+def test_killed_worker_is_an_error_of_one_line(golden, tmp_path):
+    """As when the system kills a process that uses too much memory."""
     process = subprocess.Popen(
         [
             *command(golden, tmp_path / "d", "copies = 400", "num_shards = 2"),
@@ -183,25 +183,25 @@ def test_a_worker_that_dies_is_one_line(golden, tmp_path):
     assert len(errors.strip().splitlines()) == 1
 
 
-def test_ctrl_c_stops_with_one_line(golden, tmp_path):
+def test_ctrl_c_prints_one_line(golden, tmp_path):
     process = subprocess.Popen(
         command(golden, tmp_path / "d", "copies = 1000", "num_shards = 2"),
         stderr=subprocess.PIPE,
         text=True,
-        # Shells let what they start in the background, such as these tests, ignore the signal.
+        # Processes that a shell starts in the background, such as these tests, ignore the signal.
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     wait_for_masks(process, tmp_path / "d")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert errors.strip() == "interrupted; run the same command again to go on"
+    assert errors.strip() == "interrupted; run the same command again to resume"
     assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
 
 
 @pytest.mark.slow
-def test_ten_kills_at_random_moments_change_nothing(golden, tmp_path, sums_of):
-    """SIGKILL of all processes of a build with two workers; what is finished is always right."""
+def test_build_killed_ten_times_has_the_same_bytes(golden, tmp_path, sums_of):
+    """SIGKILL all processes of a build with two workers; a finished build is always intact."""
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     params = ("copies = 40", "num_shards = 4")
     whole = tmp_path / "whole"
@@ -226,8 +226,8 @@ def test_ten_kills_at_random_moments_change_nothing(golden, tmp_path, sums_of):
     assert sums_of(directory) == sums_of(whole)
 
 
-def test_disk_full_is_one_line(golden, tmp_path):
-    """A file system of one megabyte would need root; a limit on file sizes says the same."""
+def test_full_disk_is_an_error_of_one_line(golden, tmp_path):
+    """A limit on file sizes stands in for a full file system, which would need root."""
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 60; exec "$@"', "-", *command(golden, tmp_path / "d")],
         capture_output=True,
@@ -239,7 +239,7 @@ def test_disk_full_is_one_line(golden, tmp_path):
     assert not (tmp_path / "d" / schema.MANIFEST_FILE).exists()
 
 
-def test_an_unwritable_directory_is_one_line(golden, tmp_path):
+def test_unwritable_directory_is_an_error_of_one_line(golden, tmp_path):
     (tmp_path / "file").touch()
     done = subprocess.run(
         command(golden, tmp_path / "file/d"), capture_output=True, text=True, check=False
@@ -249,7 +249,7 @@ def test_an_unwritable_directory_is_one_line(golden, tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_manifest_is_the_last_thing_written(small_build):
+def test_manifest_is_written_last(small_build):
     manifest = json.loads((small_build / schema.MANIFEST_FILE).read_text())
     newest = (small_build / schema.MANIFEST_FILE).stat().st_mtime_ns
     assert manifest == json.loads(Manifest.load(small_build).to_json())

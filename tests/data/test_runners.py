@@ -35,7 +35,9 @@ WORKERS = "--direct_running_mode=multi_processing"
         pytest.param(["--direct_test_splits={}"], id="bundles split"),
     ],
 )
-def test_the_same_bytes(small_build, small_config, vocab, inputs, tmp_path, arguments, sums_of):
+def test_bytes_do_not_depend_on_workers(
+    small_build, small_config, vocab, inputs, tmp_path, arguments, sums_of
+):
     build(
         config=small_config,
         vocab=vocab,
@@ -46,7 +48,7 @@ def test_the_same_bytes(small_build, small_config, vocab, inputs, tmp_path, argu
     assert sums_of(tmp_path / "d") == sums_of(small_build)
 
 
-def test_the_same_bytes_whatever_the_units(
+def test_bytes_do_not_depend_on_units_and_batches(
     small_build, small_config, vocab, inputs, tmp_path, monkeypatch, sums_of
 ):
     """Parts of a few kilobytes, batches of three paragraphs, segments of one: nobody may notice."""
@@ -71,7 +73,7 @@ def test_the_same_bytes_whatever_the_units(
     assert manifests[0].items() <= sums_of(small_build).items()
 
 
-def test_the_same_manifest_on_another_file_system(small_build, small_config, vocab, inputs):
+def test_manifest_does_not_depend_on_the_file_system(small_build, small_config, vocab, inputs):
     """ram:// takes the code path of gs://."""
     directory = "ram://build-on-ram"
     build(config=small_config, vocab=vocab, inputs=inputs, output_dir=directory)
@@ -104,7 +106,7 @@ def job_service():
 
 
 @pytest.mark.slow
-def test_the_same_bytes_from_a_portable_runner(
+def test_bytes_do_not_depend_on_a_portable_runner(
     small_build, small_config, vocab, inputs, tmp_path, sums_of
 ):
     with job_service() as endpoint:
@@ -125,24 +127,24 @@ def test_the_same_bytes_from_a_portable_runner(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("DirectRunner", "is a switch between two engines"),
-        ("apache_beam.runners.dask.dask_runner.DaskRunner", "loses elements"),
-        ("InteractiveRunner", "leave it out"),
+        ("DirectRunner", "selects one of two engines"),
+        ("apache_beam.runners.dask.dask_runner.DaskRunner", "silently loses elements"),
+        ("InteractiveRunner", "omit it"),
     ],
 )
-def test_runners_that_are_refused(name, reason):
+def test_unsupported_runner_is_an_error(name, reason):
     with pytest.raises(UserError, match=f"--runner={name} is not supported.*{reason}"):
         runner.pipeline_options([f"--runner={name}"], output_dir="d", paths=[])
 
 
 @pytest.mark.parametrize("name", ["DataflowRunner", "FlinkRunner", "SparkRunner"])
-def test_workers_elsewhere_need_files_they_can_reach(name):
+def test_remote_workers_need_remote_paths(name):
     with pytest.raises(UserError, match=f"--runner={name}: d is a local path"):
         runner.pipeline_options([f"--runner={name}"], output_dir="d", paths=[])
     with pytest.raises(UserError, match=f"--runner={name}: books/a is a local path"):
         runner.pipeline_options([f"--runner={name}"], output_dir="gs://b/d", paths=["books/a"])
 
 
-def test_the_default_runner():
+def test_default_runner():
     options = runner.pipeline_options([], output_dir="d", paths=[])
     assert options.get_all_options()["runner"].endswith("FnApiRunner")

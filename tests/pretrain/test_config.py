@@ -175,10 +175,10 @@ def test_wrong_settings_are_one_line(param, message):
         ("BuildConfig.max_predictions=511", "does not fit into BuildConfig.max_seq_length=512"),
         ("BuildConfig.random_token_rate=0.3", "together exceed 1"),
         ("BuildConfig.mask_unit='word'", "must be 'token' or 'whole_word'"),
-        ("BuildConfig.max_ngram=0", "must lie between 1 and 16"),
-        ("BuildConfig.max_ngram=17", "must lie between 1 and 16"),
-        ("BuildConfig.eval_fraction=2", "must lie between 0 and 1"),
-        ("BuildConfig.copies=-1", "must lie between 0 and 1,000"),
+        ("BuildConfig.max_ngram=0", "must be between 1 and 16"),
+        ("BuildConfig.max_ngram=17", "must be between 1 and 16"),
+        ("BuildConfig.eval_fraction=2", "must be between 0 and 1"),
+        ("BuildConfig.copies=-1", "must be between 0 and 1,000"),
     ],
 )
 def test_wrong_build_settings_are_one_line(param, message):

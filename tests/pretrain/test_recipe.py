@@ -201,7 +201,7 @@ def test_ids_out_of_range_stop_a_run_in_one_line(small_build, tmp_path, split):
         run.main(arguments(copy, tmp_path / "m"))
     assert re.fullmatch(
         rf".*/{split}/copy-000/shard-00000\.tfrecord: record \d+ has a value outside \[0, 1500\) in"
-        r" input_word_ids: 1500, 1777; copy it again or build it anew",
+        r" input_word_ids: 1500, 1777; copy it again or rebuild it",
         str(caught.value),
     )
 

@@ -347,7 +347,7 @@ class TestErrors:
         with pytest.raises(SystemExit) as caught:
             run_main(interrupted, [])
         assert caught.value.code == 130
-        assert "run the same command again to go on" in capsys.readouterr().err
+        assert "run the same command again to resume" in capsys.readouterr().err
 
 
 class TestExport:

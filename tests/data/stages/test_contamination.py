@@ -1,3 +1,5 @@
+"""Paragraphs that overlap with evaluation files."""
+
 import json
 
 import pytest
@@ -18,7 +20,7 @@ def filter_of(path, content: str) -> NgramFilter:
     return NgramFilter.from_files(find_inputs("decontaminate", str(path)))
 
 
-def test_thirteen_words_in_a_row_are_found_whatever_the_punctuation(tmp_path):
+def test_punctuation_does_not_hide_thirteen_words_in_a_row(tmp_path):
     found = filter_of(tmp_path / "eval.txt", SENTENCE)
     words = SENTENCE.split()
     assert matches(found, SENTENCE)
@@ -36,14 +38,14 @@ def test_formats_of_evaluation_files(tmp_path):
     first, second = SENTENCE[:30], SENTENCE[30:]
     glue = filter_of(tmp_path / "mnli.tsv", f"{SENTENCE} indeed\t{first}\n")
     assert matches(glue, SENTENCE)
-    # Fields of a row are texts of their own.
+    # Each field of a row is a separate text.
     (tmp_path / "more.tsv").write_text(f"{SENTENCE} indeed\n{first}\t{second}")
     assert not matches(
         filter_of(tmp_path / "m.tsv", f"{'a b c d e f g ' * 2}\n{first}\t{second}"), SENTENCE
     )
 
 
-def test_a_run_of_words_may_cross_paragraphs(tmp_path):
+def test_ngrams_cross_paragraphs(tmp_path):
     found = filter_of(tmp_path / "eval.txt", SENTENCE)
     words = SENTENCE.split()
     paragraphs = ["Before that.", *(" ".join(words[i : i + 5]) + "." for i in (0, 5, 10)), "After."]
@@ -61,7 +63,7 @@ def test_evaluation_text_is_normalised_like_documents(tmp_path):
     assert matches(found, SENTENCE.replace("quick", "café"))
 
 
-def test_lines_of_a_text_run_on(tmp_path):
+def test_ngrams_cross_lines_but_not_blank_lines(tmp_path):
     wrapped = SENTENCE[:30] + "\n" + SENTENCE[30:]
     assert matches(filter_of(tmp_path / "eval.txt", wrapped), SENTENCE)
     (tmp_path / "b.txt").write_text(f"{wrapped}\n")
@@ -69,14 +71,14 @@ def test_lines_of_a_text_run_on(tmp_path):
     assert not matches(filter_of(tmp_path / "c.txt", separated), SENTENCE)
 
 
-def test_a_chinese_sentence_is_many_words(tmp_path):
+def test_chinese_sentence_has_many_words(tmp_path):
     sentence = "语言模型的训练数据不应该包含测试集的文本。"
     found = filter_of(tmp_path / "eval.txt", sentence)
     assert matches(found, f"他说:{sentence}")
     assert not matches(found, "语言模型的训练数据包含许多别的文本。")
 
 
-def test_json_lines_may_hold_any_line_separator(tmp_path):
+def test_json_strings_may_contain_any_line_separator(tmp_path):
     line = json.dumps({"text": f"One.\u2028{SENTENCE}\u0085Two."}, ensure_ascii=False)
     assert matches(filter_of(tmp_path / "set.jsonl", f"{line}\r\n{line}\n"), SENTENCE)
 
@@ -85,8 +87,8 @@ def test_without_files_nothing_matches():
     assert NgramFilter.from_files([]).matching([SENTENCE, ""]) == [False, False]
 
 
-def test_files_that_cannot_serve_are_errors(tmp_path):
-    with pytest.raises(UserError, match="the 1 files hold no run of 13 words"):
+def test_unusable_evaluation_files_are_errors(tmp_path):
+    with pytest.raises(UserError, match="the 1 files have no run of 13 words"):
         filter_of(tmp_path / "short.txt", "too short")
     with pytest.raises(UserError, match=r"--decontaminate .*bad\.json cannot be read"):
         filter_of(tmp_path / "bad.json", "{")

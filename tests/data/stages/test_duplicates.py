@@ -1,3 +1,5 @@
+"""Duplicate documents and paragraphs."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,11 +16,11 @@ from data.stages.duplicates import (
     text_hash,
 )
 
-# Hashes of documents in the order of their rank: tests speak of document 0, 1, 2 in that order.
+# Hashes of documents in the order of their rank; document i in the tests is RANKED[i].
 RANKED = sorted(range(100), key=lambda number: int(mix64(np.uint64(number))))
 
 
-def places(hashes) -> list[int]:
+def document_numbers(hashes) -> list[int]:
     return sorted(RANKED.index(number) for number in hashes.tolist())
 
 
@@ -39,28 +41,28 @@ def paragraphs(*rows):
     return np.array([(text_hash(t), RANKED[document], p) for t, document, p in rows], PARAGRAPH)
 
 
-def found_places(found) -> list[tuple[int, int]]:
+def paragraph_positions(found) -> list[tuple[int, int]]:
     return sorted((RANKED.index(d), p) for d, p in found[["document", "paragraph"]].tolist())
 
 
-def test_of_equal_documents_the_first_stays():
+def test_first_of_equal_documents_is_kept():
     exact, near = find_duplicate_documents(documents("a", "b", "a", "c", "a"), near_threshold=0.0)
-    assert places(exact) == [2, 4]
+    assert document_numbers(exact) == [2, 4]
     assert near.tolist() == []
 
 
-def test_of_equal_paragraphs_the_first_stays():
+def test_first_of_equal_paragraphs_is_kept():
     found = find_duplicate_paragraphs(
         paragraphs(("x", 5, 0), ("y", 2, 1), ("x", 2, 3), ("x", 2, 2), ("z", 7, 0), ("y", 9, 9)),
         np.array([], np.uint64),
     )
-    assert found_places(found) == [(2, 3), (5, 0), (9, 9)]
+    assert paragraph_positions(found) == [(2, 3), (5, 0), (9, 9)]
 
 
-def test_a_paragraph_of_a_dropped_document_is_no_reason_to_drop_another():
+def test_paragraphs_of_dropped_documents_do_not_count():
     rows = paragraphs(("x", 1, 0), ("x", 2, 0), ("x", 3, 0))
     found = find_duplicate_paragraphs(rows, np.array([RANKED[1]], np.uint64))
-    assert found_places(found) == [(3, 0)]
+    assert paragraph_positions(found) == [(3, 0)]
 
 
 @settings(deadline=None)
@@ -68,13 +70,13 @@ def test_a_paragraph_of_a_dropped_document_is_no_reason_to_drop_another():
     st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 5), st.integers(0, 3)), unique=True),
     st.randoms(),
 )
-def test_what_stays_has_every_text_once_whatever_the_order(rows, random):
+def test_every_text_is_kept_once_in_any_order_of_reading(rows, random):
     rows = list({row[1:]: row for row in rows}.values())  # a place has one text
     if not rows:
         return
     none = np.array([], np.uint64)
     found = find_duplicate_paragraphs(paragraphs(*rows), none)
-    dropped = set(found_places(found))
+    dropped = set(paragraph_positions(found))
     kept = sorted(row for row in rows if row[1:] not in dropped)
     assert [text for text, *_ in kept] == sorted({text for text, *_ in rows})
     for text, *place in kept:
@@ -83,7 +85,7 @@ def test_what_stays_has_every_text_once_whatever_the_order(rows, random):
     np.testing.assert_array_equal(find_duplicate_paragraphs(paragraphs(*rows), none), found)
 
 
-def test_a_signature_estimates_the_overlap_of_real_texts(paragraphs):
+def test_signature_estimates_the_overlap_of_real_texts(paragraphs):
     text = " ".join(paragraphs[:300])
     words = text.split()
     changed = " ".join(words[: len(words) * 9 // 10] + ["other", "words"] * (len(words) // 20))
@@ -97,7 +99,7 @@ def test_a_signature_estimates_the_overlap_of_real_texts(paragraphs):
     assert abs(estimate - true) < 3 * (true * (1 - true) / 64) ** 0.5
 
 
-def test_near_duplicates_are_found_and_others_are_not(paragraphs):
+def test_near_duplicates_are_found_and_other_documents_are_not(paragraphs):
     texts = [" ".join(paragraphs[i : i + 40]) for i in range(0, 400, 40)]
     texts.append(texts[3] + " One more sentence at the end of it.")
     texts.append("Something new before. " + texts[3])
@@ -105,13 +107,13 @@ def test_near_duplicates_are_found_and_others_are_not(paragraphs):
         documents(*texts, with_signature=True), near_threshold=0.8
     )
     assert exact.tolist() == []
-    assert places(near) == [10, 11]
+    assert document_numbers(near) == [10, 11]
     _, near = find_duplicate_documents(documents(*texts, with_signature=True), near_threshold=0.0)
     assert near.tolist() == []
 
 
 def test_a_near_duplicate_of_a_dropped_document_is_kept():
-    """A chain: each is like the one before, the third is not like the first."""
+    """Each document is similar to the previous one, but the third is not similar to the first."""
     base = np.arange(64, dtype=np.uint32)
     signatures = np.stack([base, base, base])
     signatures[1, 48:] += 100

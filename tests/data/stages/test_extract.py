@@ -16,7 +16,7 @@ from data.stages.shuffle_files import (
 )
 
 
-def test_documents_are_tokenized_together_and_told_apart(vocab):
+def test_documents_tokenized_in_one_call_are_separated_again(vocab):
     documents = [
         Document(
             id="books/a",
@@ -39,7 +39,7 @@ def test_documents_are_tokenized_together_and_told_apart(vocab):
     assert [vocab.pieces[i] for i in last.tokens] == ["a", "."]
 
 
-def test_batches_do_not_change_what_documents_become(vocab, paragraphs):
+def test_tokens_do_not_depend_on_batches(vocab, paragraphs):
     documents = [
         Document(id=f"books/{i}", paragraphs=tuple(paragraphs[i : i + 7]), num_bytes=0)
         for i in range(0, 200, 7)
@@ -50,7 +50,7 @@ def test_batches_do_not_change_what_documents_become(vocab, paragraphs):
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
-def test_documents_survive_the_journey(tmp_path, dtype):
+def test_partition_files_round_trip_documents(tmp_path, dtype):
     documents = [
         TokenizedDocument(
             id=f"wiki/é{n}",
@@ -73,7 +73,7 @@ def test_documents_survive_the_journey(tmp_path, dtype):
     assert read[2].tokens.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_shards_and_splits_are_a_function_of_the_document():
+def test_shard_and_split_depend_on_the_document_only():
     config = BuildConfig(num_shards=7, num_eval_shards=3, eval_fraction=0.1)
     hashes = np.array([document_hash(f"wiki/{i}") for i in range(20_000)], np.uint64)
     partition = partition_of(hashes, config)
@@ -81,7 +81,7 @@ def test_shards_and_splits_are_a_function_of_the_document():
     assert len(counts) == 10
     np.testing.assert_allclose(counts[:7], 18_000 / 7, rtol=0.07)
     np.testing.assert_allclose(counts[7:], 2_000 / 3, rtol=0.12)
-    # Pinned: another rule would tear documents of old builds apart.
+    # Another rule would move documents of existing builds to other shards.
     assert partition[:12].tolist() == [6, 5, 4, 7, 7, 2, 3, 1, 5, 8, 9, 6]
     assert (partition_of(hashes, BuildConfig(num_shards=7, eval_fraction=0.0)) < 7).all()
 
@@ -102,7 +102,7 @@ def extract(folder, config, vocab, contaminated=()):
     return report, documents
 
 
-def test_contaminated_paragraphs_are_left_out_and_counted(tmp_path, vocab):
+def test_contaminated_paragraphs_are_dropped_and_counted(tmp_path, vocab):
     sentence = "the quick brown fox jumps over the lazy dog and runs far away today"
     (tmp_path / "a.txt").write_text(f"Before.\n\nHe said: {sentence}.\n\nAfter.")
     (tmp_path / "b.txt").write_text(sentence)
@@ -135,7 +135,7 @@ def test_rejects_are_counted_and_listed(tmp_path, vocab):
     assert tally["bytes_markup"] == 0
 
 
-def test_units_join_small_files_and_keep_kinds_apart(tmp_path):
+def test_units_join_small_files_of_one_kind(tmp_path):
     for name, size in (("a", 4), ("b", 4), ("c", 9), ("d", 1)):
         (tmp_path / name).write_text("x" * size)
     inputs = find_inputs("books", f"{tmp_path}/[a-d]") + find_inputs("text", f"{tmp_path}/d")
@@ -143,13 +143,13 @@ def test_units_join_small_files_and_keep_kinds_apart(tmp_path):
     assert [[part.file.name for part in unit] for unit in units] == [["a", "b"], ["c", "d"], ["d"]]
 
 
-def test_an_empty_file_is_a_unit(tmp_path):
+def test_empty_file_is_a_unit(tmp_path):
     (tmp_path / "empty").touch()
     ((part,),) = plan_units(find_inputs("text", f"{tmp_path}/empty"))
     assert (part.start, part.stop) == (0, 0)
 
 
-def test_accounts_that_do_not_add_up_are_noticed():
+def test_counts_that_do_not_reconcile_are_an_error():
     tally = {"books": {"bytes_input": 10, "bytes_markup": 2, "bytes_text": 8, "bytes_packed": 8}}
     accounting.check(tally)
     tally["books"]["bytes_packed"] = 7

@@ -1,3 +1,5 @@
+"""Packing sentences into sequences."""
+
 import itertools
 
 import numpy as np
@@ -11,7 +13,7 @@ PAD, CLS, SEP = 0, 1, 2
 
 
 def packed(documents, separators, max_seq_length=8, dtype=np.uint16):
-    """Documents as lists of sentences in, sequences without padding out."""
+    """Pack documents, which are lists of sentences; return sequences without padding."""
     sentences = [sentence for document in documents for sentence in document]
     starts_part = [i == 0 for document in documents for i in range(len(document))]
     layout = Layout(
@@ -51,7 +53,7 @@ def packed(documents, separators, max_seq_length=8, dtype=np.uint16):
         pytest.param(
             [[[10, 11, 12], [13, 14, 15, 16]]],
             [[CLS, 10, 11, 12, SEP], [CLS, 13, 14, 15, 16, SEP]],
-            id="a sentence is never cut to fill up",
+            id="a sentence is never cut to fill a sequence",
         ),
         pytest.param(
             [[[10, 11, 12, 13, 14, 15]], [[20]]],
@@ -61,7 +63,7 @@ def packed(documents, separators, max_seq_length=8, dtype=np.uint16):
         pytest.param(
             [[[10, 11, 12]], [[20, 21, 22]]],
             [[CLS, 10, 11, 12, SEP], [CLS, 20, 21, 22, SEP]],
-            id="the separator counts",
+            id="the separator counts as a token",
         ),
         pytest.param(
             [[[10]], [[20]], [[30]]], [[CLS, 10, SEP, 20, SEP, 30, SEP]], id="one-token documents"
@@ -83,7 +85,7 @@ def packed(documents, separators, max_seq_length=8, dtype=np.uint16):
         ),
     ],
 )
-def test_a_separator_between_documents(documents, expected):
+def test_packing_with_separators_between_documents(documents, expected):
     assert packed(documents, "document") == expected
 
 
@@ -95,7 +97,7 @@ def test_a_separator_between_documents(documents, expected):
         pytest.param(
             [[[10], [11]], [[20]]],
             [[CLS, 10, SEP, 11, SEP, SEP, 20, SEP]],
-            id="one after each sentence, one more between documents",
+            id="one after each sentence and one more between documents",
         ),
         pytest.param(
             [[[10, 11, 12], [13, 14]]],
@@ -105,7 +107,7 @@ def test_a_separator_between_documents(documents, expected):
         pytest.param(
             [[[10, 11, 12], [13, 14, 15]]],
             [[CLS, 10, 11, 12, SEP], [CLS, 13, 14, 15, SEP]],
-            id="a sentence is never cut to fill up",
+            id="a sentence is never cut to fill a sequence",
         ),
         pytest.param(
             [[[10, 11, 12, 13]], [[20, 21]]],
@@ -120,7 +122,7 @@ def test_a_separator_between_documents(documents, expected):
         pytest.param(
             [[list(range(10, 16))], [list(range(20, 26))]],
             [[CLS, *range(10, 16), SEP], [CLS, *range(20, 26), SEP]],
-            id="but never fills a sequence alone",
+            id="a boundary never fills a sequence alone",
         ),
         pytest.param(
             [[list(range(10, 18))]],
@@ -129,12 +131,12 @@ def test_a_separator_between_documents(documents, expected):
         ),
     ],
 )
-def test_a_separator_after_every_sentence(documents, expected):
+def test_packing_with_separators_after_every_sentence(documents, expected):
     assert packed(documents, "sentence") == expected
 
 
 def reference(documents, separators, max_seq_length):
-    """The same rules, one sentence at a time."""
+    """Pack by the same rules, one sentence at a time."""
     limit = max_seq_length - 2
     sequences, current = [], []
     for number, document in enumerate(documents):
@@ -171,7 +173,7 @@ def reference(documents, separators, max_seq_length):
     st.integers(3, 20),
     st.sampled_from(["document", "sentence"]),
 )
-def test_equals_the_rules_spelled_out(shape, max_seq_length, separators):
+def test_packing_equals_a_reference(shape, max_seq_length, separators):
     next_token = iter(range(10, 10**6))
     documents = [[[next(next_token) for _ in range(n)] for n in document] for document in shape]
     sequences = packed(documents, separators, max_seq_length, dtype=np.uint32)
@@ -199,12 +201,12 @@ def test_equals_the_rules_spelled_out(shape, max_seq_length, separators):
         ("sentence", [CLS, 10, SEP, 11, SEP], False),
         ("sentence", [CLS, 10, SEP, SEP, 20, SEP], True),
         ("sentence", [CLS, 10, 11, 12, SEP, SEP, 20, SEP], True),
-        ("sentence", [CLS, 10, SEP, SEP], False),  # the boundary parts it from the next sequence,
+        ("sentence", [CLS, 10, SEP, SEP], False),  # at the end: next to the following sequence
         ("sentence", [CLS, 10, 11, 12, 13, 14, SEP, SEP], False),
-        ("sentence", [CLS, SEP, 20, SEP], False),  # or from the one before
+        ("sentence", [CLS, SEP, 20, SEP], False),  # at the start: next to the previous sequence
     ],
 )
-def test_sequences_that_cross_a_boundary(separators, sequence, expected):
+def test_crosses_boundary(separators, sequence, expected):
     layout = Layout(max_seq_length=8, separators=separators, cls_id=CLS, sep_id=SEP, pad_id=PAD)
     row = np.array([sequence + [PAD] * (8 - len(sequence))], np.uint16)
     assert crosses_boundary(row, layout).tolist() == [expected]

@@ -1,3 +1,5 @@
+"""Masked examples as TFRecords."""
+
 import struct
 
 import google_crc32c
@@ -25,7 +27,7 @@ def examples(count, *, s, p, vocab_size):
     }
 
 
-def test_one_example_reads_as_protobuf():
+def test_encoded_example_is_a_protocol_buffer():
     features = {
         "input_word_ids": np.array([[2, 300, 29999, 3]]),
         "input_mask": np.array([[1, 1, 1, 1]]),
@@ -48,7 +50,7 @@ def test_one_example_reads_as_protobuf():
 
 
 @pytest.mark.parametrize(("s", "p", "vocab_size"), [(8, 2, 100), (128, 20, 8000), (512, 76, 30522)])
-def test_parse_example_gives_back_what_was_encoded(s, p, vocab_size):
+def test_parse_example_inverts_encode(s, p, vocab_size):
     features = examples(5, s=s, p=p, vocab_size=vocab_size)
     codec = ExampleCodec(max_seq_length=s, max_predictions=p, vocab_size=vocab_size)
     encoded = codec.encode(features)
@@ -92,17 +94,17 @@ def test_decode_is_the_inverse_of_encode(vocab_size):
 
 
 @pytest.mark.parametrize("vocab_size", [8000, 30522])
-def test_files_are_what_tensorflow_writes(tmp_path, vocab_size):
+def test_files_equal_those_of_tensorflow(tmp_path, vocab_size):
     codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=vocab_size)
     encoded = codec.encode(examples(20, s=64, p=10, vocab_size=vocab_size))
-    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+    with tf.io.TFRecordWriter(str(tmp_path / "tensorflow")) as writer:
         for row in encoded:
             writer.write(row.tobytes())
-    write(tmp_path / "ours", [encoded[:13], encoded[13:]])
-    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    write(tmp_path / "lambert", [encoded[:13], encoded[13:]])
+    assert (tmp_path / "lambert").read_bytes() == (tmp_path / "tensorflow").read_bytes()
 
 
-def test_no_chunk_is_an_empty_file(tmp_path):
+def test_no_chunks_make_an_empty_file(tmp_path):
     write(tmp_path / "x", [])
     assert (tmp_path / "x").read_bytes() == b""
 
@@ -111,21 +113,21 @@ def read(path, codec, *rows):
     return read_examples([RowFile(path)], np.zeros(len(rows), int), np.array(rows), codec=codec)
 
 
-@pytest.mark.parametrize("place", [0, 7, 8, 11, 12, 60, -5, -1])
-def test_a_damaged_record_is_an_error(tmp_path, place):
+@pytest.mark.parametrize("position", [0, 7, 8, 11, 12, 60, -5, -1])
+def test_damaged_record_is_an_error(tmp_path, position):
     """A flipped bit in the length, its checksum, the example or its checksum."""
     codec = ExampleCodec(max_seq_length=16, max_predictions=3, vocab_size=500)
     path = tmp_path / "x.tfrecord"
     write(path, [codec.encode(examples(3, s=16, p=3, vocab_size=500))])
     content = bytearray(path.read_bytes())
-    content[codec.record_bytes * (2 if place < 0 else 1) + place] ^= 1
+    content[codec.record_bytes * (2 if position < 0 else 1) + position] ^= 1
     path.write_bytes(content)
     read(path, codec, 0, 2)
     with pytest.raises(UserError, match=r"x\.tfrecord: record 1 is damaged \(wrong checksum\)"):
         read(path, codec, 0, 1)
 
 
-def test_a_file_that_is_too_short_or_missing_is_an_error(tmp_path):
+def test_truncated_or_missing_file_is_an_error(tmp_path):
     codec = ExampleCodec(max_seq_length=16, max_predictions=3, vocab_size=500)
     path = tmp_path / "x.tfrecord"
     write(path, [codec.encode(examples(3, s=16, p=3, vocab_size=500))])
@@ -143,7 +145,7 @@ def checksum(content: bytes) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def test_a_huge_length_with_a_valid_checksum_is_an_error(tmp_path):
+def test_huge_length_with_a_valid_checksum_is_an_error(tmp_path):
     codec = ExampleCodec(max_seq_length=16, max_predictions=3, vocab_size=500)
     path = tmp_path / "x.tfrecord"
     write(path, [codec.encode(examples(2, s=16, p=3, vocab_size=500))])
@@ -153,15 +155,15 @@ def test_a_huge_length_with_a_valid_checksum_is_an_error(tmp_path):
         read(path, codec, 0)
 
 
-@pytest.mark.parametrize("place", [0, 30, -1])
-def test_another_message_with_valid_checksums_is_an_error(tmp_path, place):
-    """Neither foreign bytes around the values nor varints of another width are accepted."""
+@pytest.mark.parametrize("position", [0, 30, -1])
+def test_foreign_example_with_valid_checksums_is_an_error(tmp_path, position):
+    """Other bytes around the values, and varints of another width, are rejected."""
     codec = ExampleCodec(max_seq_length=16, max_predictions=3, vocab_size=500)
     features = examples(2, s=16, p=3, vocab_size=500)
     encoded = codec.encode(features)
     # The first byte, one in a feature's name, and the last digit of an id.
     last_digit = codec.slots[0][1].stop - 1
-    encoded[1, last_digit if place < 0 else place] ^= 0x80
+    encoded[1, last_digit if position < 0 else position] ^= 0x80
     path = tmp_path / "x.tfrecord"
     write(path, [encoded])
     read(path, codec, 0)

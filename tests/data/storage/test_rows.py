@@ -1,3 +1,5 @@
+"""Reading rows by number, and the headers of .npy files."""
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ from data.errors import UserError
 from data.storage.rows import RowFile, open_npy, read_rows
 
 
-def test_rows_come_from_their_files_in_the_order_asked_for(tmp_path):
+def test_rows_of_several_files_keep_the_requested_order(tmp_path):
     (tmp_path / "a").write_bytes(b"--aabbcc")
     (tmp_path / "b").write_bytes(b"ddee")
     files = [RowFile(tmp_path / "a", 2), RowFile(tmp_path / "b")]
@@ -13,7 +15,7 @@ def test_rows_come_from_their_files_in_the_order_asked_for(tmp_path):
     assert [row.tobytes() for row in found] == [b"ee", b"cc", b"dd", b"aa"]
 
 
-def test_the_rows_of_an_array(tmp_path):
+def test_rows_of_an_array(tmp_path):
     array = np.arange(12, dtype=np.uint16).reshape(3, 4)
     np.save(tmp_path / "x.npy", array)
     file = open_npy(tmp_path / "x.npy", shape=(3, 4), dtype=np.dtype(np.uint16))
@@ -31,27 +33,27 @@ GOOD = "{'descr': '<u2', 'fortran_order': False, 'shape': (3, 4)}"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is not an array of numpy"),
-        (b"\x93NUM", "is not an array of numpy"),
-        (b"PK\x03\x04 a zip file", "is not an array of numpy"),
-        (header("{") + bytes(24), "is not an array of numpy"),
-        (header("[" * 5000) + bytes(24), "is not an array of numpy"),
+        (b"", "is not a numpy array"),
+        (b"\x93NUM", "is not a numpy array"),
+        (b"PK\x03\x04 a zip file", "is not a numpy array"),
+        (header("{") + bytes(24), "is not a numpy array"),
+        (header("[" * 5000) + bytes(24), "is not a numpy array"),
         (
             header("{'descr': 'no type', 'fortran_order': False, 'shape': (3, 4)}"),
-            "is not an array",
+            "is not a numpy array",
         ),
-        (header(GOOD)[:-9], "is not an array of numpy"),
-        (header(GOOD).replace(b"\x01\x00", b"\x03\x00", 1), "is not an array of numpy"),
+        (header(GOOD)[:-9], "is not a numpy array"),
+        (header(GOOD).replace(b"\x01\x00", b"\x03\x00", 1), "is not a numpy array"),
         (header(GOOD.replace("<u2", "|O")) + bytes(24), r"holds object \[3, 4\], not uint16"),
         (header(GOOD.replace("<u2", ">u2")) + bytes(24), "holds >u2"),
         (header(GOOD.replace("False", "True")) + bytes(24), "holds uint16"),
-        (header(GOOD.replace("(3, 4)", "(2**9, 4)")) + bytes(24), "is not an array of numpy"),
+        (header(GOOD.replace("(3, 4)", "(2**9, 4)")) + bytes(24), "is not a numpy array"),
         (header(GOOD.replace("(3, 4)", "(4, 3)")) + bytes(24), r"holds uint16 \[4, 3\], not"),
         (header(GOOD) + bytes(23), "holds 23 bytes"),
         (header(GOOD) + bytes(25), "holds 25 bytes"),
     ],
 )
-def test_anything_else_is_an_error(tmp_path, content, message):
+def test_file_with_another_content_is_an_error(tmp_path, content, message):
     path = tmp_path / "x.npy"
     path.write_bytes(content)
     with pytest.raises(UserError, match=rf"x\.npy {message}"):
@@ -64,6 +66,6 @@ def test_nothing_is_unpickled(tmp_path):
         open_npy(tmp_path / "x.npy", shape=(1, 2), dtype=np.dtype(np.uint16))
 
 
-def test_a_missing_file_is_an_error(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(UserError, match="none cannot be read: No such file"):
         open_npy(tmp_path / "none", shape=(3, 4), dtype=np.dtype(np.uint16))

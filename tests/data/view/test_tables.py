@@ -133,14 +133,14 @@ padding, of the positions      35.94%  59.38%  43.75%
 """
 
 
-def test_the_accounts_of_a_manifest_add_up():
+def test_tables_of_a_manifest_add_up():
     manifest = handmade()
     view_tables.check_manifest(manifest, "manifest.json")
     tables = [*view_tables.account_tables(manifest), view_tables.packed_table(manifest)]
     assert printed(tables) == ACCOUNTS
 
 
-def test_no_number_is_cut_where_the_terminal_is_narrow():
+def test_narrow_terminal_truncates_no_number():
     tables = view_tables.account_tables(handmade())
     assert printed(tables, width=20) == printed(tables, width=200)
 
@@ -154,7 +154,7 @@ def test_no_number_is_cut_where_the_terminal_is_narrow():
         ("documents_packed", "6 documents packed here, 5 there"),
     ],
 )
-def test_accounts_that_do_not_add_up_are_refused(counter, message):
+def test_counts_that_do_not_reconcile_are_an_error(counter, message):
     manifest = handmade()
     manifest.accounts["wiki"][counter] += 1
     with pytest.raises(UserError, match=message):
@@ -170,7 +170,7 @@ def test_accounts_that_do_not_add_up_are_refused(counter, message):
         ({"sequence_lengths": (0, 2)}, "26 filled positions in eval0 here, 32 there"),
     ],
 )
-def test_shards_that_contradict_the_accounts_are_refused(change, message):
+def test_shards_that_contradict_the_counts_are_an_error(change, message):
     manifest = handmade()
     changed = (dataclasses.replace(manifest.shards[0], **change), *manifest.shards[1:])
     with pytest.raises(UserError, match=f"D/manifest.json is damaged: {message}"):

@@ -69,7 +69,7 @@ def error_of(capsys, *argv) -> str:
     return capsys.readouterr().err
 
 
-def test_the_accounts_of_a_build(built, capsys):
+def test_printed_tables_of_a_build(built, capsys):
     view.main([str(built), "--html", "", "--number", "0"])
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     # "again" is "one" again: 89 + 41 bytes; "two" repeats its first paragraph: 89 bytes.
@@ -96,7 +96,7 @@ def test_the_accounts_of_a_build(built, capsys):
     assert not any(line.startswith("predicted:") for line in lines)
 
 
-def test_spans_show_what_is_shown_and_what_is_asked():
+def test_spans_have_the_shown_piece_and_the_label():
     vocab = Vocab((*schema.SPECIAL_TOKENS, "the", "king", "##dom", "of", "sun"))
     #                     [CLS] the king ##dom [SEP] of sun ##dom [SEP] [PAD] [PAD]
     tokens_S = np.array([2, 5, 6, 7, 3, 8, 9, 7, 3, 0, 0], np.uint16)
@@ -133,7 +133,7 @@ def test_spans_show_what_is_shown_and_what_is_asked():
 
 
 @pytest.mark.parametrize(("split", "copy"), [("train", 0), ("train", 2), ("eval", 0)])
-def test_what_is_shown_is_what_the_record_holds(built, vocab, split, copy):
+def test_shown_sequence_equals_the_record(built, vocab, split, copy):
     manifest = Manifest.load(built)
     config = manifest.config
     records = [
@@ -152,7 +152,7 @@ def test_what_is_shown_is_what_the_record_holds(built, vocab, split, copy):
         assert [vocab.ids[s.text] for s in predicted] == shown.tolist()
 
 
-def test_the_same_few_sequences_are_chosen_from_all_over_the_split(built):
+def test_choice_of_sequences_is_repeatable(built):
     viewer = SequenceViewer(str(built), Manifest.load(built))
     chosen = viewer.choose("train", 5)
     assert len(set(chosen)) == 5
@@ -175,7 +175,7 @@ def test_pieces_of_a_large_build_are_counted_in_a_sample(built, monkeypatch):
     assert (found.num_sequences, found.is_sample, found.counts.sum()) == (20, True, 20 * 64)
 
 
-def test_a_swapped_copy_is_noticed(damaged, capsys):
+def test_swapped_masked_copy_is_an_error(damaged, capsys):
     first, second = (damaged / schema.masked_path("train", 1, copy) for copy in (0, 1))
     second.write_bytes(first.read_bytes())
     view.main([str(damaged), "--html", "", "--copy", "0"])
@@ -185,18 +185,18 @@ def test_a_swapped_copy_is_noticed(damaged, capsys):
     assert f"{second}: record 5 is not what masking row 5 of packed/train/shard-00001.npy" in error
 
 
-def test_a_flipped_bit_of_a_record_is_noticed(damaged, capsys):
+def test_damaged_record_is_an_error(damaged, capsys):
     path = damaged / schema.masked_path("eval", 0, 0)
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
     error = error_of(capsys, damaged, "--html", "", "--split", "eval", "--sequence", 0)
     assert error == (
-        f"error: {path}: record 0 is damaged (wrong checksum); copy it again or build it anew\n"
+        f"error: {path}: record 0 is damaged (wrong checksum); copy it again or rebuild it\n"
     )
 
 
-def test_a_damaged_shard_is_noticed(damaged, capsys):
+def test_damaged_shard_is_an_error(damaged, capsys):
     path = damaged / schema.packed_path("train", 0)
     whole = np.load(path)
     changed = whole.copy()
@@ -215,7 +215,7 @@ def test_a_damaged_shard_is_noticed(damaged, capsys):
         assert f"{path} is damaged: it holds id 60000, the vocabulary has" in error
 
 
-def test_no_build(tmp_path, damaged, capsys):
+def test_missing_or_damaged_manifest_is_an_error(tmp_path, damaged, capsys):
     assert f"{tmp_path}/none does not exist" in error_of(capsys, tmp_path / "none")
     assert f"{tmp_path} is not a finished build" in error_of(capsys, tmp_path)
     assert "must be a local path" in error_of(capsys, "gs://bucket/data")
@@ -237,11 +237,11 @@ def test_no_build(tmp_path, damaged, capsys):
         ("--number -1", "--number -1: must be 0 or more"),
     ],
 )
-def test_what_is_not_there(built, capsys, arguments, message):
+def test_sequence_or_copy_out_of_range_is_an_error(built, capsys, arguments, message):
     assert error_of(capsys, built, *arguments.split()) == f"error: {message}\n"
 
 
-def test_a_split_that_is_empty(damaged, capsys):
+def test_empty_split_is_an_error(damaged, capsys):
     def without_eval(content):
         for shard in content["shards"]:
             shard["split"] = "train"
@@ -251,7 +251,7 @@ def test_a_split_that_is_empty(damaged, capsys):
     assert error == "error: --split eval: this build has no eval sequences\n"
 
 
-def test_without_copies_every_copy_can_be_shown(damaged, capsys):
+def test_build_without_copies_can_show_any_copy(damaged, capsys):
     def without_copies(content):
         content["config"]["copies"] = 0
         for shard in content["shards"]:
@@ -268,7 +268,7 @@ def test_without_copies_every_copy_can_be_shown(damaged, capsys):
     assert before[-2].startswith("equals masked/train/copy-002/shard-0000")
 
 
-def test_colours_are_for_terminals_only(built, capsys, monkeypatch):
+def test_output_has_colours_on_terminals_only(built, capsys, monkeypatch):
     view.main([str(built), "--html", ""])
     assert "\x1b" not in capsys.readouterr().out
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -306,7 +306,7 @@ class Page(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def test_the_page_needs_nothing_from_outside(built, tmp_path, capsys):
+def test_page_has_no_external_resources(built, tmp_path, capsys):
     pages = [tmp_path / "a.html", tmp_path / "b.html"]
     for page in pages:
         view.main([str(built), "--number", "2", "--html", str(page)])
@@ -327,14 +327,14 @@ def test_the_page_needs_nothing_from_outside(built, tmp_path, capsys):
     assert "BuildConfig.max_seq_length" in page.texts
 
 
-def test_the_page_stands_in_the_build_by_default(damaged):
+def test_page_is_written_into_the_build_by_default(damaged):
     before = sha256_of(damaged / schema.MANIFEST_FILE)
     view.main([str(damaged), "--number", "1"])
     assert (damaged / view.REPORT_FILE).read_text().endswith("</html>\n")
     assert sha256_of(damaged / schema.MANIFEST_FILE) == before
 
 
-def test_rejects_that_are_damaged_are_named(damaged, capsys):
+def test_damaged_rejects_file_is_an_error(damaged, capsys):
     path = damaged / schema.REJECTS_FILE
     content = path.read_bytes()
     path.write_bytes(content[:-1])
@@ -343,14 +343,14 @@ def test_rejects_that_are_damaged_are_named(damaged, capsys):
     assert f"{path} is damaged: its sha256 is" in error_of(capsys, damaged)
 
 
-def test_what_people_wrote_cannot_become_markup():
+def test_spans_are_escaped():
     span = Span(kind="random", text="<b>", label="&")
     assert (
         view_html._span(span) == '<ruby class="random"><span>&lt;b&gt;</span><rt>&amp;</rt></ruby>'
     )
 
 
-def test_names_and_pieces_cannot_become_markup(tmp_path, small_config, vocab):
+def test_names_and_pieces_are_escaped(tmp_path, small_config, vocab):
     """A file named <script>.jsonl, and a piece <script>, on the page."""
     special = np.array(vocab.pieces)[vocab.special_ids]
     hostile = next(i for i in range(len(vocab)) if vocab.pieces[i] not in special)
@@ -370,7 +370,7 @@ def test_names_and_pieces_cannot_become_markup(tmp_path, small_config, vocab):
     assert re.search(r'class="piece">[^<]*&lt;script&gt;', text)
 
 
-def test_starting_up_loads_no_large_library():
+def test_start_imports_no_large_library():
     code = (
         "import sys, data.view.__main__; print(sorted({m.partition('.')[0] for m in sys.modules}))"
     )
