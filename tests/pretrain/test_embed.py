@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from data.errors import UserError
 from pretrain import embed
-from pretrain.export.load import LoadedExport
 
 LINES = [
     "The Phoenix and the bird of the tree.",
@@ -18,12 +17,7 @@ LINES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def exported(published) -> LoadedExport:
-    return LoadedExport.load(str(published.export_dir))
-
-
-def test_row_of_each_line_is_the_mean_of_its_tokens(published, exported, tmp_path, capsys):
+def test_row_of_each_line_is_the_mean_of_its_tokens(published, loaded_export, tmp_path, capsys):
     """Independent of the other lines of the batch."""
     (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n")
     argv = [f"--model_dir={published.export_dir}", f"--input={tmp_path}/lines.txt"]
@@ -34,8 +28,8 @@ def test_row_of_each_line_is_the_mean_of_its_tokens(published, exported, tmp_pat
     assert "6 lines in " in output
     assert "2 empty (the vector of [CLS] [SEP]), 1 truncated to 64 tokens" in output
     for line, vector in zip(LINES, found, strict=True):
-        features = exported.preprocessor(tf.constant([line]))
-        hidden = exported.encoder(features)["sequence_output"].numpy()[0]
+        features = loaded_export.preprocessor(tf.constant([line]))
+        hidden = loaded_export.encoder(features)["sequence_output"].numpy()[0]
         is_token = features["input_mask"].numpy()[0] > 0
         np.testing.assert_allclose(vector, hidden[is_token].mean(0), rtol=0, atol=1e-5)
     np.testing.assert_allclose(found[1], found[4], rtol=0, atol=1e-6)
@@ -43,9 +37,11 @@ def test_row_of_each_line_is_the_mean_of_its_tokens(published, exported, tmp_pat
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_cls_pooling(exported):
-    found, truncated = embed.Embedder(exported, pooling="cls").embed(LINES)
-    hidden = exported.encoder(exported.preprocessor(tf.constant(LINES)))["sequence_output"]
+def test_cls_pooling(loaded_export):
+    found, truncated = embed.Embedder(loaded_export, pooling="cls").embed(LINES)
+    hidden = loaded_export.encoder(loaded_export.preprocessor(tf.constant(LINES)))[
+        "sequence_output"
+    ]
     np.testing.assert_allclose(found, hidden[:, 0], rtol=0, atol=1e-5)
     assert truncated == 1
 

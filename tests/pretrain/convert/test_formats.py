@@ -16,8 +16,8 @@ def values(published):
     return random_values(published.config, "encoder", "head")
 
 
-def test_saved_model_export_is_read_back(published, values):
-    imported = read_bert(str(published.export_dir))
+def test_saved_model_export_is_read_back(published, imported_export, values):
+    imported = imported_export
     found = {name: value for name, value in imported.values.items() if "pooler" not in name}
     assert_same_weights(found, values)
     assert imported.encoder == published.config.encoder

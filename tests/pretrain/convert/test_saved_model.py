@@ -84,14 +84,13 @@ def test_weights_and_architecture_of_hub_encoders(
     assert f"{head}, with its pooler" in capsys.readouterr().out
 
 
-def test_activation_is_inferred_from_the_outputs(published):
+def test_activation_is_inferred_from_the_outputs(published, imported_export):
     """As for an export without its record; dropout cannot be inferred."""
     imported = read_bert(str(published.export_dir / "encoder"))
-    ours = read_bert(str(published.export_dir))
-    assert imported.encoder == dataclasses.replace(ours.encoder, hidden_dropout_prob=0.1)
+    assert imported.encoder == dataclasses.replace(imported_export.encoder, hidden_dropout_prob=0.1)
     assert imported.encoder.hidden_activation == "gelu"
-    assert imported.parts == ours.parts
-    for name, value in ours.values.items():
+    assert imported.parts == imported_export.parts
+    for name, value in imported_export.values.items():
         np.testing.assert_array_equal(imported.values[name], value)
 
 

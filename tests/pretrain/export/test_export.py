@@ -1,4 +1,4 @@
-"""The exported SavedModels as their users see them: the card's snippets and the Hub's API."""
+"""The exported SavedModels in use: the snippets of the model card and the API of TensorFlow Hub."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from pretrain.export.saved_model import encoder_with_mlm
 from tests.support.paths import ROOT
 from tests.support.published import random_values
 
-L, H, V, P = 2, 16, 1500, 4  # of tests/support/published.py, and predictions
+L, H, V, P = 2, 16, 1500, 4  # sizes of tests/support/published.py, and predictions
 
 
 def inputs(batch=3, seq_length=12):
@@ -43,7 +43,7 @@ def mlm_inputs(**shape):
 
 @pytest.fixture(scope="module")
 def pretrainer(published):
-    """The source of the export, pooler included: it is drawn from the seed of the run."""
+    """The exported model; its pooler is drawn from the seed of the run."""
     tf_keras.mixed_precision.set_global_policy("float32")
     model = build_tf_models(published.config.encoder, seed=published.config.train.seed)
     assign(model, random_values(published.config, "encoder", "head"))
@@ -56,16 +56,21 @@ def export_dir(published):
 
 
 @pytest.fixture(scope="module")
-def encoder(export_dir):
-    return tf.saved_model.load(str(export_dir / "encoder"))
+def encoder(loaded_export):
+    return loaded_export.encoder
 
 
 @pytest.fixture(scope="module")
-def preprocessor(export_dir):
-    return tf.saved_model.load(str(export_dir / "preprocessor"))
+def preprocessor(loaded_export):
+    return loaded_export.preprocessor
 
 
-def test_outputs_equal_the_source(encoder, pretrainer):
+@pytest.fixture(scope="module")
+def hub_layer(export_dir):
+    return hub.KerasLayer(str(export_dir / "encoder"), trainable=True)
+
+
+def test_outputs_equal_those_of_the_model(encoder, pretrainer):
     found = encoder(inputs())
     expected = pretrainer.encoder_network(inputs())
     assert set(found) == {"default", "pooled_output", "sequence_output", "encoder_outputs"}
@@ -73,14 +78,14 @@ def test_outputs_equal_the_source(encoder, pretrainer):
         np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
     np.testing.assert_array_equal(found["default"], found["pooled_output"])
     assert len(found["encoder_outputs"]) == L
-    for ours, theirs in zip(found["encoder_outputs"], expected["encoder_outputs"], strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    for block, source in zip(found["encoder_outputs"], expected["encoder_outputs"], strict=True):
+        np.testing.assert_allclose(block, source, atol=1e-6)
     np.testing.assert_array_equal(found["encoder_outputs"][-1], found["sequence_output"])
     assert found["sequence_output"].shape == (3, 12, H)
     assert found["sequence_output"].dtype == tf.float32
 
 
-def test_mlm_outputs_equal_the_source(encoder, pretrainer):
+def test_mlm_outputs_equal_those_of_the_model(encoder, pretrainer):
     found = encoder.mlm(mlm_inputs())
     expected = pretrainer(mlm_inputs())
     assert set(found) == {"mlm_logits", "pooled_output", "sequence_output", "encoder_outputs"}
@@ -90,12 +95,12 @@ def test_mlm_outputs_equal_the_source(encoder, pretrainer):
         np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
 
 
-def test_variables(encoder, pretrainer, vocab):
+def test_variables_and_assets(encoder, pretrainer, vocab):
     source = pretrainer.encoder_network.trainable_variables
     assert len(encoder.trainable_variables) == len(source) == 39
     assert len(encoder.variables) == 40  # and do_lower_case
     assert len(encoder.mlm.trainable_variables) == len(pretrainer.trainable_variables) == 44
-    # The root's variables are those of .mlm, not copies.
+    # The variables of the root are shared with .mlm, not copied.
     shared = {id(v) for v in encoder.mlm.trainable_variables}
     assert {id(v) for v in encoder.trainable_variables} <= shared
     assert encoder.regularization_losses == []
@@ -106,7 +111,7 @@ def test_variables(encoder, pretrainer, vocab):
 
 
 @pytest.mark.parametrize("part", ["root", "mlm"])
-def test_dropout_is_on_in_training_only(encoder, part):
+def test_dropout_is_active_in_training_only(encoder, part):
     call = encoder if part == "root" else encoder.mlm
     features = inputs() if part == "root" else mlm_inputs()
     for training, low, high in ((False, 0, 1e-6), (True, 1e-3, 10)):
@@ -114,7 +119,7 @@ def test_dropout_is_on_in_training_only(encoder, part):
         assert low <= np.std(outputs, axis=0).mean() <= high
 
 
-def test_the_mask_hides_padding(encoder):
+def test_padding_is_masked(encoder):
     features = inputs()
     changed = dict(features)
     ids = features["input_word_ids"].numpy()
@@ -127,8 +132,8 @@ def test_the_mask_hides_padding(encoder):
     )
 
 
-def test_persistent_tapes(encoder):
-    """Version 2 of the card."""
+def test_persistent_gradient_tapes(encoder):
+    """Supported since version 2 of the published encoder."""
     with tf.GradientTape(persistent=True) as tape:
         outputs = encoder(inputs(), training=True)
         losses = [tf.reduce_sum(outputs[name]) for name in ("pooled_output", "sequence_output")]
@@ -177,13 +182,13 @@ def test_preprocessor_tokens_equal_those_of_the_data_build(preprocessor, vocab, 
     np.testing.assert_array_equal(found.row_lengths(), lengths)
 
 
-def test_preprocessor_in_a_dataset(preprocessor):
+def test_preprocessor_in_a_tf_data_pipeline(preprocessor):
     dataset = tf.data.Dataset.from_tensor_slices(["a bird", "a tree"]).batch(2).map(preprocessor)
     assert dataset.element_spec["input_word_ids"].shape.as_list() == [None, 64]
     assert len(list(dataset)) == 1
 
 
-def test_loads_in_a_strategy_scope(export_dir):
+def test_loads_in_a_mirrored_strategy(export_dir):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         loaded = tf.saved_model.load(str(export_dir / "encoder"))
@@ -193,32 +198,30 @@ def test_loads_in_a_strategy_scope(export_dir):
         assert value.shape == (3, H)
 
 
-def test_as_a_hub_layer(export_dir, pretrainer):
-    """What tf-models' fine-tuning does with `task.hub_module_url`."""
+def test_hub_layer(export_dir, hub_layer, pretrainer):
+    """As tf-models fine-tunes with `task.hub_module_url`."""
     model = get_encoder_from_hub(str(export_dir / "encoder"))
     assert len(model.trainable_variables) == 39
     expected = pretrainer.encoder_network(inputs())["pooled_output"]
     np.testing.assert_allclose(model(inputs())["pooled_output"], expected, atol=1e-6)
-    layer = hub.KerasLayer(str(export_dir / "encoder"), trainable=True)
     source = pretrainer.encoder_network.trainable_variables
-    for weight, expected in zip(layer.trainable_weights, source, strict=True):
+    for weight, expected in zip(hub_layer.trainable_weights, source, strict=True):
         assert weight.name == expected.name
         np.testing.assert_array_equal(weight, expected)
 
 
-def test_static_shapes_are_passed_on(export_dir):
-    layer = hub.KerasLayer(str(export_dir / "encoder"), trainable=True)
-    outputs = layer({name: tf_keras.Input((10,), dtype=tf.int32) for name in inputs()})
+def test_static_shapes_propagate(hub_layer):
+    outputs = hub_layer({name: tf_keras.Input((10,), dtype=tf.int32) for name in inputs()})
     assert outputs["pooled_output"].shape.as_list() == [None, H]
     assert outputs["sequence_output"].shape.as_list() == [None, 10, H]
     assert [o.shape.as_list() for o in outputs["encoder_outputs"]] == [[None, 10, H]] * L
 
 
 def test_no_lambda_layers(pretrainer):
-    """They would hold Python's bytecode, of one version."""
+    """They would contain bytecode of one Python version."""
 
     def layers(layer):
-        return [layer, *(below for part in getattr(layer, "layers", []) for below in layers(part))]
+        return [layer, *(inner for part in getattr(layer, "layers", []) for inner in layers(part))]
 
     core = encoder_with_mlm(pretrainer, max_length=64)
     found = layers(core) + layers(core.mlm)
@@ -226,7 +229,7 @@ def test_no_lambda_layers(pretrainer):
     assert not any(isinstance(layer, tf_keras.layers.Lambda) for layer in found)
 
 
-def test_outputs_are_float32_under_any_policy(export_dir):
+def test_outputs_are_float32_under_a_mixed_policy(export_dir):
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         loaded = tf.saved_model.load(str(export_dir / "encoder"))
@@ -235,7 +238,7 @@ def test_outputs_are_float32_under_any_policy(export_dir):
         tf_keras.mixed_precision.set_global_policy("float32")
 
 
-def test_signatures_have_names(encoder):
+def test_signatures_name_their_outputs(encoder):
     found = encoder.signatures["serving_default"](**inputs())
     assert found.keys() == {"default", "pooled_output", "sequence_output"}
     np.testing.assert_allclose(found["default"], encoder(inputs())["default"], atol=1e-5)
@@ -248,7 +251,7 @@ def test_signatures_have_names(encoder):
 
 class TestWrongInputs:
     def test_too_long(self, encoder):
-        """The last two: where the length is not known before, and on accelerators."""
+        """Eager calls, the signature (length known at run time only), and XLA as on accelerators."""
         too_long, mlm_too_long = inputs(seq_length=65), mlm_inputs(seq_length=65)
         with pytest.raises(ValueError, match="input_has_more_than_64_tokens"):
             encoder(too_long)
@@ -271,7 +274,7 @@ class TestWrongInputs:
 
 
 def test_masking_with_tensorflow_text(preprocessor, encoder, vocab):
-    """Both SavedModels and tensorflow-text's helpers: pairs, masked, to logits."""
+    """Pairs of sentences through both SavedModels and the masking of tensorflow-text."""
     special = preprocessor.tokenize.get_special_tokens_dict()
     cls, sep = int(special["start_of_sequence_id"]), int(special["end_of_segment_id"])
     segments = [["the bird", "the tree"], ["of the sole tree", "a lay"]]
@@ -308,7 +311,7 @@ def test_masking_with_tensorflow_text(preprocessor, encoder, vocab):
 @pytest.mark.parametrize(
     "keras", ["legacy variable", pytest.param("tf_keras", marks=pytest.mark.slow)]
 )
-def test_the_snippets_of_the_card(export_dir, tmp_path, keras):
+def test_snippets_of_the_card(export_dir, tmp_path, keras):
     script = ROOT / "docs/use_export.py"
     environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
     if keras == "tf_keras":

@@ -13,10 +13,11 @@ from data.errors import UserError
 from pretrain.checkpoints.best import record_best
 from pretrain.checkpoints.model_dir import load_run
 from pretrain.config import RunConfig
+from pretrain.convert.formats import read_bert
 from pretrain.export import __main__ as export
 from pretrain.export.card import saved_model_card
 from pretrain.export.publish import pooler_values
-from tests.support.published import random_values
+from tests.support.published import assert_same_weights, random_values
 
 
 def flags(model_dir, target) -> list[str]:
@@ -95,8 +96,11 @@ def test_export_with_another_pooler_is_not_overwritten(published):
         export.main([*argv, "--pooler", "identity"])
 
 
-def test_best_checkpoint(published, tmp_path, capsys):
+def test_best_checkpoint(published, tmp_path, capsys, monkeypatch):
     """Its weights are exported, and the card has its evaluation."""
+    # Writing SavedModels takes most of the time, and other tests read them.
+    monkeypatch.setattr("pretrain.export.saved_model.save_encoder", lambda *_, **__: None)
+    monkeypatch.setattr("pretrain.export.publish.export_preprocessor", lambda *_, **__: None)
     model_dir = shutil.copytree(published.model_dir, tmp_path / "model")
     later = shutil.copytree(
         model_dir / "checkpoints/step-00000006", model_dir / "checkpoints/step-00000008"
@@ -110,9 +114,11 @@ def test_best_checkpoint(published, tmp_path, capsys):
     (model_dir / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     record_best(model_dir, 6, rows[0])
     target = tmp_path / "e"
-    argv = [f"--model_dir={model_dir}", f"--output_dir={target}"]
+    argv = flags(model_dir, tmp_path)
     export.main([*argv, "--checkpoint", "best"])
     assert "export: step 6 in " in capsys.readouterr().out
+    expected = random_values(published.config, "encoder", "head")
+    assert_same_weights(read_bert(f"{tmp_path}/h").values, expected)
     assert json.loads((target / "export.json").read_text())["step"] == 6
     assert "after 6 steps: MLM loss 3.250" in (target / "README.md").read_text()
     shutil.rmtree(model_dir / "checkpoints/step-00000006")

@@ -62,9 +62,9 @@ def test_tf_models_export_and_fine_tuning_restore_it(published, kind):
     assert all(np.array_equal(a, b) for a, b in restored)
 
 
-def test_checkpoint_is_imported_again(published):
+def test_checkpoint_is_imported_again(published, imported_export):
     """Activation, dropout and lower-casing come from export.json."""
-    imported, ours = read_bert(str(published.tf_models_dir)), read_bert(str(published.export_dir))
+    imported, ours = read_bert(str(published.tf_models_dir)), imported_export
     assert (imported.kind, imported.left_out) == ("tf-models checkpoint", ())
     assert (imported.encoder, imported.lower_case) == (ours.encoder, ours.lower_case)
     assert imported.vocab == ours.vocab
