@@ -124,10 +124,10 @@ def _batch_lines(train: TrainConfig, replicas: int) -> list[str]:
         f"{train.train_steps:,} updates of {train.global_batch_size:,} sequences:"
         f" {train.train_steps * train.global_batch_size:,} sequences",
         f"batch: {train.global_batch_size:,} = {replicas:,} replica{'s' * (replicas > 1)}"
-        f" x {micro:,} at once x {share // micro:,} accumulated",
-        f"{train.precision}; blocks "
-        + ("computed again in the backward pass" if train.rematerialize_blocks else "kept whole")
-        + f"; logits {f'of {chunk:,} predictions at a time' if chunk else 'all at once'}",
+        f" x micro-batch of {micro:,} x {share // micro:,} accumulation steps",
+        f"{train.precision}; activations of blocks "
+        + ("recomputed in the backward pass" if train.rematerialize_blocks else "kept")
+        + f"; logits in {f'chunks of {chunk:,} predictions' if chunk else 'one chunk'}",
     ]
 
 
