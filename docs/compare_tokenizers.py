@@ -1,8 +1,8 @@
-"""Counts where three tokenizers differ: the data build's, the exported preprocessor's and Hugging Face's.
+"""Count differences between three tokenizers: data build, exported preprocessor, Hugging Face.
 
     python docs/compare_tokenizers.py --vocab_file vocab.txt --input 'samples/*/*'
 
-Every sentence of the text is tokenized by all three; the first must be equal to the second.
+Tokenizes every sentence with all three. The data build and the preprocessor must agree.
 """
 
 import argparse
@@ -26,18 +26,18 @@ from model.preprocess import export_preprocessor
 
 
 def compare(sentences: list[str], vocab_file: str, *, lower_case: bool) -> dict[str, list[tuple]]:
-    """The differences, each as (sentence, pieces of the data build, pieces of the other one)."""
+    """Return the differences by tokenizer, each (sentence, pieces of the data build, its own pieces)."""
     vocab = Vocab.load(vocab_file)
-    ours = WordPieceTokenizer(vocab, lower_case=lower_case)
+    tokenizer = WordPieceTokenizer(vocab, lower_case=lower_case)
     with tempfile.TemporaryDirectory() as path:
         export_preprocessor(path, vocab_file=vocab_file, lower_case=lower_case, seq_length=128)
         preprocessor = tf.saved_model.load(path)
     files = tokenizer_files(vocab.pieces, lower_case=lower_case, max_length=512)
-    theirs = Tokenizer.from_str(files["tokenizer.json"])
-    found = {"preprocessor": [], "Hugging Face": []}
+    huggingface = Tokenizer.from_str(files["tokenizer.json"])
+    differences = {"preprocessor": [], "Hugging Face": []}
     for start in range(0, len(sentences), 1024):
         batch = sentences[start : start + 1024]
-        ids, lengths = ours.encode(batch)
+        ids, lengths = tokenizer.encode(batch)
         ends = itertools.accumulate(lengths.tolist())
         expected = [
             ids[end - length : end].tolist() for end, length in zip(ends, lengths, strict=True)
@@ -45,19 +45,19 @@ def compare(sentences: list[str], vocab_file: str, *, lower_case: bool) -> dict[
         others = {
             "preprocessor": preprocessor.tokenize(tf.constant(batch)).merge_dims(1, 2).to_list(),
             "Hugging Face": [
-                e.ids for e in theirs.encode_batch_fast(batch, add_special_tokens=False)
+                e.ids for e in huggingface.encode_batch_fast(batch, add_special_tokens=False)
             ],
         }
         for name, rows in others.items():
-            for sentence, one, other in zip(batch, expected, rows, strict=True):
-                if one != other:
-                    pieces = [[vocab.pieces[i] for i in row] for row in (one, other)]
-                    found[name].append((sentence, *pieces))
-    return found
+            for sentence, *both in zip(batch, expected, rows, strict=True):
+                if both[0] != both[1]:
+                    pieces = [[vocab.pieces[i] for i in row] for row in both]
+                    differences[name].append((sentence, *pieces))
+    return differences
 
 
 def main(argv: list[str]) -> None:
-    """Parses the command line and prints counts and examples."""
+    """Print counts and examples."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -68,9 +68,9 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv)
     inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
     sentences = [s for p in read_paragraphs(inputs, max_bytes=10**9) for s in split_sentences(p)]
-    found = compare(sentences, args.vocab_file, lower_case=not args.cased)
+    differences_by_name = compare(sentences, args.vocab_file, lower_case=not args.cased)
     print(f"{len(sentences):,} sentences, against the tokens of the data build:")
-    for name, differences in found.items():
+    for name, differences in differences_by_name.items():
         print(f"{name}: {len(differences):,} sentences differ")
         for sentence, ours, theirs in differences[: args.examples]:
             pairs = zip(ours, theirs, strict=False)
@@ -78,8 +78,8 @@ def main(argv: list[str]) -> None:
             window = slice(max(first - 1, 0), first + 4)
             print(f"  {sentence[:100]!r}")
             print(f"    data build {ours[window]}, {name} {theirs[window]}")
-    if found["preprocessor"]:
-        sys.exit("the exported preprocessor must give the tokens of the data build")
+    if differences_by_name["preprocessor"]:
+        sys.exit("error: the exported preprocessor and the data build tokenize differently")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The site of `make docs`: the README as its first page, then the pages that it lists, in that order."""
+"""Sphinx settings of `make docs`: the README first, then the pages in the order of its table."""
 
 import re
 import shutil
@@ -11,10 +11,10 @@ author = "the Lambert authors"
 extensions = ["myst_parser"]
 include_patterns = ["README.md", "CONTRIBUTING.md", "docs/*.md"]
 root_doc = "README"
-myst_heading_anchors = 3  # `page.md#a-heading`, as on a repository's own page
-highlight_language = "none"  # commands and what programs print; Python blocks say that they are
+myst_heading_anchors = 3  # `page.md#a-heading`, as on GitHub
+highlight_language = "none"  # for commands and output; Python blocks name their language
 
-html_theme = "furo"  # system fonts, nothing from other machines
+html_theme = "furo"  # system fonts, nothing from other hosts
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = "Lambert"
@@ -25,7 +25,7 @@ html_show_sphinx = False
 
 
 def _add_navigation(app, docname, source):
-    """One list of pages is enough: the table in the README, which says what each is for."""
+    """Take the list of pages from the table in the README."""
     if docname == root_doc:
         pages = re.findall(r"^\| \[.+?\]\((.+?)\.md\)", source[0], re.MULTILINE)
         source[0] += "\n".join(["\n```{toctree}", ":hidden:", *pages, "```\n"])

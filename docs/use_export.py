@@ -1,9 +1,9 @@
-"""The snippets of Lambert's published model card, on an export of ours, with nothing but TensorFlow.
+"""Run the snippets of Lambert's published model card on an export, with only TensorFlow.
 
     TF_USE_LEGACY_KERAS=1 python docs/use_export.py E
 
-Since TensorFlow 2.16 `tf.keras` is Keras 3, which tensorflow_hub does not know; the variable makes it the
-Keras that it knows. Without it, write `tf_keras` for `tf.keras`.
+Since TensorFlow 2.16 `tf.keras` is Keras 3, which tensorflow_hub does not support; the variable selects
+Keras 2. Without it, write `tf_keras` for `tf.keras`.
 """
 
 import sys
@@ -51,4 +51,4 @@ labels = tf.ones([1, num_predict], tf.int32)
 losses = [model.train_on_batch(ones, labels) for _ in range(6)]
 print(f"fine-tuned on one batch: loss {losses[0]:.3f} -> {losses[-1]:.3f}")
 if losses[-1] >= losses[0]:
-    sys.exit("the loss has not fallen")
+    sys.exit("error: the loss did not decrease")

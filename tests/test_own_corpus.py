@@ -1,4 +1,4 @@
-"""docs/own-corpus.md, carried out: its files are written, its commands run in their order, in small."""
+"""Run docs/own-corpus.md with smaller settings: write its files and run its commands in order."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.markdown import ROOT, code_blocks
 PAGE = ROOT / "docs/own-corpus.md"
 TRANSFORMERS = ROOT / ".venv-parity/bin/python"
 
-# What makes it small, by the file that the page shows. Gin takes the last value that is given.
+# Smaller settings for each gin file of the page, appended to it: the last value counts.
 SMALLER = {
     "my_data.gin": [
         "BuildConfig.max_seq_length = 64",
@@ -50,7 +50,7 @@ FOR_BOTH_RUNS = [
 
 
 def write_texts(folder: Path, books: Path) -> None:
-    """The golden books, each ten paragraphs a document of their own."""
+    """Write the golden books, ten paragraphs per document."""
     folder.mkdir()
     for book in sorted(books.glob("*.txt")):
         paragraphs = book.read_text(encoding="utf-8").split("\n\n")
@@ -60,7 +60,7 @@ def write_texts(folder: Path, books: Path) -> None:
 
 
 def run(command: str, folder: Path) -> str:
-    """Runs a line of the page as a shell would, with this Python and this checkout."""
+    """Run a line of the page in a shell, with this Python and this checkout."""
     python = Path(sys.executable).parent
     path = {"PATH": f"{python}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -75,8 +75,8 @@ def run(command: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory, golden) -> tuple[Path, dict[str, str]]:
-    """The folder after the whole page, and what each command printed."""
+def tutorial(tmp_path_factory, golden) -> tuple[Path, dict[str, str]]:
+    """Run the whole page; return its folder and the output of each command."""
     folder = tmp_path_factory.mktemp("own")
     write_texts(folder / "texts", golden / "books")
     printed = {}
@@ -87,15 +87,15 @@ def walked(tmp_path_factory, golden) -> tuple[Path, dict[str, str]]:
             (folder / name).write_text("\n".join([content, *smaller, ""]))
         elif language == "sh":
             for line in content.splitlines():
-                if "--from bert-base-uncased" in line:  # a BERT in Hugging Face's format: our own
+                if "--from bert-base-uncased" in line:  # any BERT in Hugging Face's format will do
                     shutil.copytree(folder / "H", folder / "bert-base-uncased")
                 printed[line] = run(line.replace("--vocab_size 16000", "--vocab_size 900"), folder)
     return folder, printed
 
 
 @pytest.mark.slow
-def test_the_page_leads_to_its_encoders(walked):
-    folder, printed = walked
+def test_both_routes_export_encoders(tutorial):
+    folder, printed = tutorial
     assert {"my_data.gin", "my_model.gin", "continue.gin"} <= {p.name for p in folder.iterdir()}
     for build in ("D", "D2"):
         manifest = json.loads((folder / build / "manifest.json").read_text())
@@ -108,15 +108,14 @@ def test_the_page_leads_to_its_encoders(walked):
         assert (folder / model_dir / "report.html").is_file()
         assert (folder / export / "encoder/saved_model.pb").is_file()
         assert (folder / hugging_face / "model.safetensors").is_file()
-    asked = [text for command, text in printed.items() if "fill_mask" in command]
-    assert len(asked) == 2
-    assert all("[MASK]" in text for text in asked)
+    predictions = [text for command, text in printed.items() if "fill_mask" in command]
+    assert len(predictions) == 2
+    assert all("[MASK]" in text for text in predictions)
 
 
 @pytest.mark.slow
-def test_what_was_continued_began_where_the_other_ended(walked):
-    """The weights that are imported score on the same text what they scored when they were published."""
-    _, printed = walked
+def test_imported_weights_score_what_they_scored_when_exported(tutorial):
+    _, printed = tutorial
     published, imported = (
         float(re.search(r"held-out: loss ([\d.]+)", text)[1])
         for command, text in printed.items()
@@ -129,8 +128,8 @@ def test_what_was_continued_began_where_the_other_ended(walked):
 @pytest.mark.slow
 @pytest.mark.parity
 @pytest.mark.skipif(not TRANSFORMERS.exists(), reason="needs .venv-parity: make test-parity")
-def test_transformers_takes_it_as_the_page_says(walked):
-    folder, _ = walked
+def test_transformers_runs_the_code_of_the_page(tutorial):
+    folder, _ = tutorial
     (script,) = [content for language, content in code_blocks(PAGE) if language == "python"]
     done = subprocess.run([TRANSFORMERS, "-c", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

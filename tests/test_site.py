@@ -1,4 +1,4 @@
-"""The site of `make docs`: it is built without a warning, asks nobody for anything, and fits the screen."""
+"""The site of `make docs` builds without warnings, loads nothing remote and fits the screen."""
 
 import json
 import re
@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def build(source: Path, site: Path) -> subprocess.CompletedProcess:
-    """As the Makefile builds it."""
+    """Build a site like the Makefile."""
     flags = [
         "--quiet",
         "--fresh-env",
@@ -42,13 +42,13 @@ def site(tmp_path_factory) -> Path:
     return path
 
 
-def test_every_page_is_there(site):
+def test_every_page_is_built(site):
     pages = {path.relative_to(ROOT).with_suffix(".html") for path in DOCUMENTS}
     assert pages <= {path.relative_to(site) for path in site.rglob("*.html")}
     assert (site / "index.html").read_bytes() == (site / "README.html").read_bytes()
 
 
-def test_it_loads_nothing_from_other_machines(site):
+def test_pages_load_nothing_from_other_hosts(site):
     for page in site.rglob("*.html"):
         loaded = re.findall(
             r'<(?:script|img|link|iframe)\b[^>]*(?:src|href)="([^"]*)"', page.read_text()
@@ -75,8 +75,8 @@ def test_a_broken_link_is_an_error(tmp_path, link):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 820, 1280])
-def test_pages_are_as_wide_as_the_screen(tmp_path, site, width):
-    """Wide tables and commands scroll by themselves; the page does not."""
+def test_pages_do_not_scroll_sideways(tmp_path, site, width):
+    """Wide tables and code blocks scroll inside the page."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("no chromium on this machine")
@@ -97,5 +97,5 @@ def test_pages_are_as_wide_as_the_screen(tmp_path, site, width):
     )
     widths = json.loads(re.search(r"<body>(\[.*?\])", done.stdout)[1])
     assert len(widths) == len(pages)
-    border = 4  # two pixels on each side of a frame belong to it
+    border = 4  # two pixels on each side of a frame
     assert {w for w in widths if w > width + border} == set(), dict(zip(pages, widths, strict=True))

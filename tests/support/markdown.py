@@ -1,4 +1,4 @@
-"""What stands in README.md, CONTRIBUTING.md and docs/: commands, code, links, tables."""
+"""Commands, code blocks, links and tables of README.md, CONTRIBUTING.md and docs/."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from markdown_it.token import Token
 from tests.support.paths import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-# What a line of a command block may begin with; other lines there are what programs print.
+# First words of command lines; other lines of a block are output of programs.
 PROGRAMS = ("cd", "make", "mkdir", "pip", "python", "sha256sum", "source", "tensorboard")
-# Stands for arguments that were shown before.
+# Placeholder for arguments that were shown before.
 LEFT_OUT = "..."
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command as a document shows it; `words` without variables set before it and comments."""
+    """A command of a document; `words` excludes comments and variables set before the command."""
 
     document: Path
     words: tuple[str, ...]
@@ -35,18 +35,19 @@ class Command:
 
 @cache
 def tokens(document: Path) -> list[Token]:
+    """Return the Markdown tokens of a document."""
     return MarkdownIt().enable("table").parse(document.read_text(encoding="utf-8"))
 
 
 def code_blocks(document: Path) -> Iterator[tuple[str, str]]:
-    """Language (empty where none is said) and content of every block of code."""
+    """Yield language (empty if not given) and content of every code block."""
     for token in tokens(document):
         if token.type in ("fence", "code_block"):
             yield token.info, token.content
 
 
 def inline(document: Path, kind: str) -> Iterator[Token]:
-    """Tokens of a kind within text, such as `code_inline` and `link_open`."""
+    """Yield the inline tokens of a kind, such as `code_inline` and `link_open`."""
     for token in tokens(document):
         for child in token.children or ():
             if child.type == kind:
@@ -54,7 +55,7 @@ def inline(document: Path, kind: str) -> Iterator[Token]:
 
 
 def commands(document: Path) -> list[Command]:
-    """Every command in blocks of code, and in the text, where it may be shortened."""
+    """Return every command in code blocks and in inline code, where its end may be left out."""
     lines = []
     for language, content in code_blocks(document):
         if language in ("", "sh"):
@@ -72,13 +73,13 @@ def commands(document: Path) -> list[Command]:
 
 
 def internal_links(document: Path) -> list[str]:
-    """Targets of links into the repository."""
+    """Return the targets of links into the repository."""
     links = (str(link.attrs["href"]) for link in inline(document, "link_open"))
     return [link for link in links if not re.match(r"[a-z]+:", link)]
 
 
 def anchors(document: Path) -> set[str]:
-    """The anchors of a document's headings, as a repository's own pages and the site form them."""
+    """Return the anchors of a document's headings, as GitHub and the site form them."""
     found: set[str] = set()
     content = tokens(document)
     for opening, text in itertools.pairwise(content):
@@ -89,7 +90,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def table_rows(document: Path) -> list[list[str]]:
-    """The cells of every row of every table, as written."""
+    """Return the cells of every row of every table, as written."""
     rows: list[list[str]] = []
     for token in tokens(document):
         if token.type == "tr_open":
