@@ -1,9 +1,9 @@
-"""Looks at a finished build: its accounts, some masked sequences, and a page with pictures.
+"""Show a finished build: its counts, some masked sequences, and an HTML page with figures.
 
-    python -m data.view build                                   # and build/report.html
+    python -m data.view build                                   # writes build/report.html too
     python -m data.view build --split eval --sequence 7 --html ''
 
-The accounts are added up anew, and masks are compared with the records on disk.
+Counts are added up again and compared, and masks are compared with the records on disk.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _ROW_STYLES = {"whole": "bold", "sum": "green", "part": "", "note": "dim"}
 
 
 def print_tables(console: Console, tables: Sequence[Table]) -> None:
-    """Prints accounts; numbers that are 0 are dim, and none is cut where the terminal is narrow."""
+    """Print tables; zeros are dim, and a narrow terminal truncates no number."""
     width, console.width = console.width, _UNLIMITED
     for table in tables:
         grid = Grid(box=None, pad_edge=False, padding=(0, 0, 0, 2))
@@ -63,8 +63,8 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
 
 
 def _label(row: Row) -> Text:
-    before = {"part": "  ", "sum": "= "}.get(row.kind, "")
-    return Text(f"{before}{row.label}", _ROW_STYLES[row.kind])
+    prefix = {"part": "  ", "sum": "= "}.get(row.kind, "")
+    return Text(f"{prefix}{row.label}", _ROW_STYLES[row.kind])
 
 
 def _cell_style(row: Row, value: str) -> str:
@@ -72,26 +72,26 @@ def _cell_style(row: Row, value: str) -> str:
 
 
 def print_sequence(console: Console, sequence: MaskedSequence) -> None:
-    """Prints the text of a sequence with its masks."""
+    """Print the text of a sequence with its masks."""
     title = f"{sequence.split} sequence {sequence.index:,}, copy {sequence.copy}"
     console.print(Rule(Text(title, "bold"), align="left", style="dim"))
     text = Text()
     for span, gap in zip(sequence.spans, gaps(sequence.spans), strict=True):
         text.append(gap)
-        text.append_text(_shown(span))
+        text.append_text(_styled(span))
     console.print(text)
-    same = (
+    footer = (
         f"equals {sequence.record}" if sequence.record else "masked while reading: no copy on disk"
     )
-    console.print(Text(same, "dim"))
+    console.print(Text(footer, "dim"))
     console.print()
 
 
-def _shown(span: Span) -> Text:
+def _styled(span: Span) -> Text:
     style = _STYLES[span.kind]
     if not span.label:
         return Text(span.text, style)
-    # Told apart without colour too: what is shown, and what is to be predicted.
+    # Shown piece and label are distinguishable without colours, too.
     label = (f"→{span.label}", f"{style} not bold") if span.kind != SAME else ("=", style)
     shown = "MASK" if span.kind == MASK else span.text
     return Text.assemble(("[", "dim"), (shown, style), label, ("]", "dim"))
@@ -107,14 +107,14 @@ def _legend() -> Text:
 def choose_sequences(
     viewer: SequenceViewer, *, split: str, first: int | None, copy: int, number: int | None
 ) -> list[MaskedSequence]:
-    """The sequences that the command line asks for.
+    """Return the sequences that the command line selects.
 
     Args:
-      viewer: of the build.
+      viewer: viewer of the build.
       split: "train" or "eval".
-      first: index of the first one; None takes a few from all over the split.
-      copy: which masks.
-      number: how many; None is one from `first` on, or three.
+      first: index of the first sequence; None for a sample of the split.
+      copy: number of the masked copy.
+      number: number of sequences; None for one from `first` on, or a sample of three.
 
     Raises:
       UserError: there is no such sequence or copy.
@@ -127,7 +127,7 @@ def choose_sequences(
 
 
 def main(argv: Sequence[str]) -> None:
-    """Prints the accounts and some sequences, and writes the page."""
+    """Print the counts and some sequences, and write the page."""
     args = _parse(argv)
     files.require_local("the build directory", args.directory)
     if args.number is not None and args.number < 0:
@@ -151,7 +151,7 @@ def main(argv: Sequence[str]) -> None:
 
         page = files.join(args.directory, REPORT_FILE) if args.html is None else args.html
         write_page(page, args.directory, manifest, viewer, tables, sequences)
-        print(f"view: pictures in {page}")
+        print(f"view: figures in {page}")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -163,10 +163,16 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("directory", metavar="D", help="a finished build")
     parser.add_argument("--split", choices=schema.SPLITS, default="train")
-    parser.add_argument("--sequence", type=int, metavar="N", help="from this one on; else a few")
-    parser.add_argument("--copy", type=int, default=0, metavar="K", help="which masks (default: 0)")
-    parser.add_argument("--number", type=int, metavar="M", help="how many sequences to show")
-    parser.add_argument("--html", metavar="PATH", help=f"default: D/{REPORT_FILE}; '' for none")
+    parser.add_argument(
+        "--sequence", type=int, metavar="N", help="first sequence to show; default: a sample"
+    )
+    parser.add_argument(
+        "--copy", type=int, default=0, metavar="K", help="number of the masked copy (default: 0)"
+    )
+    parser.add_argument("--number", type=int, metavar="M", help="number of sequences to show")
+    parser.add_argument(
+        "--html", metavar="PATH", help=f"page to write; default: D/{REPORT_FILE}; '' for none"
+    )
     return parser.parse_args(argv)
 
 

@@ -1,4 +1,4 @@
-"""One page about a build that needs nothing from outside: open it, mail it, keep it with the data."""
+"""Write a self-contained HTML page about a build, without external resources."""
 
 from __future__ import annotations
 
@@ -39,34 +39,34 @@ def write_page(
     tables: Sequence[Table],
     sequences: Sequence[MaskedSequence],
 ) -> None:
-    """Writes the page.
+    """Write the page.
 
     Args:
-      path: where to.
-      directory: the build.
-      manifest: its manifest.
-      viewer: reads its sequences.
-      tables: the accounts, then the sequences by split.
-      sequences: to be shown.
+      path: file to write.
+      directory: build directory.
+      manifest: manifest of the build.
+      viewer: viewer of the build.
+      tables: tables of bytes, tokens and documents by source, then that of sequences by split.
+      sequences: sequences to show.
 
     Raises:
       UserError: a file of the build is damaged.
     """
     name = os.path.basename(os.path.abspath(directory))
-    *accounts, packed = tables
+    *by_source, packed = tables
     body = [
         '<p class="soft">Lambert build</p>',
         f"<h1>{escape(name)}</h1>",
         f'<p class="soft">{escape(_subtitle(manifest))}</p>',
         *_tiles(manifest),
         "<h2>Where the text went</h2>",
-        *_accounts(manifest, accounts),
+        *_sources(manifest, by_source),
         "<h2>What was packed</h2>",
         *_packed(manifest, packed),
         *_sequences(sequences),
         "<h2>Pieces</h2>",
         *_pieces(viewer, viewer.count_pieces("train")),
-        "<h2>Refused documents</h2>",
+        "<h2>Rejected documents</h2>",
         *_rejects(directory, manifest),
         "<h2>Configuration and inputs</h2>",
         *_configuration(manifest),
@@ -100,9 +100,9 @@ def _tiles(manifest: Manifest) -> Iterator[str]:
     return page.tiles(figures)
 
 
-def _accounts(manifest: Manifest, tables: Sequence[Table]) -> Iterator[str]:
-    picture = plots.bytes_by_source(byte_outcomes_by_source(manifest))
-    yield page.figure("Bytes of each source, by what became of them", picture)
+def _sources(manifest: Manifest, tables: Sequence[Table]) -> Iterator[str]:
+    bars = plots.bytes_by_source(byte_outcomes_by_source(manifest))
+    yield page.figure("Bytes of each source, by what became of them", bars)
     for table in tables:
         yield f'<div class="card">{_table(table)}</div>'
 
@@ -149,17 +149,17 @@ def _sequences(sequences: Sequence[MaskedSequence]) -> Iterator[str]:
         f'<ruby class="{kind}"><span>{example}</span><rt>word</rt></ruby> {PREDICTED[kind]} &nbsp; '
         for kind, example in zip(PREDICTED, ("[MASK]", "other", "word"), strict=True)
     )
-    yield f'<p class="sequence small">To be predicted, with the answer above it: &nbsp; {legend}</p>'
+    yield f'<p class="sequence small">Predicted pieces, with the label above: &nbsp; {legend}</p>'
     for sequence in sequences:
-        place = f"{sequence.split} sequence {sequence.index:,}, copy {sequence.copy}"
-        proof = f"equals {sequence.record}" if sequence.record else "no masked copy is on disk"
+        title = f"{sequence.split} sequence {sequence.index:,}, copy {sequence.copy}"
+        record = f"equals {sequence.record}" if sequence.record else "no masked copy is on disk"
         text = "".join(
             ("<br>" if gap == "\n" else gap) + _span(span)
             for span, gap in zip(sequence.spans, gaps(sequence.spans), strict=True)
         )
         yield (
-            f'<div class="card"><h3>{escape(place)}</h3><div class="sequence">{text}</div>'
-            f'<p class="soft small">{escape(proof)}</p></div>'
+            f'<div class="card"><h3>{escape(title)}</h3><div class="sequence">{text}</div>'
+            f'<p class="soft small">{escape(record)}</p></div>'
         )
 
 
@@ -172,14 +172,14 @@ def _span(span: Span) -> str:
     return f'<ruby class="{span.kind}"><span>{text}</span><rt>{escape(span.label)}</rt></ruby>'
 
 
-def _pieces(viewer: SequenceViewer, found: PieceCounts) -> Iterator[str]:
-    counts_V = found.counts.copy()
+def _pieces(viewer: SequenceViewer, pieces: PieceCounts) -> Iterator[str]:
+    counts_V = pieces.counts.copy()
     counts_V[viewer.vocab.special_ids] = 0
     order = np.argsort(-counts_V, kind="stable")
     num_used, total = int((counts_V > 0).sum()), int(counts_V.sum())
-    where = "a sample of" if found.is_sample else "all"
+    which = "a sample of" if pieces.is_sample else "all"
     yield (
-        f'<p class="soft">Counted in {where} {found.num_sequences:,} training sequences, without'
+        f'<p class="soft">Counted in {which} {pieces.num_sequences:,} training sequences, without'
         " special and unused pieces.</p>"
     )
     if not total:
@@ -196,36 +196,36 @@ def _pieces(viewer: SequenceViewer, found: PieceCounts) -> Iterator[str]:
         ]
         yield f'<div class="card"><table>{"".join(rows)}</table></div>'
     ranked = counts_V[order[:num_used]]
-    yield page.figure("How often the piece of each rank occurs", plots.frequencies(ranked))
+    yield page.figure("Frequency of the pieces by rank", plots.frequencies(ranked))
     yield f'<div class="card">{_coverage(viewer.vocab, order, ranked)}</div>'
     yield "</div>"
 
 
 def _coverage(vocab: Vocab, order: np.ndarray, ranked: np.ndarray) -> str:
-    """How much of a vocabulary the text uses.
+    """Return a table of how much of a vocabulary the text uses.
 
     Args:
-      vocab: its pieces.
-      order: ids [V] by falling frequency; special pieces count as never used, equals stand by id.
-      ranked: counts of the pieces that occur, in that order.
+      vocab: vocabulary of the build.
+      order: ids [V] by descending frequency, then by id; special pieces count as unused.
+      ranked: counts of the used pieces, in that order.
     """
     num_pieces = len(vocab) - len(vocab.special_ids)
-    never = [vocab.pieces[i] for i in sorted(set(order[len(ranked) :]) - set(vocab.special_ids))]
+    unused = [vocab.pieces[i] for i in sorted(set(order[len(ranked) :]) - set(vocab.special_ids))]
     covered = np.cumsum(ranked)
     rows = [
         ("pieces of the vocabulary", f"{num_pieces:,}"),
-        ("of them never used", f"{len(never):,} ({percent(len(never), num_pieces)})"),
+        ("unused pieces", f"{len(unused):,} ({percent(len(unused), num_pieces)})"),
     ] + [
-        (f"most frequent that make {share}% of the tokens", f"{needed:,}")
+        (f"most frequent pieces for {share}% of the tokens", f"{needed:,}")
         for share in (50, 80, 90, 95, 99)
         for needed in [int(np.searchsorted(covered, covered[-1] * share / 100)) + 1]
     ]
     table = page.plain_table(("", "pieces"), rows, numbers=1)
-    shown = " ".join(map(escape, never[:_UNUSED_PIECES]))
-    more = " ..." if len(never) > _UNUSED_PIECES else ""
+    shown = " ".join(map(escape, unused[:_UNUSED_PIECES]))
+    more = " ..." if len(unused) > _UNUSED_PIECES else ""
     return table + (
-        f'<p class="soft small">Never used: <span class="piece">{shown}{more}</span></p>'
-        if never
+        f'<p class="soft small">Unused: <span class="piece">{shown}{more}</span></p>'
+        if unused
         else ""
     )
 
@@ -243,7 +243,7 @@ def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
     for reject in map(
         json.loads, files.read_bytes(files.join(directory, manifest.rejects.path)).splitlines()
     ):
-        # What follows the colon differs from document to document.
+        # The text after the colon is specific to the document.
         reason = reasons[reject["reason"].partition(":")[0]]
         reason.documents += 1
         reason.num_bytes += reject["num_bytes"]
@@ -262,11 +262,11 @@ def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
         )
         for name in top
     ]
-    head = ("reason", "the first of them", "documents", "bytes")
+    head = ("reason", "first document", "documents", "bytes")
     yield f'<div class="card">{page.plain_table(head, rows, numbers=2)}</div>'
     others = manifest.rejected - sum(reasons[name].documents for name in top)
-    more = f" {others:,} more documents were refused." if others else ""
-    yield f'<p class="soft small">One by one: <code>{schema.REJECTS_FILE}</code>.{more}</p>'
+    more = f" {others:,} more documents were rejected." if others else ""
+    yield f'<p class="soft small">Full list: <code>{schema.REJECTS_FILE}</code>.{more}</p>'
 
 
 def _configuration(manifest: Manifest) -> Iterator[str]:
@@ -286,7 +286,7 @@ def _configuration(manifest: Manifest) -> Iterator[str]:
 
 
 def _table(table: Table) -> str:
-    """Accounts as an HTML table."""
+    """Return a table as HTML."""
     head = "".join(f"<th>{escape(column)}</th>" for column in ("", *table.columns))
     rows = []
     for row in table.rows:

@@ -1,4 +1,4 @@
-"""Parts of a page that needs nothing from outside: reports of builds and of runs are made of them."""
+"""Building blocks of self-contained HTML pages, for the reports of builds and runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ _STYLE_FILE = Path(__file__).with_name("page.css")
 
 
 def head(title: str, style_file: Path) -> Iterator[str]:
-    """Everything before the content; the style sheet given comes after the common one."""
+    """Yield the page up to its content.
+
+    Args:
+      title: title of the page.
+      style_file: style sheet of this kind of page, after the common one.
+    """
     yield '<!DOCTYPE html>\n<html lang="en">'
     yield '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     yield f"<title>{escape(title)}</title>"
@@ -18,12 +23,12 @@ def head(title: str, style_file: Path) -> Iterator[str]:
 
 
 def escape(text: object) -> str:
-    """Text that may stand anywhere in HTML."""
+    """Return text escaped for HTML content and attributes."""
     return html.escape(str(text))
 
 
 def short(number: float) -> str:
-    """Three digits and a letter for what is large; tables have the exact number."""
+    """Return a number as text; from a million on with three digits and a letter."""
     for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
@@ -31,7 +36,7 @@ def short(number: float) -> str:
 
 
 def tiles(figures: Mapping[str, str]) -> Iterator[str]:
-    """Figures to be seen first, by what they are."""
+    """Yield tiles for the key figures, given as text by label."""
     yield '<div class="tiles">'
     for label, figure in figures.items():
         yield f'<div class="tile"><b>{escape(figure)}</b><span>{escape(label)}</span></div>'
@@ -39,13 +44,13 @@ def tiles(figures: Mapping[str, str]) -> Iterator[str]:
 
 
 def figure(caption: str, content: str) -> str:
-    """A picture with its caption; an <svg> in it is named by it."""
+    """Return a figure with its caption, which also labels an <svg> in the content."""
     labelled = content.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
     return f"<figure><figcaption>{escape(caption)}</figcaption>{labelled}</figure>"
 
 
 def plain_table(head: Sequence[str], rows: Iterable[Sequence], *, numbers: int = 0) -> str:
-    """A table of text; the last `numbers` columns are numbers."""
+    """Return a table of text; the last `numbers` columns are numbers."""
     classes = [""] * (len(head) - numbers) + [' class="number"'] * numbers
     cells = "".join(
         "<tr>"

@@ -1,7 +1,7 @@
-"""The pictures of the page, as SVG whose colours the page's style sheet decides.
+"""Draw the figures of the page as SVG with the colours of the page's style sheet.
 
-Matplotlib draws with colours that stand for names; in the SVG they become CSS variables, so that
-one picture is right in light and in dark mode. Text stays text.
+Matplotlib draws with placeholder colours, which become CSS variables in the SVG, so that one figure
+suits light and dark mode. Text stays text.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from data.stages import accounting
 
-# Names of CSS variables. A colour is "#0a0b" and the place of its name, in hexadecimal.
+# Names of CSS variables. A placeholder colour is "#0a0b" and the index of the name in hexadecimal.
 _NAMES = (
     *("ink", "grid", "train", "eval", "padding"),
     *("kept", "markup", "sections", "skipped", "rejected", "contaminated"),
     *("exact", "near", "paragraph"),
 )
-_COLOURS = {name: f"#0a0b{place:02x}" for place, name in enumerate(_NAMES)}
+_COLOURS = {name: f"#0a0b{index:02x}" for index, name in enumerate(_NAMES)}
 _WIDE, _HALF = 9.6, 4.7  # inches: the width of the page, and half of it
-# What the picture of the bytes shows, in this order: counters by the start of their names.
+# Bars of the figure of bytes, in this order: label and prefix of the counters.
 BYTES = {
     "kept": ("kept", "bytes_packed"),
     "markup": ("markup removed", accounting.MARKUP),
@@ -41,20 +41,20 @@ BYTES = {
 
 
 def bytes_by_source(outcomes: Mapping[str, Mapping[str, int]]) -> str:
-    """Where the bytes of each source went: one bar a source, as shares of it.
+    """Draw what became of the bytes of each source, as shares: one bar per source.
 
     Args:
       outcomes: `accounting.outcomes` in bytes, by source.
     """
     sources = list(outcomes)
-    totals = np.array([sum(found.values()) for found in outcomes.values()], np.int64)
+    totals = np.array([sum(counts.values()) for counts in outcomes.values()], np.int64)
 
     def draw(axes: Axes) -> None:
         left = np.zeros(len(sources))
-        for name, (label, start) in BYTES.items():
+        for name, (label, prefix) in BYTES.items():
             amount = [
-                sum(n for counter, n in found.items() if counter.startswith(start))
-                for found in outcomes.values()
+                sum(n for counter, n in counts.items() if counter.startswith(prefix))
+                for counts in outcomes.values()
             ]
             if not any(amount):
                 continue
@@ -75,23 +75,23 @@ def bytes_by_source(outcomes: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def lengths(counts: Mapping[str, Sequence[int]], *, unit: str, whole: bool = True) -> str:
-    """A histogram of lengths in bins of accounting.BIN_TOKENS, the splits on top of each other.
+    """Draw a histogram of lengths in bins of accounting.BIN_TOKENS, with the splits stacked.
 
     Args:
-      counts: of each bin, by split.
-      unit: what has a length: "sentence" or "sequence".
-      whole: whether the axis goes to the greatest length; else the last 0.5% are one bar.
+      counts: count of each bin, by split.
+      unit: "sentence" or "sequence".
+      whole: whether the axis extends to the greatest length; else the last 0.5% are one bar.
     """
     step = accounting.BIN_TOKENS
-    reached = np.cumsum(np.sum(list(counts.values()), axis=0))
-    enough = reached[-1] if whole else 0.995 * reached[-1]
-    num_bins = int(np.searchsorted(reached, enough)) + 1
-    is_open = num_bins == len(reached) or reached[num_bins - 1] < reached[-1]
+    cumulative = np.cumsum(np.sum(list(counts.values()), axis=0))
+    limit = cumulative[-1] if whole else 0.995 * cumulative[-1]
+    num_bins = int(np.searchsorted(cumulative, limit)) + 1
+    is_open = num_bins == len(cumulative) or cumulative[num_bins - 1] < cumulative[-1]
 
     def draw(axes: Axes) -> None:
         bottom = np.zeros(num_bins)
-        for split, of_split in counts.items():
-            height = np.append(of_split[: num_bins - 1], sum(of_split[num_bins - 1 :]))
+        for split, bins in counts.items():
+            height = np.append(bins[: num_bins - 1], sum(bins[num_bins - 1 :]))
             axes.bar(
                 np.arange(num_bins) * step,
                 height,
@@ -115,15 +115,15 @@ def lengths(counts: Mapping[str, Sequence[int]], *, unit: str, whole: bool = Tru
 def shards(
     names: Sequence[str], tokens: Sequence[int], separators: Sequence[int], padding: Sequence[int]
 ) -> str:
-    """What the positions of each shard hold: a shard that sticks out is skew.
+    """Draw what the positions of each shard hold, which shows skew between shards.
 
     Args:
-      names: of the shards, like "eval 0"; the split decides the colour.
-      tokens: text tokens of each.
-      separators: [CLS] and [SEP] of each.
-      padding: empty positions of each.
+      names: name of each shard, like "eval 0"; the split selects the colour.
+      tokens: text tokens of each shard.
+      separators: [CLS] and [SEP] of each shard.
+      padding: empty positions of each shard.
     """
-    place = np.arange(len(names))
+    x = np.arange(len(names))
     filled = np.array(tokens) + np.array(separators)
 
     def draw(axes: Axes) -> None:
@@ -131,10 +131,10 @@ def shards(
             chosen = np.array([name.startswith(split) for name in names])
             if chosen.any():
                 label = f"tokens, [CLS], [SEP] ({split})"
-                axes.bar(place[chosen], filled[chosen], 0.8, color=_COLOURS[split], label=label)
-        axes.bar(place, padding, 0.8, bottom=filled, color=_COLOURS["padding"], label="padding")
+                axes.bar(x[chosen], filled[chosen], 0.8, color=_COLOURS[split], label=label)
+        axes.bar(x, padding, 0.8, bottom=filled, color=_COLOURS["padding"], label="padding")
         if len(names) <= 24:
-            axes.set_xticks(place, [name.replace(" ", "\n") for name in names])
+            axes.set_xticks(x, [name.replace(" ", "\n") for name in names])
             axes.set_xlabel("shard")
         else:
             axes.set_xlabel(f"shard ({names[0]} first, {names[-1]} last)")
@@ -148,7 +148,7 @@ def shards(
 
 
 def by_source(amounts: Mapping[str, int], *, unit: str) -> str:
-    """One bar a source, with its number."""
+    """Draw one bar per source, with its number."""
 
     def draw(axes: Axes) -> None:
         bars = axes.barh(list(amounts), list(amounts.values()), 0.62, color=_COLOURS["kept"])
@@ -164,10 +164,10 @@ def by_source(amounts: Mapping[str, int], *, unit: str) -> str:
 
 
 def frequencies(counts: np.ndarray) -> str:
-    """How often the piece of each rank occurs, both axes logarithmic.
+    """Draw the frequency of pieces by rank, with logarithmic axes.
 
     Args:
-      counts: of the pieces that occur, in falling order.
+      counts: counts of the pieces that occur, in descending order.
     """
 
     def draw(axes: Axes) -> None:
@@ -189,7 +189,7 @@ def _short_bytes(amount: int) -> str:
 
 
 def _short(value: float, position: int | None = None) -> str:
-    """Numbers on an axis: 1,500 or 2M, never 1e6."""
+    """Return an axis label like 1,500 or 2M, never 1e6."""
     del position
     for letter, size in (("B", 1e9), ("M", 1e6)):
         if abs(value) >= size:
@@ -202,11 +202,11 @@ def _thousands(axis) -> None:
 
 
 def _svg(name: str, draw: Callable[[Axes], None], *, width: float, height: float) -> str:
-    """Draws on new axes; returns an <svg> element that needs nothing from outside."""
+    """Draw on new axes and return a self-contained <svg> element."""
     ink, grid = _COLOURS["ink"], _COLOURS["grid"]
     settings = {
         "svg.fonttype": "none",
-        "svg.hashsalt": name,  # so that ids repeat from run to run, not from picture to picture
+        "svg.hashsalt": name,  # ids are the same in every run, and differ between figures
         "font.family": "sans-serif",
         "font.size": 10,
         "axes.spines.top": False,
@@ -227,11 +227,11 @@ def _svg(name: str, draw: Callable[[Axes], None], *, width: float, height: float
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.add_subplot())
         file = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=no_metadata)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)  # nobody refers to these, and they repeat
+    svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)  # unused, and not unique on the page
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*pt"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*pt"', r"\1", svg, count=1)
     return re.sub("#0a0b([0-9a-f]{2})", lambda m: f"var(--{_NAMES[int(m[1], 16)]})", svg)

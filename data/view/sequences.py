@@ -1,4 +1,4 @@
-"""Packed sequences as people read them, and the masks that a copy puts on them."""
+"""Show packed sequences as text, with the masks of a copy."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from data.storage.records import ExampleCodec, read_examples
 from data.storage.rows import RowFile
 from data.vocab import Vocab
 
-# How a position is shown to the model; the first three are predicted.
+# What the model sees at a position; the first three kinds are predicted.
 MASK, RANDOM, SAME = "mask", "random", "same"
 PLAIN, SEPARATOR, PADDING = "plain", "separator", "padding"
 PREDICTED = {MASK: "masked", RANDOM: "a random piece", SAME: "unchanged"}
 
-# Pieces are counted in at most so many shards and positions in all: less than a second. Documents lie
-# in the order of a hash, so the first rows of a shard are a fair sample of it.
+# Limits of counting pieces, so that it takes less than a second. Documents are in the order of a
+# hash, so the first rows of a shard are an unbiased sample of it.
 _SHARDS_COUNTED, _POSITIONS_COUNTED = 64, 2**25
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Span:
-    """A run of a sequence.
+    """Consecutive positions of one kind.
 
     Attributes:
       kind: one of the constants above.
-      text: what the model is shown.
-      label: the piece to predict, if there is one.
-      joins: whether it belongs to the word before it.
+      text: text that the model sees.
+      label: piece to predict, if there is one.
+      joins: whether the text continues the word before it.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Span:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskedSequence:
-    """One sequence of a split as one copy shows it; `record` says which record equals it."""
+    """One sequence of a split with the masks of one copy; `record` names the equal record on disk."""
 
     split: str
     index: int
@@ -59,7 +59,7 @@ class MaskedSequence:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PieceCounts:
-    """How often each piece occurs, int64 [V], and in how many sequences that was counted."""
+    """Count of each piece, int64 [V], and the number of sequences it was counted in."""
 
     counts: np.ndarray
     num_sequences: int
@@ -80,7 +80,7 @@ class SequenceViewer:
         return self._vocab
 
     def choose(self, split: str, number: int) -> list[int]:
-        """Indices of a few sequences of a split: always the same ones, from all over it.
+        """Return the indices of a few sequences of a split, the same in every call.
 
         Raises:
           UserError: the split is empty.
@@ -90,11 +90,11 @@ class SequenceViewer:
         return permute(np.arange(min(number, size)), size=size, key=key).tolist()
 
     def view(self, split: str, index: int, copy: int) -> MaskedSequence:
-        """One sequence as one copy shows it.
+        """Return one sequence with the masks of one copy.
 
         Raises:
           UserError: there is no such sequence or copy, the file is damaged, or the masked record on
-            disk is not what the mask function gives.
+            disk differs from the result of the mask function.
         """
         self._check_copy(split, copy)
         shard, row = self._locate(split, index)
@@ -108,10 +108,10 @@ class SequenceViewer:
         return MaskedSequence(split=split, index=index, copy=copy, record=record, spans=spans)
 
     def count_pieces(self, split: str) -> PieceCounts:
-        """Counts pieces in a bounded part of a split.
+        """Count pieces in a split, or in a sample of a large one.
 
         Raises:
-          UserError: a shard that was read whole does not hold what the manifest says.
+          UserError: the counts of a shard that was read whole differ from the manifest's.
         """
         shards = self._manifest.split(split)
         shards = shards[:: -(-len(shards) // _SHARDS_COUNTED) or 1]
@@ -137,7 +137,7 @@ class SequenceViewer:
         return size
 
     def _check_copy(self, split: str, copy: int) -> None:
-        # Evaluation always shows copy 0. Without copies on disk training shows a new one each epoch.
+        # Evaluation always uses copy 0. Without copies on disk, training masks each epoch differently.
         copies = 1 if split == "eval" else self._manifest.config.copies
         if copy < 0 or (copies and copy >= copies):
             last = f"copies 0 to {copies - 1}" if copies > 1 else "copy 0 only"
@@ -157,32 +157,29 @@ class SequenceViewer:
         return shard, row
 
     def _packed(self, shard: Shard) -> np.ndarray:
-        """The sequences of a shard, [N, S]; read from disk only where they are looked at."""
+        """Return the sequences of a shard, [N, S], as a memory map."""
         path = files.join(self._directory, shard.packed.path)
         shape = (shard.packed.records, self._manifest.config.max_seq_length)
         try:
             packed_NS = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise UserError(
-                f"{path} is damaged: {error}; copy it again or build it anew"
-            ) from error
+            raise UserError(f"{path} is damaged: {error}; copy it again or rebuild it") from error
         if packed_NS.shape != shape or packed_NS.dtype != self._vocab.token_dtype:
             raise UserError(
                 f"{path} holds {packed_NS.dtype} {list(packed_NS.shape)}, the manifest says"
-                f" {self._vocab.token_dtype} {list(shape)}; copy it again or build it anew"
+                f" {self._vocab.token_dtype} {list(shape)}; copy it again or rebuild it"
             )
         return packed_NS
 
     def _compare_with_disk(self, shard: Shard, row: int, copy: int, features: dict) -> str:
         file = shard.masked[copy]
         path = files.join(self._directory, file.path)
-        where = np.array([0]), np.array([row])
-        found = read_examples([RowFile(path)], *where, codec=self._codec)
-        if (found != self._codec.encode(features)).any():
+        stored = read_examples([RowFile(path)], np.array([0]), np.array([row]), codec=self._codec)
+        if (stored != self._codec.encode(features)).any():
             raise UserError(
-                f"{path}: record {row} is not what masking row {row} of {shard.packed.path} as copy"
-                f" {copy} gives; one of the two is damaged: `python -m data.build --verify"
-                f" {self._directory}` says which"
+                f"{path}: record {row} differs from row {row} of {shard.packed.path} masked as copy"
+                f" {copy}; one of the files is damaged: `python -m data.build --verify"
+                f" {self._directory}` finds out which"
             )
         return f"{file.path} record {row}"
 
@@ -199,37 +196,37 @@ class SequenceViewer:
             path = files.join(self._directory, shard.packed.path)
             raise UserError(
                 f"{path} is damaged: it holds id {largest}, the vocabulary has {len(self._vocab)}"
-                " pieces; copy it again or build it anew"
+                " pieces; copy it again or rebuild it"
             )
 
-    def _check_counts(self, shard: Shard, found_V: np.ndarray) -> None:
+    def _check_counts(self, shard: Shard, counts_V: np.ndarray) -> None:
         ids = self._vocab.ids
-        separators = int(found_V[[ids[schema.CLS], ids[schema.SEP]]].sum())
-        found = {
-            "tokens": int(found_V.sum() - found_V[ids[schema.PAD]]) - separators,
+        separators = int(counts_V[[ids[schema.CLS], ids[schema.SEP]]].sum())
+        counted = {
+            "tokens": int(counts_V.sum() - counts_V[ids[schema.PAD]]) - separators,
             "separators": separators,
-            "unknown_tokens": int(found_V[ids[schema.UNK]]),
+            "unknown_tokens": int(counts_V[ids[schema.UNK]]),
         }
-        said = {name: getattr(shard, name) for name in found}
-        if found != said:
+        expected = {name: getattr(shard, name) for name in counted}
+        if counted != expected:
             path = files.join(self._directory, shard.packed.path)
             raise UserError(
-                f"{path} is damaged: it holds {found}, the manifest says {said}; copy it again or"
-                " build it anew"
+                f"{path} is damaged: it holds {counted}, the manifest says {expected}; copy it again"
+                " or rebuild it"
             )
 
 
 def gaps(spans: Sequence[Span]) -> list[str]:
-    """What stands before each span: a new line after a separator, a blank, or nothing."""
-    found = [""]
+    """Return the text before each span: a newline after a separator, a space, or nothing."""
+    texts = [""]
     for previous, span in itertools.pairwise(spans):
         is_end = previous.text == schema.SEP and span.kind != SEPARATOR
-        found.append("" if span.joins else "\n" if is_end else " ")
-    return found
+        texts.append("" if span.joins else "\n" if is_end else " ")
+    return texts
 
 
 def spans_of(tokens_S: np.ndarray, features: dict, vocab: Vocab) -> tuple[Span, ...]:
-    """The spans of one sequence; neighbouring plain pieces are one span."""
+    """Return the spans of one sequence; consecutive plain pieces form one span."""
     shown_S = features["input_word_ids"][0]
     is_predicted_P = features["masked_lm_weights"][0] > 0
     predicted = set(features["masked_lm_positions"][0][is_predicted_P].tolist())
@@ -248,7 +245,7 @@ def spans_of(tokens_S: np.ndarray, features: dict, vocab: Vocab) -> tuple[Span, 
 
 
 def _span(vocab: Vocab, token: int, shown: int, is_predicted: bool) -> Span:
-    """One position; a piece keeps its ## where it is predicted or shown in another's place."""
+    """Return the span of one position; predicted and replaced pieces keep their "##"."""
     piece = vocab.pieces[token]
     joins = piece.startswith("##")
     if is_predicted:
@@ -259,6 +256,6 @@ def _span(vocab: Vocab, token: int, shown: int, is_predicted: bool) -> Span:
 
 
 def _joined(pieces: Sequence[Span]) -> Span:
-    """Plain pieces as words."""
+    """Return one span with plain pieces joined into words."""
     text = "".join(p.text.removeprefix("##") if p.joins else f" {p.text}" for p in pieces)
     return Span(kind=PLAIN, text=text.removeprefix(" "), joins=pieces[0].joins)

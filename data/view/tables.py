@@ -1,4 +1,4 @@
-"""The accounts of a build as tables whose sums are computed, for the terminal and the page alike."""
+"""Make tables of the counts of a build, with computed sums, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Row:
     """One line of a table.
 
     Attributes:
-      label: what is counted.
-      values: a cell a column, as shown.
-      kind: "whole" (counted for itself), "part" (of the whole), "sum" (of the parts) or "note".
+      label: name of what is counted.
+      values: text of each cell.
+      kind: "whole" (counted separately), "part" (of the whole), "sum" (of the parts) or "note".
     """
 
     label: str
@@ -47,7 +47,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """A title, the names of the columns after the labels, and rows."""
+    """A title, the names of the columns after the label column, and rows."""
 
     title: str
     columns: tuple[str, ...]
@@ -55,14 +55,14 @@ class Table:
 
 
 def label_of(counter: str) -> str:
-    """How people call a counter of data.stages.accounting."""
+    """Return the label of a counter of data.stages.accounting."""
     if counter.startswith(accounting.SKIPPED):
         return f"skipped: {counter.removeprefix(accounting.SKIPPED)}"
     return LABELS[counter]
 
 
 def check_manifest(manifest: Manifest, path: str) -> None:
-    """Raises a UserError if the numbers of a manifest contradict each other; `path` names it."""
+    """Raise a UserError that names `path` if the numbers of a manifest contradict each other."""
     try:
         accounting.check(manifest.accounts)
     except RuntimeError as error:
@@ -94,7 +94,10 @@ def check_manifest(manifest: Manifest, path: str) -> None:
 
 
 def account_tables(manifest: Manifest) -> list[Table]:
-    """Where bytes, tokens and documents went, by source: each column is a sum that must agree."""
+    """Return tables of what became of bytes, tokens and documents, by source.
+
+    In each column the parts add up to the whole.
+    """
     return [
         _flow(manifest, "bytes", "bytes in", accounting.INPUT, _byte_outcomes),
         _flow(manifest, "tokens", "tokens made", accounting.TOKENS, _token_outcomes),
@@ -105,24 +108,24 @@ def account_tables(manifest: Manifest) -> list[Table]:
 
 
 def packed_table(manifest: Manifest) -> Table:
-    """What the sequences of each split hold: tokens, separators and padding fill their positions."""
+    """Return a table of the sequences by split: tokens, separators and padding fill the positions."""
     length = manifest.config.max_seq_length
     groups = [manifest.split(split) for split in schema.SPLITS] + [manifest.shards]
-    found = [_contents(group, length) for group in groups]
+    columns = [_contents(group, length) for group in groups]
     shares = {"padding": f"positions ({length} each)", "[UNK]": "tokens"}
     kinds = {shares["padding"]: "whole", "sum": "sum"}
     kinds |= dict.fromkeys(("tokens", "[CLS] and [SEP]", "padding"), "part")
     rows = [
         Row(
             label=label,
-            values=tuple(f"{contents[label]:,}" for contents in found),
+            values=tuple(f"{contents[label]:,}" for contents in columns),
             kind=kinds.get(label, "note"),
         )
-        for label in found[0]
+        for label in columns[0]
     ] + [
         Row(
             label=f"{part}, of the {whole.partition(' ')[0]}",
-            values=tuple(percent(contents[part], contents[whole]) for contents in found),
+            values=tuple(percent(contents[part], contents[whole]) for contents in columns),
             kind="note",
         )
         for part, whole in shares.items()
@@ -131,7 +134,7 @@ def packed_table(manifest: Manifest) -> Table:
 
 
 def _contents(shards: Sequence[Shard], length: int) -> dict[str, int]:
-    """The counts of shards, by what people call them."""
+    """Return the counts of shards by label."""
     tokens = sum(shard.tokens for shard in shards)
     separators = sum(shard.separators for shard in shards)
     padding = padding_of(shards, length)
@@ -150,23 +153,23 @@ def _contents(shards: Sequence[Shard], length: int) -> dict[str, int]:
 
 
 def sequences_of(shards: Sequence[Shard]) -> int:
-    """Sequences in one copy of shards."""
+    """Return the number of sequences in one copy of shards."""
     return sum(shard.packed.records for shard in shards)
 
 
 def padding_of(shards: Sequence[Shard], max_seq_length: int) -> int:
-    """Positions of shards that hold nothing."""
+    """Return the number of [PAD] positions of shards."""
     filled = sum(shard.tokens + shard.separators for shard in shards)
     return sequences_of(shards) * max_seq_length - filled
 
 
 def byte_outcomes_by_source(manifest: Manifest) -> dict[str, dict[str, int]]:
-    """What became of the bytes of each source, by counter."""
+    """Return what became of the bytes of each source, by counter."""
     return {source: _byte_outcomes(counts) for source, counts in manifest.accounts.items()}
 
 
 def percent(part: int, whole: int) -> str:
-    """A share with two digits; "<0.01%" is not nothing."""
+    """Return a percentage with two decimals, and "<0.01%" for a small one that is not 0."""
     if 0 < part < whole / 20_000:
         return "<0.01%"
     return f"{part / whole:.2%}" if whole else "-"
@@ -187,26 +190,34 @@ def _flow(
     whole: str,
     outcomes_of: Callable[[dict[str, int]], dict[str, int]],
 ) -> Table:
-    """A table of what went in, what became of it, and the sum of that."""
+    """Return a table of the input, what became of it, and the sum of the parts.
+
+    Args:
+      manifest: manifest of the build.
+      title: title of the table.
+      whole_label: label of the row of the input.
+      whole: counter of the input.
+      outcomes_of: function from the counts of a source to those of its parts.
+    """
     counts = [*manifest.accounts.values(), _totals(manifest)]
-    found = [outcomes_of(of_source) for of_source in counts]
-    went_in = sum(of_source.get(whole, 0) for of_source in counts[:-1])
+    outcomes = [outcomes_of(column) for column in counts]
+    total = sum(column.get(whole, 0) for column in counts[:-1])
 
     def row(label: str, values: Sequence[int], kind: str) -> Row:
-        cells = (*(f"{value:,}" for value in values), percent(values[-1], went_in))
+        cells = (*(f"{value:,}" for value in values), percent(values[-1], total))
         return Row(label=label, values=cells, kind=kind)
 
     parts = [
-        row(label_of(name), [of_source.get(name, 0) for of_source in found], "part")
-        for name in found[-1]
+        row(label_of(name), [column.get(name, 0) for column in outcomes], "part")
+        for name in outcomes[-1]
     ]
     return Table(
         title=title,
         columns=(*manifest.accounts, "total", "share"),
         rows=(
-            row(whole_label, [of_source.get(whole, 0) for of_source in counts], "whole"),
+            row(whole_label, [column.get(whole, 0) for column in counts], "whole"),
             *parts,
-            row("sum", [sum(of_source.values()) for of_source in found], "sum"),
+            row("sum", [sum(column.values()) for column in outcomes], "sum"),
         ),
     )
 
@@ -227,7 +238,7 @@ def _sum(manifest: Manifest, field: str) -> int:
 
 
 def _histogram_bounds(counts: Sequence[int], longest: int) -> tuple[int, int]:
-    """The least and the most that lengths with this histogram can add up to."""
+    """Return the minimum and maximum sum of lengths with this histogram."""
     step = accounting.BIN_TOKENS
     last = len(counts) - 1
     least = sum(index * step * count for index, count in enumerate(counts))

@@ -50,12 +50,12 @@ def built(tmp_path_factory, small_config, vocab, golden):
 
 @pytest.fixture
 def damaged(built, tmp_path):
-    """A copy of the build, for tests that damage it."""
+    """A copy of the build for tests that damage it."""
     return shutil.copytree(built, tmp_path / "data")
 
 
 def edit(directory, change) -> None:
-    """Changes the manifest of a build as if nothing else had noticed."""
+    """Change the manifest of a build."""
     path = directory / schema.MANIFEST_FILE
     content = json.loads(path.read_text())
     change(content)
@@ -182,7 +182,7 @@ def test_swapped_masked_copy_is_an_error(damaged, capsys):
     capsys.readouterr()
     size = Manifest.load(damaged).split("train")[0].packed.records
     error = error_of(capsys, damaged, "--html", "", "--copy", "1", "--sequence", size + 5)
-    assert f"{second}: record 5 is not what masking row 5 of packed/train/shard-00001.npy" in error
+    assert f"{second}: record 5 differs from row 5 of packed/train/shard-00001.npy" in error
 
 
 def test_damaged_record_is_an_error(damaged, capsys):
@@ -281,7 +281,7 @@ def test_output_has_colours_on_terminals_only(built, capsys, monkeypatch):
 
 
 class Page(html.parser.HTMLParser):
-    """Collects what a page is made of; fails where tags do not match."""
+    """Collects tags, ids, links and texts of a page; fails if tags do not match."""
 
     VOID = ("meta", "br", "path", "use", "rect", "image")
 
@@ -310,7 +310,7 @@ def test_page_has_no_external_resources(built, tmp_path, capsys):
     pages = [tmp_path / "a.html", tmp_path / "b.html"]
     for page in pages:
         view.main([str(built), "--number", "2", "--html", str(page)])
-    assert capsys.readouterr().out.splitlines()[-1] == f"view: pictures in {pages[1]}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"view: figures in {pages[1]}"
     text = pages[0].read_text()
     assert text == pages[1].read_text()
     page = Page(text)
