@@ -1,6 +1,7 @@
 """Our modules, and what each of them imports."""
 
 import ast
+import functools
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -34,6 +35,7 @@ def imports_of(source: str) -> set[str]:
     return found
 
 
-def imports(module: str) -> set[str]:
+@functools.cache
+def imports(module: str) -> frozenset[str]:
     """Return the modules that one of ours imports, at the top or inside functions."""
-    return imports_of(MODULES[module].read_text())
+    return frozenset(imports_of(MODULES[module].read_text()))
