@@ -4,130 +4,79 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.config import InputConfig
 from data.errors import UserError
 from launch.config import ClusterConfig
 from launch.strategy import build_strategy
-from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.mlm import mlm_sums
 from optim.config import OptimizerConfig
 from pretrain.checkpoints.checkpoint import Checkpoints
-from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train import trainer as trainer_module
-from pretrain.train.config import TrainConfig
-
-S, P, V = 16, 3, 50
-
-
-def run_config(
-    *, micro_batch_size=0, precision="float32", dropout=0.0, attention_dropout=0.0, **train
-) -> RunConfig:
-    return RunConfig(
-        train=TrainConfig(
-            **{"train_steps": 10, "global_batch_size": 8, **train},
-            micro_batch_size=micro_batch_size,
-            precision=precision,
-        ),
-        input=InputConfig(),
-        encoder=EncoderConfig(
-            vocab_size=V,
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            max_position_embeddings=S,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=attention_dropout,
-        ),
-        optimizer=OptimizerConfig(peak_learning_rate=0.01, warmup_steps=2),
-        cluster=ClusterConfig(),
-    )
-
-
-def global_batch(step: int, size: int = 8) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(step)
-    # Unequal weights in each row: a mean of means would differ from the global mean.
-    used = rng.integers(1, P + 1, size)
-    word_ids = rng.integers(1, V, (size, S)).astype(np.int32)
-    positions = rng.integers(1, S, (size, P)).astype(np.int32)
-    labels = rng.integers(1, V, (size, P)).astype(np.int32)
-    labels[0] = word_ids[0, positions[0]]  # one row shows what is to be predicted
-    return {
-        "input_word_ids": word_ids,
-        "input_mask": np.ones((size, S), np.int32),
-        "input_type_ids": np.zeros((size, S), np.int32),
-        "masked_lm_positions": positions,
-        "masked_lm_ids": labels,
-        "masked_lm_weights": (np.arange(P) < used[:, None]).astype(np.float32),
-    }
-
-
-def iterator(strategy, steps, first=0):
-    """Distributed batches, one element a replica as in training."""
-
-    def dataset(context):
-        replicas = context.num_replicas_in_sync
-        elements = []
-        for step in range(first, first + steps):
-            batch = global_batch(step)
-            for part in np.split(np.arange(8), replicas):
-                elements.append({name: values[part] for name, values in batch.items()})
-        stacked = {name: np.stack([e[name] for e in elements]) for name in elements[0]}
-        return tf.data.Dataset.from_tensor_slices(stacked)
-
-    return iter(strategy.distribute_datasets_from_function(dataset))
-
-
-def train(config, strategy, steps=5):
-    trainer = build_trainer(config, strategy)
-    batches = iterator(strategy, steps)
-    metrics = [trainer.train(batches, 1) for _ in range(steps)]
-    return trainer, metrics
-
-
-DROPOUT = {"dropout": 0.2, "attention_dropout": 0.3}
+from tests.support.training import (
+    DROPOUT,
+    Training,
+    fresh_trainer,
+    global_batch,
+    iterate,
+    iterator,
+    run_config,
+    state,
+    strategy_of,
+    train,
+)
+from tests.support.training import PREDICTIONS as P
+from tests.support.training import SEQ_LENGTH as S
+from tests.support.training import VOCAB_SIZE as V
 
 
 @pytest.fixture(scope="module")
-def reference():
-    return train(run_config(), tf.distribute.get_strategy())
+def reference() -> Training:
+    return train(fresh_trainer(run_config()))
 
 
 @pytest.fixture(scope="module")
-def dropout_reference():
-    return train(run_config(**DROPOUT), tf.distribute.get_strategy())
+def dropout_reference() -> Training:
+    return train(fresh_trainer(run_config(**DROPOUT)))
 
 
-def mirrored(replicas):
-    # One process cannot have collectives over groups of different sizes: always all four CPUs.
-    assert replicas == 4
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+def assert_same_training(found: Training, expected: Training):
+    for metrics, expected_metrics in zip(found.metrics, expected.metrics, strict=True):
+        np.testing.assert_allclose(metrics.loss, expected_metrics.loss, rtol=2e-6)
+        np.testing.assert_allclose(metrics.grad_norm, expected_metrics.grad_norm, rtol=1e-5)
+        assert metrics.mlm_accuracy == pytest.approx(expected_metrics.mlm_accuracy)
+    for value, expected_value in zip(found.values, expected.values, strict=True):
+        np.testing.assert_allclose(value, expected_value, rtol=1e-3, atol=2e-6)
 
 
-def assert_same_training(found, expected):
-    (trainer, metrics), (expected_trainer, expected_metrics) = found, expected
-    for one, wanted in zip(metrics, expected_metrics, strict=True):
-        np.testing.assert_allclose(one.loss, wanted.loss, rtol=2e-6)
-        np.testing.assert_allclose(one.grad_norm, wanted.grad_norm, rtol=1e-5)
-        assert one.mlm_accuracy == pytest.approx(wanted.mlm_accuracy)
-    for a, b in zip(trainer.variables, expected_trainer.variables, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-3, atol=2e-6)
+@pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (4, 0)])
+def test_replicas_and_micro_batches_change_nothing(reference, replicas, micro_batch_size):
+    config = run_config(micro_batch_size=micro_batch_size)
+    assert_same_training(train(fresh_trainer(config, replicas)), reference)
 
 
-@pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (1, 1), (4, 0), (4, 1)])
-@pytest.mark.parametrize("dropout", [{}, DROPOUT], ids=["no dropout", "dropout"])
-def test_replicas_and_micro_batches_change_nothing(request, replicas, micro_batch_size, dropout):
-    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    found = train(run_config(micro_batch_size=micro_batch_size, **dropout), strategy)
-    name = "dropout_reference" if dropout else "reference"
-    assert_same_training(found, request.getfixturevalue(name))
+# What computes the same update in another way: micro-batches, less memory, compiled by XLA.
+FRUGAL = {"micro_batch_size": 1, "rematerialize_blocks": True, "logits_chunk_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "settings"),
+    [
+        (1, {"micro_batch_size": 1}),
+        (1, {"micro_batch_size": 2}),
+        (4, {}),
+        (1, {**FRUGAL, "jit_compile": "on"}),
+        (4, {**FRUGAL, "jit_compile": "off"}),
+    ],
+)
+def test_dropout_does_not_depend_on_how_a_step_is_computed(dropout_reference, replicas, settings):
+    trainer = fresh_trainer(run_config(**settings, **DROPOUT), replicas)
+    assert_same_training(train(trainer), dropout_reference)
 
 
 @pytest.mark.parametrize(("replicas", "micro_batch_size"), [(1, 2), (4, 1)])
-def test_every_example_has_its_own_masks_once(monkeypatch, replicas, micro_batch_size):
-    """Exactly: masks are a function of these keys and of the place in the network."""
+def test_each_example_is_dropped_out_once_with_its_own_key(monkeypatch, replicas, micro_batch_size):
+    """Dropout is a function of these keys and of the site in the network."""
     seen = []
 
     class Recorded(Dropout):
@@ -141,25 +90,18 @@ def test_every_example_has_its_own_masks_once(monkeypatch, replicas, micro_batch
         )
 
     monkeypatch.setattr(trainer_module, "Dropout", Recorded)
-    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    train(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy, steps=2)
-    wanted = [
+    # Built here: a cached trainer was traced with another Dropout. Keys do not depend on layers.
+    config = run_config(micro_batch_size=micro_batch_size, layers=1, **DROPOUT)
+    train(build_trainer(config, strategy_of(replicas)), steps=2)
+    expected = [
         (step, example, int(key))
         for step in range(2)
         for example, key in enumerate(
             Dropout(seed=12345, step=tf.constant(step), example_B=tf.range(8))._key_B
         )
     ]
-    assert sorted(seen) == wanted
-    assert len({key for *_, key in wanted}) == 16
-
-
-@pytest.mark.parametrize(("replicas", "jit_compile"), [(1, "on"), (4, "off")])
-def test_ways_to_compute_change_nothing(dropout_reference, replicas, jit_compile):
-    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    options = dict(rematerialize_blocks=True, logits_chunk_size=2, jit_compile=jit_compile)
-    found = train(run_config(micro_batch_size=1, **options, **DROPOUT), strategy)
-    assert_same_training(found, dropout_reference)
+    assert sorted(seen) == expected
+    assert len({key for *_, key in expected}) == 16
 
 
 def test_auto_compiles_for_gpus(monkeypatch):
@@ -169,16 +111,15 @@ def test_auto_compiles_for_gpus(monkeypatch):
 
 
 def test_a_loop_on_the_device_equals_single_steps(reference):
-    trainer = build_trainer(run_config(), tf.distribute.get_strategy())
+    trainer = fresh_trainer(run_config())
     metrics = trainer.train(iterator(trainer.strategy, 5), 5)
-    expected_trainer, expected = reference
     assert trainer.step == 5
     # The mean over the loop weighs every prediction alike.
     weights = [global_batch(step)["masked_lm_weights"].sum() for step in range(5)]
-    loss = np.average([m.loss for m in expected], weights=weights)
+    loss = np.average([m.loss for m in reference.metrics], weights=weights)
     np.testing.assert_allclose(metrics.loss, loss, rtol=1e-6)
-    for a, b in zip(trainer.variables, expected_trainer.variables, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for variable, expected in zip(trainer.variables, reference.values, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected)
 
 
 def test_training_learns_and_trains_every_variable():
@@ -237,77 +178,79 @@ def test_learns_from_context():
 
 
 def test_the_same_seed_gives_the_same_numbers(reference):
-    _, metrics = train(run_config(), tf.distribute.get_strategy())
-    assert [m.loss for m in metrics] == [m.loss for m in reference[1]]
-    _, other = train(run_config(seed=1), tf.distribute.get_strategy())
-    assert other[0].loss != metrics[0].loss
+    def losses(config) -> list[float]:
+        return [m.loss for m in train(build_trainer(config, strategy_of(1))).metrics]
+
+    found = losses(run_config())
+    assert found == [m.loss for m in reference.metrics]
+    assert losses(run_config(seed=1))[0] != found[0]
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_going_on_from_a_checkpoint_is_bit_equal(tmp_path, precision):
-    """With dropout: nothing but the variables and the step decides the next update."""
+def test_resuming_from_a_checkpoint_is_bit_equal(tmp_path, precision):
+    """With dropout: only the variables and the step decide the next update."""
     config = run_config(precision=precision, **DROPOUT)
-    whole, metrics = train(config, tf.distribute.get_strategy(), steps=6)
 
     def checkpoints(trainer):
         return Checkpoints(tmp_path, items=trainer.checkpoint_items, run={}, keep=1)
 
-    first, _ = train(config, tf.distribute.get_strategy(), steps=4)
-    saving = checkpoints(first)
+    uninterrupted = fresh_trainer(config)
+    batches = iterator(uninterrupted.strategy, 6)
+    uninterrupted.train(batches, 4)
+    saving = checkpoints(uninterrupted)
     saving.save(4)
     saving.wait()
-    second = build_trainer(config, tf.distribute.get_strategy())
-    assert checkpoints(second).restore_newest().step == second.step == 4
-    batches = iterator(second.strategy, 2, first=4)
-    assert [second.train(batches, 1).loss for _ in range(2)] == [m.loss for m in metrics[4:]]
-    for a, b in zip(second.variables, whole.variables, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    expected = [uninterrupted.train(batches, 1).loss for _ in range(2)]
+    resumed = build_trainer(config, strategy_of(1))
+    assert checkpoints(resumed).restore_newest().step == resumed.step == 4
+    batches = iterator(resumed.strategy, 2, first=4)
+    assert [resumed.train(batches, 1).loss for _ in range(2)] == expected
+    for variable, expected_variable in zip(resumed.variables, uninterrupted.variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected_variable.numpy())
 
 
-def test_going_on_with_other_devices(tmp_path):
-    """One device, then four, then one in micro-batches: as if nothing had changed."""
-    config = run_config(**DROPOUT)
-    _, expected = train(config, tf.distribute.get_strategy(), steps=5)
-    found = []
-    for strategy, micro_batch_size, steps in (
-        (tf.distribute.get_strategy(), 0, 1),
-        (mirrored(4), 0, 2),
-        (tf.distribute.get_strategy(), 2, 2),
-    ):
-        trainer = build_trainer(run_config(micro_batch_size=micro_batch_size, **DROPOUT), strategy)
+def test_resuming_with_other_devices_changes_nothing(tmp_path, dropout_reference):
+    """One device, then four, then one with micro-batches."""
+    metrics = []
+    for replicas, micro_batch_size, steps in ((1, 0, 1), (4, 0, 2), (1, 2, 2)):
+        config = run_config(micro_batch_size=micro_batch_size, **DROPOUT)
+        trainer = fresh_trainer(config, replicas)
         checkpoints = Checkpoints(tmp_path, items=trainer.checkpoint_items, run={}, keep=1)
         checkpoints.restore_newest()
-        batches = iterator(strategy, steps, first=len(found))
-        found += [trainer.train(batches, 1) for _ in range(steps)]
-        checkpoints.save(len(found))
+        assert trainer.step == len(metrics)
+        batches = iterator(trainer.strategy, steps, first=len(metrics))
+        metrics += [trainer.train(batches, 1) for _ in range(steps)]
+        checkpoints.save(len(metrics))
         checkpoints.wait()
-        assert trainer.step == len(found)
-    np.testing.assert_allclose([m.loss for m in found], [m.loss for m in expected], rtol=2e-6)
-    norms = [m.grad_norm for m in expected]
-    np.testing.assert_allclose([m.grad_norm for m in found], norms, rtol=1e-5)
+        assert trainer.step == len(metrics)
+    expected = dropout_reference.metrics
+    np.testing.assert_allclose([m.loss for m in metrics], [m.loss for m in expected], rtol=2e-6)
+    np.testing.assert_allclose(
+        [m.grad_norm for m in metrics], [m.grad_norm for m in expected], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("site", ["dropout", "attention_dropout"])
 def test_dropout_depends_on_seed_and_step(reference, site):
-    """The weights of the first step are the same, so the loss differs by the masks alone."""
-    _, (first, *_) = train(run_config(**{site: 0.1}), tf.distribute.get_strategy(), steps=1)
-    _, (plain, *_) = reference
-    assert abs(first.loss - plain.loss) > 1e-5
-    later = build_trainer(run_config(**{site: 0.1}), tf.distribute.get_strategy())
+    """The weights of the first step are the same, so only dropout can change its loss."""
+    config = run_config(**{site: 0.1})
+    first = train(fresh_trainer(config), steps=1).metrics[0].loss
+    assert abs(first - reference.metrics[0].loss) > 1e-5
+    later = fresh_trainer(config)
     later.optimizer.iterations.assign(4)
-    loss = later.train(iterator(later.strategy, 1), 1).loss
-    assert abs(loss - first.loss) > 1e-5
+    assert abs(later.train(iterator(later.strategy, 1), 1).loss - first) > 1e-5
 
 
 def test_bfloat16_stays_near_float32(reference):
-    trainer, metrics = train(run_config(precision="mixed_bfloat16"), tf.distribute.get_strategy())
-    for found, wanted in zip(metrics, reference[1], strict=True):
-        np.testing.assert_allclose(found.loss, wanted.loss, rtol=5e-3)
+    trainer = fresh_trainer(run_config(precision="mixed_bfloat16"))
+    for metrics, expected in zip(train(trainer).metrics, reference.metrics, strict=True):
+        np.testing.assert_allclose(metrics.loss, expected.loss, rtol=5e-3)
     assert {v.dtype for v in trainer.variables} == {tf.float32}
 
 
-def test_learning_rate_and_trust_ratios_are_reported(reference):
-    trainer, _ = reference
+def test_learning_rate_and_trust_ratios_are_reported():
+    trainer = fresh_trainer(run_config())
+    train(trainer)
     np.testing.assert_allclose(trainer.learning_rate, 0.01 * 6 / 8, rtol=1e-6)  # of the fifth step
     ratios = trainer.trust_ratios()
     assert ratios.keys() == {
@@ -319,10 +262,9 @@ def test_learning_rate_and_trust_ratios_are_reported(reference):
 
 
 @pytest.mark.parametrize("replicas", [1, 4])
-def test_evaluation_gives_the_sums_of_each_sequence_in_order(replicas):
-    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    trainer = build_trainer(run_config(), strategy)
-    found = trainer.evaluate(iterator(strategy, 3), 3)
+def test_evaluation_returns_the_sums_of_each_sequence_in_order(replicas):
+    trainer = fresh_trainer(run_config(), replicas)
+    found = trainer.evaluate(iterator(trainer.strategy, 3), 3)
     expected = np.zeros((24, 2, 3))
     for step in range(3):
         batch = global_batch(step)
@@ -358,45 +300,40 @@ def test_mlm_sums_equal_float64_numpy():
 
 
 @pytest.mark.parametrize("replicas", [1, 4])
-def test_a_bad_step_in_a_loop_on_the_device_is_passed_over(replicas):
-    """Nothing but the count of steps shows that there was one: the good ones are as they would be."""
-    strategy = mirrored(replicas) if replicas > 1 else tf.distribute.get_strategy()
-    poisoned = {1, 3}
-
-    def batches(context):
-        elements = []
-        for step in range(5):
-            batch = global_batch(step)
-            if step in poisoned:  # in one row: of one replica
-                batch["masked_lm_weights"][5, 0] = np.nan
-            for part in np.split(np.arange(8), context.num_replicas_in_sync):
-                elements.append({name: values[part] for name, values in batch.items()})
-        stacked = {name: np.stack([e[name] for e in elements]) for name in elements[0]}
-        return tf.data.Dataset.from_tensor_slices(stacked)
-
-    trainer = build_trainer(run_config(), strategy)
-    batches_of_all = iter(strategy.distribute_datasets_from_function(batches))
-    metrics = trainer.train(batches_of_all, 5)
+def test_bad_steps_within_a_loop_are_skipped(replicas):
+    """Bad steps change only the step counter; the good ones are unaffected."""
+    trainer = fresh_trainer(run_config(), replicas)
+    batches = [global_batch(step) for step in range(5)]
+    for step in (1, 3):
+        batches[step]["masked_lm_weights"][5, 0] = np.nan  # one row, so one replica
+    metrics = trainer.train(iterate(trainer.strategy, batches), 5)
     assert trainer.step == 5
     assert [verdict.step for verdict in metrics.bad_steps] == [2, 4]
     assert [verdict.recent for verdict in metrics.bad_steps] == [1, 2]
     assert all(np.isnan(verdict.loss) for verdict in metrics.bad_steps)
+    assert trainer.bad_steps.seen.numpy() == 3
+    found = [v.numpy() for v in (*trainer.variables, *trainer.optimizer.variables[1:])]
 
-    # The same steps, one by one, with the optimizer's count moved past the bad ones.
-    expected = build_trainer(run_config(), strategy)
+    # The same steps one by one, with the step counter moved past the bad ones.
+    expected = fresh_trainer(run_config(), replicas)
     losses = []
     for step in (0, 2, 4):
         expected.optimizer.iterations.assign(step)
-        losses.append(expected.train(iterator(strategy, 1, first=step), 1).loss)
+        losses.append(expected.train(iterator(expected.strategy, 1, first=step), 1).loss)
     weights = [global_batch(step)["masked_lm_weights"].sum() for step in (0, 2, 4)]
     np.testing.assert_allclose(metrics.loss, np.average(losses, weights=weights), rtol=1e-6)
     assert np.isfinite(metrics.grad_norm)
-    for a, b in zip(trainer.variables, expected.variables, strict=True):
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
-    slots = zip(trainer.optimizer.variables[1:], expected.optimizer.variables[1:], strict=True)
-    for a, b in slots:
-        np.testing.assert_array_equal(a.numpy(), b.numpy())
-    assert trainer.bad_steps.seen.numpy() == 3
+    variables = (*expected.variables, *expected.optimizer.variables[1:])
+    for value, variable in zip(found, variables, strict=True):
+        np.testing.assert_array_equal(value, variable.numpy())
+
+
+def test_a_reset_trainer_trains_like_a_new_one(reference):
+    trainer = fresh_trainer(run_config())
+    assert_same_training(train(trainer), reference)
+    built = build_trainer(run_config(), strategy_of(1))
+    for variable, expected in zip(state(fresh_trainer(run_config())), state(built), strict=True):
+        np.testing.assert_array_equal(variable.numpy(), expected.numpy())
 
 
 class TestStrategy:
