@@ -159,10 +159,10 @@ tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, wi
 ##@ Development
 .PHONY: test test-all test-gcp test-parity lint format audit docs lock clean
 test: setup  ## run the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow and not parity and not tpu_compile"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not tpu_compile"
 
 test-all: setup  ## run the fast and the slow tests
-	$(BIN)/python -m pytest -n 2 -m "not parity and not tpu_compile"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not parity and not tpu_compile"
 
 test-gcp: setup  ## test messages to Google Cloud, in a separate environment (.venv-gcp)
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp

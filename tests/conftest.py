@@ -18,6 +18,7 @@ from data.sources.documents import Document, find_inputs
 from data.sources.formats import read_part, split_file
 from data.vocab import Vocab
 from tests.support.paths import GOLDEN
+from tests.support.sharing import shared_directory
 
 # Four logical CPUs: MirroredStrategy over them is how replicas are tested on one machine.
 tf.config.set_logical_device_configuration(
@@ -89,9 +90,11 @@ def small_config() -> BuildConfig:
 @pytest.fixture(scope="session")
 def small_build(tmp_path_factory, small_config, vocab, inputs) -> Path:
     """A build of the golden text: 64 tokens, 3 copies, 2 shards."""
-    path = tmp_path_factory.mktemp("build") / "data"
-    build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(path))
-    return path
+
+    def make(path: Path) -> None:
+        build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(path / "data"))
+
+    return shared_directory(tmp_path_factory, "build", make) / "data"
 
 
 @pytest.fixture(scope="session")
@@ -99,9 +102,10 @@ def small_encoder(tmp_path_factory, vocab) -> Path:
     """An encoder in Hugging Face's format; see tests/support/finetuning.py."""
     from tests.support.finetuning import write_encoder
 
-    path = tmp_path_factory.mktemp("encoder") / "hf"
-    write_encoder(path, vocab)
-    return path
+    def make(path: Path) -> None:
+        write_encoder(path / "hf", vocab)
+
+    return shared_directory(tmp_path_factory, "encoder", make) / "hf"
 
 
 @pytest.fixture(scope="session")
@@ -114,14 +118,20 @@ def clauses(paragraphs) -> list[str]:
 @pytest.fixture(scope="session")
 def finetuned(tmp_path_factory, small_encoder, clauses):
     """Two seeds on a task of these clauses; see tests/support/finetuning.py."""
-    from tests.support.finetuning import finetune
+    from tests.support.finetuning import finetune, finetuned_in
 
-    return finetune(tmp_path_factory.mktemp("finetuned"), small_encoder, clauses)
+    def make(path: Path) -> None:
+        finetune(path, small_encoder, clauses)
+
+    return finetuned_in(shared_directory(tmp_path_factory, "finetuned", make), small_encoder)
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory, small_build):
     """A model directory and its exports; see tests/support/published.py."""
-    from tests.support.published import publish  # tf-models takes long to load
+    from tests.support.published import publish, published_in  # tf-models takes long to load
 
-    return publish(tmp_path_factory.mktemp("published"), small_build)
+    def make(path: Path) -> None:
+        publish(path, small_build)
+
+    return published_in(shared_directory(tmp_path_factory, "published", make), small_build)

@@ -128,10 +128,19 @@ class Finetuned:
         return arguments(self.encoder, self.task, model_dir, *self.params, *params)
 
 
-def finetune(directory: Path, encoder: Path, clauses: Sequence[str]) -> Finetuned:
+def finetuned_in(directory: Path, encoder: Path) -> Finetuned:
+    """Return what `finetune` writes into a directory."""
+    return Finetuned(
+        encoder=encoder,
+        task=directory / "task",
+        params=[*OWN, "TaskConfig.kind = 'classification'", *LONGER],
+        model_dir=directory / "m",
+    )
+
+
+def finetune(directory: Path, encoder: Path, clauses: Sequence[str]) -> None:
     rows = [{"text": text, "label": "yes" if text[-1] == "," else "no"} for text in clauses]
     assert 6 < sum(row["label"] == "yes" for row in rows) < 18
-    params = [*write_rows(directory / "task", rows), "TaskConfig.kind = 'classification'", *LONGER]
-    found = Finetuned(encoder, directory / "task", params, directory / "m")
-    run.main([*found.arguments(found.model_dir), "--restarts=2"])
-    return found
+    finetuned = finetuned_in(directory, encoder)
+    write_rows(finetuned.task, rows)
+    run.main([*finetuned.arguments(finetuned.model_dir), "--restarts=2"])

@@ -54,10 +54,14 @@ def assert_same_weights(found: Mapping[str, np.ndarray], expected: Mapping[str, 
         np.testing.assert_array_equal(found[name], value)
 
 
-def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
+def run_config(data_dir: Path) -> RunConfig:
+    settings = load_run_config([], [*TINY, *ENCODER], kind=RunConfig)
+    return resolve(settings, Manifest.load(data_dir))
+
+
+def make_model_dir(path: Path, data_dir: Path) -> None:
     """Write a model directory as `pretrain.run` does, with random weights at step 6."""
-    manifest = Manifest.load(data_dir)
-    config = resolve(load_run_config([], [*TINY, *ENCODER], kind=RunConfig), manifest)
+    config, manifest = run_config(data_dir), Manifest.load(data_dir)
     run = identify_run(str(path), config, manifest)
     vocab_text = manifest.load_vocab(data_dir).text
     record_run(str(path), run, vocab_text=vocab_text, data=describe_data(manifest))
@@ -67,7 +71,6 @@ def make_model_dir(path: Path, data_dir: Path) -> RunConfig:
     checkpoints = Checkpoints(path, items=items, run=identity(run), keep=1)
     checkpoints.save(6)
     checkpoints.wait()
-    return config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,14 +84,20 @@ class Published:
     tf_models_dir: Path
 
 
-def publish(path: Path, data_dir: Path) -> Published:
-    published = Published(
-        config=make_model_dir(path / "model", data_dir),
+def published_in(path: Path, data_dir: Path) -> Published:
+    """Return what `publish` writes into a directory."""
+    return Published(
+        config=run_config(data_dir),
         model_dir=path / "model",
         export_dir=path / "export",
         hf_dir=path / "hf",
         tf_models_dir=path / "tf-models",
     )
+
+
+def publish(path: Path, data_dir: Path) -> None:
+    make_model_dir(path / "model", data_dir)
+    published = published_in(path, data_dir)
     flags = {
         "model_dir": published.model_dir,
         "output_dir": published.export_dir,
@@ -96,4 +105,3 @@ def publish(path: Path, data_dir: Path) -> Published:
         "tf_models_dir": published.tf_models_dir,
     }
     export.main([f"--{name}={value}" for name, value in flags.items()])
-    return published
