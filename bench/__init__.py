@@ -1,1 +1,1 @@
-"""Measurements of Lambert beside its peers; not part of the installed packages."""
+"""Benchmarks of Lambert and its peers; not part of the installed packages."""

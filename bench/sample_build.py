@@ -1,4 +1,4 @@
-"""A build of the sample text, for benchmarks that train."""
+"""Build of the sample text, for benchmarks that train."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def make_build(work: Path, *flags: str, vocab: Path | None = None) -> Path:
-    """Sample text, vocabulary and build below `work`; what is there already is kept.
+    """Make sample text, vocabulary and build below a directory; existing files are kept.
 
     Args:
-      work: a directory for all of it.
-      *flags: of data.build, which settings to build with.
-      vocab: the vocabulary; None learns one of 8,000 pieces from the text.
+      work: directory of all files.
+      *flags: flags of data.build for the settings of the build.
+      vocab: vocabulary file; None learns one of 8,000 pieces from the text.
     """
     samples, build = work / "samples", work / "build"
     vocab = vocab or work / "vocab.txt"
@@ -30,7 +30,7 @@ def make_build(work: Path, *flags: str, vocab: Path | None = None) -> Path:
 
 
 def run_module(module: str, *arguments: object) -> None:
-    """Runs a program of ours; ends this one if it fails."""
+    """Run one of our programs; exit if it fails."""
     done = subprocess.run([sys.executable, "-m", module, *map(str, arguments)])
     if done.returncode:
         sys.exit(f"bench: {module} failed")

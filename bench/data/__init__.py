@@ -1,1 +1,1 @@
-"""The data build beside its peers: `python -m bench.data`."""
+"""Benchmark of the data build and its peers: `python -m bench.data`."""

@@ -1,8 +1,8 @@
-"""Measures the data build beside its peers, on the same text, on one core each.
+"""Benchmark of the data build and its peers, on the same text, on one core each.
 
     python -m bench.data                       every stage
     python -m bench.data --stage reading       one stage
-    python -m bench.data --profile packing     where a stage of ours spends its time
+    python -m bench.data --profile packing     profile of our implementation of a stage
 
 `make bench-data` makes the peers' environment first. docs/benchmarks.md explains the figures.
 """
@@ -28,20 +28,20 @@ _RESULTS = Path("bench/results/data.json")
 
 
 def measure(case: Case, workspace: Workspace, stopwatch: dict) -> list[dict]:
-    """Runs a case in a process of its own; no rows if its implementation is missing."""
+    """Measure a case in a separate process; return no rows if its implementation is missing."""
     python = str(_PEERS_PYTHON) if case.is_peer else sys.executable
     if not Path(python).exists():
         print(f"bench: {case.name} left out: no {python}; `make bench-data` makes it")
         return []
     output = workspace.scratch("rows") / f"{case.name}.json"
-    command = [python, "-m", "bench.data.worker", "--case", case.name]
-    command += ["--work", str(workspace.root), "--output", str(output)]
-    command += ["--stopwatch", json.dumps(stopwatch)]
+    worker = [python, "-m", "bench.data.worker", "--case", case.name]
+    worker += ["--work", str(workspace.root), "--output", str(output)]
+    worker += ["--stopwatch", json.dumps(stopwatch)]
     log_path = workspace.scratch("logs") / f"{case.name}.txt"
     print(f"bench: {case.name}", flush=True)
     with open(log_path, "w") as log:
         stdout = None if stopwatch.get("profile") else log
-        done = subprocess.run(command, stdout=stdout, stderr=log)
+        done = subprocess.run(worker, stdout=stdout, stderr=log)
     if done.returncode:
         log = log_path.read_text()
         missing = [line for line in log.splitlines() if line.startswith("ModuleNotFoundError")]
@@ -49,17 +49,17 @@ def measure(case: Case, workspace: Workspace, stopwatch: dict) -> list[dict]:
             print(f"bench: {case.name} left out: {missing[-1]}; `make bench-data` installs it")
             return []
         sys.exit(f"bench: {case.name} failed:\n{log}")
-    # What to run for these rows; the paths of the worker are nobody's concern.
-    asked = f"python -m bench.data --stage {case.stage}"
-    return [{**row, "command": asked} for row in json.loads(output.read_text())]
+    # The command that a user runs, not that of the worker.
+    command = f"python -m bench.data --stage {case.stage}"
+    return [{**row, "command": command} for row in json.loads(output.read_text())]
 
 
 def run(stages: Sequence[str], workspace: Workspace, results: Path, stopwatch: dict) -> list[dict]:
-    """Measures stages and writes their rows; those of other stages in the file stay."""
+    """Measure stages and replace their rows in the results file; rows of other stages remain."""
     rows = [row for stage in stages for row in _measure_stage(stage, workspace, stopwatch)]
     earlier = json.loads(results.read_text()) if results.exists() else []
-    kept = [row for row in earlier if row["stage"] not in stages]
-    merged = sorted([*kept, *rows], key=lambda row: STAGES.index(row["stage"]))
+    others = [row for row in earlier if row["stage"] not in stages]
+    merged = sorted([*others, *rows], key=lambda row: STAGES.index(row["stage"]))
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
     return rows
@@ -72,13 +72,13 @@ def _measure_stage(stage: str, workspace: Workspace, stopwatch: dict) -> list[di
     if stage == "extraction":
         speed = {row["implementation"]: row for row in rows}
         for row in quality.compare(workspace, speed):
-            about = speed[row["implementation"]]
-            rows.append({**row, "versions": about["versions"], "command": about["command"]})
+            timed = speed[row["implementation"]]
+            rows.append({**row, "versions": timed["versions"], "command": timed["command"]})
     return [{**row, **shared} for row in rows]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prepares, measures and reports."""
+    """Prepare the text, measure, and print the figures."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.data",
         description=__doc__,
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("bench/.work"))
     parser.add_argument("--results", type=Path, default=_RESULTS)
     args = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of this and all other processes
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # inherited by the workers
     workspace = Workspace(args.work)
     workspace.root.mkdir(parents=True, exist_ok=True)
     material.prepare(workspace)
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = run([args.stage] if args.stage else STAGES, workspace, args.results, {})
     print(report.table(rows))
     if args.stage in (None, "extraction"):
-        print(report.differences(rows, workspace))
+        print(report.quality_table(rows, workspace))
     print(f"bench: rows in {args.results}")
 
 

@@ -1,13 +1,13 @@
-"""What is measured: every stage, who does it, in which environment, and what we want of ourselves.
+"""Table of benchmarks: stages, implementations, their environments, and our targets.
 
-Nothing here loads a library that is measured: both environments read this table.
+Both environments read it, so it imports none of the measured libraries.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-# Masked copies of every sequence where text goes all the way to masked examples.
+# Masked copies of every sequence in the stage "text-to-examples".
 COPIES = 2
 SEQ_LENGTH = 512
 PREDICTIONS = 76
@@ -19,11 +19,11 @@ class Case:
     """One implementation of one stage.
 
     Attributes:
-      stage: what is done.
-      implementation: who does it.
+      stage: stage of the data build.
+      implementation: library or program that is measured.
       function: "module:name" inside bench.data, called with (Workspace, Stopwatch).
-      distributions: whose versions belong to the figures.
-      is_peer: runs in the environment of the peers, not in that of the product.
+      distributions: installed packages whose versions are recorded with the figures.
+      is_peer: whether it runs in the environment of the peers instead of the product's.
     """
 
     stage: str
@@ -34,7 +34,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """For messages and files."""
+        """Name in messages and files."""
         return f"{self.stage}-{self.implementation}"
 
 
@@ -56,7 +56,7 @@ def _peer(stage: str, implementation: str, function: str, *distributions: str) -
         implementation=implementation,
         function=function,
         distributions=distributions,
-        is_peer=implementation != "tf-models",  # which the product depends on anyway
+        is_peer=implementation != "tf-models",  # a dependency of the product
     )
 
 
@@ -85,14 +85,14 @@ STAGES = tuple(dict.fromkeys(case.stage for case in CASES))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
-    """What our figure should reach: a bound, and how many times the peer's figure.
+    """Target for one of our figures: a bound, and a multiple of a peer's figure.
 
     Attributes:
-      stage: of our row.
-      what: which of its rows, by `what`.
+      stage: stage of our row.
+      what: value of `what` in our row.
       figure: key of the figure.
-      bound: the least it should be (for memory: the most).
-      peer: (implementation, stage, factor) of the row to be compared with, in the same figure.
+      bound: minimum (for memory: maximum).
+      peer: (implementation, stage, factor) of the peer's row, for the same figure.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""Other cleaners of Wikipedia dumps, each as its documentation uses it."""
+"""Other extractors of Wikipedia text, each used as its documentation shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.data.workspace import Workspace, read_articles, write_texts
 
 
 def gensim(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Regular expressions over the wikitext."""
+    """Measure gensim, which applies regular expressions to wikitext."""
     from gensim.corpora import wikicorpus
 
     def clean() -> Iterator[tuple[str, str]]:
@@ -26,7 +26,7 @@ def gensim(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def mwparserfromhell(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """A parser; strip_code keeps what its nodes show."""
+    """Measure mwparserfromhell, a parser; strip_code keeps the displayed text of its nodes."""
     import mwparserfromhell as parser
 
     def clean() -> Iterator[tuple[str, str]]:
@@ -37,7 +37,7 @@ def mwparserfromhell(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def wikiextractor(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """A program; template definitions are not looked for, as the sample has none."""
+    """Measure wikiextractor, a program; without templates, as the sample defines none."""
     command = [sys.executable, "-m", "wikiextractor.WikiExtractor", str(workspace.dump)]
     command += ["--json", "--no-templates", "--processes", "1", "--quiet", "--output", "-"]
 

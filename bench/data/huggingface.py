@@ -1,4 +1,4 @@
-"""Hugging Face's side: what run_mlm.py does to text, and its collator."""
+"""Packing and masking with Hugging Face: the steps of run_mlm.py, and its collator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 
-# One core is all there is; without this every fork warns.
+# The process has one core, and every fork would warn.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import datasets
@@ -27,7 +27,7 @@ def _tokenizer(workspace: Workspace):
 
 
 def _packed(workspace: Workspace) -> datasets.Dataset:
-    """Every line tokenized, all lines concatenated and cut every S tokens, as in run_mlm.py."""
+    """Tokenize every line, concatenate all lines and cut them every S tokens, as run_mlm.py does."""
     tokenizer = _tokenizer(workspace)
 
     def tokenize(examples):
@@ -42,7 +42,7 @@ def _packed(workspace: Workspace) -> datasets.Dataset:
         }
 
     cache = workspace.scratch("huggingface")
-    shutil.rmtree(cache)  # or a second pass would read the results of the first
+    shutil.rmtree(cache)  # otherwise a second pass reads the results of the first
     text = datasets.load_dataset(
         "text", data_files={"train": str(workspace.paragraphs)}, cache_dir=str(cache)
     )["train"]
@@ -51,7 +51,7 @@ def _packed(workspace: Workspace) -> datasets.Dataset:
 
 
 def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Clean text to sequences of S tokens."""
+    """Measure packing: clean text to sequences of S tokens."""
     datasets.disable_progress_bars()
     timing = stopwatch.time(lambda: _packed(workspace))
     return [
@@ -64,7 +64,7 @@ def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Masks alone: nothing is serialized or written."""
+    """Measure masking without serialization or files."""
     datasets.disable_progress_bars()
     collator = transformers.DataCollatorForLanguageModeling(
         _tokenizer(workspace), mlm_probability=0.15, return_tensors="np"

@@ -1,4 +1,4 @@
-"""Our side: every stage through the functions that the build and the trainer call."""
+"""Every stage of Lambert, through the functions that the build and the trainer call."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from data.sources.formats import plan_units, read_part, split_file
 from data.text.sentences import split_sentences
 from data.vocab import Vocab
 
-# Sizes of the corpora of the memory measurement, in copies of the sample.
+# Corpus sizes of the memory measurement, in copies of the sample.
 _SMALL, _LARGE = 1, 50
 _BATCHES = 32
-_BATCH_PARAGRAPHS = 512  # as data.stages.extract
+_BATCH_PARAGRAPHS = 512  # as in data.stages.extract
 
 
 def _config(**settings) -> BuildConfig:
@@ -41,7 +41,7 @@ def _config(**settings) -> BuildConfig:
 
 
 def extraction(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """A dump to clean documents."""
+    """Measure extraction: a dump to clean documents."""
 
     def read() -> Iterator[Document]:
         for file in find_inputs("wiki", str(workspace.dump)):
@@ -58,12 +58,12 @@ def extraction(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def sentences(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Paragraphs to sentences, and the errors in them."""
+    """Measure sentence splitting, and its errors."""
     return segmenters.measure(split_sentences, workspace, stopwatch)
 
 
 def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Clean text to packed sequences: in memory, and through the files of the build."""
+    """Measure packing of clean text: in memory, and through the files of the build."""
     from data.stages.extract import tokenize
     from data.stages.packing import Layout, pack
 
@@ -92,7 +92,7 @@ def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def _batches(workspace: Workspace) -> list[list[Document]]:
-    """The documents in batches of about as many paragraphs as a unit of the build tokenizes."""
+    """Return the documents in batches of about as many paragraphs as a build tokenizes together."""
     (file,) = find_inputs("jsonl", str(workspace.documents))
     batches, num_paragraphs = [[]], 0
     for part in split_file(file):
@@ -109,7 +109,7 @@ _PACKED = f"sentences, tokens, FULL-SENTENCES of {SEQ_LENGTH}"
 
 
 def _pack_in_files(workspace: Workspace, folder: Path, config: BuildConfig, vocab: Vocab) -> int:
-    """The tasks of a build up to the packed shard, one after the other; how many sequences."""
+    """Run the tasks of a build up to the packed shard; return its number of sequences."""
     from data.stages import shards
     from data.stages.contamination import NgramFilter
     from data.stages.extract import UnitExtractor
@@ -128,7 +128,7 @@ def _pack_in_files(workspace: Workspace, folder: Path, config: BuildConfig, voca
 
 
 def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """A packed shard to masked TFRecords, on disk and without the writing."""
+    """Measure masking of a packed shard, with and without writing TFRecords."""
     from data.stages.masking import MaskingRule, mask_sequences
     from data.stages.shards import write_masked_copy
 
@@ -159,19 +159,19 @@ def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Clean text to masked TFRecords: all tasks of a build, without a runner."""
+    """Measure all tasks of a build, from clean text to masked TFRecords, without a runner."""
     from data.stages.shards import write_masked_copy
 
     config, vocab = _config(copies=COPIES), Vocab.load(workspace.vocab)
     folder = workspace.scratch("text-to-examples")
     num_sequences = _pack_in_files(workspace, folder, config, vocab)
 
-    def whole_way():
+    def build():
         _pack_in_files(workspace, folder, config, vocab)
         for copy in range(COPIES):
             write_masked_copy(str(folder), "train", 0, copy, config=config, vocab=vocab)
 
-    rates = stopwatch.time(whole_way).rates(
+    rates = stopwatch.time(build).rates(
         examples=num_sequences * COPIES, megabytes=workspace.facts["text_bytes"] / 1e6
     )
     setting = f"{SEQ_LENGTH} tokens, {COPIES} masked copies; sentences and duplicates found"
@@ -179,7 +179,7 @@ def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def reading(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Batches as training sees them, from both forms of storage."""
+    """Measure reading of training batches, with masks on disk and online masks."""
     import tensorflow as tf
 
     from data.config import InputConfig
@@ -200,8 +200,8 @@ def reading(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
         batches = iter(make(tf.distribute.InputContext()))
 
         def read(batches=batches):
-            for batch in itertools.islice(batches, _BATCHES):
-                del batch
+            for _ in itertools.islice(batches, _BATCHES):
+                pass
 
         rates = stopwatch.time(read).rates(sequences=_BATCHES * BATCH_SIZE)
         setting = f"batches of {BATCH_SIZE} in random order, checked, int32"
@@ -210,8 +210,8 @@ def reading(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def memory(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Peak memory of whole builds of two sizes, and its growth by a token of text."""
-    del stopwatch  # a peak needs no repetition
+    """Measure peak memory of whole builds of two sizes, and its growth per token of text."""
+    del stopwatch  # one pass is enough for a peak
     settings = dict(copies=0, num_shards=64, num_eval_shards=1, eval_fraction=0.02)
     rows, peaks, corpus_tokens = [], [], []
     for size in (_SMALL, _LARGE):
@@ -248,6 +248,6 @@ def memory(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def _tokens_of(build: Path) -> int:
-    """Tokens that a build read, those of duplicates included."""
+    """Return the number of tokens that a build read, including those of duplicates."""
     accounts = json.loads((build / schema.MANIFEST_FILE).read_text())["accounts"]
     return sum(counts["tokens_tokenized"] for counts in accounts.values())

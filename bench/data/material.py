@@ -1,4 +1,4 @@
-"""Makes what the measurements work on: sample text, vocabulary, clean text in each peer's format."""
+"""Input of the benchmarks: sample text, vocabulary, and clean text in each peer's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def prepare(workspace: Workspace, *, vocab_size: int = 8000, eval_fraction: float = 0.05) -> None:
-    """Makes what is not there yet."""
+    """Create the files of a workspace that are missing."""
     root = workspace.root
     if not (root / "samples" / "books").exists():
         _run("data.samples", "--output_dir", root / "samples")
@@ -43,7 +43,7 @@ def prepare(workspace: Workspace, *, vocab_size: int = 8000, eval_fraction: floa
 
 
 def build_arguments(settings: dict, workspace: Workspace, jsonl: Path | str) -> list:
-    """Command line of a build; the recipe of Lambert with other settings."""
+    """Return the arguments of a build with Lambert's recipe and some other settings."""
     return [
         *("--gin_file", "gin/data_lambert.gin"),
         *(part for name in settings for part in ("--gin_param", _binding(name, settings[name]))),
@@ -61,7 +61,7 @@ def _run(module: str, *arguments) -> None:
 
 
 def _write_text(workspace: Workspace) -> None:
-    """Clean text by the readers of the build, so that all tokenizers see what ours would."""
+    """Write clean text with the readers of the build, so that all tokenizers see the same text."""
     from data.sources.documents import Document, find_inputs
     from data.sources.formats import read_part, split_file
     from data.text.sentences import split_sentences
@@ -106,10 +106,14 @@ def _count_tokens(workspace: Workspace) -> int:
 
 
 def write_variations(workspace: Workspace, count: int) -> Path:
-    """The corpus as often as asked for, each time in other words, one file of JSON Lines a time.
+    """Write copies of the corpus in which no paragraph occurs twice, and return their directory.
 
-    Variation k replaces each word by the one k places further down the list of words by frequency.
-    So lengths and frequencies stay what they are, and no paragraph occurs twice.
+    Copy k replaces each word by the one k ranks further down the list of words by frequency. This
+    keeps the lengths of documents and the distribution of word frequencies.
+
+    Args:
+      workspace: workspace with the documents.
+      count: number of copies, one JSON Lines file each.
     """
     folder = workspace.root / "text" / f"variations-{count}"
     if folder.exists():
@@ -117,14 +121,14 @@ def write_variations(workspace: Workspace, count: int) -> Path:
     texts = read_texts(workspace.documents)
     counts = collections.Counter(word for text in texts.values() for word in _WORD.findall(text))
     words = [word for word, _ in counts.most_common()]
-    place = {word: index for index, word in enumerate(words)}
-    # Split once, so that a variation is a list of look-ups.
-    pieces = {name: re.split(f"({_WORD.pattern})", text) for name, text in texts.items()}
+    ranks = {word: rank for rank, word in enumerate(words)}
+    # Split once; a variation is then a list of look-ups.
+    parts_by_name = {name: re.split(f"({_WORD.pattern})", text) for name, text in texts.items()}
 
     def vary(shift: int) -> Iterator[tuple[str, str]]:
-        for name, parts in pieces.items():
+        for name, parts in parts_by_name.items():
             varied = list(parts)
-            varied[1::2] = [words[(place[word] + shift) % len(words)] for word in parts[1::2]]
+            varied[1::2] = [words[(ranks[word] + shift) % len(words)] for word in parts[1::2]]
             yield f"{name}/{shift}", "".join(varied)
 
     partial = folder.with_name(f".tmp-{folder.name}")

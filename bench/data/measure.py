@@ -1,4 +1,4 @@
-"""Time and memory, with the standard library alone: both environments use it."""
+"""Time and memory measurement; standard library only, because both environments use it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PROFILE_LINES = 25
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Of one pass: the best wall time, and the best time of all threads and child processes."""
+    """Best wall time of a pass, and best CPU time of its threads and child processes, in seconds."""
 
     seconds: float
     cpu_seconds: float
 
     def rates(self, **amounts: float) -> dict[str, float]:
-        """`tokens=n` gives tokens_per_second and tokens_per_cpu_second."""
+        """Return rates per second: `tokens=n` gives tokens_per_second and tokens_per_cpu_second."""
         rates = {}
         for unit, amount in amounts.items():
             rates[f"{unit}_per_second"] = amount / self.seconds
@@ -38,13 +38,13 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stopwatch:
-    """Runs work repeatedly and keeps the best pass.
+    """Timer that runs a function repeatedly and keeps the best pass.
 
     Attributes:
       repeats: measurements after the first pass, which warms caches.
-      min_seconds: a measurement lasts at least as long, in as many passes as that takes.
-      max_seconds: no measurement is begun after that.
-      profile: print where the time goes instead.
+      min_seconds: minimum duration of a measurement; it repeats passes until then.
+      max_seconds: time after which no further measurement starts.
+      profile: print a profile of one pass instead.
     """
 
     repeats: int = 4
@@ -53,7 +53,7 @@ class Stopwatch:
     profile: bool = False
 
     def time(self, work: Callable[[], object]) -> Timing:
-        """Measures one pass of the work."""
+        """Return the time of one pass of the work."""
         started = time.perf_counter()
         timings = [_run(work, passes=1)]
         if self.profile:
@@ -70,11 +70,11 @@ class Stopwatch:
 
 
 class Peak(NamedTuple):
-    """Proportional set sizes: memory that processes share counts once, in shares.
+    """Peak proportional set size: shared pages are divided among the processes that share them.
 
     Attributes:
-      total: in bytes. A library that unrelated programs have loaded too counts less.
-      own: those of them that stand for no file, whatever other programs do.
+      total: bytes in all. A library that unrelated programs have loaded too counts less.
+      own: bytes that no file backs, which other programs do not affect.
     """
 
     total: int
@@ -91,7 +91,7 @@ def _run(work: Callable[[], object], *, passes: int) -> Timing:
 
 
 def _cpu_seconds() -> float:
-    """Of this process, its threads, and its children that have ended."""
+    """Return the CPU time of this process and of its children that have ended."""
     times = os.times()
     return time.process_time() + times.children_user + times.children_system
 
@@ -104,12 +104,12 @@ def _print_profile(work: Callable[[], object]) -> None:
 
 
 def pin_to_one_core() -> None:
-    """To be called before libraries start threads: they count the cores they may use."""
+    """Restrict this process to one core; call it before libraries count cores and start threads."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures depend on."""
+    """Describe the machine: CPU model, cores and load."""
     model = platform.processor() or "unknown"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -120,9 +120,9 @@ def machine() -> dict[str, str | int]:
 
 
 def peak_memory(command: Sequence[str], **options) -> tuple[Peak, Timing]:
-    """Runs a command; the most memory that it and its descendants held together.
+    """Run a command; return the peak memory of it and its descendants together, and its time.
 
-    A sample every 50 ms can miss a short peak.
+    Memory is sampled every 50 ms, so short peaks can be missed.
 
     Raises:
       CalledProcessError: the command failed.
@@ -135,8 +135,8 @@ def peak_memory(command: Sequence[str], **options) -> tuple[Peak, Timing]:
         def watch():
             nonlocal peak
             while not done.wait(0.05):
-                held = map(_memory_of, _family(process.pid))
-                totals = [sum(column) for column in zip(*held, strict=True)]
+                memory = map(_memory_of, _process_tree(process.pid))
+                totals = [sum(column) for column in zip(*memory, strict=True)]
                 peak = Peak(*map(max, peak, totals or peak))
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -150,19 +150,19 @@ def peak_memory(command: Sequence[str], **options) -> tuple[Peak, Timing]:
     return peak, Timing(seconds=seconds, cpu_seconds=_cpu_seconds() - cpu)
 
 
-def _family(root: int) -> list[int]:
-    """A process and its descendants."""
+def _process_tree(root: int) -> list[int]:
+    """Return a process and its descendants, by id."""
     children: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it has just ended
-                # The name of the program, in brackets, may hold blanks and brackets.
+                # The program name, in brackets, may contain blanks and brackets.
                 fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
-    family = [root]
-    for process in family:
-        family += children.get(process, [])
-    return family
+    tree = [root]
+    for process in tree:
+        tree += children.get(process, [])
+    return tree
 
 
 def _memory_of(process: int) -> Peak:

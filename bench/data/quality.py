@@ -1,4 +1,4 @@
-"""What cleaners of Wikipedia keep, lose and leave behind, on the same pages."""
+"""Quality of extracted Wikipedia text: markup left over, numbers kept, words of checked pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.data.workspace import Workspace, read_articles, read_texts
 
-# Names of what is counted, and how it looks.
+# Leftover markup by name.
 _DEBRIS = {
     name: re.compile(re.escape(name))
     for name in ("|", "[[", "]]", "{{", "}}", "<", "''", "http", "Category:", "File:", "()", " ,")
@@ -21,7 +21,7 @@ _DEBRIS = {
 }
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"\w+")
-# Pages of the sample whose prose was read against the wikitext by eye.
+# Pages of the sample whose prose was checked by hand against the wikitext.
 _GOLDEN = Path("tests/golden")
 _REFERENCES = {
     "Astronomer": "astronomer.txt",
@@ -32,12 +32,12 @@ _CONTEXT = 45
 
 
 def compare(workspace: Workspace, implementations: Iterable[str]) -> list[dict]:
-    """A row for each cleaner.
+    """Return a row for each extractor.
 
     Returns:
-      Rows with "kept_bytes", "debris_per_100_kilobytes" by kind, "numbers_kept" (of the most that
-      any cleaner keeps of each page; tables and footnotes of some count in), "reference_recall"
-      and "reference_precision" (of the words of the hand-checked pages), and "examples".
+      Rows with "kept_bytes"; "debris_per_100_kilobytes" by kind; "numbers_kept", relative to the
+      most that any extractor keeps of each page (some keep tables and footnotes);
+      "reference_recall" and "reference_precision" of the words of hand-checked pages; "examples".
     """
     pages = {name: read_texts(workspace.cleaned(name)) for name in implementations}
     articles = {page_id: title for page_id, title, _ in read_articles(workspace.dump)}
@@ -71,7 +71,7 @@ def compare(workspace: Workspace, implementations: Iterable[str]) -> list[dict]:
 
 
 def lost_lines(workspace: Workspace, ours: str, peer: str) -> list[str]:
-    """Sentences of prose that a peer keeps and we do not, the first ones."""
+    """Return the first lines of prose that a peer keeps and ours does not."""
     kept = "\n".join(read_texts(workspace.cleaned(ours)).values())
     our_words = " ".join(_WORD.findall(kept))
     lost = []
@@ -87,7 +87,7 @@ def lost_lines(workspace: Workspace, ours: str, peer: str) -> list[str]:
 def _against_reference(
     texts: dict[str, str], articles: dict[str, str]
 ) -> tuple[float | None, float | None]:
-    """Recall and precision of words, as multisets; None without the pages."""
+    """Return recall and precision of words as multisets; None without the checked pages."""
     ids = {title: page_id for page_id, title in articles.items()}
     common = expected = kept = 0
     for title, name in _REFERENCES.items():
@@ -101,13 +101,13 @@ def _against_reference(
 
 
 def _examples(text: str) -> dict[str, list[str]]:
-    """Each kind of debris with its surroundings, a few times."""
+    """Return a few examples of each kind of debris, with their surroundings."""
     examples = {}
     for kind, pattern in _DEBRIS.items():
-        places = [match.end() for match in pattern.finditer(text)]
-        step = max(1, len(places) // _EXAMPLES)
+        ends = [match.end() for match in pattern.finditer(text)]
+        step = max(1, len(ends) // _EXAMPLES)
         examples[kind] = [
             text[max(0, end - _CONTEXT) : end + _CONTEXT].replace("\n", "⏎")
-            for end in places[::step][:_EXAMPLES]
+            for end in ends[::step][:_EXAMPLES]
         ]
     return {kind: found for kind, found in examples.items() if found}

@@ -1,4 +1,4 @@
-"""Rows as text for people."""
+"""Results as text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.data import quality
 from bench.data.cases import TARGETS, Target
 from bench.data.workspace import Workspace
 
-# Figures in the order of their columns; each row has some of them.
+# Units of rates by prefix of their keys; each row has some of them.
 _UNITS = {
     "tokens": "tokens",
     "examples": "examples",
@@ -18,7 +18,7 @@ _UNITS = {
 
 
 def table(rows: list[dict]) -> str:
-    """All rows but those on quality, and the targets."""
+    """Format all rows except those on quality, and the targets."""
     lines = []
     for stage in dict.fromkeys(row["stage"] for row in rows):
         lines += ["", stage]
@@ -59,9 +59,9 @@ def _verdict(target: Target, rows: list[dict], stage: str) -> Iterable[str]:
     ours = _find(rows, "lambert", target.stage, target.figure, target.what)
     if ours is None:
         return
-    is_most = target.stage == "memory"
-    reached = ours <= target.bound if is_most else ours >= target.bound
-    bound = f"{'at most' if is_most else 'at least'} {target.bound:,.0f}"
+    is_maximum = target.stage == "memory"
+    reached = ours <= target.bound if is_maximum else ours >= target.bound
+    bound = f"{'at most' if is_maximum else 'at least'} {target.bound:,.0f}"
     yield f"target: {target.what}, {target.figure} {bound}: {'reached' if reached else 'MISSED'}"
     if target.peer:
         implementation, peer_stage, factor = target.peer
@@ -75,39 +75,39 @@ def _find(
     rows: list[dict], implementation: str, stage: str, figure: str, what: str | None = None
 ) -> float | None:
     for row in rows:
-        is_asked = (row["implementation"], row["stage"]) == (implementation, stage)
-        if is_asked and figure in row and what in (None, row["what"]):
+        matches = (row["implementation"], row["stage"]) == (implementation, stage)
+        if matches and figure in row and what in (None, row["what"]):
             return row[figure]
     return None
 
 
-def differences(rows: list[dict], workspace: Workspace) -> str:
-    """What each cleaner of Wikipedia keeps, loses and leaves behind."""
-    judged = [row for row in rows if row["what"] == "quality"]
-    if not judged:
+def quality_table(rows: list[dict], workspace: Workspace) -> str:
+    """Format the rows on the quality of extracted text."""
+    quality_rows = [row for row in rows if row["what"] == "quality"]
+    if not quality_rows:
         return ""
-    names = [row["implementation"] for row in judged]
+    names = [row["implementation"] for row in quality_rows]
     lines = ["", "quality of the extracted text", _line("", names)]
-    lines.append(_line("articles with text", [row["articles_with_text"] for row in judged]))
-    lines.append(_line("kB kept", [f"{row['kept_bytes'] / 1e3:,.0f}" for row in judged]))
+    lines.append(_line("articles with text", [row["articles_with_text"] for row in quality_rows]))
+    lines.append(_line("kB kept", [f"{row['kept_bytes'] / 1e3:,.0f}" for row in quality_rows]))
     for title, key in (
         ("numbers kept, of the most", "numbers_kept"),
         ("checked pages: recall", "reference_recall"),
         ("checked pages: precision", "reference_precision"),
     ):
-        values = [row[key] for row in judged]
+        values = [row[key] for row in quality_rows]
         lines.append(_line(title, ["-" if v is None else f"{v:.1%}" for v in values]))
     lines.append("  debris in 100 kB of text:")
-    for kind in judged[0]["debris_per_100_kilobytes"]:
-        counts = [f"{row['debris_per_100_kilobytes'][kind]:.1f}" for row in judged]
+    for kind in quality_rows[0]["debris_per_100_kilobytes"]:
+        counts = [f"{row['debris_per_100_kilobytes'][kind]:.1f}" for row in quality_rows]
         lines.append(_line(f"  {kind!r}", counts))
-    for row in judged:
-        lines += ["", f"  left behind by {row['implementation']}:"]
+    for row in quality_rows:
+        lines += ["", f"  left over by {row['implementation']}:"]
         for kind, examples in row["examples"].items():
             lines.append(f"    {kind!r:<12} ...{examples[0]}...")
     for peer in names:
         if peer != "lambert" and "lambert" in names:
-            lines += ["", f"  lines that {peer} keeps and lambert does not:"]
+            lines += ["", f"  lines that {peer} keeps and lambert drops:"]
             lines += [f"    {line}" for line in quality.lost_lines(workspace, "lambert", peer)]
     return "\n".join(lines)
 

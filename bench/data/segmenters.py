@@ -1,6 +1,6 @@
-"""Segmenters of sentences: errors against a hand-checked reference, and speed.
+"""Sentence splitters: errors against a hand-checked reference, and speed.
 
-The standard library alone, but for the segmenter that is measured: both environments use it.
+Both environments use this module, so besides the measured splitter it needs the standard library only.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from bench.data.measure import Stopwatch
 from bench.data.workspace import Workspace
 
-# A paragraph to its sentences.
+# Function from a paragraph to its sentences.
 Segmenter = Callable[[str], Iterable[str]]
-# A sentence a line, a blank line between paragraphs; tests/golden/README.md says what a sentence is.
+# One sentence per line, a blank line between paragraphs; tests/golden/README.md defines sentences.
 _REFERENCES = {
     "ordinary": Path("tests/golden/sentences/ordinary.txt"),
     "hard": Path("tests/golden/sentences/hard.txt"),
@@ -22,35 +22,35 @@ _REFERENCES = {
 
 
 def blingfire(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """A finite-state machine, in C++."""
+    """Measure BlingFire, a finite-state machine in C++."""
     from blingfire import text_to_sentences
 
     return measure(lambda text: text_to_sentences(text).split("\n"), workspace, stopwatch)
 
 
 def nupunkt(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Punkt with a model of abbreviations, in Python."""
+    """Measure nupunkt: Punkt with a model of abbreviations, in Python."""
     from nupunkt import sent_tokenize
 
     return measure(sent_tokenize, workspace, stopwatch)
 
 
 def nupunkt_rs(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Punkt with a model of abbreviations, in Rust."""
+    """Measure nupunkt-rs: Punkt with a model of abbreviations, in Rust."""
     from nupunkt_rs import sent_tokenize
 
     return measure(sent_tokenize, workspace, stopwatch)
 
 
 def pysbd(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Rules as regular expressions, in Python."""
+    """Measure pySBD: rules as regular expressions, in Python."""
     from pysbd import Segmenter
 
     return measure(Segmenter(language="en", clean=False).segment, workspace, stopwatch)
 
 
 def measure(segment: Segmenter, workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """A row with the errors in each group of the reference and the speed on all clean text."""
+    """Return a row with the errors in each group of the reference and the speed on all clean text."""
     paragraphs = workspace.paragraphs.read_text(encoding="utf-8").splitlines()
 
     def segment_all() -> None:
@@ -72,21 +72,21 @@ def measure(segment: Segmenter, workspace: Workspace, stopwatch: Stopwatch) -> l
 
 
 def read_reference(path: Path) -> list[list[str]]:
-    """The sentences of each paragraph."""
+    """Read the sentences of each paragraph."""
     return [block.splitlines() for block in path.read_text(encoding="utf-8").strip().split("\n\n")]
 
 
 def join(sentences: list[str]) -> str:
-    """The paragraph of a reference: a blank between sentences, but none before a dash."""
+    """Join sentences to a paragraph: with a blank between them, but none before a dash."""
     return "\n".join(sentences).replace("\n--", "--").replace("\n", " ")
 
 
 def errors(segment: Segmenter, reference: list[list[str]]) -> dict[str, float]:
-    """Compares boundaries inside paragraphs; their ends are given and do not count.
+    """Compare boundaries inside paragraphs; the ends of paragraphs are given and do not count.
 
     Returns:
-      "precision", "recall" and "f1" of boundaries, how many the reference has ("expected"), and
-      "changed_paragraphs", which have lost or gained characters other than white space.
+      "precision", "recall" and "f1" of boundaries; "expected", the number in the reference; and
+      "changed_paragraphs", the number that lost or gained characters other than white space.
     """
     common = expected = found = changed = 0
     for sentences in reference:
@@ -107,9 +107,9 @@ def errors(segment: Segmenter, reference: list[list[str]]) -> dict[str, float]:
 
 
 def boundaries(sentences: Iterable[str]) -> set[int]:
-    """Numbers of characters other than white space before each inner boundary.
+    """Return the number of characters other than white space before each inner boundary.
 
-    ["A b.", "C."] has {3}.
+    ["A b.", "C."] gives {3}.
     """
     lengths = [len("".join(sentence.split())) for sentence in sentences]
     ends = list(accumulate(filter(None, lengths)))

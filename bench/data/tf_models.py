@@ -1,4 +1,4 @@
-"""tf-models' side: its preparation of pretraining data, and its loader."""
+"""tf-models: its preparation of pretraining data, and its input pipeline."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BATCHES = 32
 
 
 def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """What the program create_pretraining_data does with its default settings at S tokens."""
+    """Measure the program create_pretraining_data with its default settings at S tokens."""
     from official.nlp.data import create_pretraining_data as preparation
     from official.nlp.tools import tokenization
 
     output = str(workspace.scratch("tf-models") / "examples.tfrecord")
     num_examples = 0
 
-    def whole_way():
+    def prepare():
         nonlocal num_examples
         tokenizer = tokenization.FullTokenizer(vocab_file=str(workspace.vocab), do_lower_case=True)
         instances = preparation.create_training_instances(
@@ -47,7 +47,7 @@ def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
         )
         num_examples = len(instances)
 
-    timing = stopwatch.time(whole_way)
+    timing = stopwatch.time(prepare)
     return [
         {
             "what": "text to masked TFRecords",
@@ -59,7 +59,7 @@ def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
 
 
 def reading(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Batches of our own TFRecords."""
+    """Measure reading of batches from our TFRecords."""
     from official.nlp.data import pretrain_dataloader
 
     params = pretrain_dataloader.BertPretrainDataConfig(
@@ -77,8 +77,8 @@ def reading(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     )
 
     def read():
-        for batch in itertools.islice(batches, _BATCHES):
-            del batch
+        for _ in itertools.islice(batches, _BATCHES):
+            pass
 
     timing = stopwatch.time(read)
     return [

@@ -1,6 +1,6 @@
-"""Runs one case in a process of its own, pinned to one core; the peers' environment runs it too.
+"""Program that measures one case, pinned to one core; the peers' environment runs it too.
 
-Prints nothing of its own but profiles; the rows go to --output as JSON.
+It prints profiles only, and writes the rows to --output as JSON.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from bench.data.workspace import Workspace
 
 
 def run_case(case: Case, workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """The rows of a case.
+    """Measure a case and return its rows.
 
     Raises:
-      ModuleNotFoundError: the peer is not installed.
+      ModuleNotFoundError: a measured library is not installed.
     """
     module, _, name = case.function.partition(":")
     function = getattr(importlib.import_module(f"bench.data.{module}"), name.replace("-", "_"))
@@ -35,7 +35,7 @@ def run_case(case: Case, workspace: Workspace, stopwatch: Stopwatch) -> list[dic
 
 
 def main() -> None:
-    """Measures the case of the command line."""
+    """Measure the case that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", required=True)
     parser.add_argument("--work", required=True, type=Path)
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--stopwatch", type=json.loads, default={})
     args = parser.parse_args()
     (case,) = (case for case in CASES if case.name == args.case)
-    if case.stage != "memory":  # which is about the processes of a whole build
+    if case.stage != "memory":  # it measures all processes of a build
         pin_to_one_core()
     rows = run_case(case, Workspace(args.work), Stopwatch(**args.stopwatch))
     args.output.write_text(json.dumps(rows))
