@@ -10,7 +10,7 @@ from model.mlm import Pretrainer
 from model.weights import assign, values_of
 from pretrain.checkpoints.checkpoint import Checkpoints
 from pretrain.experiment import build_trainer
-from tests.pretrain.train.test_trainer import iterator, mirrored, run_config
+from tests.support.training import iterator, run_config, strategy_of
 
 
 def dense(dtype=tf.bfloat16) -> Dense:
@@ -79,7 +79,7 @@ def test_weights_that_are_set_reach_the_copies():
 
 @pytest.mark.parametrize("replicas", [1, 4])
 def test_updates_keep_them_fresh(replicas):
-    strategy = tf.distribute.get_strategy() if replicas == 1 else mirrored(replicas)
+    strategy = strategy_of(replicas)
     trainer = build_trainer(run_config(precision="mixed_bfloat16"), strategy)
     before = {name: m.kernel.numpy() for name, m in copies(trainer.model).items()}
     trainer.train(iterator(strategy, 2), 2)
