@@ -1,4 +1,4 @@
-"""Table of the corpus formats, and the one way to plan and read input of any of them.
+"""Table of the corpus formats, and functions that plan and read input of any format.
 
 To add a format, add an entry to `FORMATS`. Its key becomes the flag of `data.build` and
 `data.vocab`, the first component of document ids, and the source in the accounts and metrics.
@@ -62,31 +62,31 @@ FORMATS: dict[str, Format] = {
         read=dump.read_part,
     ),
     "books": Format(
-        help="a book a file; Project Gutenberg's licence is left out, chapters are kept apart",
+        help="one book per file; Project Gutenberg's licence is left out, chapters are kept apart",
         name_contains=None,
         split=whole_file,
         read=books.read_book,
     ),
     "text": Format(
-        help="a document a file, paragraphs separated by blank lines",
+        help="one document per file, paragraphs separated by blank lines",
         name_contains=None,
         split=whole_file,
         read=books.read_text,
     ),
     "lines": Format(
-        help="a paragraph or sentence a line, a blank line between documents",
+        help="one paragraph or sentence per line, a blank line between documents",
         name_contains=None,
         split=lines.split_file,
         read=lines.read_lines,
     ),
     "jsonl": Format(
-        help='an object with "text", and if you like "id", a line',
+        help='one object per line, with "text" and optionally "id"',
         name_contains=".jsonl",
         split=lines.split_file,
         read=lines.read_jsonl,
     ),
 }
-# Format of a file whose name identifies none.
+# Kind of a file whose name matches no format.
 _FALLBACK = "books"
 # Arguments of every flag that takes input files.
 GLOB_FLAG = dict(action="extend", nargs="+", default=[], metavar="GLOB")

@@ -56,7 +56,7 @@ class Vocab:
         if missing := [token for token in schema.SPECIAL_TOKENS if token not in set(pieces)]:
             raise UserError(
                 f"{source} ({len(pieces)} pieces) has no {', '.join(missing)};"
-                " use a BERT vocabulary, one piece a line, or learn one with `python -m data.vocab`"
+                " use a BERT vocabulary, one piece per line, or learn one with `python -m data.vocab`"
             )
         first_line: dict[str, int] = {}
         for number, piece in enumerate(pieces, start=1):

@@ -1,4 +1,4 @@
-"""Learn a WordPiece vocabulary, reproducibly: equal text gives an equal vocabulary."""
+"""Learn a WordPiece vocabulary reproducibly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def learn(
       texts: paragraphs of text.
       vocab_size: number of pieces, special tokens included.
       min_frequency: least number of occurrences for a pair to be merged.
-      max_characters: most characters with a piece of their own, by frequency.
+      max_characters: number of characters, the most frequent ones, that get a piece of their own.
       lower_case: whether to lower-case text and strip accents first ("uncased").
 
     Raises:
