@@ -1,4 +1,4 @@
-"""The machines to train on, and the job that takes a run there. Bound by gin in pretrain/config.py."""
+"""Settings of the devices to train on, and of a job on other machines. Bound by gin in pretrain/config.py."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 
 from data.errors import UserError
 
-# Exit code of a run that has saved its state and wants to be started again.
+# Exit code of a run that has saved its state and asks to be restarted.
 RESTART_CODE = 42
-# Has no place in a command that is started again and again.
+# Flag of pretrain.run that a command which is restarted must not have.
 DISCARD_FLAG = "--discard_checkpoints"
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusterConfig:
-    """Which tf.distribute strategy runs the training step.
+    """Choice of the tf.distribute strategy.
 
     Attributes:
       strategy: "default" uses one device; "mirrored" all GPUs of one machine; "multi_worker" the
-        cluster in TF_CONFIG; "tpu" a Cloud TPU; "auto" chooses by what is there.
+        cluster in TF_CONFIG; "tpu" a Cloud TPU; "auto" chooses by the devices that it finds.
       tpu: name or address of the TPU; empty takes TPU_NAME from the environment, or else "local",
         the TPU of this machine.
     """
@@ -37,43 +37,43 @@ class ClusterConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LaunchConfig:
-    """A run as a job on other machines: where, on what, with which data.
+    """A job on other machines: a pretraining run or a data build.
 
     `launch.tpu`, `launch.gke`, `launch.vertex`, `launch.slurm` and `launch.dataflow` turn it into
-    commands and files, each of what it needs; docs/launching.md has a table.
+    commands and files; docs/launching.md has a table of the settings that each of them needs.
 
     Attributes:
-      name: of the job and of all that is made for it.
-      bucket: "gs://BUCKET" or "gs://BUCKET/FOLDER", or a folder on a shared disk. What belongs to the
-        job lies in BUCKET/NAME.
-      data_dir: the build, in a bucket or on a shared disk.
-      model_dir: of the run; empty is BUCKET/NAME/model.
-      scratch_dir: on a local disk of each machine, where the data are copied to and compared with the
-        manifest; empty reads them where they lie, which a bucket does not allow.
-      accelerator: a TPU type ("v5e-8" or as Google names it "v5litepod-8", "v4-8", "v6e-8"), a GPU type
-        as GKE names it ("nvidia-h100-80gb"), or "cpu".
-      nodes: machines with GPUs.
-      gpus_per_node: see there.
-      machine_type: of Vertex ("a3-highgpu-8g").
-      processes: on each machine, as a cluster of its own (launch.local); for machines without GPUs.
-      project: of Google Cloud.
-      zone: of Google Cloud; its region is used where a region is asked for.
-      network: a VPC; empty is the project's default. Vertex wants its full name, with the project's
+      name: name of the job and of the resources that are created for it.
+      bucket: "gs://BUCKET" or "gs://BUCKET/FOLDER", or a folder on a shared disk. The files of the job
+        are in BUCKET/NAME.
+      data_dir: directory of the build, in a bucket or on a shared disk.
+      model_dir: directory of the run; empty is BUCKET/NAME/model.
+      scratch_dir: directory on a local disk of each machine, to which the data are copied; empty reads
+        them in place, which is not possible from a bucket.
+      accelerator: TPU type ("v5e-8" or in Google's name "v5litepod-8", "v4-8", "v6e-8"), GPU type
+        in GKE's name ("nvidia-h100-80gb"), or "cpu".
+      nodes: number of machines with GPUs.
+      gpus_per_node: GPUs of each machine.
+      machine_type: machine type of Vertex ("a3-highgpu-8g").
+      processes: processes on a single machine without GPUs, as a cluster (launch.local).
+      project: Google Cloud project.
+      zone: Google Cloud zone, which implies the region.
+      network: VPC network; empty is the project's default. Vertex needs its full name, with the project's
         number: "projects/123/global/networks/NAME".
-      subnetwork: of it.
-      external_ips: machines have addresses on the internet. Without, they reach package indices
-        through Cloud NAT only.
-      service_account: its e-mail address; on GKE the Kubernetes service account.
-      spot: machines that are cheaper and may be taken away.
-      valid_until_duration: after which a request for a TPU expires ("6h"); empty waits for ever.
-      runtime_version: system image of TPU VMs; empty chooses one by the accelerator.
-      image: container with this package (launch/docker/trainer.Dockerfile).
-      worker_image: container of Beam's workers (launch/docker/beam_worker.Dockerfile).
-      worker_machine_type: of Dataflow ("n2-standard-4"); empty leaves the choice to it.
-      max_workers: of Dataflow.
-      queue: LocalQueue of Kueue on GKE, partition of Slurm; empty uses none, or the default one.
-      crashes: in a row that are forgiven on a machine (launch.supervise).
-      max_restarts: how often a job that lost a machine is begun again.
+      subnetwork: subnetwork of the network.
+      external_ips: whether machines have addresses on the internet. Without, they reach package indices
+        only through Cloud NAT.
+      service_account: e-mail address of the service account; on GKE the Kubernetes service account.
+      spot: whether to take cheaper machines that may be preempted.
+      valid_until_duration: time until a request for a TPU expires ("6h"); empty never expires.
+      runtime_version: system image of TPU VMs; empty takes the default of the accelerator.
+      image: container image with this package (launch/docker/trainer.Dockerfile).
+      worker_image: container image of Beam workers (launch/docker/beam_worker.Dockerfile).
+      worker_machine_type: machine type of Dataflow workers ("n2-standard-4"); empty takes Dataflow's.
+      max_workers: largest number of Dataflow workers.
+      queue: LocalQueue of Kueue on GKE, partition of Slurm; empty uses none, or the default partition.
+      crashes: consecutive crashes after which a machine restarts the run (launch.supervise).
+      max_restarts: number of times a job that lost a machine is restarted.
     """
 
     name: str = "lambert"
@@ -106,20 +106,20 @@ class LaunchConfig:
     def __post_init__(self):
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", self.name):
             raise UserError(
-                f"LaunchConfig.name={self.name!r}: must be up to 40 small letters, digits and hyphens,"
-                " with a letter first and no hyphen last"
+                f"LaunchConfig.name={self.name!r}: must be up to 40 lower-case letters, digits and"
+                " hyphens, with a letter first and no hyphen last"
             )
-        for name, least in (
+        for name, minimum in (
             *(("nodes", 1), ("gpus_per_node", 0), ("processes", 1)),
             *(("max_workers", 1), ("crashes", 0), ("max_restarts", 0)),
         ):
-            if getattr(self, name) < least:
+            if getattr(self, name) < minimum:
                 raise UserError(
-                    f"LaunchConfig.{name}={getattr(self, name)}: must be at least {least}"
+                    f"LaunchConfig.{name}={getattr(self, name)}: must be at least {minimum}"
                 )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            # These go into commands, YAML and metadata. Nothing that has a place there has such characters.
+            # The values become part of commands, JSON and metadata, where other characters are unsafe.
             if isinstance(value, str) and not re.fullmatch(r"[-\w./:@+~]*", value, re.ASCII):
                 raise UserError(
                     f"LaunchConfig.{field.name}={value!r}: only letters, digits and -_./:@+~ are allowed"
@@ -130,22 +130,22 @@ class LaunchConfig:
             raise UserError("LaunchConfig.gpus_per_node=0: must be at least 1 on nodes with GPUs")
         if self.processes > 1 and (self.is_gpu or self.nodes > 1):
             raise UserError(
-                f"LaunchConfig.processes={self.processes}: is for one machine without GPUs; leave it at 1"
+                f"LaunchConfig.processes={self.processes}: must be 1 on several machines and with GPUs"
             )
         if not self.scratch_dir and "://" in self.data_dir:
             raise UserError(
-                f"LaunchConfig.scratch_dir='': the data are read where they lie, and {self.data_dir} is"
-                " not on a disk; name a folder on the machines to copy them to"
+                f"LaunchConfig.scratch_dir='': LaunchConfig.data_dir={self.data_dir!r} is not on a disk;"
+                " set scratch_dir to a directory of the machines to which the data are copied"
             )
 
     @property
     def job_dir(self) -> str:
-        """Where everything of the job lies."""
+        """Directory with the files of the job."""
         return f"{self.bucket.rstrip('/')}/{self.name}"
 
     @property
     def region(self) -> str:
-        """The region of the zone: "us-central1" of "us-central1-a"."""
+        """Region of the zone: "us-central1" for "us-central1-a"."""
         return self.zone.rpartition("-")[0]
 
     @property
@@ -154,7 +154,7 @@ class LaunchConfig:
         return self.accelerator.startswith("nvidia-")
 
     def require(self, *names: str) -> None:
-        """Raises a UserError that names the first of these settings that is empty."""
+        """Raise a UserError that names the first of these settings that is empty."""
         for name in names:
             if not getattr(self, name):
                 raise UserError(
@@ -163,17 +163,17 @@ class LaunchConfig:
                 )
 
     def require_reachable(self, *names: str, mounted: str = "") -> None:
-        """Raises a UserError that names the first of these places that machines of a target do not reach.
+        """Raise a UserError that names the first of these directories that the machines do not reach.
 
         Args:
-          *names: of settings; empty ones do not count.
-          mounted: where the machines have a disk that all of them share; empty for nowhere.
+          *names: settings with directories; empty ones are ignored.
+          mounted: mount point of a disk that all machines share; empty if there is none.
         """
         for name in names:
             value = getattr(self, name)
             if value and "://" not in value and not (mounted and value.startswith(mounted)):
-                disk = f" or below {mounted} on the disk that they share" if mounted else ""
+                disk = f" or below {mounted} on the disk that all machines share" if mounted else ""
                 raise UserError(
-                    f"LaunchConfig.{name}={value!r}: must be where the machines reach it: in a bucket"
-                    f" (gs://...){disk}"
+                    f"LaunchConfig.{name}={value!r}: must be in a bucket (gs://...){disk},"
+                    " where the machines reach it"
                 )

@@ -1,10 +1,10 @@
-r"""The data build on Dataflow.
+r"""Run a data build on Dataflow.
 
     python -m launch.dataflow --gin_file gin/data_lambert.gin --gin_file job.gin -- \
         --wiki 'gs://B/dumps/*.bz2' --vocab_file vocab.txt --output_dir gs://B/D [--dry_run]
 
-What stands after -- are arguments of data.build. Settings of the build and of the job may stand in
-the same gin files. Needs the extra [gcp] and an image of launch/docker/beam_worker.Dockerfile.
+The arguments after -- are those of data.build. Settings of the build and of the job may be in the same gin
+files. Needs the extra [gcp] and an image of launch/docker/beam_worker.Dockerfile.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from data.config import BuildConfig
 from data.errors import UserError, run_main
 from launch.config import LaunchConfig
-from launch.jobs.commands import execute, parser
+from launch.jobs.commands import build_parser, execute
 from launch.jobs.job import Action
+from launch.jobs.settings import load_job_config
 
 _GIN_FILE = "build.gin"
 
@@ -24,12 +25,12 @@ _GIN_FILE = "build.gin"
 def build_action(
     config: LaunchConfig, build_gin: str, arguments: Sequence[str], work_dir: str
 ) -> Action:
-    """The build as a Dataflow job.
+    """Return the action that builds on Dataflow.
 
     Args:
-      config: where and on what it runs.
+      config: settings of the job.
       build_gin: settings of the build, as the text of a gin file.
-      arguments: of data.build; no settings.
+      arguments: arguments of data.build, without settings.
       work_dir: local folder for the gin file.
     """
     config.require("project", "zone", "bucket", "worker_image", "service_account")
@@ -55,7 +56,7 @@ def build_action(
         "--runner=DataflowRunner",
         *(f"--{name}={value}" for name, value in options.items() if value),
         *(() if config.external_ips else ("--no_use_public_ips",)),
-        # Beam would pickle this program's main module, with TensorFlow in it.
+        # Otherwise Beam pickles the main module of this program, with TensorFlow in it.
         "--no_save_main_session",
     ]
     return Action(files={path: build_gin.encode()}, commands=[command])
@@ -66,16 +67,16 @@ def _subnetwork(config: LaunchConfig) -> str:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and builds."""
-    from launch.jobs.settings import load_job_config
-
-    found = parser("python -m launch.dataflow", __doc__, [])
-    found.add_argument("arguments", nargs="*", help="after --, of data.build", metavar="ARGUMENT")
-    args = found.parse_args(argv)
+    """Parse the command line and start the build."""
+    parser = build_parser("python -m launch.dataflow", __doc__, [])
+    parser.add_argument(
+        "arguments", nargs="*", help="after --: arguments of data.build", metavar="ARGUMENT"
+    )
+    args = parser.parse_args(argv)
     if not args.arguments:
-        raise UserError("there is nothing to build: give the arguments of data.build after --")
+        raise UserError("no arguments: give those of data.build after --")
     if settings := [a for a in args.arguments if a.startswith(("--gin_file", "--gin_param"))]:
-        raise UserError(f"{settings[0]} stands after --; settings belong before it")
+        raise UserError(f"{settings[0]} is after --; give settings before it")
     config, build_gin = load_job_config(args.gin_file, args.gin_param, BuildConfig)
     action = build_action(
         config, build_gin, args.arguments, args.work_dir or f".launch/{config.name}"

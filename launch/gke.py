@@ -1,9 +1,9 @@
-"""A run on Google Kubernetes Engine, as a JobSet: machines with GPUs, or a TPU of one host.
+"""Run a job on Google Kubernetes Engine, as a JobSet: machines with GPUs, or a TPU of a single host.
 
     python -m launch.gke create --gin_file gin/lambert_large.gin --gin_file job.gin
 
-create puts the job into the bucket and applies the JobSet; status, logs and delete say what they do. The
-cluster is that of kubectl's context, with the JobSet controller, and Kueue if LaunchConfig.queue is set.
+create uploads the job and creates the JobSet; status, logs and delete act on it. The cluster is that of
+kubectl's context, with the JobSet controller, and Kueue if LaunchConfig.queue is set.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from launch.jobs.job import Action, Job, upload
 
 _MANIFEST_FILE = "jobset.json"
 _GET = ("kubectl", "get", "jobset")
-_WORKER = "worker"  # the name of the one replicated job
+_WORKER = "worker"  # name of the only replicated job
 _PORT = 2222
 _SPOT = "cloud.google.com/gke-spot"
 _SCRATCH_DIR = "/var/tmp/lambert"
-_USER_ID = 1000  # of the image
+_USER_ID = 1000  # user of the image
 _GRACE_SECONDS = 180
-# What a pod ends with when its machine goes away: saved, killed, told to go.
-_LOST_CODES = [RESTART_CODE, 137, 143]
+# Exit codes of a pod whose machine stops: state saved, killed, terminated.
+_PREEMPTED_CODES = [RESTART_CODE, 137, 143]
 
 
 def create(job: Job, work_dir: str) -> Action:
-    """Puts the job into the bucket and applies the JobSet."""
+    """Return the action that uploads the job and creates the JobSet."""
     config = job.config
     config.require("bucket", "data_dir", "image", "service_account")
     config.require_reachable("bucket", "data_dir", "model_dir")
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", config.service_account):
         raise UserError(
-            f"LaunchConfig.service_account={config.service_account!r}: on GKE this is the name of a"
+            f"LaunchConfig.service_account={config.service_account!r}: on GKE must be the name of a"
             " Kubernetes service account, such as 'lambert'"
         )
     manifest = json.dumps(jobset(job), indent=1) + "\n"
-    put = upload(job, work_dir)
+    uploaded = upload(job, work_dir)
     path = f"{work_dir}/{_MANIFEST_FILE}"
     return Action(
-        files={**put.files, path: manifest.encode()},
-        commands=[*put.commands, ("kubectl", "create", f"--filename={path}")],
-        exists=(*_GET, config.name, "--ignore-not-found", "--output=name"),
+        files={**uploaded.files, path: manifest.encode()},
+        commands=[*uploaded.commands, ("kubectl", "create", f"--filename={path}")],
+        exists_command=(*_GET, config.name, "--ignore-not-found", "--output=name"),
     )
 
 
 def jobset(job: Job) -> dict:
-    """The JobSet as a Kubernetes object.
+    """Return the JobSet as a Kubernetes object.
 
-    A pod that ends because its machine goes away fails its Job, which makes the JobSet begin again, up
-    to LaunchConfig.max_restarts times; any other failure is final.
+    A pod that ends because its machine stops fails its Job, which makes the JobSet restart, up to
+    LaunchConfig.max_restarts times; any other failure is final.
     """
     config = job.config
     labels = {"kueue.x-k8s.io/queue-name": config.queue} if config.queue else {}
@@ -79,7 +79,7 @@ def jobset(job: Job) -> dict:
                             "completions": workers,
                             "completionMode": "Indexed",
                             "backoffLimit": 0,
-                            "podFailurePolicy": {"rules": [_failure_is_final()]},
+                            "podFailurePolicy": {"rules": [_final_failure_rule()]},
                             "template": {"spec": _pod(job)},
                         }
                     },
@@ -89,8 +89,8 @@ def jobset(job: Job) -> dict:
     }
 
 
-def _failure_is_final() -> dict:
-    codes = {"containerName": _WORKER, "operator": "NotIn", "values": _LOST_CODES}
+def _final_failure_rule() -> dict:
+    codes = {"containerName": _WORKER, "operator": "NotIn", "values": _PREEMPTED_CODES}
     return {"action": "FailJob", "onExitCodes": codes}
 
 
@@ -118,7 +118,7 @@ def _pod(job: Job) -> dict:
         "containers": [_container(config, {resource: count})],
         "volumes": [
             {"name": "scratch", "emptyDir": {}},
-            {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},  # of NCCL
+            {"name": "shared-memory", "emptyDir": {"medium": "Memory"}},  # for NCCL
         ],
     }
 
@@ -142,7 +142,7 @@ def _container(config: LaunchConfig, devices: dict[str, int]) -> dict:
 
 
 def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
-    """The labels of the nodes, and the resource with its number that a pod takes."""
+    """Return the labels of the nodes, and name and number of the resource that a pod requests."""
     if config.is_gpu:
         selector = {"cloud.google.com/gke-accelerator": config.accelerator}
         return selector, "nvidia.com/gpu", config.gpus_per_node
@@ -155,7 +155,7 @@ def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
 
 
 def _environment(config: LaunchConfig) -> list[dict]:
-    """TF_CONFIG, with the number of the pod put in by Kubernetes."""
+    """Return TF_CONFIG, in which Kubernetes inserts the index of the pod."""
     if not config.is_gpu or config.nodes == 1:
         return []
     name = config.name
@@ -170,19 +170,19 @@ def _environment(config: LaunchConfig) -> list[dict]:
 
 
 def status(job: Job, _: str) -> Action:
-    """Shows the JobSet and its pods."""
+    """Return the action that prints the JobSet and its pods."""
     name = job.config.name
     return Action(commands=[(*_GET, name), ("kubectl", "get", "pods", _selector(name))])
 
 
 def logs(job: Job, _: str) -> Action:
-    """Prints what the pods have said."""
+    """Return the action that prints the logs of the pods."""
     command = ("kubectl", "logs", _selector(job.config.name), "--prefix", "--tail=-1")
     return Action(commands=[command])
 
 
 def delete(job: Job, _: str) -> Action:
-    """Deletes the JobSet; its pods are told, save and end."""
+    """Return the action that deletes the JobSet; its pods receive SIGTERM, save and end."""
     return Action(commands=[("kubectl", "delete", "jobset", job.config.name)])
 
 
@@ -194,7 +194,7 @@ VERBS = dict(create=create, status=status, logs=logs, delete=delete)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and does what it says."""
+    """Parse the command line and run the verb."""
     run_target("python -m launch.gke", __doc__, VERBS, argv)
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what this package needs into an environment: versions and hashes are those of the lock file.
+# Install the requirements of this package into an environment, with the versions and hashes of the lock file.
 #
 #   launch/install.sh PYTHON cpu|gpu|tpu
 #
-# tensorflow-tpu has the kernels of TPUs and owns the same folder as tensorflow, which others require:
-# everything is installed first, then the one takes the place of the other.
+# tensorflow-tpu has the kernels for TPUs. It installs into the same folder as tensorflow, which other packages
+# require, so everything is installed first, and then tensorflow is replaced.
 set -euo pipefail
 
 python=$1

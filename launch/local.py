@@ -1,10 +1,10 @@
-"""A cluster of processes on this machine, each a worker of one multi-worker job.
+"""Run a multi-worker job as a cluster of processes on this machine.
 
     python -m launch.local --workers 2 -- --gin_file F --data_dir D --model_dir M
 
-What stands after -- are the arguments of pretrain.run. Each worker has its share of the cores. A worker
-that fails stops the others; the job ends with the exit code of the worker that ended first, 128 + n if
-signal n ended it.
+The arguments after -- are those of pretrain.run. Each worker has an equal share of the cores. When a worker
+fails, the others are stopped. The exit code is that of the worker that failed first, 128 + n if signal n
+ended it.
 """
 
 from __future__ import annotations
@@ -24,50 +24,52 @@ from collections.abc import Sequence
 from data.errors import UserError, run_main
 from launch.config import RESTART_CODE
 
-# For the others, when one has ended. After a failure TensorFlow needs some of it to notice.
+# Time for the other workers after one has ended; TensorFlow takes part of it to detect a failure.
 _GRACE_SECONDS = 60.0
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line, and ends with the exit code of the job."""
+    """Parse the command line, and exit with the exit code of the job."""
     parser = argparse.ArgumentParser(
         prog="python -m launch.local",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--workers", type=int, required=True, help="how many processes")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="after --, of pretrain.run")
+    parser.add_argument("--workers", type=int, required=True, help="number of processes")
+    parser.add_argument(
+        "arguments", nargs=argparse.REMAINDER, help="after --: arguments of pretrain.run"
+    )
     args = parser.parse_args(argv)
     if args.workers < 1:
         raise UserError(f"--workers {args.workers}: must be at least 1")
     arguments = args.arguments[1:] if args.arguments[:1] == ["--"] else args.arguments
     if not arguments:
-        raise UserError("there is nothing to run: give the arguments of pretrain.run after --")
+        raise UserError("no arguments: give those of pretrain.run after --")
     sys.exit(run_workers([sys.executable, "-m", "pretrain.run", *arguments], args.workers))
 
 
 def run_workers(command: Sequence[str], num_workers: int) -> int:
-    """Runs a command as every worker of a cluster, with TF_CONFIG in the environment.
+    """Run a command as every worker of a cluster, with TF_CONFIG in the environment.
 
     Returns:
-      The exit code of the worker that ended first with another one than 0; 0 if none did.
+      Exit code of the worker that failed first; 0 if none did.
     """
     with _addresses(num_workers) as workers:
         processes = [
             _start(command, workers, index, cores)
-            for index, cores in enumerate(_shares_of_cores(num_workers))
+            for index, cores in enumerate(_divide_cores(num_workers))
         ]
     printers = [_print_lines(process, index) for index, process in enumerate(processes)]
 
-    def hand_on(number, _):
+    def forward(signal_number, _):
         for process in processes:
-            process.send_signal(number)
+            process.send_signal(signal_number)
 
-    before = signal.signal(signal.SIGTERM, hand_on)
+    previous = signal.signal(signal.SIGTERM, forward)
     try:
         code = _wait(processes)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
         for process in processes:
             process.kill()
             process.wait()
@@ -77,22 +79,22 @@ def run_workers(command: Sequence[str], num_workers: int) -> int:
 
 
 @contextlib.contextmanager
-def _addresses(number: int):
-    """Addresses with free ports, which nobody else is given before the end of the context."""
+def _addresses(num_workers: int):
+    """Yield addresses with free ports, which stay reserved until the context ends."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("localhost", 0))
-        yield [f"localhost:{one.getsockname()[1]}" for one in sockets]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(num_workers)]
+        for open_socket in sockets:
+            open_socket.bind(("localhost", 0))
+        yield [f"localhost:{open_socket.getsockname()[1]}" for open_socket in sockets]
 
 
-def _shares_of_cores(number: int) -> list[set[int]]:
-    """The cores of each worker: equal shares, or all of them where there are fewer than workers."""
+def _divide_cores(num_workers: int) -> list[set[int]]:
+    """Return the cores of each worker: an equal share, or all cores if there are fewer than workers."""
     cores = sorted(os.sched_getaffinity(0))
-    share = len(cores) // number
+    share = len(cores) // num_workers
     if not share:
-        return [set(cores)] * number
-    return [set(cores[index * share : (index + 1) * share]) for index in range(number)]
+        return [set(cores)] * num_workers
+    return [set(cores[index * share : (index + 1) * share]) for index in range(num_workers)]
 
 
 def _start(
@@ -106,7 +108,7 @@ def _start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    # Long before it loads TensorFlow, which makes its pools of threads as large as what it may use.
+    # In time: TensorFlow sizes its thread pools by the cores it may use when it is loaded.
     os.sched_setaffinity(process.pid, cores)
     return process
 
@@ -122,18 +124,20 @@ def _print_lines(process: subprocess.Popen, index: int) -> threading.Thread:
 
 
 def _wait(processes: list[subprocess.Popen]) -> int:
-    """Waits for the end of all, or for the first failure."""
+    """Wait until all workers have ended or one has failed, and return the exit code of the job."""
     code, deadline = 0, None
     while True:
         ended = {i: p.returncode for i, p in enumerate(processes) if p.poll() is not None}
-        # A signal is the cause; the errors of the others are what follows from it.
-        for index, found in sorted(ended.items(), key=lambda item: item[1]):
-            if found not in (0, RESTART_CODE):
+        # Signals first: the errors of other workers follow from them.
+        for index, worker_code in sorted(ended.items(), key=lambda item: item[1]):
+            if worker_code not in (0, RESTART_CODE):
                 others = "; the others are stopped" if len(ended) < len(processes) else ""
-                print(f"error: worker {index} ended {_how(found)}{others}", file=sys.stderr)
+                print(
+                    f"error: worker {index} ended {_describe(worker_code)}{others}", file=sys.stderr
+                )
                 _wait_for_end(processes, _GRACE_SECONDS)
-                return found if found > 0 else 128 - found
-            code = code or found
+                return worker_code if worker_code > 0 else 128 - worker_code
+            code = code or worker_code
         if len(ended) == len(processes):
             return code
         if ended:
@@ -141,8 +145,8 @@ def _wait(processes: list[subprocess.Popen]) -> int:
             if time.monotonic() > deadline:
                 running = [str(i) for i in range(len(processes)) if i not in ended]
                 print(
-                    f"error: worker {', '.join(running)} still ran {_GRACE_SECONDS:.0f} s after the"
-                    " first had ended, and was stopped",
+                    f"error: worker {', '.join(running)} was stopped because it still ran"
+                    f" {_GRACE_SECONDS:.0f} s after the first had ended",
                     file=sys.stderr,
                 )
                 return 1
@@ -155,7 +159,7 @@ def _wait_for_end(processes: list[subprocess.Popen], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def _how(code: int) -> str:
+def _describe(code: int) -> str:
     if code < 0:
         return f"by signal {signal.Signals(-code).name}"
     return f"with exit code {code}"

@@ -31,7 +31,7 @@ from launch.plan.planner import Assumptions, make_plan
 from launch.plan.settings import load_plan_input
 from launch.plan.text import memory_lines
 from launch.strategy import build_strategy
-from launch.worker.stage import remote_errors
+from launch.worker.stage import storage_errors_as_user_errors
 from pretrain.gin_files import add_gin_flags
 
 DISTRIBUTION = "lambert-pretrain"
@@ -236,7 +236,7 @@ def _strategy(tpu: bool, gpus: int | None):
 
 def check_data(data_dir: str, sizes_only: bool) -> str:
     """Check that a build is complete and undamaged."""
-    with remote_errors(data_dir):
+    with storage_errors_as_user_errors(data_dir):
         manifest = Manifest.load(data_dir)
         manifest.load_vocab(data_dir)
         if not sizes_only:
@@ -274,7 +274,7 @@ def check_model_dir(model_dir: str) -> str:
     """Check that files can be written, read, listed and removed in a directory."""
     name, content = f".preflight-{uuid.uuid4().hex}", os.urandom(4096)
     path = files.join(model_dir, name)
-    with remote_errors(model_dir):
+    with storage_errors_as_user_errors(model_dir):
         files.write_atomically(path, content)
         try:
             if files.read_bytes(path) != content or name not in files.list_dir(model_dir):
@@ -302,7 +302,7 @@ def check_disk(paths: Sequence[str], free_gb: float) -> str:
 def check_clock(model_dir: str) -> str:
     """Check that the clock of this machine agrees with the clock of the storage."""
     path = files.join(model_dir, f".preflight-{uuid.uuid4().hex}")
-    with remote_errors(model_dir):
+    with storage_errors_as_user_errors(model_dir):
         before = time.time()
         files.write_atomically(path, b"?")
         after = time.time()

@@ -1,9 +1,9 @@
-"""A run as a Slurm job: one task on each machine, together a multi-worker cluster.
+"""Run a job on a Slurm cluster: one task on each machine, together a multi-worker cluster.
 
     python -m launch.slurm create --gin_file gin/lambert_large.gin --gin_file job.gin
 
-create puts the job into its folder on the shared disk (LaunchConfig.bucket) and submits it; status, logs
-and delete say what they do. Machines use the environment that this command runs in.
+create copies the job to its directory on the shared disk (LaunchConfig.bucket) and submits it; status, logs
+and delete act on it. Machines use the Python environment of this command.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from data import files
 from data.errors import UserError, run_main
 from launch.jobs.commands import run_target
 from launch.jobs.job import ROOT, Action, Job, upload
-from launch.node import WORKERS_VARIABLE
+from launch.worker.environment import WORKERS_VARIABLE
 
 _SCRIPT_FILE = "job.sbatch"
 _PORT = 2222
-# Between Slurm's notice (time limit, preemption) and the end: a loop of steps and a save.
+# From Slurm's notice (time limit, preemption) to the end; long enough for a loop of steps and a save.
 _NOTICE_SECONDS = 180
 
 
 def create(job: Job, work_dir: str) -> Action:
-    """Puts the job on the shared disk and submits it."""
+    """Return the action that copies the job to the shared disk and submits it."""
     config = job.config
     config.require("bucket", "data_dir")
     if files.is_remote(config.bucket):
@@ -33,16 +33,16 @@ def create(job: Job, work_dir: str) -> Action:
             f"LaunchConfig.bucket={config.bucket!r}: must be a folder on a disk that all machines share"
         )
     config.require_reachable("bucket", "data_dir", "model_dir", mounted="/")
-    put = upload(job, work_dir, {_SCRIPT_FILE: batch_script(job).encode()})
+    uploaded = upload(job, work_dir, {_SCRIPT_FILE: batch_script(job).encode()})
     return Action(
-        files=put.files,
-        commands=[*put.commands, ("sbatch", f"{config.job_dir}/{_SCRIPT_FILE}")],
-        exists=(*_queue(job), "--noheader"),
+        files=uploaded.files,
+        commands=[*uploaded.commands, ("sbatch", f"{config.job_dir}/{_SCRIPT_FILE}")],
+        exists_command=(*_queue(job), "--noheader"),
     )
 
 
 def batch_script(job: Job) -> str:
-    """What sbatch takes."""
+    """Return the script for sbatch."""
     config = job.config
     options = [
         f"--job-name={config.name}",
@@ -66,7 +66,7 @@ def batch_script(job: Job) -> str:
         f"export {WORKERS_VARIABLE}",
         f"srun {node}",
         "code=$?",
-        "# 42: saved, and told to go. 143: told to go before there was anything to save.",
+        "# 42: state saved after SIGTERM. 143: SIGTERM before there was anything to save.",
         "if [[ $code -eq 42 || $code -eq 143 ]]; then",
         f"  if [[ ${{SLURM_RESTART_COUNT:-0}} -lt {config.max_restarts} ]]; then",
         '    scontrol requeue "$SLURM_JOB_ID"',
@@ -78,18 +78,18 @@ def batch_script(job: Job) -> str:
 
 
 def status(job: Job, _: str) -> Action:
-    """Shows the job in the queue."""
+    """Return the action that prints the job in the queue."""
     return Action(commands=[_queue(job)])
 
 
 def logs(job: Job, _: str) -> Action:
-    """Prints the log."""
+    """Return the action that prints the log."""
     job.config.require("bucket")
     return Action(commands=[("cat", f"{job.config.job_dir}/slurm.log")])
 
 
 def delete(job: Job, _: str) -> Action:
-    """Cancels the job."""
+    """Return the action that cancels the job."""
     return Action(commands=[("scancel", "--me", f"--name={job.config.name}")])
 
 
@@ -101,7 +101,7 @@ VERBS = dict(create=create, status=status, logs=logs, delete=delete)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and does what it says."""
+    """Parse the command line and run the verb."""
     run_target("python -m launch.slurm", __doc__, VERBS, argv)
 
 

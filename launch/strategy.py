@@ -1,4 +1,4 @@
-"""From a description of the machines to a tf.distribute strategy."""
+"""Create the tf.distribute strategy of a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from launch.config import ClusterConfig
 
 
 def build_strategy(config: ClusterConfig):
-    """Creates the strategy; must run before any other use of TensorFlow's devices.
+    """Return the strategy; must be called before any other use of TensorFlow's devices.
 
     Raises:
-      UserError: the machines asked for are not there; the message says what is missing.
+      UserError: the TPU or the cluster of the settings is missing.
     """
     import tensorflow as tf
 
@@ -25,7 +25,7 @@ def build_strategy(config: ClusterConfig):
 
 
 def is_chief(strategy) -> bool:
-    """Whether this process writes checkpoints, logs and reports."""
+    """Return whether this process writes checkpoints, logs and reports."""
     return strategy.extended.should_checkpoint
 
 
@@ -48,14 +48,14 @@ def _create(kind: str, config: ClusterConfig):
 
 
 def _choose() -> str:
-    """The strategy for what is there: a cluster, a TPU, several GPUs, or one device."""
+    """Return the kind of strategy for a cluster, a TPU, several GPUs, or one device."""
     import tensorflow as tf
 
     if _num_workers() > 1:
         return "multi_worker"
     if "TPU_NAME" in os.environ or os.path.exists("/dev/accel0"):
         return "tpu"
-    # Several logical CPUs are a machine cut in pieces, as tests do.
+    # Tests divide the CPU into several logical devices.
     for device_type in ("GPU", "CPU"):
         if len(tf.config.list_logical_devices(device_type)) > 1:
             return "mirrored"
@@ -84,13 +84,13 @@ def _tpu_strategy(name: str):
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"ClusterConfig.tpu={name!r}: no TPU could be reached ({reason}); on a TPU VM install"
-            " tensorflow-tpu in place of tensorflow, elsewhere choose another ClusterConfig.strategy"
+            " tensorflow-tpu in place of tensorflow, elsewhere set another ClusterConfig.strategy"
         ) from None
     return tf.distribute.TPUStrategy(resolver)
 
 
 def remote_hosts(strategy) -> list[str]:
-    """CPU devices of the hosts of a TPU, whose input this process sends as datasets."""
+    """Return the CPU devices of the hosts of a TPU slice, to which this process sends datasets."""
     import tensorflow as tf
 
     if not isinstance(strategy, tf.distribute.TPUStrategy):

@@ -1,10 +1,10 @@
-"""Runs a command again when it asks for it, and after crashes if it is told to.
+"""Run a command, and restart it when it asks for that, or after crashes.
 
     python -m launch.supervise [--crashes N] [--wait_seconds S] -- python -m pretrain.run ...
 
-Exit code 42 of a run says that its state is saved and that it wants to be started again. 0 is the
-end, and errors that only the user can mend (exit code 2) and Ctrl-C end it too. Anything else is a
-crash. SIGTERM is handed on, and then nothing is started again: the machine is going away.
+A run that exits with 42 has saved its state and asks to be restarted. Success (0), errors that only the user
+can fix (2) and Ctrl-C are final. Everything else is a crash. SIGTERM is forwarded, and then nothing is
+restarted, because the machine is about to stop.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from launch.config import DISCARD_FLAG, RESTART_CODE
 
 _FINAL_CODES = (0, 2, 130)
 _LONGEST_WAIT_SECONDS = 600.0
-# A command that has run for so long has got over the crashes before.
+# After this time crashes no longer count as consecutive.
 _HEALTHY_SECONDS = 600.0
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line, and ends with the exit code of the last run."""
+    """Parse the command line, and exit with the exit code of the last run."""
     parser = argparse.ArgumentParser(
         prog="python -m launch.supervise",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
-        "--crashes", type=int, default=0, help="start again after so many crashes in a row"
+        "--crashes", type=int, default=0, help="consecutive crashes after which it restarts"
     )
     parser.add_argument(
         "--wait_seconds",
         type=float,
         default=10.0,
-        help="before starting again after a crash; doubled each time",
+        help="seconds before the restart after a crash; doubled each time",
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after --")
     args = parser.parse_args(argv)
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
-        raise UserError("there is nothing to run: give the command after --")
+        raise UserError("no command: give it after --")
     if DISCARD_FLAG in command:
         raise UserError(
-            f"{DISCARD_FLAG} would begin at step 0 after every stop; run the command with it once,"
-            " without launch.supervise, and without it from then on"
+            f"{DISCARD_FLAG} would restart at step 0 every time; run the command with it once, without"
+            " launch.supervise, and without it from then on"
         )
     for name in ("crashes", "wait_seconds"):
         if not 0 <= getattr(args, name) < math.inf:
@@ -59,46 +59,46 @@ def main(argv: Sequence[str]) -> None:
 
 
 def supervise(command: Sequence[str], *, crashes: int, wait_seconds: float) -> int:
-    """Runs a command until it is done.
+    """Run a command until an exit code is final.
 
     Args:
       command: program and arguments.
-      crashes: how many in a row are forgiven.
-      wait_seconds: before the start after the first crash.
+      crashes: consecutive crashes after which it restarts.
+      wait_seconds: seconds before the restart after the first crash.
 
     Returns:
-      The exit code of the last run; 128 + n if signal n ended it, as in a shell.
+      Exit code of the last run; 128 + n if signal n ended it, as in a shell.
     """
-    crashed = 0
+    num_crashes = 0
     while True:
         started = time.monotonic()
-        code, was_told_to_stop = _run(command)
-        if code in _FINAL_CODES or was_told_to_stop:
+        code, was_terminated = _run(command)
+        if code in _FINAL_CODES or was_terminated:
             return code
         if code == RESTART_CODE:
-            _say("the run has saved its state; starting it again")
-            crashed = 0
+            _say("the run has saved its state; restarting it")
+            num_crashes = 0
             continue
-        crashed = 1 if time.monotonic() - started > _HEALTHY_SECONDS else crashed + 1
-        if crashed > crashes:
-            _say(f"crash {crashed} (exit code {code}); --crashes={crashes} is used up")
+        num_crashes = 1 if time.monotonic() - started > _HEALTHY_SECONDS else num_crashes + 1
+        if num_crashes > crashes:
+            _say(f"crash {num_crashes} (exit code {code}); --crashes={crashes} is used up")
             return code
-        wait = min(wait_seconds * 2 ** (crashed - 1), _LONGEST_WAIT_SECONDS)
-        _say(f"crash {crashed} of {crashes} (exit code {code}); starting again in {wait:g} s")
+        wait = min(wait_seconds * 2 ** (num_crashes - 1), _LONGEST_WAIT_SECONDS)
+        _say(f"crash {num_crashes} of {crashes} (exit code {code}); restarting in {wait:g} s")
         time.sleep(wait)
 
 
 def _run(command: Sequence[str]) -> tuple[int, bool]:
-    """The exit code, and whether SIGTERM came meanwhile."""
-    told = []
+    """Return the exit code, and whether SIGTERM was received meanwhile."""
+    received = []
     process = None
 
-    def hand_on(*_):
-        told.append(True)
+    def forward(*_):
+        received.append(True)
         if process:
             process.send_signal(signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, hand_on)
+    previous = signal.signal(signal.SIGTERM, forward)
     try:
         process = subprocess.Popen(command)
         while True:
@@ -106,10 +106,10 @@ def _run(command: Sequence[str]) -> tuple[int, bool]:
                 code = process.wait()
                 break
             except KeyboardInterrupt:
-                continue  # the command has got it too, and says what becomes of it
+                continue  # the command receives it too, and its exit code decides
     finally:
-        signal.signal(signal.SIGTERM, before)
-    return (code if code >= 0 else 128 - code), bool(told)
+        signal.signal(signal.SIGTERM, previous)
+    return (code if code >= 0 else 128 - code), bool(received)
 
 
 def _say(text: str) -> None:

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# What a Cloud TPU VM does at every boot, as root: the environment, then the job (python -m launch.node).
+# Start-up script of a Cloud TPU VM, run as root at every boot: install the environment, then run the job
+# (python -m launch.node).
 #
-# The VM's metadata say where the job lies; nothing secret is in there. Access to the bucket comes from
-# the VM's service account. The log goes to logs/ in the job's folder once a minute; the file `status`
-# there ends with "ended CODE" when the run is over, and stays as it is when the machine is taken away.
+# The VM's metadata contain the job's directory and nothing secret. Access to the bucket comes from the VM's
+# service account. The log is copied to logs/ in the job's directory once a minute. The file `status` there
+# becomes "ended CODE" when the run is over; it does not change when the machine is preempted.
 set -euo pipefail
 
 metadata=${LAMBERT_METADATA_URL:-http://metadata.google.internal/computeMetadata/v1/instance}
 root=${LAMBERT_ROOT:-/opt/lambert}
-user=${LAMBERT_USER-lambert}  # empty: who runs this script
+user=${LAMBERT_USER-lambert}  # empty: the current user
 
 job=$(curl --silent --show-error --fail --retry 10 --retry-connrefused \
   --header 'Metadata-Flavor: Google' "$metadata/attributes/lambert-job")
@@ -32,7 +33,7 @@ finish() {
   echo "launch: ended with exit code $code on $(hostname)"
   keep_log
   case $code in
-    42 | 137 | 143) ;; # the machine is going away; the job is not over
+    42 | 137 | 143) ;; # the machine is about to stop; the job is not over
     *) report "ended $code" ;;
   esac
 }
@@ -45,7 +46,7 @@ install() {
     return # a reboot
   fi
   if ! command -v python3.11 >/dev/null; then
-    # Right after a boot the system may be updating itself, and hold the lock.
+    # Right after a boot the system may be updating itself and hold the lock.
     for _ in {1..30}; do
       if apt-get update; then break; fi
       sleep 10
@@ -63,11 +64,11 @@ install() {
   echo "$sum" >"$root/installed"
 }
 
-# The loop ends by `finish`; its output would otherwise hold the log open.
+# `finish` ends the loop. Its output is discarded so that it does not keep the log open.
 while sleep 60; do keep_log; done >/dev/null 2>&1 &
 uploader=$!
 trap finish EXIT
-trap : TERM # the run is told too, saves, and ends by itself
+trap : TERM # the run receives SIGTERM too, saves, and exits
 
 report "running on $(hostname)"
 install

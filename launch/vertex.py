@@ -1,9 +1,9 @@
-"""A run as a custom job of Vertex AI, on machines with GPUs.
+"""Run a job on Vertex AI, as a custom job on machines with GPUs.
 
     python -m launch.vertex create --gin_file gin/lambert_large.gin --gin_file job.gin
 
-create puts the job into the bucket and submits it; status, logs and delete say what they do. Vertex sets
-TF_CONFIG on the machines itself, with the first of them as the chief.
+create uploads the job and submits it; status, logs and delete act on it. Vertex sets TF_CONFIG on the
+machines, with the first of them as the chief.
 """
 
 from __future__ import annotations
@@ -18,45 +18,44 @@ from launch.jobs.job import Action, Job, upload
 
 _SPEC_FILE = "custom_job.json"
 _DISK_GB = 200
-_GOING_ON = [
+_ACTIVE_STATES = [
     f"JOB_STATE_{state}" for state in ("QUEUED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 ]
-_NETWORK = r"projects/\d+/global/networks/[-a-z0-9]+"
+_NETWORK_PATTERN = r"projects/\d+/global/networks/[-a-z0-9]+"
 
 
 def create(job: Job, work_dir: str) -> Action:
-    """Puts the job into the bucket and submits it."""
+    """Return the action that uploads the job and submits it."""
     config = job.config
     config.require(
         "project", "zone", "bucket", "data_dir", "image", "machine_type", "service_account"
     )
     config.require_reachable("bucket")
-    config.require_reachable(
-        "data_dir", "model_dir", mounted="/gcs/"
-    )  # where Vertex mounts buckets
+    # Vertex mounts buckets below /gcs/.
+    config.require_reachable("data_dir", "model_dir", mounted="/gcs/")
     path = f"{work_dir}/{_SPEC_FILE}"
-    put = upload(job, work_dir)
+    uploaded = upload(job, work_dir)
     submit = (*_gcloud(job, "create"), f"--display-name={config.name}", f"--config={path}")
     spec = json.dumps(custom_job_spec(job), indent=1) + "\n"
     return Action(
-        files={**put.files, path: spec.encode()},
-        commands=[*put.commands, submit],
-        exists=_list(job, f" AND state=({' '.join(_GOING_ON)})"),
+        files={**uploaded.files, path: spec.encode()},
+        commands=[*uploaded.commands, submit],
+        exists_command=_list(job, f" AND state=({' '.join(_ACTIVE_STATES)})"),
     )
 
 
 def custom_job_spec(job: Job) -> dict:
-    """The CustomJobSpec of Vertex AI's API."""
+    """Return the CustomJobSpec of Vertex AI's API."""
     config = job.config
     if not config.is_gpu:
         raise UserError(
             f"LaunchConfig.accelerator={config.accelerator!r}: launch.vertex is for GPUs, such as"
             " 'nvidia-h100-80gb'"
         )
-    if config.network and not re.fullmatch(_NETWORK, config.network):
+    if config.network and not re.fullmatch(_NETWORK_PATTERN, config.network):
         raise UserError(
             f"LaunchConfig.network={config.network!r}: on Vertex must be like"
-            " 'projects/123/global/networks/NAME', with the number of the project"
+            " 'projects/123/global/networks/NAME', with the project's number"
         )
     pool = {
         "machineSpec": {
@@ -84,17 +83,17 @@ def custom_job_spec(job: Job) -> dict:
 
 
 def status(job: Job, _: str) -> Action:
-    """Lists the jobs of this name, newest first."""
+    """Return the action that lists the jobs of this name, newest first."""
     return Action(commands=[_list(job)])
 
 
 def logs(job: Job, _: str) -> Action:
-    """Follows what the newest job of this name says."""
+    """Return the action that streams the logs of the newest job of this name."""
     return Action(commands=[_for_newest(job, "stream-logs")])
 
 
 def delete(job: Job, _: str) -> Action:
-    """Cancels the newest job of this name."""
+    """Return the action that cancels the newest job of this name."""
     return Action(commands=[_for_newest(job, "cancel")])
 
 
@@ -111,7 +110,7 @@ def _list(job: Job, more: str = "") -> tuple[str, ...]:
 
 
 def _for_newest(job: Job, verb: str) -> tuple[str, ...]:
-    """Vertex knows jobs by numbers of its own, which a list has to be asked for."""
+    """Return a command for the newest job; a listing gives the number by which Vertex knows it."""
     newest = " ".join([*_list(job), "--limit=1", "'--format=value(name)'"])
     return ("bash", "-c", " ".join(_gcloud(job, verb, f'"$({newest})"')))
 
@@ -120,7 +119,7 @@ VERBS = dict(create=create, status=status, logs=logs, delete=delete)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and does what it says."""
+    """Parse the command line and run the verb."""
     run_target("python -m launch.vertex", __doc__, VERBS, argv)
 
 

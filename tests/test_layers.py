@@ -21,7 +21,7 @@ ORDER = {
     "model": "config tracing dropout flops names compute_weights preprocess rematerialize attention"
     " layers huggingface encoder loss mlm weights",
     "optim": "config schedule gate accumulate adamw lamb build",
-    "launch": "config accelerators strategy local supervise worker jobs plan preflight dataflow gke"
+    "launch": "config accelerators strategy local supervise jobs worker plan preflight dataflow gke"
     " vertex tpu node slurm rehearse",
     "pretrain": "gin_files checkpoints train config recipe export convert embed fill_mask"
     " import_weights report provenance experiment run",

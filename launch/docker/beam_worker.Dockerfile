@@ -1,8 +1,8 @@
-# Worker image of the data build, for Dataflow, Flink and Spark. From the root of the checkout:
+# Worker image of the data build, for Dataflow, Flink and Spark. Build it in the root of the checkout:
 #
 #   docker build --file launch/docker/beam_worker.Dockerfile --tag REGISTRY/lambert-worker:0.1 .
 #
-# Workers import this package by name, so the image must hold the version that submits the job.
+# Workers import this package, so the image must contain the version that submits the job.
 FROM apache/beam_python3.11_sdk:2.77.0
 
 WORKDIR /opt/lambert
@@ -22,6 +22,6 @@ COPY pretrain pretrain
 RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation . \
     && useradd --uid 1000 --create-home lambert
 
-# The base image runs as root. The entry point, which starts the worker, is that of the base image.
+# The base image runs as root; its entry point starts the worker.
 USER 1000
 WORKDIR /home/lambert

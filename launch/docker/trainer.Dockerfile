@@ -1,8 +1,8 @@
-# Trainer image for Kubernetes and Vertex AI. From the root of the checkout:
+# Trainer image for Kubernetes and Vertex AI. Build it in the root of the checkout:
 #
 #   docker build --file launch/docker/trainer.Dockerfile --build-arg DEVICE=gpu --tag REGISTRY/lambert-trainer:0.1-gpu .
 #
-# DEVICE is cpu, gpu or tpu. What the image runs is a module: `launch.node JOB_DIR` for a job,
+# DEVICE is cpu, gpu or tpu. The image runs a module: `launch.node JOB_DIR` for a job,
 # `pretrain.run ...`, `launch.preflight ...`.
 FROM python:3.11-slim-bookworm
 

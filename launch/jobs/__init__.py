@@ -1,1 +1,1 @@
-"""A job: its description, its folder, and the commands that submit it."""
+"""A job on other machines: its settings, its directory, and the command line that submits it."""

@@ -1,4 +1,4 @@
-"""The command line that all targets share, and what runs or prints their commands."""
+"""The command line that all targets share; run or print the commands of an action."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.train.recipe import check_settings
 
-# From a job and the local folder for its files.
+# Takes a job and the local folder for its files.
 Verb = Callable[[Job, str], Action]
-_BEGINNING = ("create", "run")
+_STARTING_VERBS = ("create", "run")
 
 
-def parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.ArgumentParser:
-    """The flags of every target."""
-    found = argparse.ArgumentParser(
+def build_parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser with the flags of every target."""
+    parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     if verbs:
-        found.add_argument("verb", choices=verbs)
-    add_gin_flags(found)
-    found.add_argument(
+        parser.add_argument("verb", choices=verbs)
+    add_gin_flags(parser)
+    parser.add_argument(
         "--print",
         action="store_true",
         dest="print_only",
-        help="write the files, but print the commands instead of running them",
+        help="write the files, and print the commands instead of running them",
     )
-    found.add_argument(
-        "--work_dir", help="where generated files are kept; .launch/NAME without it", metavar="W"
+    parser.add_argument(
+        "--work_dir", help="folder for generated files; default: .launch/NAME", metavar="W"
     )
-    return found
+    return parser
 
 
 def load_job(args: argparse.Namespace) -> Job:
-    """The job that the gin files of a command line describe; sets `args.work_dir` if it is missing.
+    """Return the job that the gin files of a command line describe; set `args.work_dir` if it is missing.
 
-    What the run's settings amount to counts only where it is begun: what runs can always be deleted.
+    The settings of the run are checked only by verbs that start it, so a running job can always be deleted.
 
     Raises:
-      UserError: a setting of the job or of its run is wrong; nothing has been touched yet.
+      UserError: a setting of the job or of its run is wrong; nothing has been changed yet.
     """
     config, run_gin = load_job_config(args.gin_file, args.gin_param)
-    if args.verb in _BEGINNING:
+    if args.verb in _STARTING_VERBS:
         run = load_run_config([], [run_gin] if run_gin else [], kind=RunConfig)
         check_settings(run.train, run.optimizer, replicas=replicas(config))
     args.work_dir = args.work_dir or f".launch/{config.name}"
@@ -59,22 +59,23 @@ def load_job(args: argparse.Namespace) -> Job:
 
 
 def run_target(prog: str, description: str, verbs: Mapping[str, Verb], argv: Sequence[str]) -> None:
-    """The whole program of a target whose verbs are commands and nothing else."""
-    args = parser(prog, description, list(verbs)).parse_args(argv)
+    """Run the program of a target whose verbs are only commands."""
+    args = build_parser(prog, description, list(verbs)).parse_args(argv)
     job = load_job(args)
     execute(verbs[args.verb](job, args.work_dir), print_only=args.print_only)
 
 
 def execute(action: Action, *, print_only: bool = False) -> None:
-    """Writes the files of an action and runs its commands, or prints them for a shell.
+    """Write the files of an action and run its commands, or print them for a shell.
 
     Raises:
-      UserError: there is such a job already, or a command is missing or fails.
+      UserError: such a job exists, or a command is missing or fails.
     """
-    if action.exists and not print_only and (found := output_of(action.exists)):
+    exists = action.exists_command
+    if exists and not print_only and (output := output_of(exists)):
         raise UserError(
-            f"there is a job of this name already (`{shlex.join(action.exists)}` says"
-            f" {found.splitlines()[0].strip()!r}): delete it first, or take another LaunchConfig.name"
+            f"there is a job of this name already (`{shlex.join(exists)}` prints"
+            f" {output.splitlines()[0].strip()!r}): delete it first, or set another LaunchConfig.name"
         )
     for path, content in action.files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,12 +87,12 @@ def execute(action: Action, *, print_only: bool = False) -> None:
         code = _run(command).returncode
         if code:
             raise UserError(
-                f"`{shlex.join(command)}` ended with exit code {code}; its output is above"
+                f"`{shlex.join(command)}` failed with exit code {code}; its output is above"
             )
 
 
 def output_of(command: Sequence[str]) -> str | None:
-    """What a command prints, without white space around it; None if it fails."""
+    """Return the stripped output of a command, or None if it fails."""
     done = _run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return done.stdout.strip() if done.returncode == 0 else None
 
@@ -102,5 +103,5 @@ def _run(command: Sequence[str], **options) -> subprocess.CompletedProcess:
         return subprocess.run(command, check=False, **options)
     except FileNotFoundError:
         raise UserError(
-            f"{command[0]} is not installed; install it, or see the commands with --print"
+            f"{command[0]} is not installed; install it, or print the commands with --print"
         ) from None

@@ -1,4 +1,4 @@
-"""A job on other machines: one description, from which every target renders its commands and files."""
+"""A job on other machines: the description from which every target makes its commands and files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 JOB_FILE = "job.json"
 GIN_FILE = "run.gin"
 SOURCE_FILE = "source.tar.gz"
-# Beside the packages, what it takes to install them.
+# Files that an installation needs besides the packages.
 _INSTALL_FILES = ("LICENSE", "README.md", "pyproject.toml", "requirements.lock", "setup.cfg")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job, as it lies in its folder `config.job_dir`.
+    """A job, which is stored in the directory `config.job_dir`.
 
     Attributes:
-      config: where and on what it runs.
-      run_gin: all settings of the run, as one gin file.
+      config: settings of the job.
+      run_gin: all settings of the run, as the text of one gin file.
     """
 
     config: LaunchConfig
@@ -37,11 +37,11 @@ class Job:
 
     @property
     def model_dir(self) -> str:
-        """Of the run."""
+        """Directory of the run."""
         return self.config.model_dir or f"{self.config.job_dir}/model"
 
     def files(self) -> dict[str, bytes]:
-        """What machines read of it, by name."""
+        """Return the files that machines read, by name."""
         settings = json.dumps(dataclasses.asdict(self.config), indent=1)
         return {
             JOB_FILE: f"{settings}\n".encode(),
@@ -50,10 +50,10 @@ class Job:
 
     @classmethod
     def load(cls, job_dir: str) -> Job:
-        """Reads a job on the machine that runs it.
+        """Read a job on a machine that runs it.
 
         Raises:
-          UserError: there is none, or it is of another version of this program.
+          UserError: there is no job, or another version of this program wrote it.
         """
         path = files.join(job_dir, JOB_FILE)
         try:
@@ -65,27 +65,29 @@ class Job:
         except FileNotFoundError as error:
             raise UserError(f"{error.filename} is missing: {job_dir} is not a job") from None
         except (TypeError, ValueError) as error:
-            raise UserError(f"{path} is of another version of this program: {error}") from None
+            raise UserError(
+                f"{path} was written by another version of this program: {error}"
+            ) from None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Action:
-    """What a verb does: commands, run one after the other, on files written before.
+    """What a verb of a target does: write files, then run commands.
 
     Attributes:
-      commands: program and arguments each.
-      files: content by path.
-      exists: a command that prints something while there is a job of this name. What would begin
-        another one in its folder is then refused.
+      commands: commands in order, each with program and arguments.
+      files: content of files by path.
+      exists_command: command that prints something if a job of this name exists, in which case the action
+        is refused; empty never refuses.
     """
 
     commands: Sequence[Sequence[str]]
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
-    exists: Sequence[str] = ()
+    exists_command: Sequence[str] = ()
 
 
 def upload(job: Job, work_dir: str, more_files: Mapping[str, bytes] | None = None) -> Action:
-    """Puts a job into its folder, from where its machines take it."""
+    """Return the action that copies the files of a job to its directory, where its machines read them."""
     folder, content = job.config.job_dir, job.files() | dict(more_files or {})
     local = {f"{work_dir}/{name}": data for name, data in content.items()}
     if files.is_remote(folder):
@@ -96,15 +98,15 @@ def upload(job: Job, work_dir: str, more_files: Mapping[str, bytes] | None = Non
 
 
 def source_archive(root: Path = ROOT) -> bytes:
-    """The checkout as a tar file that pip installs: the same files, the same bytes.
+    """Return the checkout as a tar.gz that pip installs; the same files give the same bytes.
 
     Raises:
-      UserError: there is no checkout.
+      UserError: `root` is not a checkout.
     """
     if not (root / "requirements.lock").is_file():
         raise UserError(
-            f"{root} is not a checkout: requirements.lock is missing; machines are set up from"
-            " one, so run this command there"
+            f"{root} is not a checkout: requirements.lock is missing; machines install a"
+            " checkout, so run this command in one"
         )
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -118,7 +120,7 @@ def source_archive(root: Path = ROOT) -> bytes:
 
 
 def package_folders(root: Path = ROOT) -> list[str]:
-    """The folders of the checkout that are installed, as setup.cfg lists them."""
+    """Return the folders of the checkout that setup.cfg installs."""
     options = configparser.ConfigParser()
     options.read(root / "setup.cfg")
     packages = options["options"]["packages"].split()
@@ -129,11 +131,11 @@ def package_folders(root: Path = ROOT) -> list[str]:
 
 
 def _sources(root: Path) -> list[Path]:
-    found = [root / name for name in _INSTALL_FILES]
+    sources = [root / name for name in _INSTALL_FILES]
     for folder in package_folders(root):
-        found += [
+        sources += [
             path
             for path in (root / folder).rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         ]
-    return sorted(found)
+    return sorted(sources)

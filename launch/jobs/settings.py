@@ -1,4 +1,4 @@
-"""Settings of a job on other machines."""
+"""Read the settings of a job on other machines."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pretrain.gin_files import load_and_split
 def load_job_config(
     files: Sequence[str], params: Sequence[str], *classes: type
 ) -> tuple[LaunchConfig, str]:
-    """Read the settings of a job, and return those of its program as the text of one gin file.
+    """Return the settings of a job, and those of its program as the text of one gin file.
 
     Args:
       files: gin files; later ones override earlier ones.
       params: bindings such as "TrainConfig.seed=7"; they override the files.
-      *classes: the other classes that may be set; all of a pretraining run if none is given.
+      *classes: configuration classes of the program; those of a pretraining run if none is given.
 
     Raises:
-      UserError: as `pretrain.gin_files.load_config`, for the settings of the program as well.
+      UserError: see `pretrain.gin_files.load_config`; settings of the program are checked too.
     """
     hints = typing.get_type_hints(RunConfig)
     run_classes = tuple(hints[field.name] for field in dataclasses.fields(RunConfig))

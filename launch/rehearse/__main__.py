@@ -1,11 +1,11 @@
-"""The whole batch job on this machine, with a stand-in for the cloud, and a proof that nothing was lost.
+"""Rehearse a whole job on this machine with a fake cloud, and compare it with an undisturbed run.
 
     python -m launch.rehearse --data_dir D --work_dir W [--gin_file F]
 
-launch.tpu puts the job into a bucket (a folder) and asks for a spot TPU; the start-up script copies the
-data, runs the preflight and trains with two processes. In the middle the machine is taken away. launch.tpu
-asks for another one, the run goes on, ends, and is exported. The weights and the metrics must be equal,
-to the bit, to those of the same run without stops.
+launch.tpu uploads the job to a bucket (a folder) and requests a spot TPU; the start-up script copies the
+data, runs the preflight and trains with two processes. In the middle the machine is preempted. launch.tpu
+requests another one, the run resumes, ends, and is exported. Weights and metrics must be bit-identical to
+those of the same run without interruption.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from launch.rehearse.fake_gcloud import STATE_VARIABLE, STEP_VARIABLE, install
 
 _NAME = "rehearsal"
 _WORKERS = 2
-# The encoder of the demo, for as long as it takes to be stopped in the middle.
+# With the encoder of the demo: long enough to be interrupted in the middle.
 _SETTINGS = (
     "TrainConfig.train_steps = 60",
     "TrainConfig.log_interval = 5",
@@ -36,19 +36,18 @@ _SETTINGS = (
     "OptimizerConfig.warmup_steps = 10",
 )
 _PREEMPTION_STEP = 15
-# What depends on the clock.
-_TIMES = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
+# Metrics that depend on the clock.
+_TIMING_METRICS = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
 
-def main(argv: Sequence[str]) -> None:
-    """Parses the command line and rehearses."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m launch.rehearse",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--data_dir", required=True, help="a small build, such as the demo's")
-    parser.add_argument("--work_dir", required=True, help="an empty folder", metavar="W")
+    parser.add_argument("--data_dir", required=True, help="small build, such as the demo's")
+    parser.add_argument("--work_dir", required=True, help="empty folder", metavar="W")
     parser.add_argument(
         "--gin_file", default="gin/lambert_tiny.gin", help="settings of the run", metavar="F"
     )
@@ -56,38 +55,44 @@ def main(argv: Sequence[str]) -> None:
         "--gin_param",
         action="append",
         default=[],
-        help="beside those of the rehearsal",
+        help="in addition to those of the rehearsal",
         metavar="P",
     )
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse the command line and run the rehearsal."""
+    args = _parser().parse_args(argv)
     work_dir = Path(args.work_dir).resolve()
     if work_dir.exists() and any(work_dir.iterdir()):
-        raise UserError(f"--work_dir {work_dir}: is not empty; remove it or choose another one")
+        raise UserError(f"--work_dir {work_dir}: must be empty; remove it or choose another one")
     params = [*_SETTINGS, *args.gin_param]
     settings = ["--gin_file", args.gin_file, *_flags(params)]
     data_dir = Path(args.data_dir).resolve()
 
-    _say("1. the run without stops")
+    _say("1. a run without interruption")
     whole = work_dir / "whole"
     _python(
         *("launch.local", "--workers", str(_WORKERS), "--", *settings),
         *("--data_dir", str(data_dir), "--model_dir", str(whole)),
     )
-    _say("2. the job on a machine that is taken away")
+    _say("2. a job whose machine is preempted")
     cloud = work_dir / "cloud"
     _launch(settings, data_dir, work_dir, cloud)
-    _say("3. both are exported")
-    stopped = work_dir / "bucket" / _NAME / "model"
+    _say("3. export of both")
+    interrupted = work_dir / "bucket" / _NAME / "model"
     exports = {
-        path: _export(path, work_dir / f"export-{path.parent.name}") for path in (whole, stopped)
+        path: _export(path, work_dir / f"export-{path.parent.name}")
+        for path in (whole, interrupted)
     }
-    _say("4. both are compared")
+    _say("4. comparison")
     _require_preemption(cloud)
-    _require_equal("rows of metrics.jsonl", _rows(whole), _rows(stopped))
+    _require_equal("rows of metrics.jsonl", _rows(whole), _rows(interrupted))
     _require_equal("exported weights", *exports.values())
     print(
         f"rehearsal: {len(_rows(whole))} rows of metrics and all weights"
-        f" (sha256 {exports[whole][:12]}) are equal, to the bit"
+        f" (sha256 {exports[whole][:12]}) are bit-identical"
     )
 
 
@@ -101,7 +106,7 @@ def _launch(settings: list[str], data_dir: Path, work_dir: Path, cloud: Path) ->
         "bucket": f"file://{work_dir}/bucket",
         "data_dir": f"file://{data_dir}",
         "scratch_dir": str(work_dir / "scratch"),
-        "accelerator": "v5litepod-1",  # one device, whatever the batch
+        "accelerator": "v5litepod-1",  # one device, which any batch size divides
         "spot": True,
         "processes": _WORKERS,
     }
@@ -121,7 +126,7 @@ def _launch(settings: list[str], data_dir: Path, work_dir: Path, cloud: Path) ->
 
 
 def _export(model_dir: Path, target: Path) -> str:
-    """The sha256 of the weights that are published."""
+    """Return the sha256 of the exported weights."""
     _python(
         *("pretrain.export", "--model_dir", str(model_dir)),
         *("--output_dir", str(target), "--hf_dir", f"{target}-hf"),
@@ -131,30 +136,32 @@ def _export(model_dir: Path, target: Path) -> str:
 
 
 def _require_preemption(cloud: Path) -> None:
-    """There were two machines, and the first one stopped by itself, in the middle."""
+    """Raise a UserError unless there were two machines and the first one saved and stopped."""
     requests = (cloud / "requests.log").read_text().splitlines()
     lines = [
         line
-        for path in cloud.glob("taken-away-*.log")
+        for path in cloud.glob("preempted-*.log")
         for line in path.read_text().splitlines()
         if "[worker 0] pretraining: stopped after step" in line
     ]
     if len(requests) != 2 or not lines:
         raise UserError(
-            f"the rehearsal asked for {len(requests)} machines, and the first one did not save; what"
-            f" they said is in {cloud}"
+            f"the rehearsal requested {len(requests)} machines instead of 2, or the first one did not"
+            f" save; their logs are in {cloud}"
         )
-    print(f"rehearsal: of the first of two machines: {lines[0]}")
+    print(f"rehearsal: first of two machines: {lines[0]}")
 
 
-def _require_equal(what: str, expected, found) -> None:
-    if expected != found:
-        raise UserError(f"the {what} differ:\n  without stops: {expected}\n  with: {found}")
+def _require_equal(name: str, whole, interrupted) -> None:
+    if whole != interrupted:
+        raise UserError(
+            f"the {name} differ:\n  without interruption: {whole}\n  with interruption: {interrupted}"
+        )
 
 
 def _rows(model_dir: Path) -> list[dict]:
     rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
-    return [{name: row[name] for name in row.keys() - _TIMES} for row in rows]
+    return [{name: row[name] for name in row.keys() - _TIMING_METRICS} for row in rows]
 
 
 def _flags(params: Sequence[str]) -> list[str]:
@@ -165,7 +172,7 @@ def _python(module: str, *arguments: str, environment: dict[str, str] | None = N
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env={**os.environ, **(environment or {})}, check=False)
     if done.returncode:
-        raise UserError(f"{module} ended with exit code {done.returncode}; its output is above")
+        raise UserError(f"{module} failed with exit code {done.returncode}; its output is above")
 
 
 def _say(text: str) -> None:

@@ -1,10 +1,10 @@
-"""A stand-in for Google Cloud on this machine: what launch.tpu asks of gcloud, and a VM of processes.
+"""A fake gcloud on this machine: storage in folders, and TPU VMs that are processes.
 
-`install` puts it into a folder as `gcloud`. It knows the few commands that launch.tpu and tpu_startup.sh
-use, refuses everything else, and keeps its state in the folder STAND_IN_CLOUD. A VM is the start-up
-script, with a metadata server of its own, on a disk where the environment is installed already. The
-first VM is taken away as soon as the run has logged the step STAND_IN_PREEMPTION_STEP: the notice, time
-to save, then SIGKILL.
+`install` writes it into a folder as `gcloud`. It implements the few commands that launch.tpu and
+tpu_startup.sh use, refuses all others, and keeps its state in the folder FAKE_GCLOUD_STATE. A VM runs the
+start-up script, with its own metadata server, on a disk on which the environment is already installed. The
+first VM is preempted once the run has logged step FAKE_GCLOUD_PREEMPTION_STEP: the notice, time to save, then
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from pathlib import Path
 
 from data.errors import UserError, run_main
 from launch.jobs.job import ROOT, SOURCE_FILE, Job
-from launch.node import ACCELERATOR_VARIABLE
+from launch.worker.environment import ACCELERATOR_VARIABLE
 
-STATE_VARIABLE = "STAND_IN_CLOUD"
-STEP_VARIABLE = "STAND_IN_PREEMPTION_STEP"
+STATE_VARIABLE = "FAKE_GCLOUD_STATE"
+STEP_VARIABLE = "FAKE_GCLOUD_PREEMPTION_STEP"
 _SCHEME = "file://"
 _NOTICE_SECONDS = 60.0
-_SAVED = "the run has saved its state"  # what launch.supervise says of exit code 42
+_SAVED = "the run has saved its state"  # printed by launch.supervise after exit code 42
 
 
 def install(folder: Path) -> None:
-    """Makes `gcloud` in a folder for PATH."""
+    """Write `gcloud` into a folder that is to be on PATH."""
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "gcloud"
     script.write_text(
@@ -46,7 +46,7 @@ def install(folder: Path) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """A command of gcloud, or `vm NAME`, which is a VM until its end."""
+    """Run a command of gcloud, or `vm NAME`, which runs a VM to its end."""
     if argv[:1] == ["vm"]:
         _Vm(argv[1]).run()
     elif argv[:2] == ["storage", "cp"]:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
     elif argv[:3] == ["compute", "tpus", "queued-resources"]:
         _queued_resources(argv[3:])
     else:
-        raise UserError(f"the stand-in for gcloud does not know {' '.join(argv)!r}")
+        raise UserError(f"fake gcloud does not implement {' '.join(argv)!r}")
 
 
 def _path(url: str) -> Path:
@@ -66,10 +66,10 @@ def _path(url: str) -> Path:
 
 def _matching(url: str) -> list[Path]:
     path = _path(url)
-    found = sorted(path.parent.glob(path.name))
-    if not found:
+    paths = sorted(path.parent.glob(path.name))
+    if not paths:
         raise UserError(f"{url} matched no objects")
-    return found
+    return paths
 
 
 def _copy(sources: Sequence[str], target: str) -> None:
@@ -136,13 +136,13 @@ def _create(args: argparse.Namespace, folder: Path) -> None:
         start_new_session=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=open(folder.parent / "vm-errors.log", "a"),  # noqa: SIM115  the process keeps it
+        stderr=open(folder.parent / "vm-errors.log", "a"),  # noqa: SIM115  used by the process
     )
     (folder / "pids").write_text(f"{vm.pid}\n")
 
 
 class _Vm:
-    """A machine that runs its start-up script, and may be taken away."""
+    """A machine that runs its start-up script and may be preempted."""
 
     def __init__(self, name: str):
         self._folder = _state(name)
@@ -150,17 +150,17 @@ class _Vm:
         self._metadata, self._script = request["metadata"], request["script"]
         self._job = Job.load(self._metadata["lambert-job"])
         requests = (self._folder.parent / "requests.log").read_text().splitlines()
-        self._may_be_taken = request["spot"] and len(requests) == 1
+        self._is_preemptible = request["spot"] and len(requests) == 1
         self._is_preempted = False
 
     def run(self) -> None:
-        """Runs until the script has ended or the machine is taken away."""
+        """Run until the script has ended or the machine is preempted."""
         disk = self._folder / "disk"
         disk.mkdir()
         (disk / "venv").symlink_to(sys.prefix)
         archive = _path(self._metadata["lambert-job"]) / SOURCE_FILE
         (disk / "installed").write_text(
-            f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  -\n"  # as sha256sum says it
+            f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  -\n"  # as sha256sum prints it
         )
         script = self._folder / "startup-script"
         script.write_text(self._script)
@@ -179,21 +179,21 @@ class _Vm:
                 pids.write(f"{process.pid}\n")
             try:
                 while process.poll() is None:
-                    if self._may_be_taken and self._reached_the_step():
-                        self._take_away(process)
+                    if self._is_preemptible and self._has_reached_step():
+                        self._preempt(process)
                     time.sleep(0.2)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def _reached_the_step(self) -> bool:
+    def _has_reached_step(self) -> bool:
         metrics = _path(self._job.model_dir) / "metrics.jsonl"
         if not metrics.exists():
             return False
         steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()[:-1]]
         return max(steps, default=0) >= int(os.environ[STEP_VARIABLE])
 
-    def _take_away(self, process: subprocess.Popen) -> None:
+    def _preempt(self, process: subprocess.Popen) -> None:
         self._is_preempted = True
         deadline = time.monotonic() + _NOTICE_SECONDS
         while time.monotonic() < deadline and _SAVED not in self._log():
@@ -202,7 +202,7 @@ class _Vm:
         process.wait()
         (self._folder / "state").write_text("SUSPENDED")
         for path in (self._folder / "disk/logs").glob("*.log"):
-            shutil.copyfile(path, self._folder.parent / f"taken-away-{path.name}")
+            shutil.copyfile(path, self._folder.parent / f"preempted-{path.name}")
 
     def _log(self) -> str:
         return "".join(path.read_text() for path in (self._folder / "disk/logs").glob("*.log"))
@@ -214,13 +214,13 @@ class _Vm:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 kind, _, name = self.path.strip("/").partition("/")
-                answer = vm._metadata.get(name) if kind == "attributes" else None
+                value = vm._metadata.get(name) if kind == "attributes" else None
                 if kind == "preempted":
-                    answer = "TRUE" if vm._is_preempted else "FALSE"
-                is_asked_rightly = self.headers["Metadata-Flavor"] == "Google"
-                self.send_response(200 if answer is not None and is_asked_rightly else 404)
+                    value = "TRUE" if vm._is_preempted else "FALSE"
+                has_header = self.headers["Metadata-Flavor"] == "Google"
+                self.send_response(200 if value is not None and has_header else 404)
                 self.end_headers()
-                self.wfile.write((answer or "").encode())
+                self.wfile.write((value or "").encode())
 
             def log_message(self, *_):
                 pass

@@ -1,1 +1,1 @@
-"""What a machine of a job does before it trains."""
+"""The parts of launch.node: data on the local disk, environment variables, the commands that it runs."""

@@ -1,4 +1,4 @@
-"""Copies a build from a bucket to a local disk, and proves that it arrived."""
+"""Copy a build from a bucket to a local disk, and verify the copy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ _THREADS = 16
 
 
 def stage(source: str, scratch_dir: str) -> str:
-    """Copies the build in `source` into a folder of `scratch_dir` that is named by its manifest.
+    """Copy a build into a directory that is named by its manifest.
 
-    Started again it goes on: what is there already is compared with its sha256. The manifest is written
-    last, so that a folder with a manifest is a whole build.
+    A copy that was interrupted resumes: only files that are missing or whose sha256 differs are copied. The
+    manifest is written last, so a directory with a manifest is a complete build.
+
+    Args:
+      source: directory of the build.
+      scratch_dir: directory on a local disk.
 
     Returns:
-      The folder.
+      Directory of the copy, in `scratch_dir`.
 
     Raises:
       UserError: there is no build, it cannot be read, a file is damaged, or the disk is too small.
     """
-    with remote_errors(source):
+    with storage_errors_as_user_errors(source):
         path = files.join(source, schema.MANIFEST_FILE)
         try:
             text = files.read_bytes(path)
@@ -54,7 +58,7 @@ def stage(source: str, scratch_dir: str) -> str:
         files.write_atomically(files.join(directory, schema.MANIFEST_FILE), text)
     num_bytes = sum(file.bytes for file in manifest.files)
     print(
-        f"launch: {source} is in {directory}: {len(manifest.files)} files of {num_bytes:,} bytes,"
+        f"launch: {source} is in {directory}: {len(manifest.files)} files with {num_bytes:,} bytes,"
         f" {len(missing)} of them copied now",
         flush=True,
     )
@@ -62,40 +66,35 @@ def stage(source: str, scratch_dir: str) -> str:
 
 
 @contextlib.contextmanager
-def remote_errors(place: str) -> Iterator[None]:
-    """Says of a bucket that cannot be reached what the reason may be."""
+def storage_errors_as_user_errors(path: str) -> Iterator[None]:
+    """Raise storage errors as UserErrors that name the likely cause."""
     try:
         yield
     except StorageError as error:
         raise UserError(
-            f"{place} cannot be reached: {error.strerror}; does the service account of this machine"
+            f"{path} cannot be reached: {error.strerror}; does the service account of this machine"
             " have access?"
         ) from error
 
 
 def _missing(manifest: Manifest, directory: str) -> list[DataFile]:
-    """What is not there, or is not what the manifest says."""
+    """Return the files of a build that a directory lacks or has with other content."""
 
     def is_missing(file: DataFile) -> bool:
         path = files.join(directory, file.path)
         return files.size(path) != file.bytes or files.sha256_of(path) != file.sha256
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        return [
-            file
-            for file, missing in zip(
-                manifest.files, pool.map(is_missing, manifest.files), strict=True
-            )
-            if missing
-        ]
+        are_missing = pool.map(is_missing, manifest.files)
+        return [file for file, missing in zip(manifest.files, are_missing, strict=True) if missing]
 
 
 def _require_space(directory: str, num_bytes: int) -> None:
     free = shutil.disk_usage(directory).free
     if num_bytes > free:
         raise UserError(
-            f"LaunchConfig.scratch_dir: {directory} has {free:,} bytes free, the data take {num_bytes:,}"
-            " more; use a larger disk, or InputConfig.masks='online' with a build of"
+            f"LaunchConfig.scratch_dir: {directory} has {free:,} bytes free, the data need {num_bytes:,}"
+            " more; use a larger disk, or InputConfig.masks='online' and a build with"
             " BuildConfig.copies=0"
         )
 

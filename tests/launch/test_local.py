@@ -1,4 +1,4 @@
-"""The launcher of a cluster on this machine; the workers are small programs without TensorFlow."""
+"""A cluster of processes on this machine; the workers are small programs without TensorFlow."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def run(capfd, body, workers=2) -> tuple[int, list[str], str]:
     return code, sorted(output.splitlines()), errors
 
 
-def test_every_worker_has_its_place_and_prefix(capfd):
+def test_every_worker_has_its_task_and_its_prefix(capfd):
     assert run(capfd, "", workers=3) == (
         0,
         [f"[worker {i}] worker {i} of 3" for i in range(3)],
@@ -33,44 +33,44 @@ def test_every_worker_has_its_place_and_prefix(capfd):
     )
 
 
-def test_cores_are_shared_out(capfd, monkeypatch):
-    mine = sorted(os.sched_getaffinity(0))
+def test_cores_are_divided_among_workers(capfd, monkeypatch):
+    cores = sorted(os.sched_getaffinity(0))
     body = "while len(cores := os.sched_getaffinity(0)) > 1: time.sleep(0.01)\nprint(list(cores))"
-    lines = run(capfd, body, workers=len(mine))[1]
+    lines = run(capfd, body, workers=len(cores))[1]
     assert [line for line in lines if "of" not in line] == [
-        f"[worker {i}] [{core}]" for i, core in enumerate(mine)
+        f"[worker {i}] [{core}]" for i, core in enumerate(cores)
     ]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 4, 5, 7})
-    assert local._shares_of_cores(2) == [{0, 2}, {4, 5}]
-    assert local._shares_of_cores(6) == [{0, 2, 4, 5, 7}] * 6
+    assert local._divide_cores(2) == [{0, 2}, {4, 5}]
+    assert local._divide_cores(6) == [{0, 2, 4, 5, 7}] * 6
 
 
 @pytest.mark.parametrize(
-    ("death", "code", "how"),
+    ("failure", "code", "description"),
     [
         ("sys.exit(2)", 2, "with exit code 2"),
         ("os.kill(os.getpid(), signal.SIGKILL)", 137, "by signal SIGKILL"),
     ],
 )
-def test_a_death_stops_the_others(capfd, monkeypatch, death, code, how):
+def test_failed_worker_stops_the_others(capfd, monkeypatch, failure, code, description):
     monkeypatch.setattr(local, "_GRACE_SECONDS", 0.1)
-    found, _, errors = run(capfd, f"if index: {death}\ntime.sleep(600)")
-    assert found == code
-    assert errors == f"error: worker 1 ended {how}; the others are stopped\n"
+    job_code, _, errors = run(capfd, f"if index: {failure}\ntime.sleep(600)")
+    assert job_code == code
+    assert errors == f"error: worker 1 ended {description}; the others are stopped\n"
 
 
-def test_the_restart_code_is_passed_on(capfd):
+def test_restart_code_is_the_exit_code_of_the_job(capfd):
     assert run(capfd, "time.sleep(0.3 * index); sys.exit(42)")[0] == 42
 
 
-def test_who_does_not_end_is_stopped(capfd, monkeypatch):
+def test_worker_that_does_not_end_is_stopped(capfd, monkeypatch):
     monkeypatch.setattr(local, "_GRACE_SECONDS", 0.3)
     code, _, errors = run(capfd, "if index: time.sleep(600)")
     assert code == 1
-    assert "worker 1 still ran 0 s after the first had ended" in errors
+    assert "worker 1 was stopped because it still ran 0 s after the first had ended" in errors
 
 
-def test_sigterm_goes_to_all():
+def test_sigterm_is_forwarded_to_all_workers():
     program = PROGRAM.format(
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))\nprint('ready', flush=True)\n"
         "time.sleep(60)"
@@ -87,6 +87,8 @@ def test_sigterm_goes_to_all():
 
 
 @pytest.mark.parametrize("argv", [["--workers", "0", "--", "x"], ["--workers", "2"]])
-def test_errors(argv):
-    with pytest.raises(UserError, match=r"must be at least 1|nothing to run"):
+def test_invalid_command_lines_are_errors(argv):
+    with pytest.raises(
+        UserError, match=r"--workers 0: must be at least 1|no arguments: give those"
+    ):
         local.main(argv)

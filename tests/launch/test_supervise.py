@@ -1,4 +1,4 @@
-"""What is started again, and what is not; the commands are small programs without TensorFlow."""
+"""Restarts of a command; the commands are small programs without TensorFlow."""
 
 import os
 import signal
@@ -10,19 +10,19 @@ import pytest
 from data.errors import UserError
 from launch import supervise
 
-# Ends with the next of the exit codes given as arguments; negative ones are signals.
+# Exits with the next of the codes given as arguments; negative ones are signals.
 PROGRAM = """
 import os, pathlib, sys
 count = pathlib.Path(sys.argv[1])
-turn = int(count.read_text()) if count.exists() else 0
-count.write_text(str(turn + 1))
-code = int(sys.argv[2 + turn])
+run = int(count.read_text()) if count.exists() else 0
+count.write_text(str(run + 1))
+code = int(sys.argv[2 + run])
 os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
 """
 
 
 def run(tmp_path, codes, crashes=0) -> tuple[int, int]:
-    """The exit code of the supervisor, and how often it has started the program."""
+    """Return the exit code of the supervisor, and how often it started the program."""
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "count"), *map(str, codes)]
     code = supervise.supervise(command, crashes=crashes, wait_seconds=0.001)
     return code, int((tmp_path / "count").read_text())
@@ -33,20 +33,20 @@ def run(tmp_path, codes, crashes=0) -> tuple[int, int]:
     [
         ([0], 0, (0, 1)),
         ([42, 42, 42, 0], 0, (0, 4)),
-        ([2], 9, (2, 1)),  # a wrong setting stays wrong
+        ([2], 9, (2, 1)),  # an invalid setting remains invalid
         ([42, 2], 9, (2, 2)),
         ([1], 0, (1, 1)),
         ([1, 1, 0], 2, (0, 3)),
         ([1, -9, 1], 2, (1, 3)),
         ([-9], 0, (137, 1)),
-        ([1, 42, 1, 42, 0], 1, (0, 5)),  # crashes in a row
+        ([1, 42, 1, 42, 0], 1, (0, 5)),  # only consecutive crashes count
     ],
 )
-def test_exit_codes(tmp_path, codes, crashes, expected):
+def test_restarts_by_exit_code(tmp_path, codes, crashes, expected):
     assert run(tmp_path, codes, crashes) == expected
 
 
-def test_waits_longer_each_time(tmp_path, monkeypatch, capsys):
+def test_wait_doubles_with_each_crash(tmp_path, monkeypatch, capsys):
     waits = []
     monkeypatch.setattr(supervise.time, "sleep", waits.append)
     command = [sys.executable, "-c", "raise SystemExit(1)"]
@@ -55,7 +55,7 @@ def test_waits_longer_each_time(tmp_path, monkeypatch, capsys):
     assert "crash 4 (exit code 1); --crashes=3 is used up" in capsys.readouterr().err
 
 
-def test_sigterm_is_handed_on_and_ends_it(tmp_path):
+def test_sigterm_is_forwarded_and_prevents_restarts(tmp_path):
     program = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
@@ -67,19 +67,22 @@ time.sleep(60)
     assert process.stdout.readline() == "ready\n"
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(timeout=60) == 42
-    assert process.stdout.read() == ""  # not started again
+    assert process.stdout.read() == ""  # not restarted
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "nothing to run"),
+        ([], "no command: give it after --"),
         (["--crashes", "-1", "--", "true"], "--crashes -1: must be at least 0"),
         (["--wait_seconds", "-5", "--", "true"], "--wait_seconds -5: must be at least 0"),
         (["--wait_seconds", "nan", "--", "true"], "--wait_seconds nan: must be at least 0"),
-        (["--", "python", "-m", "pretrain.run", "--discard_checkpoints"], "would begin at step 0"),
+        (
+            ["--", "python", "-m", "pretrain.run", "--discard_checkpoints"],
+            "--discard_checkpoints would restart at step 0",
+        ),
     ],
 )
-def test_errors(argv, message):
+def test_invalid_command_lines_are_errors(argv, message):
     with pytest.raises(UserError, match=message):
         supervise.main(argv)

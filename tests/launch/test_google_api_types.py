@@ -1,4 +1,4 @@
-"""What is sent to Google Cloud, read strictly into its own message types. Needs the extra [gcp]."""
+"""Requests to Google Cloud, parsed strictly into its message types. Needs the extra [gcp]."""
 
 import importlib.util
 import json
@@ -30,41 +30,41 @@ CONFIG = LaunchConfig(
     spot=True,
     network="projects/123/global/networks/n",
 )
-# Where a flag of `gcloud compute tpus queued-resources create` stands in a QueuedResource.
+# Fields of a QueuedResource by the flags of `gcloud compute tpus queued-resources create`.
 NODE_FIELDS = {"accelerator-type": "acceleratorType", "runtime-version": "runtimeVersion"}
 
 
-def parsed(content: dict, message):
+def parse(content: dict, message):
     from google.protobuf import json_format
 
     return json_format.ParseDict(content, message.pb()())
 
 
-def test_a_custom_job_is_one():
+def test_custom_job_is_valid():
     from google.cloud.aiplatform_v1.types import CustomJobSpec
     from google.protobuf import json_format
 
-    found = vertex.create(Job(config=CONFIG, run_gin=""), "W").files["W/custom_job.json"]
-    spec = parsed(json.loads(found), CustomJobSpec)
+    spec_file = vertex.create(Job(config=CONFIG, run_gin=""), "W").files["W/custom_job.json"]
+    spec = parse(json.loads(spec_file), CustomJobSpec)
     assert [pool.replica_count for pool in spec.worker_pool_specs] == [1, 2]
     assert spec.worker_pool_specs[0].machine_spec.accelerator_count == 8
-    content = json.loads(found)
+    content = json.loads(spec_file)
     content["workerPoolSpecs"][0]["machineSpec"]["acceleratorType"] = "NVIDIA_H1000"
     with pytest.raises(json_format.ParseError):
-        parsed(content, CustomJobSpec)
+        parse(content, CustomJobSpec)
 
 
 @pytest.mark.parametrize(
     "gpu",
     ["nvidia-h100-80gb", "nvidia-h200-141gb", "nvidia-tesla-a100", "nvidia-a100-80gb", "nvidia-l4"],
 )
-def test_gpus_are_called_as_vertex_calls_them(gpu):
+def test_vertex_has_the_names_of_gpus(gpu):
     from google.cloud.aiplatform_v1.types import AcceleratorType
 
     assert gpu.upper().replace("-", "_") in AcceleratorType.__members__
 
 
-def test_a_request_for_a_tpu_is_a_queued_resource():
+def test_request_for_a_tpu_is_a_valid_queued_resource():
     from google.cloud.tpu_v2 import QueuedResource
 
     job = Job(config=LaunchConfig(**{**vars(CONFIG), "accelerator": "v5litepod-8"}), run_gin="")
@@ -76,12 +76,12 @@ def test_a_request_for_a_tpu_is_a_queued_resource():
     node["networkConfig"] = {"network": flags["network"], "enableExternalIps": False}
     parent = f"projects/{flags['project']}/locations/{flags['zone']}"
     spec = {"parent": parent, "nodeId": flags["node-id"], "node": node}
-    found = parsed({"tpu": {"nodeSpec": [spec]}, "spot": {}}, QueuedResource)
-    assert found.tpu.node_spec[0].node.accelerator_type == "v5litepod-8"
+    request = parse({"tpu": {"nodeSpec": [spec]}, "spot": {}}, QueuedResource)
+    assert request.tpu.node_spec[0].node.accelerator_type == "v5litepod-8"
 
 
-def test_states_are_called_as_the_service_calls_them():
+def test_states_of_a_request_exist():
     from google.cloud.tpu_v2 import QueuedResourceState
 
     names = QueuedResourceState.State.__members__
-    assert {*tpu._GONE, "FAILED"} <= {*names}
+    assert {*tpu._PREEMPTED_STATES, "FAILED"} <= {*names}

@@ -1,0 +1,67 @@
+"""The copy of a build on a machine's disk."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data import files
+from data.errors import UserError
+from data.manifest import Manifest
+from launch.worker.stage import stage
+from tests.support.jobs import upload
+
+
+@pytest.fixture(scope="module")
+def bucket(small_build) -> str:
+    upload(small_build, "ram://stage/data")
+    return "ram://stage/data"
+
+
+def test_copy_equals_the_build(bucket, small_build, tmp_path, sums_of, capsys):
+    directory = stage(bucket, str(tmp_path))
+    assert Path(directory).name == f"data-{Manifest.load(small_build).sha256[:12]}"
+    assert sums_of(Path(directory)) == sums_of(small_build)
+    num_files = len(Manifest.load(small_build).files)
+    assert f" {num_files} of them copied now" in capsys.readouterr().out
+
+
+def test_second_copy_replaces_missing_and_damaged_files_only(
+    bucket, small_build, tmp_path, sums_of, capsys
+):
+    directory = Path(stage(bucket, str(tmp_path)))
+    first, second, *_ = sorted(directory.rglob("*.tfrecord"))
+    content = bytearray(first.read_bytes())
+    content[100] ^= 1  # keeps the size
+    first.write_bytes(content)
+    second.unlink()
+    stage(bucket, str(tmp_path))
+    assert " 2 of them copied now" in capsys.readouterr().out
+    assert sums_of(directory) == sums_of(small_build)
+
+
+def test_file_damaged_in_the_source_is_an_error(small_build, tmp_path):
+    upload(small_build, "ram://stage/damaged")
+    (name, *_) = [file.path for file in Manifest.load(small_build).files if "packed" in file.path]
+    content = bytearray(files.read_bytes(f"ram://stage/damaged/{name}"))
+    content[-1] ^= 1
+    files.write_atomically(f"ram://stage/damaged/{name}", bytes(content))
+    with pytest.raises(UserError, match=rf"ram://stage/damaged/{name} is damaged: its sha256 is"):
+        stage("ram://stage/damaged", str(tmp_path))
+    (directory,) = tmp_path.iterdir()
+    assert not (directory / "manifest.json").exists()  # an incomplete copy is no build
+    assert not (directory / name).exists()
+
+
+def test_missing_build_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"ram://stage/none/manifest\.json is missing"):
+        stage("ram://stage/none", str(tmp_path))
+
+
+def test_small_disk_is_an_error(bucket, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(
+        UserError, match=r"LaunchConfig\.scratch_dir: .* has 1,000 bytes free, the data need"
+    ):
+        stage(bucket, str(tmp_path))
