@@ -1,5 +1,6 @@
 """The documentation is true: commands are accepted, links and named files and settings exist."""
 
+import ast
 import dataclasses
 import json
 import re
@@ -17,8 +18,10 @@ from tests.support.markdown import (
     internal_links,
     table_rows,
 )
-from tests.support.sources import PACKAGES
+from tests.support.sources import MODULES, PACKAGES
 
+# Printed by TensorFlow, not by our code.
+TENSORFLOW_MESSAGES = {"gs://...: Error executing an HTTP request"}
 COMMANDS = dict.fromkeys(command for document in DOCUMENTS for command in commands(document))
 
 
@@ -86,6 +89,23 @@ def test_named_files_and_settings_exist():
         for name, field in re.findall(r"\b([A-Z]\w+Config)\.([a-z]\w+)", text):
             if field not in {field.name for field in dataclasses.fields(config_classes()[name])}:
                 missing.append(f"{document.name}: {name}.{field}")
+    assert missing == []
+
+
+def test_messages_quoted_in_operations_exist():
+    constants = "\n".join(
+        node.value
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    missing = []
+    for symptom, *_ in table_rows(ROOT / "docs/operations.md"):
+        for message in re.findall(r'"([^"]+)"', symptom):
+            # "..." and words in capitals stand for values.
+            parts = (part.strip(" ,:;?") for part in re.split(r"\.\.\.|\b[A-Z]+\b", message))
+            if not all(part in constants for part in parts) and message not in TENSORFLOW_MESSAGES:
+                missing.append(message)
     assert missing == []
 
 
