@@ -1,11 +1,12 @@
-"""A task with real labels from unlabelled text: does this sentence come from Wikipedia or a book?
+"""Make a labelled task from unlabelled text: is a sentence from Wikipedia or from a book?
 
     python -m finetune.corpus_task --wiki 'samples/wiki/*' --books 'samples/books/*' --output_dir T
 
-Gives T/train.tsv, dev.tsv and test.tsv with the columns "text", "label" ("wiki", "books") and
-"document". No document is in two of them, no sentence of two documents in any, and both labels are
-equally frequent in each. The same input gives the same files; a smaller one is part of a larger.
-Nothing that gives a source away is removed: what a bag of words scores is printed.
+Writes T/train.tsv, dev.tsv and test.tsv with the columns "text", "label" ("wiki", "books") and
+"document". Each document is in one split only, sentences that occur in several documents are dropped,
+and both labels are equally frequent in each split. The same input gives the same files; a smaller task
+is a subset of a larger one. Words that reveal the source are not removed, so the test accuracy of a
+bag of words is printed for comparison.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from data.text.words import words
 LABELS = ("wiki", "books")
 COLUMNS = ("text", "label", "document")
 _MAX_DOCUMENT_BYTES = 32 * 2**20
-_HELD_OUT_SHARE = 0.2  # of the documents, for dev and for test each
+_HELD_OUT_FRACTION = 0.2  # fraction of the documents in dev, and in test
 
 
 @dataclasses.dataclass(frozen=True)
 class Sentence:
-    """A sentence, the kind of its source, and the id of its document."""
+    """A sentence with its label, which is the kind of its source, and the id of its document."""
 
     text: str
     label: str
@@ -42,7 +43,7 @@ class Sentence:
 
 
 def read_sentences(inputs: Iterable[InputFile], *, min_words: int) -> Iterator[Sentence]:
-    """All sentences of at least so many words. Shorter ones ("Exeunt.") tell too little."""
+    """Yield all sentences of at least `min_words` words; shorter ones say little of their source."""
     for file in inputs:
         for part in split_file(file):
             for item in read_part(part, max_document_bytes=_MAX_DOCUMENT_BYTES):
@@ -54,26 +55,27 @@ def read_sentences(inputs: Iterable[InputFile], *, min_words: int) -> Iterator[S
 
 
 def split_of(document: str) -> str:
-    """Which split a document belongs to: a function of its id."""
-    # Not the bits by which data.build holds documents out: the two choices are independent.
-    share = int(derive_key(document_hash(document), 0x7A5C)) / 2**64
-    if share < _HELD_OUT_SHARE:
+    """Return the split of a document, which depends on its id only."""
+    # Other bits than those by which data.build holds documents out, so both are independent.
+    fraction = int(derive_key(document_hash(document), 0x7A5C)) / 2**64
+    if fraction < _HELD_OUT_FRACTION:
         return "test"
-    return "dev" if share < 2 * _HELD_OUT_SHARE else "train"
+    return "dev" if fraction < 2 * _HELD_OUT_FRACTION else "train"
 
 
 def divide(
-    sentences: Sequence[Sentence], *, most_train: int = 0, most_eval: int = 0
+    sentences: Sequence[Sentence], *, max_train: int = 0, max_eval: int = 0
 ) -> dict[str, list[Sentence]]:
-    """The three splits.
+    """Divide sentences into three splits.
 
     Args:
-      sentences: of both labels.
-      most_train: sentences in "train"; 0 takes twice as many as the rarer label has.
-      most_eval: in "dev" and "test" each; likewise.
+      sentences: sentences of both labels.
+      max_train: maximum sentences in "train"; 0 takes as many as there are of the rarer label, of
+        each label.
+      max_eval: maximum sentences in "dev" and in "test"; likewise.
 
     Returns:
-      By split, sentences in an order given by hashes.
+      Sentences by split, ordered by hash.
 
     Raises:
       UserError: a label has no document in one of the splits.
@@ -89,19 +91,20 @@ def divide(
         counts = collections.Counter(sentence.label for sentence in inside)
         for label in LABELS:
             if not counts[label]:
-                raise UserError(f"no document of --{label} falls into {split}: give more of them")
-        most = most_train if split == "train" else most_eval
-        left = dict.fromkeys(LABELS, min([*counts.values(), *([most // 2] if most else [])]))
+                raise UserError(f"no document of --{label} is in {split}: add documents")
+        maximum = max_train if split == "train" else max_eval
+        per_label = min([*counts.values(), *([maximum // 2] if maximum else [])])
         splits[split] = []
+        taken = dict.fromkeys(LABELS, 0)
         for sentence in inside:
-            if left[sentence.label]:
-                left[sentence.label] -= 1
+            if taken[sentence.label] < per_label:
+                taken[sentence.label] += 1
                 splits[split].append(sentence)
     return splits
 
 
 def bag_of_words_accuracy(splits: dict[str, list[Sentence]]) -> float:
-    """Test accuracy of a logistic regression on counts of words: what needs no encoder at all."""
+    """Return the test accuracy of a logistic regression on word counts, which uses no encoder."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -116,7 +119,7 @@ def bag_of_words_accuracy(splits: dict[str, list[Sentence]]) -> float:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Writes the three files, and says what is easy about them."""
+    """Parse the command line, write the three files and print baselines."""
     parser = argparse.ArgumentParser(
         prog="python -m finetune.corpus_task",
         description=__doc__,
@@ -125,9 +128,13 @@ def main(argv: Sequence[str]) -> None:
     for label in LABELS:
         parser.add_argument(f"--{label}", action="extend", nargs="+", required=True, metavar="GLOB")
     parser.add_argument("--output_dir", required=True)
-    parser.add_argument("--min_words", type=int, default=8, help="of a sentence")
-    parser.add_argument("--train_sentences", type=int, default=1000, help="0 for all")
-    parser.add_argument("--eval_sentences", type=int, default=1000, help="of dev, of test")
+    parser.add_argument("--min_words", type=int, default=8, help="minimum words of a sentence")
+    parser.add_argument(
+        "--train_sentences", type=int, default=1000, help="maximum in train; 0 for all"
+    )
+    parser.add_argument(
+        "--eval_sentences", type=int, default=1000, help="maximum in dev and in test; 0 for all"
+    )
     args = parser.parse_args(argv)
     for name in ("train_sentences", "eval_sentences"):
         if getattr(args, name) < 0 or getattr(args, name) == 1:
@@ -141,8 +148,8 @@ def main(argv: Sequence[str]) -> None:
     ]
     splits = divide(
         list(read_sentences(inputs, min_words=args.min_words)),
-        most_train=args.train_sentences,
-        most_eval=args.eval_sentences,
+        max_train=args.train_sentences,
+        max_eval=args.eval_sentences,
     )
     for name, sentences in splits.items():
         rows = [COLUMNS, *((s.text, s.label, s.document) for s in sentences)]

@@ -1,10 +1,10 @@
-"""Answers for new text, from a fine-tuned model.
+"""Predict answers for new text with a fine-tuned model.
 
     python -m finetune.predict --model_dir M --input new.tsv --output answers.jsonl
 
-M is what finetune.run made, or an export of it. The input has the columns of the task's own files (.tsv,
-.csv, .jsonl; for SQuAD its .json), or is plain text, one a line (.txt). The output has one line of JSON
-for each text or question, in the order of the input.
+M is a model directory of finetune.run, or an export. The input has the columns of the task's files (.tsv,
+.csv, .jsonl; .conll for words; .json for SQuAD), or one plain text on each line (.txt). The output has
+one line of JSON for each text or question, in the order of the input.
 """
 
 from __future__ import annotations
@@ -31,41 +31,41 @@ MODEL = "model"  # the SavedModel inside an export
 
 
 class Predictor:
-    """An export of a fine-tuned model; needs TensorFlow only, not the model's code.
+    """An exported fine-tuned model; loading it needs TensorFlow only, not the model's code.
 
     Attributes:
-      record: what it is: kind, labels, task and inputs.
+      record: content of export.json: kind, labels, task, inputs and more.
     """
 
     def __init__(self, model_dir: str):
-        """Loads it.
+        """Load the model.
 
         Args:
-          model_dir: an export, or a directory that has one as `export`.
+          model_dir: an export, or a directory with an export as `export`.
 
         Raises:
-          UserError: it is neither, or damaged.
+          UserError: there is no export, or it is damaged.
         """
         import tensorflow_text  # noqa: F401  registers operations
 
-        found = [path for path in (Path(model_dir), Path(model_dir, "export")) if _is_export(path)]
-        if not found:
+        paths = [path for path in (Path(model_dir), Path(model_dir, "export")) if _is_export(path)]
+        if not paths:
             raise UserError(
-                f"{model_dir} is no fine-tuned model: there is no {MODEL}/saved_model.pb with"
-                f" {RECORD_FILE} in it or in {model_dir}/export; make one with `python -m finetune.run`"
+                f"{model_dir} is not a fine-tuned model: neither it nor {model_dir}/export has"
+                f" {RECORD_FILE} and {MODEL}/saved_model.pb; run `python -m finetune.run`"
             )
-        self.record = _read_record(found[0] / RECORD_FILE)
-        self._model = load_saved_model(found[0] / MODEL)  # the signature lives as long as it does
+        self.record = _read_record(paths[0] / RECORD_FILE)
+        self._model = load_saved_model(paths[0] / MODEL)  # kept: its signatures depend on it
         self._serve = self._model.signatures["serving_default"]
 
     def predict(self, columns: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-        """Outputs for a batch.
+        """Return the outputs for a batch.
 
         Args:
-          columns: one list of strings for each input of the model (see finetune/export/sentences.py).
+          columns: one list of strings for each input of the model (finetune/export/saved_model.py).
 
         Returns:
-          For each row, the outputs by name, as numbers and strings of JSON.
+          Outputs by name for each row, as values for JSON.
         """
         import tensorflow as tf
 
@@ -98,24 +98,25 @@ def _as_json(value: Any) -> Any:
 
 
 def read_input(path: str, record: dict) -> tuple[list[list[str]], list[dict]]:
-    """Reads a file.
+    """Read an input file.
 
     Args:
-      path: of the file.
-      record: of the export.
+      path: input file.
+      record: record of the export.
 
     Returns:
-      A list of strings for each input of the model, and what the output shall say of each row.
+      (columns, rows): one list of strings for each input of the model, and the fields of each row to
+      repeat in the output.
 
     Raises:
-      UserError: the file is not of a kind that fits the task, or damaged.
+      UserError: the format does not fit the task, or the file is invalid.
     """
     inputs, task, suffix = record["inputs"], record["task"], PurePath(path).suffix
     if suffix == ".txt":
         if len(inputs) > 1:
             raise UserError(
-                f"--input {path}: the model takes {' and '.join(inputs)}, a line of text has one; give a"
-                " .jsonl, .tsv or .csv file"
+                f"--input {path}: the model takes {' and '.join(inputs)}, and a line of text is only one"
+                " of them; use a .jsonl, .tsv or .csv file"
             )
         lines = read_lines(path)
         return [lines], [{"text": line} for line in lines]
@@ -143,7 +144,7 @@ def _text_columns(task: dict) -> list[str]:
 
 
 def _read_words(path: str, task: dict) -> tuple[list[list[str]], list[dict]]:
-    """Words of sentences, put together with blanks."""
+    """Read sentences of words; the input of the model is the words joined by blanks."""
     if path.endswith(".conll"):
         table, name = tables.read_conll(path), "words"
     else:
@@ -157,41 +158,43 @@ def _read_words(path: str, task: dict) -> tuple[list[list[str]], list[dict]]:
     return [[" ".join(words) for words in sentences]], [{"words": words} for words in sentences]
 
 
-def answers(
+def predict_rows(
     predictor: Predictor, columns: list[list[str]], rows: list[dict], *, batch_size: int
 ) -> Iterator[dict]:
-    """What the output file says of each row, in order."""
-    # Texts of about the same length go together: padding costs as much as text.
+    """Yield each row with its outputs, in order."""
+    # Batches of texts of similar length need little padding, which costs as much as text.
     lengths = np.sum([[len(text) for text in column] for column in columns], axis=0)
     order = np.argsort(lengths, kind="stable")[::-1]
-    found: dict[int, dict] = {}
+    outputs: dict[int, dict] = {}
     with tqdm(total=len(order), unit="row", disable=None) as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()
-            outputs = predictor.predict([[column[i] for i in batch] for column in columns])
-            found |= dict(zip(batch, outputs, strict=True))
+            batch_outputs = predictor.predict([[column[i] for i in batch] for column in columns])
+            outputs |= dict(zip(batch, batch_outputs, strict=True))
             bar.update(len(batch))
     labels = predictor.record["labels"]
     for number, row in enumerate(rows):
-        output = found[number]
+        output = outputs[number]
         if "probabilities" in output:
             output["probabilities"] = dict(zip(labels, output["probabilities"], strict=True))
-        if "labels" in output:  # of a batch, as many as its longest text has words
+        if "labels" in output:  # padded to the longest text of the batch
             words = row["words"] if "words" in row else row["text"].split()
             output["labels"] = output["labels"][: len(words)]
         yield {**row, **output}
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and predicts."""
+    """Parse the command line and predict."""
     parser = argparse.ArgumentParser(
         prog="python -m finetune.predict",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--model_dir", required=True, help="made by finetune.run, or its export")
-    parser.add_argument("--input", required=True, help="texts or questions")
-    parser.add_argument("--output", required=True, help="a new file of JSON lines")
+    parser.add_argument(
+        "--model_dir", required=True, help="model directory of finetune.run, or an export"
+    )
+    parser.add_argument("--input", required=True, help="file of texts or questions")
+    parser.add_argument("--output", required=True, help="JSON lines file to create")
     parser.add_argument("--batch_size", type=int, default=32)
     args = parser.parse_args(argv)
     if args.batch_size < 1:
@@ -202,10 +205,10 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
     predictor = Predictor(args.model_dir)
     columns, rows = read_input(args.input, predictor.record)
-    # Opened before the work, which is not to be lost for want of a place.
+    # Opened first, so that an unwritable path fails before the predictions are made.
     with files.atomic_write(args.output) as file:
-        for answer in answers(predictor, columns, rows, batch_size=args.batch_size):
-            file.write(f"{json.dumps(answer, ensure_ascii=False)}\n".encode())
+        for row in predict_rows(predictor, columns, rows, batch_size=args.batch_size):
+            file.write(f"{json.dumps(row, ensure_ascii=False)}\n".encode())
     print(f"predict: {len(rows):,} answers in {args.output}")
 
 

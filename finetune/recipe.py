@@ -1,4 +1,4 @@
-"""What a configuration of fine-tuning amounts to: steps from epochs, and how much is trained."""
+"""Derive the settings that depend on the task's data, and describe a fine-tuning run."""
 
 from __future__ import annotations
 
@@ -14,34 +14,40 @@ from model.names import POOLER
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import recipe_lines
 
-# (a setting of FinetuneConfig, the setting that follows from it)
+# (setting of FinetuneConfig, part of the configuration and setting derived from it)
 _DERIVED = (
     ("epochs", "train", "train_steps"),
     ("warmup_fraction", "optimizer", "warmup_steps"),
     ("evaluations", "train", "eval_interval"),
 )
-_SKIPS_SHOWN = 3  # of each split; the run writes all of them down
+_MAX_SKIPS = 3  # skipped examples to list for each split
 
 
 def resolve(config: FinetuneRunConfig, *, num_examples: int) -> FinetuneRunConfig:
-    """Fills in what follows from the size of the training split.
+    """Derive train_steps, eval_interval and warmup_steps from the size of the training split.
+
+    Args:
+      config: settings of the run.
+      num_examples: sequences in the training split.
 
     Raises:
-      UserError: a setting is given twice, or a sequence is longer than the encoder's longest.
+      UserError: a derived setting is also set itself, or max_seq_length exceeds the encoder's
+        position embeddings.
     """
     for name, part, derived in _DERIVED:
         settings = getattr(config, part)
-        given = getattr(settings, derived)
+        value = getattr(settings, derived)
         default = {field.name: field.default for field in dataclasses.fields(settings)}[derived]
-        if getattr(config.finetune, name) and given != default:
+        if getattr(config.finetune, name) and value != default:
             raise UserError(
-                f"{type(settings).__name__}.{derived}={given} is set, and FinetuneConfig.{name}="
-                f"{getattr(config.finetune, name):g}, from which it follows; set the latter to 0"
+                f"{type(settings).__name__}.{derived}={value} is set, but is derived from"
+                f" FinetuneConfig.{name}={getattr(config.finetune, name):g}; set the latter to 0"
             )
-    length, most = config.task.max_seq_length, config.encoder.max_position_embeddings
-    if length > most:
+    length, max_length = config.task.max_seq_length, config.encoder.max_position_embeddings
+    if length > max_length:
         raise UserError(
-            f"TaskConfig.max_seq_length={length}: the encoder takes sequences of at most {most} tokens"
+            f"TaskConfig.max_seq_length={length}: the encoder takes sequences of at most"
+            f" {max_length} tokens"
         )
     finetune, train, optimizer = config.finetune, config.train, config.optimizer
     if finetune.epochs:
@@ -57,36 +63,41 @@ def resolve(config: FinetuneRunConfig, *, num_examples: int) -> FinetuneRunConfi
 
 
 def with_seed(config: FinetuneRunConfig, seed: int) -> FinetuneRunConfig:
-    """The same run with another seed."""
+    """Return the same settings with another seed."""
     return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
 
 
 def collapse_check_step(finetune: FinetuneConfig, train: TrainConfig) -> int:
-    """The step after which a run is given up that has learned nothing; 0 for none."""
+    """Return the step after which a run that has learned nothing is stopped; 0 for none."""
     return math.ceil(finetune.collapse_check_fraction * train.train_steps)
 
 
 def variable_names(encoder: EncoderConfig, task: Task) -> list[str]:
-    """Names of the variables, without the memory for their values (see `model.mlm`)."""
-    from finetune.model import Finetuner
+    """Return the names of the model's variables, from a model of minimal size."""
+    from finetune.model import Finetuner  # imports TensorFlow
 
     heads = encoder.num_attention_heads
-    thin = dataclasses.replace(encoder, vocab_size=8, hidden_size=heads, intermediate_size=1)
-    model = Finetuner(thin, kind=task.kind, num_outputs=task.num_outputs, seed=0)
+    minimal = dataclasses.replace(encoder, vocab_size=8, hidden_size=heads, intermediate_size=1)
+    model = Finetuner(minimal, kind=task.kind, num_outputs=task.num_outputs, seed=0)
     return [variable.name for variable in model.trainable_variables]
 
 
 def starting_weights(config: FinetuneRunConfig, names: Sequence[str]) -> list[str]:
-    """Those of some weights of the source that a run starts from; the others start anew.
+    """Return the names of those weights that are taken from the encoder; the others are new.
+
+    Args:
+      config: settings of the run.
+      names: names of the encoder's weights.
 
     Raises:
-      UserError: more blocks are to start anew than there are.
+      UserError: more blocks are to be reinitialized than the encoder has.
     """
     finetune, num_blocks = config.finetune, config.encoder.num_hidden_layers
     fresh_blocks = finetune.reinitialize_top_blocks
     if fresh_blocks > num_blocks:
         raise UserError(
-            f"FinetuneConfig.reinitialize_top_blocks={fresh_blocks}: the encoder has {num_blocks}"
+            f"FinetuneConfig.reinitialize_top_blocks={fresh_blocks}: the encoder has only"
+            f" {num_blocks} blocks"
         )
     if finetune.initialize == "random":
         return []
@@ -103,18 +114,18 @@ def describe(
     *,
     task: Task,
     splits: dict[str, Split],
-    origin: str,
-    started: Sequence[str],
+    encoder: str,
+    initialized: Sequence[str],
     replicas: int = 1,
 ) -> str:
-    """What a resolved and checked configuration amounts to, for people.
+    """Describe a resolved and checked configuration, for people.
 
     Args:
-      config: the settings.
-      task: the task.
-      splits: those that are there, by name.
-      origin: of the encoder.
-      started: names of the weights that come from it.
+      config: settings of the run.
+      task: task of the run.
+      splits: splits by name.
+      encoder: description of the encoder.
+      initialized: names of the weights taken from the encoder.
       replicas: devices that share a batch.
     """
     trained = variable_names(config.encoder, task)
@@ -132,11 +143,11 @@ def describe(
         if split.skipped:
             notes.insert(0, f"{len(split.skipped):,} skipped")
         lines.append(f"{split.name}: " + ", ".join([f"{len(split):,} sequences", *notes]))
-        lines += [f"  skipped: {s.where}: {s.reason}" for s in split.skipped[:_SKIPS_SHOWN]]
-        if len(split.skipped) > _SKIPS_SHOWN:
+        lines += [f"  skipped: {s.where}: {s.reason}" for s in split.skipped[:_MAX_SKIPS]]
+        if len(split.skipped) > _MAX_SKIPS:
             lines.append("  skipped: ... (all in data.json and report.html)")
-    fresh = sorted({name.partition(":")[0] for name in trained} - set(started))
-    lines.append(f"starts from {origin}" if started else "starts from random weights")
-    if started:
+    fresh = sorted({name.partition(":")[0] for name in trained} - set(initialized))
+    lines.append(f"starts from {encoder}" if initialized else "starts from random weights")
+    if initialized:
         lines.append(f"new: {len(fresh)} variables ({fresh[0]}, ...)")
     return "\n  ".join(lines)

@@ -1,11 +1,11 @@
-r"""Fine-tunes an encoder on a task, with one seed or several.
+r"""Fine-tune an encoder on a task, with one seed or several.
 
     python -m finetune.run --gin_file gin/finetune_mnli.gin --encoder E --task_data T --model_dir M \
         --restarts 3
 
-Every seed is a run of its own in M/seed-N, with checkpoints, metrics.json, predictions/ and
-report.html. M/summary.json has what all of them scored, M/export the best one as a SavedModel that takes
-text. Stopped and started again with the same command, it goes on where it was.
+Each seed is a run of its own in M/seed-N, with checkpoints, metrics.json, predictions/ and report.html.
+M/summary.json has the scores of all seeds, M/export the best seed as a SavedModel that takes text. The
+same command resumes an interrupted run.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from finetune import recipe, summary
 from finetune.config import FinetuneRunConfig
+from finetune.export.publish import export_seed
+from finetune.report.pages import write_report, write_seed_report
 from finetune.source import Source, read_source
 from finetune.tasks.registry import open_task
 from launch.config import DISCARD_FLAG
@@ -44,19 +46,21 @@ def _parser() -> argparse.ArgumentParser:
         help="an export, a SavedModel of TensorFlow Hub, a directory in Hugging Face's format,\n"
         "a TensorFlow checkpoint, or a model directory",
     )
-    parser.add_argument("--vocab_file", help="of an encoder that has no vocabulary beside it")
-    parser.add_argument("--task_data", required=True, metavar="T", help="the files of the task")
-    parser.add_argument("--model_dir", metavar="M", help="everything that comes out")
+    parser.add_argument("--vocab_file", help="vocabulary of an encoder that comes without one")
+    parser.add_argument(
+        "--task_data", required=True, metavar="T", help="directory with the task's files"
+    )
+    parser.add_argument("--model_dir", metavar="M", help="directory for all output")
     parser.add_argument(
         "--restarts",
         type=int,
         default=1,
         metavar="N",
-        help="seeds to run: TrainConfig.seed and those that follow; one that learns nothing is given\n"
-        "up, and the next one taken (default 1)",
+        help="number of seeds to run, from TrainConfig.seed on; one that learns nothing is stopped\n"
+        "early (default 1)",
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="print settings and recipe of the run, and stop"
+        "--dry_run", action="store_true", help="print settings and recipe of the run, and exit"
     )
     parser.add_argument(
         DISCARD_FLAG,
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and runs."""
+    """Parse the command line and run all seeds."""
     args = _parser().parse_args(argv)
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/finetune_mnli.gin")
@@ -101,15 +105,21 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
     config = recipe.resolve(config, num_examples=len(data.splits["train"]))
     replicas = strategy.num_replicas_in_sync
     check_settings(config.train, config.optimizer, replicas=replicas)
-    # The published lists name LayerNorms as the head of pretraining does, too.
+    # Patterns of published recipes may match variables of the pretraining head only.
     pretrained = [weight.name for weight in weights(config.encoder)]
     check_variables(config.optimizer, recipe.variable_names(config.encoder, task) + pretrained)
     if is_chief(strategy):
-        started = recipe.starting_weights(config, list(source.values))
-        described = {"splits": data.splits, "origin": source.origin, "started": started}
         if args.dry_run:
             print(describe_settings(config))
-        print(recipe.describe(config, task=task, **described, replicas=replicas), flush=True)
+        description = recipe.describe(
+            config,
+            task=task,
+            splits=data.splits,
+            encoder=source.description,
+            initialized=recipe.starting_weights(config, list(source.values)),
+            replicas=replicas,
+        )
+        print(description, flush=True)
     if args.dry_run:
         return
     with ends("fine-tuning", is_multi_worker=is_multi_worker(strategy)):
@@ -118,13 +128,12 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
             for seed in range(config.train.seed, config.train.seed + args.restarts)
         ]
     if is_chief(strategy):
-        records += _records_of_others(config, {r["seed"] for r in records}, data, source, args)
-        _conclude(sorted(records, key=lambda record: record["seed"]), args.model_dir)
+        records += _earlier_records(config, {r["seed"] for r in records}, data, source, args)
+        _write_results(sorted(records, key=lambda record: record["seed"]), args.model_dir)
 
 
 def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
-    """What one seed scored, trained now or earlier."""
-    from finetune.report.pages import write_seed_report
+    """Return the content of metrics.json of one seed, which is trained unless it is finished."""
     from finetune.seed_run import SeedRun, finished, score_text
     from launch.strategy import is_chief
 
@@ -145,7 +154,7 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
         )
         record = run.run()
         del run
-        gc.collect()  # its variables: the next seed needs their memory
+        gc.collect()  # frees the variables, whose memory the next seed needs
     if is_chief(strategy):
         print(f"fine-tuning: seed {seed}, step {record['step']:,}", end="")
         print(f", dev: {score_text(record['splits']['dev'])}", flush=True)
@@ -154,46 +163,43 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
     return record
 
 
-def _records_of_others(config, seeds: set[int], data, source: Source, args) -> list[dict]:
-    """What seeds scored that earlier starts ran with the same settings: a summary forgets none."""
+def _earlier_records(config, seeds: set[int], data, source: Source, args) -> list[dict]:
+    """Return the records of other seeds that were run earlier with the same settings."""
     from finetune.seed_run import finished
 
-    found = []
+    records = []
     for name in files.list_dir(args.model_dir):
         match = re.fullmatch(r"seed-(-?\d+)", name)
         if match and (seed := int(match[1])) not in seeds:
             model_dir = files.join(args.model_dir, name)
             record = finished(recipe.with_seed(config, seed), data, source, model_dir=model_dir)
-            found += [record] if record else []
-    return found
+            records += [record] if record else []
+    return records
 
 
-def _conclude(records: list[dict], model_dir: str) -> None:
-    """Writes the summary, the report and the export of the best seed.
+def _write_results(records: list[dict], model_dir: str) -> None:
+    """Write the summary, the report and the export of the best seed.
 
     Raises:
-      UserError: all seeds collapsed, so there is nothing worth exporting.
+      UserError: all seeds collapsed; there is no export then.
     """
-    from finetune.export.publish import export_seed
-    from finetune.report.pages import write_report
-
-    found = summary.summarise(records)
-    text = json.dumps(found, indent=1)
+    of_seeds = summary.summarize(records)
+    text = json.dumps(of_seeds, indent=1)
     files.write_atomically(files.join(model_dir, summary.SUMMARY_FILE), text.encode())
-    print(summary.describe(found), flush=True)
-    write_report(model_dir, found)
-    if found["num_collapsed"] == len(records):
+    print(summary.describe(of_seeds), flush=True)
+    write_report(model_dir, of_seeds)
+    if of_seeds["num_collapsed"] == len(records):
         seeds = f"all {len(records)} seeds" if len(records) > 1 else "the seed"
         raise UserError(
             f"{seeds} collapsed; try more --restarts, another"
             " OptimizerConfig.peak_learning_rate or a larger FinetuneConfig.warmup_fraction"
         )
-    best_dir = files.join(model_dir, f"seed-{found['best_seed']}")
+    best_dir = files.join(model_dir, f"seed-{of_seeds['best_seed']}")
     export_dir = files.join(model_dir, "export")
     export_seed(best_dir, export_dir)
     print(
         f"fine-tuning: {summary.SUMMARY_FILE} and report.html in {model_dir}, seed"
-        f" {found['best_seed']} as a SavedModel in {export_dir}"
+        f" {of_seeds['best_seed']} as a SavedModel in {export_dir}"
     )
 
 

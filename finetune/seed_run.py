@@ -135,7 +135,7 @@ class SeedRun:
             trainer=self._trainer,
             is_chief=self._is_chief,
             vocab_text=source.vocab.text,
-            data={**data.description, "encoder": source.origin},
+            data={**data.description, "encoder": source.description},
             discard_checkpoints=discard_checkpoints,
             criterion=self._criterion,
             write_report=write_report,

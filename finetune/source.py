@@ -1,4 +1,4 @@
-"""The encoder that fine-tuning starts from, wherever it lies."""
+"""Read the encoder that fine-tuning starts from, in any supported format."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from pretrain.train.recipe import check_table_size
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
-    """An encoder as read.
+    """An encoder with its weights and vocabulary.
 
     Attributes:
-      encoder: its architecture.
-      values: its weights by our names, in our shapes, float32; the pooler's too if it was trained.
-      vocab: its vocabulary.
-      lower_case: whether its text is lower-cased.
-      origin: what it is and where it lies, for people.
+      encoder: architecture.
+      values: weights by our names, in our shapes, float32; includes the pooler if it was trained.
+      vocab: vocabulary.
+      lower_case: whether text is lower-cased and stripped of accents.
+      description: format and path, or step and model directory.
     """
 
     encoder: EncoderConfig
     values: dict[str, np.ndarray]
     vocab: Vocab
     lower_case: bool
-    origin: str
+    description: str
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of the weights and the vocabulary."""
+        """Hash of weights and vocabulary."""
         digest = hashlib.sha256(self.vocab.text.encode())
         for name, value in sorted(self.values.items()):
             digest.update(name.encode())
@@ -52,46 +52,48 @@ class Source:
 
 
 def read_source(path: str, *, vocab_file: str | None = None) -> Source:
-    """Reads an encoder.
+    """Read an encoder.
 
     Args:
-      path: a model directory of pretraining or fine-tuning, or a source of `read_bert`.
-      vocab_file: of a source that has none.
+      path: model directory of a pretraining or fine-tuning run, or a source of `read_bert`.
+      vocab_file: vocabulary of an encoder without one.
 
     Raises:
-      UserError: it is none of these, damaged, or does not fit its vocabulary.
+      UserError: the format is unknown, the encoder is damaged, or does not fit its vocabulary.
     """
     if files.exists(files.join(path, RUN_FILE)):
         return _read_model_dir(path)
     if files.exists(files.join(path, SUMMARY_FILE)):
         raise UserError(
-            f"--encoder {path} holds the seeds of a task, each a model directory; choose one, as"
+            f"--encoder {path} contains the model directories of several seeds; choose one of them,"
             f" {files.join(path, 'seed-N')}"
         )
     try:
         imported = read_bert(path, vocab_file=vocab_file)
     except UserError as error:
         raise UserError(str(error).replace("--from ", "--encoder ")) from error
-    wanted = {weight.name for weight in weights(imported.encoder, "encoder", "pooler")}
-    if _pooler_is_untrained(path):
-        wanted -= {weight.name for weight in weights(imported.encoder, "pooler")}
+    parts = ("encoder",) if _pooler_is_untrained(path) else ("encoder", "pooler")
+    names = {weight.name for weight in weights(imported.encoder, *parts)}
     return Source(
         encoder=imported.encoder,
-        values={name: value for name, value in imported.values.items() if name in wanted},
+        values={name: value for name, value in imported.values.items() if name in names},
         vocab=imported.vocab,
         lower_case=imported.lower_case,
-        origin=f"{imported.kind} {path}",
+        description=f"{imported.kind} {path}",
     )
 
 
 def _pooler_is_untrained(path: str) -> bool:
-    """Whether it is an export of ours whose pooler is as drawn: every seed then draws its own."""
+    """Return whether this is an export of ours with an untrained pooler.
+
+    Its random pooler is not used, so that every seed of fine-tuning has a different one.
+    """
     record = Path(path, RECORD_FILE)
     return record.is_file() and json.loads(record.read_text()).get("pooler") == "initial"
 
 
 def _read_model_dir(model_dir: str) -> Source:
-    """The newest checkpoint of a run."""
+    """Read the newest checkpoint of a run."""
     import tensorflow as tf
 
     from model.encoder import Encoder
@@ -111,7 +113,7 @@ def _read_model_dir(model_dir: str) -> Source:
     checkpoint.read(tf.train.Checkpoint(encoder=encoder), ref)
     vocab = Vocab.load(files.join(model_dir, schema.VOCAB_FILE))
     check_table_size(config.vocab_size, len(vocab), f"the run of {model_dir}")
-    # Masked language models train no pooler: what was imported is as good as ever.
+    # Pretraining leaves the pooler of a warm start unchanged.
     warm_start = WarmStart.load(model_dir)
     pooler = warm_start.values("pooler") if warm_start else {}
     values = {v.name.partition(":")[0]: v.numpy() for v in encoder.trainable_variables}
@@ -120,5 +122,5 @@ def _read_model_dir(model_dir: str) -> Source:
         values=values | pooler,
         vocab=vocab,
         lower_case=lower_case,
-        origin=f"step {ref.step:,} of {model_dir}",
+        description=f"step {ref.step:,} of {model_dir}",
     )

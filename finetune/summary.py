@@ -1,8 +1,8 @@
-"""What the seeds of a task scored: all of them, those that collapsed included.
+"""Summarize the scores of all seeds of a task, including those that collapsed.
 
     python -m finetune.summary M1 [M2 ...]
 
-With several model directories, each is compared with the last: means of the seeds and their difference.
+With several model directories, the mean of each is compared with that of the last.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ from data.files import require_local
 SUMMARY_FILE = "summary.json"
 
 
-def summarise(records: Sequence[dict]) -> dict:
-    """The summary of some seeds.
+def summarize(records: Sequence[dict]) -> dict:
+    """Return the content of summary.json.
 
     Args:
-      records: what `SeedRun.run` returned for each, at least one.
+      records: content of metrics.json of each seed, at least one (see `SeedRun.run`).
 
     Returns:
-      `main_metric` and its value for "best", "median" and "mean", over all seeds and over those that
-      did not collapse (None if all did); `best_seed`, and all `seeds`.
+      `main_metric`; its statistics on dev over all seeds (`dev`) and over those that did not collapse
+      (`dev_without_collapsed`, None if all did); `num_collapsed`, `best_seed` and all `seeds`.
     """
     metric = records[0]["main_metric"]
     values = {record["seed"]: record["splits"]["dev"][metric] for record in records}
-    sound = [record["seed"] for record in records if record["collapse"] is None]
+    successful = [record["seed"] for record in records if record["collapse"] is None]
+    without_collapsed = _statistics([values[seed] for seed in successful]) if successful else None
     return {
         "main_metric": metric,
-        "dev": _middle(list(values.values())),
-        "dev_without_collapsed": _middle([values[seed] for seed in sound]) if sound else None,
-        "num_collapsed": len(records) - len(sound),
-        "best_seed": max(sound or values, key=values.get),
+        "dev": _statistics(list(values.values())),
+        "dev_without_collapsed": without_collapsed,
+        "num_collapsed": len(records) - len(successful),
+        "best_seed": max(successful or values, key=values.get),
         "seeds": list(records),
     }
 
 
-def _middle(values: list[float]) -> dict[str, float]:
+def _statistics(values: list[float]) -> dict[str, float]:
     return {
         "best": max(values),
         "median": statistics.median(values),
@@ -53,7 +54,7 @@ def _middle(values: list[float]) -> dict[str, float]:
 
 
 def describe(summary: dict) -> str:
-    """A table of the seeds, and what they come to."""
+    """Return a table of the seeds, and a line with statistics on dev."""
     metric = summary["main_metric"]
     columns = [
         (split, metric)
@@ -69,10 +70,10 @@ def describe(summary: dict) -> str:
         if collapse := record["collapse"]:
             cells.append(f"collapsed: {collapse['reason']}")
         lines.append("  ".join(cells))
-    found, num_seeds = summary["dev"], len(summary["seeds"])
+    dev, num_seeds = summary["dev"], len(summary["seeds"])
     line = (
-        f"{num_seeds} seed{'s' * (num_seeds > 1)}, dev {metric}: best {found['best']:.4f}, median"
-        f" {found['median']:.4f}, mean {found['mean']:.4f} ± {found['standard_deviation']:.4f}"
+        f"{num_seeds} seed{'s' * (num_seeds > 1)}, dev {metric}: best {dev['best']:.4f}, median"
+        f" {dev['median']:.4f}, mean {dev['mean']:.4f} ± {dev['standard_deviation']:.4f}"
     )
     if summary["num_collapsed"]:
         line += f"; {summary['num_collapsed']} collapsed"
@@ -86,7 +87,7 @@ def _title(split: str, metric: str) -> str:
 
 
 def compare(summaries: dict[str, dict]) -> str:
-    """Means of several model directories, and by how much each is above the last, on every split."""
+    """Return lines with the means of several model directories, compared with the last, by split."""
     *_, last = summaries
     metric = summaries[last]["main_metric"]
     width = max(map(len, summaries))
@@ -96,54 +97,62 @@ def compare(summaries: dict[str, dict]) -> str:
             name: [seed["splits"][split][metric] for seed in summary["seeds"]]
             for name, summary in summaries.items()
         }
-        for name, found in values.items():
-            middle = _middle(found)
+        for name, scores in values.items():
+            of_seeds = _statistics(scores)
             line = (
-                f"{split} {metric}  {name:<{width}}  mean {middle['mean']:.4f} ±"
-                f" {middle['standard_deviation']:.4f} of {len(found)} seeds, from"
-                f" {min(found):.4f} to {middle['best']:.4f}"
+                f"{split} {metric}  {name:<{width}}  mean {of_seeds['mean']:.4f} ±"
+                f" {of_seeds['standard_deviation']:.4f} of {len(scores)} seeds, from"
+                f" {min(scores):.4f} to {of_seeds['best']:.4f}"
             )
             if name != last:
-                margin = middle["mean"] - statistics.fmean(values[last])
-                line += f"; {margin:+.4f} against {last}"
+                difference = of_seeds["mean"] - statistics.fmean(values[last])
+                line += f"; {difference:+.4f} against {last}"
             lines.append(line)
     return "\n".join(lines)
 
 
 def _common_splits(summaries) -> list[str]:
-    """Splits on which every seed of every summary was scored."""
+    """Return the splits on which every seed of every summary was scored."""
     scored = [set(seed["splits"]) for summary in summaries for seed in summary["seeds"]]
     return sorted(set.intersection(*scored))
 
 
 def read_summary(model_dir: str) -> dict:
-    """Reads back what `finetune.run` wrote; raises a UserError if it has not."""
+    """Read summary.json of a model directory.
+
+    Raises:
+      UserError: the file does not exist or is damaged.
+    """
     path = files.join(model_dir, SUMMARY_FILE)
     try:
         return json.loads(files.read_bytes(path))
     except FileNotFoundError:
         raise UserError(
             f"{model_dir} has no {SUMMARY_FILE}; `python -m finetune.run --model_dir {model_dir} ...`"
-            " writes it when all seeds are through"
+            " writes it after the last seed"
         ) from None
     except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}; delete it and run again") from error
+        raise UserError(
+            f"{path} is damaged: {error}; delete it and run finetune.run again"
+        ) from error
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and prints."""
+    """Parse the command line and print the summaries."""
     parser = argparse.ArgumentParser(
         prog="python -m finetune.summary",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("model_dirs", nargs="+", metavar="M", help="made by finetune.run")
+    parser.add_argument(
+        "model_dirs", nargs="+", metavar="M", help="model directory of finetune.run"
+    )
     args = parser.parse_args(argv)
     for model_dir in args.model_dirs:
         require_local("model directory", model_dir)
     summaries = {str(Path(path)): read_summary(path) for path in args.model_dirs}
     if len({summary["main_metric"] for summary in summaries.values()}) > 1:
-        raise UserError("the model directories are of different tasks: their metrics differ")
+        raise UserError("the model directories belong to tasks with different main metrics")
     for path, summary in summaries.items():
         print(f"{path}\n{describe(summary)}\n")
     if len(summaries) > 1:

@@ -1,1 +1,1 @@
-"""Export a fine-tuned model as a SavedModel from text to answers."""
+"""Export a fine-tuned model as a SavedModel that takes text."""

@@ -1,4 +1,4 @@
-"""Publishes a fine-tuned model: a SavedModel from text to answers, with its record and a card."""
+"""Export a fine-tuned model: a SavedModel that takes text, its record and a card."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from data.files import sha256_of
 from data.vocab import Vocab
 from finetune.config import FinetuneRunConfig
 from finetune.predict import MODEL
+from finetune.seed_record import METRICS_FILE
+from finetune.tasks.task import count_outputs
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 
@@ -26,24 +28,22 @@ import tensorflow_text  # registers operations
 model = tf.saved_model.load("model")
 print(model.signatures["serving_default"]({call}))
 ```"""
-_INPUTS = {"spans": ("question", "context"), "tokens": ("text",)}
 
 
 def export_seed(model_dir: str, output_dir: str) -> None:
-    """Exports the best checkpoint of a finished seed; the directory appears whole or not at all.
+    """Export the best checkpoint of a finished seed.
 
-    An earlier export there is replaced, unless it is this one already. On storage with a scheme such
-    as gs:// the files appear one by one, the record last.
+    A local directory appears complete or not at all; on remote storage such as gs:// the files are
+    written one by one, the record last. An existing export is replaced, unless it has the same record.
 
     Args:
-      model_dir: of the seed.
-      output_dir: for `model/`, README.md, the record and checksums.
+      model_dir: model directory of the seed.
+      output_dir: directory for `model/`, README.md, the record and checksums.
 
     Raises:
-      UserError: the local directory holds something else, or the checkpoint is damaged.
+      UserError: the local directory is not an export, or the checkpoint is damaged.
     """
-    from finetune.seed_record import METRICS_FILE
-    from pretrain.checkpoints import checkpoint
+    from pretrain.checkpoints import checkpoint  # imports TensorFlow
 
     run = load_run(model_dir, FinetuneRunConfig)
     data, scores = (
@@ -51,60 +51,77 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         for name in (DATA_FILE, METRICS_FILE)
     )
     ref = checkpoint.choose(model_dir, str(scores["step"]))
-    task = run.config.task
-    record = {
-        "kind": data["kind"],
-        "labels": data["labels"],
-        "inputs": inputs_of(data["kind"], has_pair=data["has_pair"]),
-        "task": dataclasses.asdict(task),
-        "encoder": dataclasses.asdict(run.config.encoder),
-        "lower_case": run.lower_case,
-        "seed": scores["seed"],
-        "step": scores["step"],
-        "splits": scores["splits"],
-        "checkpoint_sha256": sha256_of(f"{ref.prefix}.index"),
-    }
-    text, before = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
-    if files.exists(before):
-        if files.read_bytes(before).decode() == text:
+    record = _export_record(run, data, scores, checkpoint_sha256=sha256_of(f"{ref.prefix}.index"))
+    text, old_record = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
+    if files.exists(old_record):
+        if files.read_bytes(old_record).decode() == text:
             return
         files.remove_tree(output_dir)
     elif not files.is_remote(output_dir) and files.exists(output_dir):
-        raise UserError(f"{output_dir} is no export; move it away, and run the same command again")
+        raise UserError(f"{output_dir} is not an export; move it away and run the command again")
 
     def write(target: Path) -> None:
-        with atomic_directory(target, text) as whole:
-            _save(whole / MODEL, run, ref, model_dir, record)
-            (whole / "README.md").write_text(_card(record, data), encoding="utf-8")
+        with atomic_directory(target, text) as directory:
+            _save(directory / MODEL, run, ref, model_dir, record)
+            (directory / "README.md").write_text(_card(record, data), encoding="utf-8")
 
     if not files.is_remote(output_dir):
         write(Path(output_dir))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch, "export")
-        write(whole)
-        paths = [path for path in whole.rglob("*") if path.is_file()]
-        for path in sorted(paths, key=lambda path: path.name == RECORD_FILE):
-            copy = files.join(output_dir, *path.relative_to(whole).parts)
-            with path.open("rb") as file, files.atomic_write(copy) as remote:
-                shutil.copyfileobj(file, remote)
+        local = Path(scratch, "export")
+        write(local)
+        _upload(local, output_dir)
+
+
+def _export_record(run: Run, data: dict, scores: dict, *, checkpoint_sha256: str) -> dict:
+    return {
+        "kind": data["kind"],
+        "labels": data["labels"],
+        "inputs": inputs_of(data["kind"], has_pair=data["has_pair"]),
+        "task": dataclasses.asdict(run.config.task),
+        "encoder": dataclasses.asdict(run.config.encoder),
+        "lower_case": run.lower_case,
+        "seed": scores["seed"],
+        "step": scores["step"],
+        "splits": scores["splits"],
+        "checkpoint_sha256": checkpoint_sha256,
+    }
+
+
+def _upload(directory: Path, output_dir: str) -> None:
+    """Copy an export to remote storage, the record last."""
+    paths = [path for path in directory.rglob("*") if path.is_file()]
+    for path in sorted(paths, key=lambda path: path.name == RECORD_FILE):
+        target = files.join(output_dir, *path.relative_to(directory).parts)
+        with path.open("rb") as local, files.atomic_write(target) as remote:
+            shutil.copyfileobj(local, remote)
 
 
 def inputs_of(kind: str, *, has_pair: bool) -> list[str]:
-    """Names of the inputs of `serving_default`."""
-    return list(_INPUTS.get(kind, ("text", "pair") if has_pair else ("text",)))
+    """Return the names of the inputs of `serving_default`."""
+    match kind:
+        case "classification" | "regression":
+            return ["text", "pair"] if has_pair else ["text"]
+        case "tokens":
+            return ["text"]
+        case "spans":
+            return ["question", "context"]
+        case _:
+            raise ValueError(f"no serving inputs for tasks of kind {kind!r}")
 
 
 def _save(path: Path, run: Run, ref, model_dir: str, record: dict) -> None:
     import tensorflow as tf
 
-    from finetune.export.sentences import ServedModel, save
+    from finetune.export.saved_model import save
+    from finetune.export.text_model import TextModel
     from finetune.model import Finetuner
     from pretrain.checkpoints import checkpoint
 
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # Keras would have models compiled
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # Keras warns of uncompiled models
     config, kind = run.config.encoder, record["kind"]
-    num_outputs = len(record["labels"]) or {"regression": 1, "spans": 2}[kind]
+    num_outputs = count_outputs(kind, record["labels"])
     trained = Finetuner(config, kind=kind, num_outputs=num_outputs, seed=0)
     checkpoint.verify(ref)
     checkpoint.read(tf.train.Checkpoint(**trained.checkpoint_items), ref)
@@ -113,7 +130,7 @@ def _save(path: Path, run: Run, ref, model_dir: str, record: dict) -> None:
     vocab = Vocab.load(vocab_file)
     save(
         path,
-        ServedModel(config, values, vocab=vocab, lower_case=run.lower_case),
+        TextModel(config, values, vocab=vocab, lower_case=run.lower_case),
         run.config.task,
         kind=kind,
         labels=record["labels"],
@@ -124,7 +141,7 @@ def _save(path: Path, run: Run, ref, model_dir: str, record: dict) -> None:
 
 
 def _card(record: dict, data: dict) -> str:
-    """README.md: what it does, how it is called, what it scored."""
+    """Return README.md: how to call the model, and its scores."""
     call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
     baseline = data["baseline"]
     rows = [
@@ -135,9 +152,9 @@ def _card(record: dict, data: dict) -> str:
     lines = [
         f"# Fine-tuned: {data['task']}\n",
         *([f"Labels: {', '.join(record['labels'])}.\n"] if record["labels"] else []),
-        f"Fine-tuned by Lambert from {data['encoder']}, seed {record['seed']}, step {record['step']:,}: the"
-        " best of its checkpoints, and of the seeds that were run, by the main metric on dev. So the scores"
-        " on dev are a little better than what new text will show.\n",
+        f"Fine-tuned by Lambert from {data['encoder']}: seed {record['seed']}, step {record['step']:,},"
+        " the seed and the checkpoint with the best main metric on dev. Expect slightly lower scores than"
+        " those on dev for new text.\n",
         _USE.format(call=call) + "\n",
         "| split | metric | score | always the same answer |\n|---|---|---|---|",
         "\n".join(rows),

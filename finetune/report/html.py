@@ -1,4 +1,4 @@
-"""The content of the pages about fine-tuning."""
+"""Render report pages of fine-tuning."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pretrain.report.run_record import RunRecord
 
 
 def page_of_seed(record: RunRecord, scores: Mapping | None) -> str:
-    """The page of one run.
+    """Return the page of one seed.
 
     Args:
-      record: of its model directory, with the data of a task.
-      scores: content of metrics.json; None if the run is not through.
+      record: record of the seed's run, with the data of a task.
+      scores: content of metrics.json; None if the run is not finished.
     """
     task = record.data["task"]
     parts = [
@@ -42,20 +42,20 @@ def page_of_seed(record: RunRecord, scores: Mapping | None) -> str:
         *section("Configuration", configuration(record)),
         *section("Environment", environment(record)),
     ]
-    return _whole(f"{task}: {record.name}", parts)
+    return _document(f"{task}: {record.name}", parts)
 
 
 def page_of_seeds(name: str, summary: Mapping, records: Sequence[RunRecord]) -> str:
-    """The page of all seeds.
+    """Return the page of all seeds.
 
     Args:
-      name: of the model directory.
-      summary: as `finetune.summary.summarise` gives it.
-      records: of the seeds that are drawn.
+      name: name of the model directory.
+      summary: content of summary.json, see `finetune.summary.summarize`.
+      records: records of the seeds to plot.
     """
     task, metric = records[0].data["task"], summary["main_metric"]
     num_seeds = len(summary["seeds"])
-    hidden = num_seeds - len(records)
+    num_omitted = num_seeds - len(records)
     parts = [
         '<p class="soft">Lambert fine-tuning, all seeds</p>',
         f"<h1>{escape(task)}: {escape(name)}</h1>",
@@ -65,21 +65,25 @@ def page_of_seeds(name: str, summary: Mapping, records: Sequence[RunRecord]) -> 
                 "seeds": str(num_seeds),
                 "collapsed": str(summary["num_collapsed"]),
                 **{
-                    f"{w} dev {metric}": three_decimals(summary["dev"][w])
-                    for w in ("best", "median", "mean")
+                    f"{statistic} dev {metric}": three_decimals(summary["dev"][statistic])
+                    for statistic in ("best", "median", "mean")
                 },
             }
         ),
         *section("Seeds", [_seed_table(summary), *_curves(records)]),
-        *([f'<p class="note">{hidden} more seeds are not drawn.</p>'] if hidden else []),
+        *(
+            [f'<p class="note">{num_omitted} more seeds are not plotted.</p>']
+            if num_omitted
+            else []
+        ),
         *section("Training", training_figures(records)),
         *section("Data", _data(records[0])),
         *section("Configuration of the first seed", configuration(records[0])),
     ]
-    return _whole(f"{task}: {name}", parts)
+    return _document(f"{task}: {name}", parts)
 
 
-def _whole(title: str, parts: Sequence[str]) -> str:
+def _document(title: str, parts: Sequence[str]) -> str:
     return "\n".join([*page.head(title, STYLE_FILE), *parts, "</body></html>\n"])
 
 
@@ -98,28 +102,28 @@ def _subtitle(record: RunRecord) -> str:
 def _collapse_note(scores: Mapping | None) -> Iterator[str]:
     if scores and scores["collapse"]:
         collapse = scores["collapse"]
-        text = f"Collapsed, told at step {collapse['step']:,}: {collapse['reason']}."
+        text = f"Collapsed, detected at step {collapse['step']:,}: {collapse['reason']}."
         yield f'<p class="note">{escape(text)}</p>'
 
 
 def _figures(record: RunRecord, scores: Mapping | None) -> dict[str, str]:
     metric = record.data["main_metric"]
     step = max((row["step"] for row in record.rows), default=0)
-    found = {f"of {record.run.config.train.train_steps:,} steps": f"{step:,}"}
+    figures = {f"of {record.run.config.train.train_steps:,} steps": f"{step:,}"}
     if scores:
-        found |= {
+        figures |= {
             f"{split} {metric}": cell(values, metric, three_decimals)
             for split, values in scores["splits"].items()
         }
     elif record.evaluations:
-        found[f"dev {metric}, the last"] = cell(
+        figures[f"dev {metric}, the last"] = cell(
             record.evaluations[-1], f"eval_{metric}", three_decimals
         )
     if record.best_step is not None:
-        found["best step, dev"] = f"{record.best_step:,}"
+        figures["best step, dev"] = f"{record.best_step:,}"
     if record.training:
-        found["training loss"] = cell(record.training[-1], "loss", three_decimals)
-    return {label: figure for label, figure in found.items() if figure}
+        figures["training loss"] = cell(record.training[-1], "loss", three_decimals)
+    return {label: figure for label, figure in figures.items() if figure}
 
 
 def _score_table(record: RunRecord, scores: Mapping | None) -> str:
@@ -133,8 +137,8 @@ def _score_table(record: RunRecord, scores: Mapping | None) -> str:
     ]
     table = plain_table(("split", "metric", "score", "always the same answer"), rows, numbers=2)
     return (
-        f'<div class="card">{table}<p class="soft small">Of step {scores["step"]:,}, chosen on dev: there'
-        " the scores are a little better than what new text will show.</p></div>"
+        f'<div class="card">{table}<p class="soft small">Scores of step {scores["step"]:,}, which was'
+        " chosen on dev. Expect slightly lower scores than those on dev for new text.</p></div>"
     )
 
 
@@ -157,7 +161,7 @@ def _seed_table(summary: Mapping) -> str:
 
 
 def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
-    """Loss and main metric over the steps, with what always the same answer has."""
+    """Yield plots of loss and main metric over the steps, with those of a constant answer."""
     several, metric = len(records) > 1, records[0].data["main_metric"]
     losses, scores = [], []
     for colour, record in with_colours(records):
@@ -192,7 +196,7 @@ def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
 
 
 def _level(label: str, value: float | None, last_step: int) -> Curve:
-    """A level line; without points if there is no value."""
+    """Return a horizontal line; without points if there is no value."""
     points = [] if value is None else [(0, value), (last_step, value)]
     return Curve(label=label, points=points, colour="var(--soft)", style="dashed")
 

@@ -1,4 +1,4 @@
-"""Pages about fine-tuning: one for each seed, and one for all of them."""
+"""Write report pages of fine-tuning: one for each seed, and one for all seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from pretrain.report.run_record import read_record
 
 
 def write_seed_report(model_dir: str) -> None:
-    """Writes report.html of a seed, finished or not.
+    """Write report.html of a seed, finished or not.
+
+    Args:
+      model_dir: model directory of the seed.
 
     Raises:
       UserError: see `read_record`.
@@ -27,16 +30,16 @@ def write_seed_report(model_dir: str) -> None:
 
 
 def write_report(model_dir: str, summary: dict) -> None:
-    """Writes report.html of all seeds of a model directory.
+    """Write report.html of all seeds in a model directory.
 
     Args:
-      model_dir: holds the seeds.
-      summary: as `finetune.summary.summarise` gives it.
+      model_dir: directory with the model directories of the seeds.
+      summary: content of summary.json, see `finetune.summary.summarize`.
 
     Raises:
       UserError: see `read_record`.
     """
     names = [f"seed-{seed['seed']}" for seed in summary["seeds"][:MAX_RUNS]]
-    records = [read_record(files.join(model_dir, n), n, FinetuneRunConfig) for n in names]
+    records = [read_record(files.join(model_dir, name), name, FinetuneRunConfig) for name in names]
     page = page_of_seeds(Path(model_dir).resolve().name, summary, records)
     files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())

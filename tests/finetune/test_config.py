@@ -16,12 +16,12 @@ OWN = {
 }
 
 
-def test_every_known_task_is_described():
+def test_every_known_task_has_its_files():
     assert tuple(GLUE) == GLUE_TASKS
     assert tuple(FILES) == SQUAD_TASKS
 
 
-def test_gin_binds_it():
+def test_gin_binds_task_settings():
     params = ["TaskConfig.kind='classification'", "TaskConfig.labels=['no', 'yes']"]
     params += ["TaskConfig.text_column='a'", "TaskConfig.label_column='b'"]
     (config,) = load_config([], [*params, "TaskConfig.train_file='t.csv'"], TaskConfig)
@@ -63,12 +63,12 @@ def test_gin_binds_it():
         ),
     ],
 )
-def test_settings_that_make_no_sense(settings, message):
+def test_invalid_settings_are_errors(settings, message):
     with pytest.raises(UserError, match=message):
         TaskConfig(**settings)
 
 
-def test_columns_of_words_need_no_names():
+def test_conll_files_need_no_column_names():
     TaskConfig(kind="tokens", train_file="train.conll")
     with pytest.raises(UserError, match="text_column is empty"):
         TaskConfig(kind="tokens", train_file="train.conll", dev_file="dev.jsonl")

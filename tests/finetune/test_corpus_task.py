@@ -1,4 +1,4 @@
-"""The task made of the sample text: from which source does this sentence come."""
+"""The task of telling sentences of Wikipedia from sentences of books."""
 
 import itertools
 
@@ -20,18 +20,19 @@ def sentences(label: str, documents, *, number: int = 10) -> list[Sentence]:
 
 @pytest.fixture
 def both() -> list[Sentence]:
+    """Sentences of both labels."""
     wiki = sentences("wiki", [f"wiki/{n}" for n in range(30)])
     return wiki + sentences("books", [f"books/{n}" for n in range(30)], number=20)
 
 
-def test_the_split_is_a_function_of_the_document():
+def test_split_depends_on_the_document_id_only():
     assert [split_of(f"wiki/{n}") for n in range(8)] == [
         *("dev", "train", "train", "train"),
         *("train", "test", "test", "test"),
     ]
 
 
-def test_documents_are_kept_apart_and_labels_balanced(both):
+def test_splits_share_no_document_and_have_balanced_labels(both):
     splits = divide(both)
     documents = {name: {s.document for s in split} for name, split in splits.items()}
     for one, other in itertools.combinations(documents.values(), 2):
@@ -39,11 +40,11 @@ def test_documents_are_kept_apart_and_labels_balanced(both):
     for split in splits.values():
         labels = [sentence.label for sentence in split]
         assert labels.count("wiki") == labels.count("books") >= 20
-    assert divide(both[::-1]) == splits  # whatever the order of the input
+    assert divide(both[::-1]) == splits  # the order of the input does not matter
 
 
-def test_smaller_tasks_are_parts_of_larger_ones(both):
-    large, small = divide(both), divide(both, most_train=40, most_eval=10)
+def test_smaller_task_is_a_subset_of_a_larger_one(both):
+    large, small = divide(both), divide(both, max_train=40, max_eval=10)
     assert {name: len(split) for name, split in small.items()} == {
         "train": 40,
         "dev": 10,
@@ -53,18 +54,18 @@ def test_smaller_tasks_are_parts_of_larger_ones(both):
         assert set(split) <= set(large[name])
 
 
-def test_sentences_of_several_documents_are_in_no_split(both):
+def test_sentence_of_several_documents_is_dropped(both):
     shared = [Sentence("exeunt all but the king and queen", "books", f"books/{n}") for n in (1, 2)]
     assert divide(both + shared) == divide(both)
 
 
-def test_a_label_without_documents(both):
-    with pytest.raises(UserError, match="no document of --books falls into train"):
+def test_label_without_documents_is_an_error(both):
+    with pytest.raises(UserError, match="no document of --books is in train"):
         divide([sentence for sentence in both if sentence.label == "wiki"])
 
 
-def test_what_a_bag_of_words_sees():
-    telling = {
+def test_bag_of_words_accuracy():
+    separable = {
         name: [
             Sentence(f"{word} {name} {n}", label, "")
             for n in range(20)
@@ -72,16 +73,17 @@ def test_what_a_bag_of_words_sees():
         ]
         for name in ("train", "test")
     }
-    assert bag_of_words_accuracy(telling) == 1.0
-    swapped = telling | {
+    assert bag_of_words_accuracy(separable) == 1.0
+    swapped = separable | {
         "test": [
-            Sentence(s.text, "wiki" if s.label == "books" else "books", "") for s in telling["test"]
+            Sentence(s.text, "wiki" if s.label == "books" else "books", "")
+            for s in separable["test"]
         ]
     }
     assert bag_of_words_accuracy(swapped) == 0.0
 
 
-def test_files_of_the_golden_text(golden, vocab, tmp_path, capsys):
+def test_command_writes_a_task_that_loads(golden, vocab, tmp_path, capsys):
     arguments = ["--wiki", f"{golden}/*.bz2", "--books", f"{golden}/books/*.txt"]
     main([*arguments, "--output_dir", str(tmp_path)])
     printed = capsys.readouterr().out.splitlines()
@@ -110,7 +112,7 @@ def test_files_of_the_golden_text(golden, vocab, tmp_path, capsys):
         assert task.baseline(split)["accuracy"] == 0.5
 
 
-def test_numbers_that_make_no_task(tmp_path):
+def test_too_few_sentences_are_an_error(tmp_path):
     arguments = ["--wiki", "x", "--books", "y", "--output_dir", str(tmp_path)]
     with pytest.raises(UserError, match="--eval_sentences 1: must be 0, or 2 or more"):
         main([*arguments, "--eval_sentences", "1"])

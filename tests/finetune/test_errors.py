@@ -1,4 +1,4 @@
-"""What fine-tuning refuses, in one line, and where it starts from."""
+"""Errors of fine-tuning, each in one line, and the weights it starts from."""
 
 import json
 import shutil
@@ -46,10 +46,10 @@ def fails(argv, message: str) -> None:
     [
         (
             ["FinetuneConfig.epochs = 2.0"],
-            "train_steps=60 is set, and FinetuneConfig.epochs=2, from",
+            "train_steps=60 is set, but is derived from FinetuneConfig.epochs=2",
         ),
         (["TaskConfig.max_seq_length = 65"], "max_seq_length=65: the encoder takes .* at most 64"),
-        (["FinetuneConfig.reinitialize_top_blocks = 2"], "top_blocks=2: the encoder has 1"),
+        (["FinetuneConfig.reinitialize_top_blocks = 2"], "top_blocks=2: the encoder has only 1"),
         (["FinetuneConfig.pooler = 'none'"], "pooler='none': must be 'imported' or 'fresh'"),
         (["FinetuneConfig.epochs = -1.0"], "FinetuneConfig.epochs=-1.0: is negative"),
         (["FinetuneConfig.collapse_margin = 1.0"], r"collapse_margin=1.0: must be in \[0, 1\)"),
@@ -67,12 +67,12 @@ def fails(argv, message: str) -> None:
         (["InputConfig.masks = 'online'"], "InputConfig is set, but this command has no use for"),
     ],
 )
-def test_settings(small_encoder, task, tmp_path, params, message):
+def test_invalid_setting_is_an_error(small_encoder, task, tmp_path, params, message):
     fails(arguments(small_encoder, task, tmp_path / "m", *OWN, KIND, STEPS, *params), message)
     assert not (tmp_path / "m").exists()
 
 
-def test_flags(small_encoder, task, tmp_path):
+def test_invalid_flag_is_an_error(small_encoder, task, tmp_path):
     flags = arguments(small_encoder, task, tmp_path / "m", *OWN, KIND, STEPS)
     fails([*flags, "--restarts=0"], "--restarts 0: must be at least 1")
     fails(flags[:3], "there is nothing to run: give --gin_file")
@@ -81,7 +81,7 @@ def test_flags(small_encoder, task, tmp_path):
     fails([f"--encoder={tmp_path}", *flags[1:]], "--encoder .*: no BERT found")
 
 
-def test_a_dry_run_says_what_would_be(small_encoder, task, tmp_path, capsys):
+def test_dry_run_prints_settings_and_recipe(small_encoder, task, tmp_path, capsys):
     flags = arguments(small_encoder, task, tmp_path / "m", *OWN, KIND, STEPS)
     run.main([*flags, "--dry_run"])
     output = capsys.readouterr().out
@@ -95,8 +95,7 @@ def test_a_dry_run_says_what_would_be(small_encoder, task, tmp_path, capsys):
     assert not (tmp_path / "m").exists()
 
 
-def test_what_is_left_out_is_said(small_encoder, task, tmp_path, capsys):
-    """The first of them; all are in data.json."""
+def test_dry_run_lists_the_first_skipped_examples(small_encoder, task, tmp_path, capsys):
     copy = shutil.copytree(task, tmp_path / "task")
     with (copy / "train.jsonl").open("a") as file:
         file.write('{"text": "a king", "label": null}\n' * 5)
@@ -110,7 +109,7 @@ def test_what_is_left_out_is_said(small_encoder, task, tmp_path, capsys):
     assert "skipped: ... (all in data.json and report.html)" in output
 
 
-def test_an_encoder_without_its_vocabulary(small_encoder, task, tmp_path, vocab):
+def test_encoder_without_its_vocabulary_is_an_error(small_encoder, task, tmp_path, vocab):
     copy = shutil.copytree(small_encoder, tmp_path / "hf")
     (copy / "vocab.txt").unlink()
     flags = arguments(copy, task, tmp_path / "m", *OWN, KIND, STEPS)
@@ -124,7 +123,7 @@ def test_an_encoder_without_its_vocabulary(small_encoder, task, tmp_path, vocab)
     assert read_source(str(copy), vocab_file=str(small_encoder / "vocab.txt")).vocab == vocab
 
 
-def test_a_model_directory_of_another_task(small_encoder, finetuned, tmp_path, clauses):
+def test_model_directory_of_another_task_is_an_error(small_encoder, finetuned, tmp_path, clauses):
     trained = finetuned.model_dir
     fails(
         finetuned.arguments(trained, "TaskConfig.max_seq_length = 40"),
@@ -144,18 +143,20 @@ def test_a_model_directory_of_another_task(small_encoder, finetuned, tmp_path, c
     )
 
 
-def test_seeds_are_no_encoder_but_each_of_them(trained):
-    with pytest.raises(UserError, match=r"holds the seeds of a task, .* choose one, as .*/seed-N"):
+def test_model_directory_of_several_seeds_is_not_an_encoder(trained):
+    with pytest.raises(
+        UserError, match=r"--encoder .* of several seeds; choose one of them, .*/seed-N"
+    ):
         read_source(str(trained))
 
 
-def test_kinds_of_model_directories_are_told_apart(trained):
+def test_model_directory_of_finetuning_is_not_one_of_pretraining(trained):
     with pytest.raises(UserError, match=r"seed-12345 is a model directory of finetune\.run"):
         load_run(str(trained / "seed-12345"), RunConfig)
 
 
-def test_a_model_directory_is_an_encoder_too(trained, small_encoder, vocab):
-    """Such as RTE from MNLI: the encoder goes on, the head starts anew."""
+def test_model_directory_of_a_seed_is_an_encoder(trained, small_encoder, vocab):
+    """For example to train RTE after MNLI; the head is not read."""
     before, after = read_source(str(small_encoder)), read_source(str(trained / "seed-12345"))
     assert after.vocab == vocab
     assert after.encoder == before.encoder
@@ -167,42 +168,40 @@ def test_a_model_directory_is_an_encoder_too(trained, small_encoder, vocab):
     assert 0 < np.abs(after.values[table] - before.values[table]).max() < 0.5
 
 
-def test_which_weights_a_run_starts_from(small_encoder):
+def test_weights_that_a_run_starts_from(small_encoder):
     names = list(read_source(str(small_encoder)).values)
 
-    def left_out(*params) -> set[str]:
+    def not_taken(*params) -> set[str]:
         params = ["TaskConfig.task = 'cola'", "EncoderConfig.num_hidden_layers = 1", *params]
         config = load_run_config([], params, kind=FinetuneRunConfig)
         return set(names) - set(starting_weights(config, names))
 
     pooler = {"encoder/pooler_transform/kernel", "encoder/pooler_transform/bias"}
-    assert left_out() == set()
-    assert left_out("FinetuneConfig.pooler = 'fresh'") == pooler
-    assert left_out("FinetuneConfig.initialize = 'random'") == set(names)
+    assert not_taken() == set()
+    assert not_taken("FinetuneConfig.pooler = 'fresh'") == pooler
+    assert not_taken("FinetuneConfig.initialize = 'random'") == set(names)
     blocks = {name for name in names if name.startswith("encoder/transformer/layer_0/")}
-    assert left_out("FinetuneConfig.reinitialize_top_blocks = 1") == blocks | pooler
+    assert not_taken("FinetuneConfig.reinitialize_top_blocks = 1") == blocks | pooler
 
 
-def test_steps_follow_from_epochs():
+def test_steps_are_derived_from_epochs():
     config = load_run_config(["gin/finetune_mnli.gin"], [], kind=FinetuneRunConfig)
-    found = resolve(config, num_examples=392_702)
-    assert found.train.train_steps == 36_815  # 3 * 392,702 / 32
-    assert found.train.eval_interval == 12_272
-    assert found.optimizer.warmup_steps == 3_681
+    resolved = resolve(config, num_examples=392_702)
+    assert resolved.train.train_steps == 36_815  # 3 * 392,702 / 32
+    assert resolved.train.eval_interval == 12_272
+    assert resolved.optimizer.warmup_steps == 3_681
 
 
-def test_what_is_no_export_is_left_alone(trained, tmp_path):
+def test_export_replaces_only_exports(trained, tmp_path):
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(UserError, match="is no export; move it away"):
+    with pytest.raises(UserError, match="is not an export; move it away"):
         export_seed(str(trained / "seed-12345"), str(tmp_path))
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_prediction_errors(trained, tmp_path):
+def test_errors_of_predict(trained, tmp_path):
     flags = [f"--output={tmp_path}/o", f"--input={tmp_path}/i.txt"]
-    with pytest.raises(
-        UserError, match=r"is no fine-tuned model: there is no model/saved_model\.pb"
-    ):
+    with pytest.raises(UserError, match=r"is not a fine-tuned model: .* and model/saved_model\.pb"):
         predict.main([f"--model_dir={tmp_path}", *flags])
     (tmp_path / "o").touch()
     with pytest.raises(UserError, match="/o exists; delete it or choose another name"):
@@ -218,11 +217,10 @@ def test_prediction_errors(trained, tmp_path):
     assert record["inputs"] == ["text"]
     pairs = {**record, "inputs": ["text", "pair"]}
     (tmp_path / "i.txt").write_text("one text\n")
-    with pytest.raises(UserError, match="takes text and pair, a line of text has one"):
+    with pytest.raises(UserError, match=r"i\.txt: the model takes text and pair, and a line"):
         read_input(str(tmp_path / "i.txt"), pairs)
-    (tmp_path / "i.tsv").write_text(
-        "text\n\none text\n\n\n"
-    )  # a column of its own: empty lines count
+    # With a single column, empty lines are rows.
+    (tmp_path / "i.tsv").write_text("text\n\none text\n\n\n")
     assert read_input(str(tmp_path / "i.tsv"), record)[0] == [["", "one text", "", ""]]
     (tmp_path / "i.csv").write_text("words\nhello\n")
     with pytest.raises(UserError, match=r"i\.csv.*text"):

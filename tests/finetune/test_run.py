@@ -136,7 +136,7 @@ def test_a_run_that_was_stopped_goes_on_exactly(
     assert 20 < committed(tmp_path / "m/seed-12345")[-1].step < 30
     assert not (tmp_path / "m/summary.json").exists()
     monkeypatch.undo()
-    monkeypatch.setattr("finetune.export.publish.export_seed", lambda *_: None)  # the same as ever
+    monkeypatch.setattr("finetune.run.export_seed", lambda *_: None)  # the same as ever
     run.main(flags)
     assert rows_of(tmp_path / "m") == rows_of(model_dir)
     metrics = [read(path / "seed-12345/metrics.json") for path in (tmp_path / "m", model_dir)]
@@ -155,7 +155,7 @@ def test_text_that_is_added_later_is_predicted(finetuned, model_dir, tmp_path, m
     lines = (task / "test.jsonl").read_text()
     (task / "test.jsonl").write_text(lines + '{"text": "and one more"}\n')
     monkeypatch.setattr(Trainer, "train", None)
-    monkeypatch.setattr("finetune.export.publish.export_seed", lambda *_: None)
+    monkeypatch.setattr("finetune.run.export_seed", lambda *_: None)
     run.main(arguments(finetuned.encoder, task, tmp_path / "m", *finetuned.params))
     predicted = [
         (directory / "seed-12345/predictions/test/test.tsv").read_text().splitlines()
@@ -175,7 +175,7 @@ def test_no_seed_is_forgotten(finetuned, model_dir, tmp_path, monkeypatch):
     record = read(other / "metrics.json")
     (other / "metrics.json").write_text(json.dumps({**record, "seed": 7, "train_steps": 9}))
     monkeypatch.setattr("finetune.seed_run.SeedRun", None)  # there is nothing to train
-    monkeypatch.setattr("finetune.export.publish.export_seed", lambda *_: None)
+    monkeypatch.setattr("finetune.run.export_seed", lambda *_: None)
     run.main(finetuned.arguments(both))
     assert read(both / "summary.json") == read(model_dir / "summary.json")
 
@@ -200,7 +200,7 @@ def test_seeds_that_learn_nothing_are_given_up(small_encoder, clauses, tmp_path,
     assert "fine-tuning: seed 12346 has collapsed: mean training loss 0." in output
     assert "2 seeds, dev accuracy: best 0." in output
     page = (tmp_path / "m/seed-12345/report.html").read_text()
-    assert "Collapsed, told at step 12" in visible_text(page)
+    assert "Collapsed, detected at step 12" in visible_text(page)
     assert not (tmp_path / "m/export").exists()
 
 
@@ -269,7 +269,7 @@ def seed_record(seed, accuracy, collapse=None) -> dict:
 def test_the_summary_has_every_seed():
     """The card's experience with MNLI: two runs of three."""
     lost = seed_record(3, 0.33, {"step": 5, "reason": "loss 1.1"})
-    found = summary.summarise([seed_record(1, 0.89), seed_record(2, 0.88), lost])
+    found = summary.summarize([seed_record(1, 0.89), seed_record(2, 0.88), lost])
     assert found["dev"] == {
         "best": 0.89,
         "median": 0.88,
@@ -288,7 +288,7 @@ def test_the_summary_has_every_seed():
 
 def test_model_directories_side_by_side():
     good, bad = (
-        summary.summarise([seed_record(s, a) for s, a in enumerate(accuracies)])
+        summary.summarize([seed_record(s, a) for s, a in enumerate(accuracies)])
         for accuracies in ((0.9, 0.8), (0.6, 0.7))
     )
     first, second = summary.compare({"good": good, "bad": bad}).splitlines()
