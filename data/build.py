@@ -38,6 +38,7 @@ from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
 from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
 from data.storage.sequence_sources import check_sources
 from data.vocab import Vocab
+from pretrain.gin_files import add_gin_flags, load_config
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -253,8 +254,6 @@ def main(argv: Sequence[str]) -> None:
     if not any(getattr(args, kind) for kind in FORMATS):
         raise UserError(f"there is nothing to build from: give {format_flags()}")
 
-    from pretrain.gin_files import load_config
-
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig, strict=args.strict_gin)
     inputs = find_flagged_inputs(args)
     inputs += [file for glob in args.decontaminate for file in find_inputs(DECONTAMINATE, glob)]
@@ -276,8 +275,6 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    from pretrain.gin_files import add_gin_flags
-
     parser = argparse.ArgumentParser(
         prog="python -m data.build",
         allow_abbrev=False,

@@ -263,10 +263,10 @@ class Manifest:
             content = dict(json.loads(text))
         except (ValueError, TypeError) as error:
             raise UserError(f"{path} cannot be read: {error}; build the data again") from error
-        found = (content.pop("format", None), content.pop("version", None))
-        if found != (_FORMAT, _VERSION):
+        name, version = content.pop("format", None), content.pop("version", None)
+        if (name, version) != (_FORMAT, _VERSION):
             raise UserError(
-                f"{path} is {found[0]} version {found[1]}; this program reads {_FORMAT} version"
+                f"{path} is {name} version {version}; this program reads {_FORMAT} version"
                 f" {_VERSION}: build the data again"
             )
         try:
@@ -284,12 +284,12 @@ class Manifest:
         """Raise a UserError if the directory now holds another build, or none."""
         path = files.join(directory, schema.MANIFEST_FILE)
         try:
-            found = hashlib.sha256(files.read_bytes(path)).hexdigest()
+            digest = hashlib.sha256(files.read_bytes(path)).hexdigest()
         except FileNotFoundError:
-            found = "missing"
-        if found != self.sha256:
+            digest = "missing"
+        if digest != self.sha256:
             raise UserError(
-                f"{path} has changed since the start (sha256 {self.sha256[:8]} then, {found[:8]}"
+                f"{path} has changed since the start (sha256 {self.sha256[:8]} then, {digest[:8]}"
                 " now): the data was rebuilt or removed; training since the last checkpoint is not"
                 " saved"
             )
@@ -315,9 +315,9 @@ class Manifest:
             path = files.join(directory, file.path)
             size = files.size(path)
             if size != file.bytes:
-                found = "is missing" if size is None else f"has {size} bytes"
+                problem = "is missing" if size is None else f"has {size} bytes"
                 raise UserError(
-                    f"{path} {found}, the manifest says {file.bytes} bytes; copy the build again"
+                    f"{path} {problem}, the manifest says {file.bytes} bytes; copy the build again"
                     " or delete it and rebuild it"
                 )
 

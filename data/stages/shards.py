@@ -92,14 +92,15 @@ def write_packed_shard(
     documents, hashed_D = _documents_of(output_dir, partition, num_units, vocab.token_dtype)
     if not documents:
         return {"tally": {}, "records": 0}
-    corpus = _Columns(documents)
-    fate_R = _fates(corpus, hashed_D, output_dir, partition, config)
-    tally = corpus.tally(fate_R)
-    packed = accounting.FATES.index(accounting.PACKED)
-    tokens_T, lengths_K, starts_part_K, source_T = corpus.kept(fate_R == packed)
+    arrays = _DocumentArrays(documents)
+    fate_R = _fates(arrays, hashed_D, output_dir, partition, config)
+    tally = arrays.tally(fate_R)
+    is_packed_R = fate_R == accounting.FATES.index(accounting.PACKED)
+    tokens_T, lengths_K, starts_part_K, source_T = arrays.sentences_of(is_packed_R)
     if not len(tokens_T):
         return {"tally": tally, "records": 0}
     packed_NS = pack(tokens_T, lengths_K, starts_part_K, Layout.create(config, vocab))
+    # From here on, counts are taken from the packed array: a token lost in packing is noticed.
     is_separator_NS = np.isin(packed_NS, [vocab.ids[piece] for piece in (schema.CLS, schema.SEP)])
     is_token_NS = packed_NS != vocab.ids[schema.PAD]
     text_tokens_N = (is_token_NS & ~is_separator_NS).sum(axis=1)
@@ -112,9 +113,8 @@ def write_packed_shard(
     return {
         "tally": tally,
         "records": len(packed_NS),
-        "documents": len(np.unique(corpus.document_R[fate_R == packed])),
+        "documents": len(np.unique(arrays.document_R[is_packed_R])),
         "sentences": len(lengths_K),
-        # Counted in the packed array, so that a token lost in packing would be noticed.
         "tokens": int(text_tokens_N.sum()),
         "separators": int(is_separator_NS.sum()),
         "unknown_tokens": int((packed_NS == vocab.ids[schema.UNK]).sum()),
@@ -122,7 +122,7 @@ def write_packed_shard(
         "sequence_lengths": accounting.histogram(
             is_token_NS.sum(axis=1), max_seq_length=config.max_seq_length
         ),
-        "source_names": corpus.sources.tolist(),
+        "source_names": arrays.sources.tolist(),
     }
 
 
@@ -180,7 +180,7 @@ def _documents_of(
     return documents, hashed_D
 
 
-class _Columns:
+class _DocumentArrays:
     """All documents of a shard as arrays: T tokens, K sentences, R paragraphs, D documents."""
 
     def __init__(self, documents: Sequence[TokenizedDocument]):
@@ -198,7 +198,7 @@ class _Columns:
         self.document_R = np.repeat(np.arange(len(documents)), self.paragraphs_D)
         self.source_R = source_D[self.document_R]
 
-    def kept(self, keep_R: np.ndarray) -> tuple[np.ndarray, ...]:
+    def sentences_of(self, keep_R: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the sentences of the paragraphs to keep.
 
         Args:
@@ -235,14 +235,18 @@ class _Columns:
 
 
 def _fates(
-    corpus: _Columns, hashed_D: np.ndarray, output_dir: str, partition: int, config: BuildConfig
+    arrays: _DocumentArrays,
+    hashed_D: np.ndarray,
+    output_dir: str,
+    partition: int,
+    config: BuildConfig,
 ) -> np.ndarray:
     """Return what becomes of each paragraph: indices into accounting.FATES, int [R]."""
     packed = accounting.FATES.index(accounting.PACKED)
-    fate_R = np.full(len(corpus.bytes_R), packed)
+    fate_R = np.full(len(arrays.bytes_R), packed)
     if not config.drop_duplicates:
         return fate_R
-    first_paragraph_D = np.cumsum(corpus.paragraphs_D) - corpus.paragraphs_D
+    first_paragraph_D = np.cumsum(arrays.paragraphs_D) - arrays.paragraphs_D
     for bucket in range(config.num_shards):
         content = read_partition(files.join(output_dir, bucket_path(bucket)), partition)
         repeated = np.frombuffer(content, PARAGRAPH)
@@ -251,7 +255,7 @@ def _fates(
         rows = first_paragraph_D[document] + repeated["paragraph"]
         fate_R[rows] = accounting.FATES.index(accounting.PARAGRAPH)
     exact, near = _duplicate_documents(output_dir)
-    hashed_R = hashed_D[corpus.document_R]
+    hashed_R = hashed_D[arrays.document_R]
     fate_R[np.isin(hashed_R, near)] = accounting.FATES.index(accounting.NEAR)
     fate_R[np.isin(hashed_R, exact)] = accounting.FATES.index(accounting.EXACT)
     return fate_R

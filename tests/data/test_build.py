@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data import schema
 from data.build import build, main, summary
@@ -18,6 +19,7 @@ from data.sources.formats import read_part, split_file
 from data.stages import accounting
 from data.stages.extract import partition_of, tokenize
 from data.stages.masking import MaskingRule, mask_sequences
+from data.storage.records import parse_specs
 from data.vocab import Vocab
 
 
@@ -166,10 +168,6 @@ def test_sequences_read_as_text(small_build, vocab):
 
 
 def test_masked_files_equal_the_mask_function(small_build, small_config, vocab):
-    import tensorflow as tf
-
-    from data.storage.records import parse_specs
-
     manifest = Manifest.load(small_build)
     rule = MaskingRule.create(small_config, vocab)
     for shard in manifest.shards:
