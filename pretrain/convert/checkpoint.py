@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import UserError
+from data.errors import UserError, first_line
 from model import huggingface
 from model.config import EncoderConfig
 from model.names import weights
@@ -16,6 +16,7 @@ from pretrain.convert.common import (
     config_from_shapes,
     count_layers,
     find_vocab,
+    merge_heads,
     read_json,
     read_record,
     validate,
@@ -26,11 +27,11 @@ from pretrain.export.atomic_directory import RECORD_FILE
 def checkpoint_prefix(path: Path) -> Path | None:
     """Return the prefix of the only checkpoint in a directory, or `path` if it is such a prefix."""
     if path.is_dir():
-        found = sorted(path.glob("*.index"))
-        if len(found) > 1:
-            names = ", ".join(file.stem for file in found)
+        indices = sorted(path.glob("*.index"))
+        if len(indices) > 1:
+            names = ", ".join(file.stem for file in indices)
             raise UserError(f"--from {path} has several checkpoints ({names}); name one of them")
-        return found[0].with_suffix("") if found else None
+        return indices[0].with_suffix("") if indices else None
     return path if Path(f"{path}.index").is_file() else None
 
 
@@ -44,8 +45,7 @@ def read_checkpoint(prefix: Path, vocab_file: str | None) -> ImportedBert:
             return _read_tf_models(prefix, reader, vocab_file)
         return _read_google(prefix, reader, vocab_file)
     except (tf.errors.OpError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"checkpoint {prefix} cannot be read: {reason}") from error
+        raise UserError(f"checkpoint {prefix} cannot be read: {first_line(error)}") from error
 
 
 def _read_google(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
@@ -85,12 +85,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBer
     )
     if encoder_node is None:
         raise UserError(f"checkpoint {prefix} has no tf-models BERT encoder")
-    head = next((n for p in ("masked_lm", "model/masked_lm") if (n := graph.find(p))), None)
-
-    def value(path: str, node: int | None) -> np.ndarray | None:
-        key = None if node is None else graph.key(path, node)
-        return None if key is None else reader.get_tensor(key)
-
+    head_node = next((n for p in ("masked_lm", "model/masked_lm") if (n := graph.find(p))), None)
     record, config_file = prefix.parent / RECORD_FILE, prefix.parent / "bert_config.json"
     lower_case = None
     if record.is_file():
@@ -98,15 +93,13 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBer
     elif config_file.is_file():
         encoder = _google_config(config_file)
     else:
-        encoder = _config(lambda path: value(path, encoder_node), prefix)
-    check_layers(encoder, _count_layers(lambda path: value(path, encoder_node)), prefix)
+        encoder = _config(graph, encoder_node, prefix)
+    check_layers(encoder, _count_layers(graph, encoder_node), prefix)
     values = {}
     for weight in weights(encoder):
-        node = head if weight.part == "head" else encoder_node
-        if (found := value(weight.tf_models, node)) is not None:
-            # tf-models keeps heads in a separate axis; `validate` reports other differences of shape.
-            fits = found.size == np.prod(weight.shape)
-            values[weight.name] = found.reshape(weight.shape) if fits else found
+        node = head_node if weight.part == "head" else encoder_node
+        if node is not None and (value := graph.value(weight.tf_models, node)) is not None:
+            values[weight.name] = merge_heads(value, weight.shape)
     return validate(
         kind="tf-models checkpoint",
         files=_files_of(prefix),
@@ -124,6 +117,7 @@ class _ObjectGraph:
         from tensorflow.core.protobuf import trackable_object_graph_pb2
 
         content = reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+        self._reader = reader
         self._nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(content).nodes
 
     def find(self, path: str, node: int = 0) -> int | None:
@@ -136,14 +130,14 @@ class _ObjectGraph:
             node = children[name]
         return node
 
-    def key(self, path: str, node: int) -> str | None:
-        """Return the checkpoint key of the variable at a path of attribute names."""
-        found = self.find(path, node)
-        attributes = [] if found is None else self._nodes[found].attributes
-        return attributes[0].checkpoint_key if attributes else None
+    def value(self, path: str, node: int) -> np.ndarray | None:
+        """Return the variable at a path of attribute names from an object; None if there is none."""
+        variable = self.find(path, node)
+        attributes = [] if variable is None else self._nodes[variable].attributes
+        return self._reader.get_tensor(attributes[0].checkpoint_key) if attributes else None
 
 
-def _config(value, prefix: Path) -> EncoderConfig:
+def _config(graph: _ObjectGraph, encoder_node: int, prefix: Path) -> EncoderConfig:
     first = "_transformer_layers/0"
     paths = (
         "_embedding_layer/embeddings",
@@ -152,17 +146,18 @@ def _config(value, prefix: Path) -> EncoderConfig:
         f"{first}/_attention_layer/_query_dense/kernel",
         f"{first}/_intermediate_dense/kernel",
     )
-    found = [value(path) for path in paths]
-    for path, array in zip(paths, found, strict=True):
+    arrays = [graph.value(path, encoder_node) for path in paths]
+    for path, array in zip(paths, arrays, strict=True):
         if array is None:
             raise UserError(f"checkpoint {prefix} has no {path}: it is not a tf-models BERT")
-    return config_from_shapes(*(array.shape for array in found), num_layers=_count_layers(value))
+    shapes = (array.shape for array in arrays)
+    return config_from_shapes(*shapes, num_layers=_count_layers(graph, encoder_node))
 
 
-def _count_layers(value) -> int:
-    """Return the number of blocks in a tf-models checkpoint."""
+def _count_layers(graph: _ObjectGraph, encoder_node: int) -> int:
+    """Return the number of blocks of a tf-models encoder."""
     layers = 0
-    while value(f"_transformer_layers/{layers}/_output_dense/bias") is not None:
+    while graph.value(f"_transformer_layers/{layers}/_output_dense/bias", encoder_node) is not None:
         layers += 1
     return layers
 

@@ -90,6 +90,14 @@ def count_layers(names: Iterable[str]) -> int:
     return max((int(found[1]) + 1 for name in names if (found := _BLOCK.match(name))), default=0)
 
 
+def merge_heads(value: np.ndarray, shape: Shape) -> np.ndarray:
+    """Reshape a weight of tf-models, which keeps attention heads in an axis of their own.
+
+    A weight of another size is returned as it is: `validate` reports it.
+    """
+    return value.reshape(shape) if value.size == np.prod(shape) else value
+
+
 def check_layers(encoder: EncoderConfig, num_layers: int, source: object) -> None:
     """Raise a UserError if a configuration and its weights differ in their number of blocks.
 
@@ -179,25 +187,8 @@ def validate(
         does not fit.
     """
     check_table_size(encoder.vocab_size, len(vocab), str(files[0]))
-    for part in ("encoder", "head", "pooler"):
-        expected = weights(encoder, part)
-        missing = [weight.name for weight in expected if weight.name not in values]
-        if missing and (part == "encoder" or len(missing) < len(expected)):
-            raise UserError(
-                f"{files[0]}: {len(missing)} of {len(expected)} weights of the {part} are missing, e.g."
-                f" {missing[0]}: it is not a BERT with {encoder.num_hidden_layers} layers, or damaged"
-            )
-    for weight in weights(encoder):
-        value = values.get(weight.name)
-        if value is not None and value.shape != weight.shape:
-            raise UserError(
-                f"{files[0]}: {weight.name} has shape {list(value.shape)}, its configuration requires"
-                f" {list(weight.shape)}"
-            )
-        if value is not None and value.dtype.kind in "biu":
-            raise UserError(
-                f"{files[0]}: {weight.name} is {value.dtype}: quantised weights cannot be trained"
-            )
+    _check_complete(encoder, values, files[0])
+    _check_shapes(encoder, values, files[0])
     values = {name: np.asarray(value, np.float32) for name, value in values.items()}
     if broken := [name for name, value in values.items() if not np.isfinite(value).all()]:
         raise UserError(f"{files[0]}: {broken[0]} has NaN or infinite values")
@@ -213,3 +204,30 @@ def validate(
         lower_case=lower_case,
         left_out=left_out,
     )
+
+
+def _check_complete(encoder: EncoderConfig, values: Mapping[str, np.ndarray], file: Path) -> None:
+    """Raise a UserError if weights of the encoder, or some of those of another part, are missing."""
+    for part in ("encoder", "head", "pooler"):
+        expected = weights(encoder, part)
+        missing = [weight.name for weight in expected if weight.name not in values]
+        if missing and (part == "encoder" or len(missing) < len(expected)):
+            raise UserError(
+                f"{file}: {len(missing)} of {len(expected)} weights of the {part} are missing, e.g."
+                f" {missing[0]}: it is not a BERT with {encoder.num_hidden_layers} layers, or damaged"
+            )
+
+
+def _check_shapes(encoder: EncoderConfig, values: Mapping[str, np.ndarray], file: Path) -> None:
+    """Raise a UserError if a weight has another shape than expected, or is quantised."""
+    for weight in weights(encoder):
+        value = values.get(weight.name)
+        if value is not None and value.shape != weight.shape:
+            raise UserError(
+                f"{file}: {weight.name} has shape {list(value.shape)}, its configuration requires"
+                f" {list(weight.shape)}"
+            )
+        if value is not None and value.dtype.kind in "biu":
+            raise UserError(
+                f"{file}: {weight.name} is {value.dtype}: quantised weights cannot be trained"
+            )

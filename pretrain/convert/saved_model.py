@@ -17,11 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data import schema
-from data.errors import UserError
+from data.errors import UserError, first_line
 from data.vocab import Vocab
 from model.config import ACTIVATIONS, EncoderConfig
 from model.names import POOLER, weights
-from pretrain.convert.common import ImportedBert, config_from_shapes, read_record, validate
+from pretrain.convert.common import (
+    ImportedBert,
+    config_from_shapes,
+    merge_heads,
+    read_record,
+    validate,
+)
 from pretrain.export.atomic_directory import RECORD_FILE
 from pretrain.export.load import load_saved_model
 
@@ -130,10 +136,7 @@ class _Variables:
         values = {}
         for weight in weights(encoder):
             if (name := self._saved_name(weight.name)) is not None:
-                array = self._by_name[name].numpy()
-                # tf-models keeps heads in a separate axis; `validate` reports other differences.
-                fits = array.size == np.prod(weight.shape)
-                values[weight.name] = array.reshape(weight.shape) if fits else array
+                values[weight.name] = merge_heads(self._by_name[name].numpy(), weight.shape)
         return values
 
     def left_out(self, encoder: EncoderConfig) -> tuple[str, ...]:
@@ -161,8 +164,8 @@ def _vocab(loaded: Any, path: Path, vocab_file: str | None) -> Vocab:
 
 
 def _lower_case(loaded: Any) -> bool | None:
-    found = getattr(loaded, "do_lower_case", None)
-    return None if found is None else bool(found.numpy())
+    variable = getattr(loaded, "do_lower_case", None)
+    return None if variable is None else bool(variable.numpy())
 
 
 def _with_activation(imported: ImportedBert, loaded: Any, path: Path) -> EncoderConfig:
@@ -183,9 +186,8 @@ def _with_activation(imported: ImportedBert, loaded: Any, path: Path) -> Encoder
         outputs = call(features)
         expected = [outputs[name].numpy() for name in names]
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path} cannot be called with the inputs of encoders, {', '.join(features)}: {reason}"
+            f"{path} cannot be called with the inputs of encoders, {', '.join(features)}: {first_line(error)}"
         ) from error
     errors = {}
     for activation in ACTIVATIONS:

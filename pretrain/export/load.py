@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
+from data.errors import UserError, first_line
 from pretrain.export.atomic_directory import SUMS_FILE
 
 _POSITIONS = "encoder/position_embedding/embeddings"
@@ -62,10 +62,10 @@ def load_saved_model(path: Path) -> Any:
     try:
         return tf.saved_model.load(str(path))
     except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = (
             f"; `sha256sum --check {SUMS_FILE}` in {path.parent} shows which files have changed since"
             " the export"
         )
         has_sums = (path.parent / SUMS_FILE).is_file()
-        raise UserError(f"{path} cannot be loaded: {reason}{hint if has_sums else ''}") from error
+        reason = first_line(error) + (hint if has_sums else "")
+        raise UserError(f"{path} cannot be loaded: {reason}") from error

@@ -22,27 +22,27 @@ def test_row_of_each_line_is_the_mean_of_its_tokens(published, loaded_export, tm
     (tmp_path / "lines.txt").write_text("\n".join(LINES) + "\n")
     argv = [f"--model_dir={published.export_dir}", f"--input={tmp_path}/lines.txt"]
     embed.main([*argv, f"--output={tmp_path}/f.npy", "--batch_size=4"])
-    found = np.load(tmp_path / "f.npy")
-    assert (found.shape, found.dtype) == ((6, 16), np.float32)
+    actual = np.load(tmp_path / "f.npy")
+    assert (actual.shape, actual.dtype) == ((6, 16), np.float32)
     output = capsys.readouterr().out
     assert "6 lines in " in output
     assert "2 empty (the vector of [CLS] [SEP]), 1 truncated to 64 tokens" in output
-    for line, vector in zip(LINES, found, strict=True):
+    for line, vector in zip(LINES, actual, strict=True):
         features = loaded_export.preprocessor(tf.constant([line]))
         hidden = loaded_export.encoder(features)["sequence_output"].numpy()[0]
         is_token = features["input_mask"].numpy()[0] > 0
         np.testing.assert_allclose(vector, hidden[is_token].mean(0), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found[1], found[4], rtol=0, atol=1e-6)
-    assert np.abs(found[0] - found[3]).max() > 0.03
+    np.testing.assert_allclose(actual[1], actual[4], rtol=0, atol=1e-6)
+    assert np.abs(actual[0] - actual[3]).max() > 0.03
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_cls_pooling(loaded_export):
-    found, truncated = embed.Embedder(loaded_export, pooling="cls").embed(LINES)
+    actual, truncated = embed.Embedder(loaded_export, pooling="cls").embed(LINES)
     hidden = loaded_export.encoder(loaded_export.preprocessor(tf.constant(LINES)))[
         "sequence_output"
     ]
-    np.testing.assert_allclose(found, hidden[:, 0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(actual, hidden[:, 0], rtol=0, atol=1e-5)
     assert truncated == 1
 
 

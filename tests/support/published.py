@@ -46,12 +46,12 @@ def random_values(config: RunConfig, *parts: str) -> dict[str, np.ndarray]:
     return {w.name: drawn[w.name].astype(np.float32) for w in weights(config.encoder, *parts)}
 
 
-def assert_same_weights(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]):
+def assert_same_weights(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]):
     """Compare weights bit for bit."""
-    assert found.keys() == expected.keys()
+    assert actual.keys() == expected.keys()
     for name, value in expected.items():
-        assert found[name].dtype == np.float32
-        np.testing.assert_array_equal(found[name], value)
+        assert actual[name].dtype == np.float32
+        np.testing.assert_array_equal(actual[name], value)
 
 
 def run_config(data_dir: Path) -> RunConfig:

@@ -71,28 +71,28 @@ def hub_layer(export_dir):
 
 
 def test_outputs_equal_those_of_the_model(encoder, pretrainer):
-    found = encoder(inputs())
+    actual = encoder(inputs())
     expected = pretrainer.encoder_network(inputs())
-    assert set(found) == {"default", "pooled_output", "sequence_output", "encoder_outputs"}
+    assert set(actual) == {"default", "pooled_output", "sequence_output", "encoder_outputs"}
     for name in ("pooled_output", "sequence_output"):
-        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
-    np.testing.assert_array_equal(found["default"], found["pooled_output"])
-    assert len(found["encoder_outputs"]) == L
-    for block, source in zip(found["encoder_outputs"], expected["encoder_outputs"], strict=True):
+        np.testing.assert_allclose(actual[name], expected[name], atol=1e-6)
+    np.testing.assert_array_equal(actual["default"], actual["pooled_output"])
+    assert len(actual["encoder_outputs"]) == L
+    for block, source in zip(actual["encoder_outputs"], expected["encoder_outputs"], strict=True):
         np.testing.assert_allclose(block, source, atol=1e-6)
-    np.testing.assert_array_equal(found["encoder_outputs"][-1], found["sequence_output"])
-    assert found["sequence_output"].shape == (3, 12, H)
-    assert found["sequence_output"].dtype == tf.float32
+    np.testing.assert_array_equal(actual["encoder_outputs"][-1], actual["sequence_output"])
+    assert actual["sequence_output"].shape == (3, 12, H)
+    assert actual["sequence_output"].dtype == tf.float32
 
 
 def test_mlm_outputs_equal_those_of_the_model(encoder, pretrainer):
-    found = encoder.mlm(mlm_inputs())
+    actual = encoder.mlm(mlm_inputs())
     expected = pretrainer(mlm_inputs())
-    assert set(found) == {"mlm_logits", "pooled_output", "sequence_output", "encoder_outputs"}
-    assert found["mlm_logits"].shape == (3, P, V)
-    np.testing.assert_allclose(found["mlm_logits"], expected["mlm_logits"], atol=1e-5)
+    assert set(actual) == {"mlm_logits", "pooled_output", "sequence_output", "encoder_outputs"}
+    assert actual["mlm_logits"].shape == (3, P, V)
+    np.testing.assert_allclose(actual["mlm_logits"], expected["mlm_logits"], atol=1e-5)
     for name in ("pooled_output", "sequence_output", "encoder_outputs"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(actual[name], expected[name], rtol=0, atol=1e-6)
 
 
 def test_variables_and_assets(encoder, pretrainer, vocab):
@@ -176,10 +176,10 @@ def test_preprocessor_parts(preprocessor, vocab):
 
 
 def test_preprocessor_tokens_equal_those_of_the_data_build(preprocessor, vocab, paragraphs):
-    found = preprocessor.tokenize(tf.constant(paragraphs)).merge_dims(1, 2)
+    actual = preprocessor.tokenize(tf.constant(paragraphs)).merge_dims(1, 2)
     ids, lengths = WordPieceTokenizer(vocab, lower_case=True).encode(paragraphs)
-    np.testing.assert_array_equal(found.values, ids)
-    np.testing.assert_array_equal(found.row_lengths(), lengths)
+    np.testing.assert_array_equal(actual.values, ids)
+    np.testing.assert_array_equal(actual.row_lengths(), lengths)
 
 
 def test_preprocessor_in_a_tf_data_pipeline(preprocessor):
@@ -224,9 +224,9 @@ def test_no_lambda_layers(pretrainer):
         return [layer, *(inner for part in getattr(layer, "layers", []) for inner in layers(part))]
 
     core = encoder_with_mlm(pretrainer, max_length=64)
-    found = layers(core) + layers(core.mlm)
-    assert len(found) > 8
-    assert not any(isinstance(layer, tf_keras.layers.Lambda) for layer in found)
+    actual = layers(core) + layers(core.mlm)
+    assert len(actual) > 8
+    assert not any(isinstance(layer, tf_keras.layers.Lambda) for layer in actual)
 
 
 def test_outputs_are_float32_under_a_mixed_policy(export_dir):
@@ -239,13 +239,13 @@ def test_outputs_are_float32_under_a_mixed_policy(export_dir):
 
 
 def test_signatures_name_their_outputs(encoder):
-    found = encoder.signatures["serving_default"](**inputs())
-    assert found.keys() == {"default", "pooled_output", "sequence_output"}
-    np.testing.assert_allclose(found["default"], encoder(inputs())["default"], atol=1e-5)
-    found = encoder.signatures["mlm"](**mlm_inputs())
-    assert found.keys() == {"mlm_logits", "pooled_output", "sequence_output"}
+    actual = encoder.signatures["serving_default"](**inputs())
+    assert actual.keys() == {"default", "pooled_output", "sequence_output"}
+    np.testing.assert_allclose(actual["default"], encoder(inputs())["default"], atol=1e-5)
+    actual = encoder.signatures["mlm"](**mlm_inputs())
+    assert actual.keys() == {"mlm_logits", "pooled_output", "sequence_output"}
     np.testing.assert_allclose(
-        found["mlm_logits"], encoder.mlm(mlm_inputs())["mlm_logits"], rtol=0, atol=1e-5
+        actual["mlm_logits"], encoder.mlm(mlm_inputs())["mlm_logits"], rtol=0, atol=1e-5
     )
 
 

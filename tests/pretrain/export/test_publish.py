@@ -135,9 +135,9 @@ def test_directory_with_a_damaged_record_is_not_overwritten(published, tmp_path)
 
 
 def test_identity_pooler():
-    found = pooler_values("identity", model_dir="none", hidden_size=16)
-    np.testing.assert_array_equal(found["encoder/pooler_transform/kernel"], np.eye(16))
-    assert not found["encoder/pooler_transform/bias"].any()
+    actual = pooler_values("identity", model_dir="none", hidden_size=16)
+    np.testing.assert_array_equal(actual["encoder/pooler_transform/kernel"], np.eye(16))
+    assert not actual["encoder/pooler_transform/bias"].any()
 
 
 @pytest.mark.slow
