@@ -134,7 +134,7 @@ def with_memory_savings(step: Step, machine: Machine) -> dict[str, Candidate | N
     Returns:
       Candidates by the settings, such as "rematerialize_blocks=True"; NO_SAVING for none of them.
     """
-    found = {}
+    candidates = {}
     for rematerialize in (False, True):
         for chunk in dict.fromkeys((0, step.logits_chunk_size or DEFAULT_LOGITS_CHUNK)):
             changed = dataclasses.replace(
@@ -144,8 +144,8 @@ def with_memory_savings(step: Step, machine: Machine) -> dict[str, Candidate | N
                 *(["rematerialize_blocks=True"] if rematerialize else []),
                 *([f"logits_chunk_size={chunk}"] if chunk else []),
             ]
-            found[", ".join(names) or NO_SAVING] = best(all_candidates(changed, machine))
-    return found
+            candidates[", ".join(names) or NO_SAVING] = best(all_candidates(changed, machine))
+    return candidates
 
 
 def suggest_changes(step: Step, machine: Machine) -> list[str]:

@@ -69,14 +69,14 @@ def _weak(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
     yield _chart(
         "devices",
         f"Sequences/s per device, relative to the smallest slice ({_SEQUENCES} sequences per device)",
-        {name: scaling.efficiency(found) for name, found in updates.items()},
+        {name: scaling.efficiency(series) for name, series in updates.items()},
         show=_percent,
     )
     times = {}
     for chip in chips:
-        found = updates[chip.name]
-        times[f"{chip.name}: computation"] = [(u.devices, u.device_seconds) for u in found]
-        times[f"{chip.name}: all-reduce"] = [(u.devices, u.allreduce_seconds) for u in found]
+        series = updates[chip.name]
+        times[f"{chip.name}: computation"] = [(u.devices, u.device_seconds) for u in series]
+        times[f"{chip.name}: all-reduce"] = [(u.devices, u.allreduce_seconds) for u in series]
     yield _chart(
         "devices",
         "Seconds of an update: computation, and all-reduce (dashed)",
@@ -94,7 +94,7 @@ def _strong(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
         yield _chart(
             "devices",
             f"{chip.name}: sequences/s per device, relative to the smallest slice, by global batch",
-            {f"{batch:,}": scaling.efficiency(found) for batch, found in updates.items()},
+            {f"{batch:,}": scaling.efficiency(series) for batch, series in updates.items()},
             show=_percent,
             from_zero=True,
         )
@@ -104,7 +104,7 @@ def _strong(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
     yield _chart(
         "devices",
         f"Days for {train.train_steps:,} updates of {train.global_batch_size:,}",
-        {name: [(u.devices, days * u.seconds) for u in found] for name, found in same.items()},
+        {name: [(u.devices, days * u.seconds) for u in series] for name, series in same.items()},
         show=_general,
         log=True,
     )
@@ -131,8 +131,10 @@ def _sharded(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
         "devices",
         f"Seconds of an update of {batch:,} with a sharded optimizer, relative to one that is not sharded",
         {
-            name: [(u.devices, v.seconds / u.seconds) for u, v in zip(whole[name], f, strict=True)]
-            for name, f in sharded.items()
+            name: [
+                (u.devices, v.seconds / u.seconds) for u, v in zip(whole[name], series, strict=True)
+            ]
+            for name, series in sharded.items()
         },
         show=_percent,
     )
@@ -141,8 +143,8 @@ def _sharded(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
         "devices",
         f"{name}: memory per device, GB",
         {
-            label: [(u.devices, u.memory_bytes / 1e9) for u in found]
-            for label, found in (("not sharded", whole[name]), ("sharded", sharded[name]))
+            label: [(u.devices, u.memory_bytes / 1e9) for u in series]
+            for label, series in (("not sharded", whole[name]), ("sharded", sharded[name]))
         },
         show=_general,
         from_zero=True,

@@ -97,6 +97,26 @@ def test_json(tmp_path):
     assert found["error_of_seconds"] == 0
 
 
+def test_keys_of_the_json_stay_as_they_are(tmp_path):
+    """Other programs read them."""
+    found = read_json(tmp_path, "--accelerator", "v5e-256")
+    assert list(found) == [
+        *("accelerator", "devices", "hosts", "room_bytes_per_device", "settings", "parameters"),
+        *("flops_per_update", "chosen", "configured", "ways", "savings", "exchange_seconds"),
+        *("update_seconds", "error_of_seconds", "sequences_per_second", "peak_share", "days"),
+        *("chip_hours", "cost", "storage", "saving", "assumptions"),
+    ]
+    assert list(found["accelerator"]["chip"]) == [
+        *("name", "peak_flops_per_second", "memory_bytes", "memory_bytes_per_second"),
+        *("link_bytes_per_second", "network_bytes_per_second", "devices", "counted", "sizes"),
+        *("most_chips", "chips_per_host", "torus_chips"),
+    ]
+    assert list(found["chosen"]) == [
+        *("micro_batch_size", "accumulated", "rematerialize_blocks", "logits_chunk_size"),
+        *("total_bytes", "fits", "seconds", "source", "bytes"),
+    ]
+
+
 def test_as_configured_takes_the_configured_micro_batch(tmp_path):
     found = read_json(tmp_path, "--accelerator", "v5e-256", "--as_configured", *SIXTEEN)
     assert found["chosen"] == found["configured"]
@@ -208,7 +228,7 @@ def test_sequences_and_vocabulary_are_those_of_the_build(small_build, tmp_path, 
         ),
     ],
 )
-def test_errors(arguments, message):
+def test_invalid_settings_and_too_large_runs_are_errors(arguments, message):
     with pytest.raises(UserError) as error:
         plan.main([*LARGE, *arguments])
     assert message in str(error.value)
