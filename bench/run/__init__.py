@@ -1,1 +1,1 @@
-"""What a run costs beside its steps: start, input, checkpoints, other workers."""
+"""Benchmark of the overhead of a run: start, input, checkpoints, several workers."""

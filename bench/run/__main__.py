@@ -1,4 +1,4 @@
-"""Measures what a run costs beside its steps, on this machine's CPUs.
+"""Benchmark of the overhead of a run besides its steps, on this machine's CPUs.
 
     python -m bench.run
 
@@ -23,7 +23,7 @@ from bench.data.measure import machine
 from bench.run.timed import timed_run
 from bench.sample_build import make_build
 
-# The speed of a step does not depend on the rate, and runs of a few steps have no room to warm up.
+# Runs of a few steps are too short for the warmup; the speed of a step depends on neither setting.
 _LEARNING = ("OptimizerConfig.warmup_steps = 1", "OptimizerConfig.peak_learning_rate = 1e-4")
 _DISTRIBUTIONS = ("tensorflow", "tf_keras")
 
@@ -33,13 +33,13 @@ class Settings:
     """Sizes of the measurements.
 
     Attributes:
-      rounds: of starts and of workers; the best one counts.
-      input_steps: watched for the time that they wait for input.
-      save_batches: sequences of a step in the runs that are watched while they save.
-      save_intervals: steps between two saves, in each of these runs.
-      saves: in each of these runs; the first is not counted.
-      worker_batch: sequences of a worker's step.
-      worker_steps: of a run of workers, in rows of ten steps.
+      rounds: rounds of starts and of workers; the best one counts.
+      input_steps: steps of the run that measures the wait for input.
+      save_batches: global batch size of each run that measures saves.
+      save_intervals: steps between two saves, for each of these runs.
+      saves: saves of each of these runs; the first is not counted.
+      worker_batch: sequences per worker and step.
+      worker_steps: steps of a run of workers, logged every ten steps.
     """
 
     rounds: int = 2
@@ -57,7 +57,7 @@ INPUT, SAVE, SCALING = "waiting for input", "an asynchronous save", "two workers
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a figure of a row should be: at least or at most so much, in rows of some batches."""
+    """Target of a figure: a minimum or maximum, for rows of one batch size or of all."""
 
     figure: str
     bound: float
@@ -69,32 +69,32 @@ TARGETS = {
     START: Target(figure="seconds", bound=40),
     RESUME: Target(figure="seconds", bound=40),
     INPUT: Target(figure="share_of_step_time", bound=0.02),
-    # In a step of the demo, of some hundredths of a second, the same work weighs more.
+    # A step of the demo takes some hundredths of a second, so the same work is a larger share.
     SAVE: Target(figure="share_of_a_step", bound=0.05, batch=64),
     SCALING: Target(figure="speedup", bound=1.7, at_least=True),
 }
 
 
 def starts(arguments: Sequence[str], work: Path, settings: Settings) -> list[dict]:
-    """Seconds from a command to the line of its first step: of a new run, and of one that goes on."""
+    """Measure seconds from the command to the line of the first step, of new and of resumed runs."""
     seconds: dict[str, list[float]] = {START: [], RESUME: []}
     for number in range(settings.rounds):
         for what, last_step in ((START, 2), (RESUME, 4)):
             run = timed_run(
                 arguments, work / f"start-{number}", train_steps=last_step, log_interval=1
             )
-            seconds[what].append(min(run.shown.values()))
+            seconds[what].append(min(run.step_seconds.values()))
     return [
-        {"what": what, "seconds": min(found), "seconds_of_rounds": found}
-        for what, found in seconds.items()
+        {"what": what, "seconds": min(rounds), "seconds_of_rounds": rounds}
+        for what, rounds in seconds.items()
     ]
 
 
 def input_wait(arguments: Sequence[str], work: Path, settings: Settings) -> list[dict]:
-    """The share of their time that steps wait for input, as the run itself reports it."""
+    """Measure the share of time that steps wait for input, as the run reports it."""
     run = timed_run(arguments, work / "input", train_steps=settings.input_steps)
-    rows = run.rows[1:]  # the first has the compilation
-    # Rows are of equally many steps.
+    rows = run.rows[1:]  # the first includes compilation
+    # All rows cover the same number of steps.
     seconds = [1 / row["examples_per_second"] for row in rows]
     waits = [row["input_wait_fraction"] * t for row, t in zip(rows, seconds, strict=True)]
     return [
@@ -107,7 +107,7 @@ def input_wait(arguments: Sequence[str], work: Path, settings: Settings) -> list
 
 
 def saves(arguments: Sequence[str], work: Path, settings: Settings) -> list[dict]:
-    """What a save adds to the steps that follow it, until all is written."""
+    """Measure the time that a save adds to the steps during which it is written."""
     rows = []
     for batch, interval in zip(settings.save_batches, settings.save_intervals, strict=True):
         run = timed_run(
@@ -119,7 +119,7 @@ def saves(arguments: Sequence[str], work: Path, settings: Settings) -> list[dict
             global_batch_size=batch,
         )
         step = statistics.median(batch / row["examples_per_second"] for row in run.rows[interval:])
-        extra = extra_seconds(run.shown, interval)
+        extra = extra_seconds(run.step_seconds, interval)
         rows.append(
             {
                 "what": SAVE,
@@ -132,32 +132,32 @@ def saves(arguments: Sequence[str], work: Path, settings: Settings) -> list[dict
     return rows
 
 
-def extra_seconds(shown: dict[int, float], interval: int) -> float:
-    """What a save every `interval` steps adds to them.
+def extra_seconds(step_seconds: dict[int, float], interval: int) -> float:
+    """Return the seconds that a save adds to the steps after it.
 
-    The first half of the steps between two saves is compared with the second, in which nothing is
-    written any more. Each step counts with its median over the saves: a disturbance is left out.
+    The first half of the steps between two saves is compared with the second, when nothing is written
+    any more. Each step counts with its median over the saves, which leaves out disturbances.
 
     Args:
-      shown: by step, when its line came, in seconds; a save follows the line of its step.
+      step_seconds: time of the line of each step, in seconds; a save follows the line of its step.
       interval: steps between two saves.
     """
     times = []
     for offset in range(interval):
-        # From the second save on: the first goes another way inside TensorFlow.
-        steps = [step for step in shown if step >= 2 * interval and step % interval == offset]
-        found = [shown[step + 1] - shown[step] for step in steps if step + 1 in shown]
-        times.append(statistics.median(found))
+        # From the second save on: TensorFlow treats the first differently.
+        steps = [s for s in step_seconds if s >= 2 * interval and s % interval == offset]
+        durations = [step_seconds[s + 1] - step_seconds[s] for s in steps if s + 1 in step_seconds]
+        times.append(statistics.median(durations))
     half = interval // 2
     usual = statistics.fmean(times[half:])
     return sum(time - usual for time in times[:half])
 
 
 def scaling(arguments: Sequence[str], work: Path, settings: Settings) -> list[dict]:
-    """Speed of two workers with a core each, times that of one worker with one core."""
+    """Measure the speed-up of two workers with a core each over one worker with one core."""
     rates: dict[int, list[float]] = {1: [], 2: []}
     for number in range(settings.rounds):
-        for workers, found in rates.items():
+        for workers, rates_of_rounds in rates.items():
             run = timed_run(
                 arguments,
                 work / f"workers-{workers}-{number}",
@@ -167,8 +167,9 @@ def scaling(arguments: Sequence[str], work: Path, settings: Settings) -> list[di
                 log_interval=10,
                 global_batch_size=workers * settings.worker_batch,
             )
-            found.append(statistics.median(row["tokens_per_second"] for row in run.rows[1:]))
-    one, two = (max(found) for found in rates.values())
+            rate = statistics.median(row["tokens_per_second"] for row in run.rows[1:])
+            rates_of_rounds.append(rate)
+    one, two = (max(rates_of_rounds) for rates_of_rounds in rates.values())
     return [
         {
             "what": SCALING,
@@ -189,8 +190,8 @@ MEASUREMENTS: dict[str, Callable[[Sequence[str], Path, Settings], list[dict]]] =
 }
 
 
-def described(row: dict) -> str:
-    """A row as one line, with what becomes of its target."""
+def describe(row: dict) -> str:
+    """Format a row as one line, and whether it reaches its target."""
     target = TARGETS[row["what"]]
     batch = f", {row['batch']} sequences" if "batch" in row else ""
     line = f"{row['what']}{batch}: {target.figure.replace('_', ' ')} {row[target.figure]:.4g}"
@@ -202,18 +203,22 @@ def described(row: dict) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures, writes the rows and prints them; rows of what is not measured stay."""
+    """Measure, write the rows and print them; rows of other measurements remain in the file."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.run",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="repeatable")
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON, to replace some")
-    parser.add_argument("--gin_file", default="gin/lambert_tiny.gin", help="what is trained")
-    parser.add_argument("--gin_param", action="append", default=[], help="as of pretrain.run")
+    parser.add_argument(
+        "--settings", type=json.loads, default={}, help="settings to replace, as JSON"
+    )
+    parser.add_argument("--gin_file", default="gin/lambert_tiny.gin", help="settings of the run")
+    parser.add_argument("--gin_param", action="append", default=[], help="see pretrain.run")
     parser.add_argument("--work", type=Path, default=Path("bench/.work/run"))
-    parser.add_argument("--data_dir", type=Path, help="a build; default: that of the demo")
+    parser.add_argument(
+        "--data_dir", type=Path, help="build directory; default: a build like the demo's"
+    )
     parser.add_argument("--results", type=Path, default=Path("bench/results/run.json"))
     args = parser.parse_args(argv)
     os.environ["LAMBERT_PREEMPTION_URL"] = ""
@@ -237,15 +242,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     shutil.rmtree(runs, ignore_errors=True)
     rows = []
     for name in args.only or MEASUREMENTS:
-        found = MEASUREMENTS[name](arguments, runs, Settings(**args.settings))
-        rows += [{**row, **shared} for row in found]
+        measured = MEASUREMENTS[name](arguments, runs, Settings(**args.settings))
+        rows += [{**row, **shared} for row in measured]
     shutil.rmtree(runs)
     args.results.parent.mkdir(parents=True, exist_ok=True)
-    measured = {row["what"] for row in rows}
-    before = json.loads(args.results.read_text()) if args.results.exists() else []
-    kept = [row for row in before if row["what"] not in measured]
-    args.results.write_text(json.dumps(kept + rows, indent=1) + "\n")
-    print("\n" + "\n".join(map(described, rows)))
+    replaced = {row["what"] for row in rows}
+    earlier = json.loads(args.results.read_text()) if args.results.exists() else []
+    others = [row for row in earlier if row["what"] not in replaced]
+    args.results.write_text(json.dumps(others + rows, indent=1) + "\n")
+    print("\n" + "\n".join(map(describe, rows)))
     print(f"bench: rows in {args.results}")
 
 

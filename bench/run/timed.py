@@ -1,4 +1,4 @@
-"""Runs of pretrain.run, watched from outside as a user sees them."""
+"""Runs of pretrain.run, timed by the lines that they print."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _STEP = re.compile(r"(?:\[worker 0\] )?step ([\d,]+)/")
-_LINES_OF_A_FAILURE = 15
+_ERROR_LINES = 15
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run that has ended.
+    """Times and metrics of a run.
 
     Attributes:
-      shown: by step, when its line came, in seconds since the start of the command.
-      rows: the training rows of metrics.jsonl.
+      step_seconds: seconds from the start of the command to the line of each logged step.
+      rows: training rows of metrics.jsonl.
     """
 
-    shown: dict[int, float]
+    step_seconds: dict[int, float]
     rows: list[dict]
 
 
@@ -37,14 +37,14 @@ def timed_run(
     cores: int | None = None,
     **train,
 ) -> Run:
-    """Trains without evaluation, and notes when each line of a step comes.
+    """Train without evaluation, and record the time of each step's line.
 
     Args:
-      arguments: of pretrain.run: gin files, data, parameters.
-      model_dir: of the run; one that is there goes on.
-      workers: of a cluster on this machine; 1 is no cluster.
-      cores: how many of this machine's the command may use; None for all.
-      **train: further settings, of TrainConfig.
+      arguments: flags of pretrain.run for gin files, data and parameters.
+      model_dir: model directory; an existing run is resumed.
+      workers: workers of a cluster on this machine; 1 means no cluster.
+      cores: cores that the command may use; None means all.
+      **train: further settings of TrainConfig.
     """
     arguments = [*arguments, "--mode", "train", "--model_dir", str(model_dir)]
     for name, value in train.items():
@@ -53,18 +53,18 @@ def timed_run(
     if workers > 1:
         command = [sys.executable, "-m", "launch.local", f"--workers={workers}", "--", *arguments]
     print(f"bench: {' '.join(command[2:])}", flush=True)
-    shown, lines = {}, []
+    step_seconds, lines = {}, []
     started = time.perf_counter()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        # Long before it has threads.
+        # At once, before it starts threads.
         os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:cores])
         for line in process.stdout:
-            if found := _STEP.match(line):
-                shown[int(found[1].replace(",", ""))] = time.perf_counter() - started
+            if match := _STEP.match(line):
+                step_seconds[int(match[1].replace(",", ""))] = time.perf_counter() - started
             lines.append(line)
     if process.returncode:
-        sys.exit(f"bench: that failed:\n{''.join(lines[-_LINES_OF_A_FAILURE:])}")
+        sys.exit(f"bench: the run failed:\n{''.join(lines[-_ERROR_LINES:])}")
     rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
-    return Run(shown=shown, rows=[row for row in rows if row["step"] in shown])
+    return Run(step_seconds=step_seconds, rows=[row for row in rows if row["step"] in step_seconds])

@@ -1,1 +1,1 @@
-"""Speed of the training step."""
+"""Benchmark of the training step."""

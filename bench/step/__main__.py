@@ -1,8 +1,8 @@
-"""Measures the training step beside those of tf-models and Hugging Face, on this machine's CPUs.
+"""Benchmark of the training steps of Lambert, tf-models and Hugging Face, on this machine's CPUs.
 
     python -m bench.step
 
-`make bench-step` runs it, and makes the environment of Hugging Face before. docs/benchmarks.md
+`make bench-step` runs it, and first installs the environment of Hugging Face. docs/benchmarks.md
 explains the figures.
 """
 
@@ -27,14 +27,14 @@ PEER_PYTHON = Path(".venv-parity/bin/python")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contestant:
-    """What is measured in a process of its own.
+    """Implementation of a training step, measured in a separate process.
 
     Attributes:
-      implementation: as rows name it.
-      what: the work, for people.
-      module: the program.
-      python: whose environment has the program's libraries.
-      distributions: those whose versions matter.
+      implementation: name in rows.
+      what: description of the work in rows.
+      module: program that measures it.
+      python: interpreter of the environment with its libraries.
+      distributions: installed packages whose versions are recorded.
     """
 
     implementation: str
@@ -45,7 +45,7 @@ class Contestant:
 
 
 _UPDATE = "forward, backward, clipping and"
-# By the name that the programs know them by.
+# By the value of --implementation.
 CONTESTANTS = {
     "lambert": Contestant(
         implementation="lambert",
@@ -75,7 +75,7 @@ CEILING = "tf.matmul"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Sizes of a model and its batch, and who is measured with them."""
+    """Sizes of a model and its batch, and the contestants that are measured with them."""
 
     sizes: dict[str, int]
     contestants: tuple[str, ...]
@@ -99,12 +99,12 @@ SETTINGS = (
     ),
 )
 MATRIX = {"matrix": 4096}
-# (setting, peer): times its tokens a second, in bfloat16; the goal, and what would be better still.
+# (index of the setting, peer): multiple of its tokens/s in bfloat16; target, and stretch target.
 TARGETS = {(0, "huggingface"): (4.0,), (1, "tf-models"): (1.25, 1.5)}
 
 
 def measure(name: str, precision: str, sizes: dict, repeats: int) -> float:
-    """Best seconds of a step, in a process of its own."""
+    """Return the best seconds of a step, measured in a separate process."""
     contestant = CONTESTANTS.get(name, CONTESTANTS["lambert"])
     command = [str(contestant.python), "-m", contestant.module, "--implementation", name]
     command += ["--precision", precision, "--sizes", json.dumps(sizes)]
@@ -122,7 +122,7 @@ def measure(name: str, precision: str, sizes: dict, repeats: int) -> float:
 def rounds_of(
     names: Sequence[str], precision: str, sizes: dict, *, rounds: int, repeats: int
 ) -> dict[str, list[float]]:
-    """Seconds of each round; the contestants take turns, so that a disturbance hits them all."""
+    """Return the seconds of each round; contestants alternate, so that a disturbance affects all."""
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
@@ -131,7 +131,7 @@ def rounds_of(
 
 
 def run(settings: Sequence[Setting], matrix: dict, *, rounds: int, repeats: int) -> list[dict]:
-    """One row for each setting, precision and contestant; the best round counts."""
+    """Return a row for each setting, precision and contestant; the best round counts."""
     shared = {
         "stage": "step",
         "command": "python -m bench.step",
@@ -140,16 +140,18 @@ def run(settings: Sequence[Setting], matrix: dict, *, rounds: int, repeats: int)
     }
     rows, ceilings = [], {}
     for precision in PRECISIONS:
-        turns = rounds_of([CEILING], precision, matrix, rounds=rounds, repeats=repeats)[CEILING]
-        ceilings[precision] = 2 * matrix["matrix"] ** 3 / min(turns)
+        (seconds,) = rounds_of(
+            [CEILING], precision, matrix, rounds=rounds, repeats=repeats
+        ).values()
+        ceilings[precision] = 2 * matrix["matrix"] ** 3 / min(seconds)
         rows.append(
             {
                 "implementation": CEILING,
                 "what": "product of two square matrices",
                 "precision": precision,
                 "gflop_per_second": ceilings[precision] / 1e9,
-                "seconds": min(turns),
-                "seconds_of_rounds": turns,
+                "seconds": min(seconds),
+                "seconds_of_rounds": seconds,
                 "setting": f"{matrix['matrix']} rows",
                 "versions": versions(CONTESTANTS["lambert"]),
                 **shared,
@@ -158,28 +160,30 @@ def run(settings: Sequence[Setting], matrix: dict, *, rounds: int, repeats: int)
     for setting in settings:
         sizes, flops = setting.sizes, model_flops(setting.sizes)
         for precision in PRECISIONS:
-            found = rounds_of(setting.contestants, precision, sizes, rounds=rounds, repeats=repeats)
+            measured = rounds_of(
+                setting.contestants, precision, sizes, rounds=rounds, repeats=repeats
+            )
             rows += [
                 {
                     "implementation": CONTESTANTS[name].implementation,
                     "what": CONTESTANTS[name].what,
                     "precision": precision,
-                    "tokens_per_second": sizes["batch"] * sizes["positions"] / min(turns),
+                    "tokens_per_second": sizes["batch"] * sizes["positions"] / min(seconds),
                     "model_gflop_per_step": flops / 1e9,
-                    "share_of_matmul_ceiling": flops / min(turns) / ceilings[precision],
-                    "seconds": min(turns),
-                    "seconds_of_rounds": turns,
+                    "share_of_matmul_ceiling": flops / min(seconds) / ceilings[precision],
+                    "seconds": min(seconds),
+                    "seconds_of_rounds": seconds,
                     "setting": str(setting),
                     "versions": versions(CONTESTANTS[name]),
                     **shared,
                 }
-                for name, turns in found.items()
+                for name, seconds in measured.items()
             ]
     return rows
 
 
 def versions(contestant: Contestant) -> dict[str, str]:
-    """Of Python and the libraries in the contestant's environment."""
+    """Return the versions of Python and the libraries in the contestant's environment."""
     program = (
         "import importlib.metadata, json, platform, sys;"
         "print(json.dumps({'python': platform.python_version(),"
@@ -190,7 +194,7 @@ def versions(contestant: Contestant) -> dict[str, str]:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Rows as text."""
+    """Format the rows."""
     lines = []
     for row in rows:
         if row["implementation"] == CEILING:
@@ -212,11 +216,11 @@ def table(rows: Sequence[dict]) -> str:
 
 
 def verdicts(rows: Sequence[dict], settings: Sequence[Setting]) -> str:
-    """How many times the peers' speed ours is, and whether that is what it should be."""
+    """Format our speed as a multiple of each peer's, and whether it reaches the targets."""
     lines = []
     for index, setting in enumerate(settings):
         for precision in PRECISIONS:
-            # The first row of an implementation: ours is not the one that XLA compiles.
+            # The first row of an implementation counts: of ours, the one without jit_compile.
             rates: dict[str, float] = {}
             for row in rows:
                 if (row["setting"], row["precision"]) == (str(setting), precision):
@@ -225,32 +229,32 @@ def verdicts(rows: Sequence[dict], settings: Sequence[Setting]) -> str:
                 if peer != "lambert" and "lambert" in rates:
                     factor = rates["lambert"] / rates[peer]
                     targets = TARGETS.get((index, peer), ()) if precision == PRECISIONS[0] else ()
-                    found = [
+                    results = [
                         f"{name} {target:g}: {'reached' if factor >= target else 'MISSED'}"
                         for name, target in zip(("target", "stretch"), targets, strict=False)
                     ]
                     lines.append(
                         f"H={setting.sizes['hidden']} {precision}: {factor:.2f} x {peer}"
-                        + (f" ({', '.join(found)})" if found else "")
+                        + (f" ({', '.join(results)})" if results else "")
                     )
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures, writes the rows and prints them."""
+    """Measure, write the rows and print them."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.step",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5, help="steps of a round")
+    parser.add_argument("--repeats", type=int, default=5, help="steps per round")
     parser.add_argument(
         "--without", action="append", default=[], choices=CONTESTANTS, help="leave one out"
     )
     parser.add_argument("--results", type=Path, default=Path("bench/results/step.json"))
     args = parser.parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # of the other processes
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # inherited by the measuring processes
     settings = [
         dataclasses.replace(
             setting,

@@ -1,8 +1,8 @@
-"""The training step of Lambert and of tf-models, timed in a process of its own.
+"""Program that times the training step of Lambert or tf-models, or a matrix product.
 
-The step is the whole of it: forward, backward, global norm and clipping, LAMB. Both get the same
-inputs and the same optimizer; ours judges the step, too, as every run does. And the largest matrix
-product, which no step can be faster than.
+The step consists of forward and backward pass, global norm and clipping, and LAMB. Both
+implementations get the same inputs and the same optimizer; ours also checks for bad steps, as every run
+does. The matrix product is the upper bound on the speed of a step.
 """
 
 from __future__ import annotations
@@ -26,15 +26,12 @@ _OPTIMIZER = OptimizerConfig()
 
 
 def lambert(precision: str, sizes: dict, *, jit_compile: bool = False) -> Callable:
-    """Ours: the trainer's own update.
+    """Return a function that makes one update with Lambert's trainer and returns the loss.
 
     Args:
       precision: "float32" or "mixed_bfloat16".
-      sizes: of the setting.
-      jit_compile: whether XLA compiles all of the step, as on a TPU.
-
-    Returns:
-      A function that makes one update and returns the loss.
+      sizes: sizes of the model and the batch.
+      jit_compile: whether XLA compiles the whole step, as on a TPU.
     """
     config = RunConfig(
         train=TrainConfig(global_batch_size=sizes["batch"], precision=precision),
@@ -55,9 +52,9 @@ def lambert(precision: str, sizes: dict, *, jit_compile: bool = False) -> Callab
 
 
 def tf_models(precision: str, sizes: dict) -> Callable:
-    """tf-models' model with our loss and our LAMB; arguments and result as `lambert`.
+    """Return a function like `lambert`'s with tf-models' model, our loss and our LAMB.
 
-    The pooler is computed, as the model does, and not trained.
+    The model computes its pooler, which is not trained.
     """
     import tf_keras
 
@@ -93,7 +90,7 @@ def _batch(sizes: dict) -> dict[str, tf.Tensor]:
 
 
 def matmul(precision: str, sizes: dict) -> Callable:
-    """The product of two square matrices of sizes["matrix"] rows."""
+    """Return a function that multiplies two square matrices of sizes["matrix"] rows."""
     dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
     shape = [sizes["matrix"], sizes["matrix"]]
     a, b = (tf.cast(tf.random.stateless_normal(shape, [0, i]), dtype) for i in range(2))

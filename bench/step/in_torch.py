@@ -1,8 +1,8 @@
-"""The training step of Hugging Face's BertForMaskedLM in PyTorch, timed in a process of its own.
+"""Program that times the training step of Hugging Face's BertForMaskedLM in PyTorch.
 
-It is what their Trainer does: autocast to bfloat16, the model's own loss, clipping by the global
-norm, AdamW without decay of biases and LayerNorm. There is no LAMB in PyTorch or transformers; the
-fused AdamW does less work.
+It does what their Trainer does: autocast to bfloat16, the model's own loss, clipping by the global
+norm, AdamW without decay of biases and LayerNorm. PyTorch and transformers have no LAMB; fused AdamW
+does less work.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import transformers
 
 from bench.step import work
 
-_NOT_LABELLED = -100  # PyTorch's ignore_index
+_IGNORED_LABEL = -100  # PyTorch's ignore_index
 
 
 def inputs(sizes: dict) -> dict[str, torch.Tensor]:
-    """The batch as the model takes it: labels lie at their positions."""
+    """Return the batch in the model's form, with a label or _IGNORED_LABEL at each position."""
     batch = work.batch(sizes)
-    labels = np.full(batch["input_word_ids"].shape, _NOT_LABELLED)
+    labels = np.full(batch["input_word_ids"].shape, _IGNORED_LABEL)
     np.put_along_axis(labels, batch["masked_lm_positions"], batch["masked_lm_ids"], axis=1)
     arrays = {
         "input_ids": batch["input_word_ids"],
@@ -33,7 +33,7 @@ def inputs(sizes: dict) -> dict[str, torch.Tensor]:
 
 
 def training_step(precision: str, sizes: dict) -> Callable[[], float]:
-    """A function that makes one update and returns the loss."""
+    """Return a function that makes one update and returns the loss."""
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=sizes["vocab"],

@@ -1,4 +1,4 @@
-"""What every implementation is given and how it is timed: numpy and no TensorFlow, for all environments."""
+"""Batches, sizes and timing of training steps; without TensorFlow, for all environments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.flops import training_flops
 
 
 def batch(sizes: dict[str, int]) -> dict[str, np.ndarray]:
-    """One batch without padding; what it says does not matter to speed."""
+    """Return a random batch without padding."""
     rng = np.random.default_rng(0)
     shape = (sizes["batch"], sizes["positions"])
     slots = (sizes["batch"], sizes["predictions"])
@@ -31,7 +31,7 @@ def batch(sizes: dict[str, int]) -> dict[str, np.ndarray]:
 
 
 def encoder_config(sizes: dict[str, int]) -> EncoderConfig:
-    """BERT's proportions and dropout 0.1."""
+    """Return an architecture with BERT's proportions and dropout 0.1."""
     return EncoderConfig(
         vocab_size=sizes["vocab"],
         hidden_size=sizes["hidden"],
@@ -43,18 +43,18 @@ def encoder_config(sizes: dict[str, int]) -> EncoderConfig:
 
 
 def model_flops(sizes: dict[str, int]) -> int:
-    """Of an update; whoever computes more than ours gets no credit for it."""
+    """Return the FLOPs of our update; those that other implementations add do not count."""
     return sizes["batch"] * training_flops(
         encoder_config(sizes), seq_length=sizes["positions"], max_predictions=sizes["predictions"]
     )
 
 
 def main(implementations: dict[str, Callable[[str, dict], Callable[[], object]]]) -> None:
-    """Times what the command line says; prints one line of JSON.
+    """Time the implementation that the command line names; print one line of JSON.
 
     Args:
-      implementations: functions of the precision and the sizes that return one of no arguments,
-        which makes one update and waits for it.
+      implementations: by name, functions of precision and sizes; each returns a function without
+        arguments that makes one update and waits for its result.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--implementation", choices=implementations, required=True)
@@ -67,7 +67,7 @@ def main(implementations: dict[str, Callable[[str, dict], Callable[[], object]]]
 
 
 def _best_seconds(step: Callable[[], object], repeats: int) -> float:
-    """Of single steps, after the first two, which compile and touch all memory."""
+    """Return the best time of a step after the first two, which compile and allocate memory."""
     seconds = []
     for _ in range(2 + repeats):
         started = time.perf_counter()

@@ -1,1 +1,1 @@
-"""The training step on the TPU compiler, without a TPU."""
+"""Compilation of the training step for TPUs, without a TPU."""

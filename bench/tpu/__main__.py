@@ -1,10 +1,10 @@
-"""Compiles the whole training step with the compiler of TPUs, and says what it thinks of it.
+"""Compile the training step with the TPU compiler, and report its estimates.
 
     python -m bench.tpu
     python -m bench.tpu --chips v5e --kernels 20
     python -m bench.tpu --small
 
-`make tpu-check` runs it, and makes the environment of the compiler before. docs/performance.md
+`make tpu-check` runs it, and first installs the environment of the compiler. docs/performance.md
 explains the figures.
 """
 
@@ -44,7 +44,7 @@ CHIPS = {name: tpu.compile_target for name, tpu in reversed(TPUS.items()) if tpu
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What is compiled; batches are sequences of a core."""
+    """Program to compile; batch sizes are sequences per core."""
 
     implementation: str
     chip: str
@@ -55,7 +55,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """For people and for files."""
+        """Name in tables and files."""
         accumulated = f"-by-{self.micro_batch}" if self.micro_batch else ""
         rematerialized = "-rematerialized" if self.rematerialize else ""
         chunked = f"-chunks-of-{self.chunk}" if self.chunk else ""
@@ -74,8 +74,8 @@ CASES = [
         for implementation in ("lambert", "tf-models")
     ),
 ]
-# Steps of four layers, which compile sooner, for the formulas of launch/plan/costs.py: the other chips, what
-# saves memory, another width.
+# Steps of four layers, which compile faster, to check the formulas of launch/plan/costs.py: other chips,
+# settings that save memory, another width.
 SMALL = (
     (
         {"layers": 4},
@@ -87,13 +87,13 @@ SMALL = (
     ),
     ({"layers": 4, "hidden": 768, "heads": 12}, [Case("lambert", "v5e", 8)]),
 )
-# tf-models' update at 8 sequences is the measure of all; it does not accumulate.
+# All are compared with tf-models' update of 8 sequences; it cannot accumulate gradients.
 BASE = Case("tf-models", "v5e", 8)
 TARGETS = {Case("lambert", "v5e", 8): 0.86, Case("lambert", "v5e", 32, 8): 0.72}
 
 
 def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
-    """One row for each case, in their order, as soon as it is there."""
+    """Yield the row of each case as soon as it is compiled."""
     WORK.mkdir(parents=True, exist_ok=True)
     setting = "H={hidden} A={heads} L={layers} S={positions} P={predictions} V={vocab}"
     shared = {
@@ -105,8 +105,9 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
     }
     for case in cases:
         print(f"tpu: {case.name}", flush=True)
-        found = _compiled(case, sizes)
-        versions = {"tensorflow": importlib.metadata.version("tensorflow"), **found.pop("versions")}
+        figures = _compile(case, sizes)
+        versions = figures.pop("versions")
+        versions = {"tensorflow": importlib.metadata.version("tensorflow"), **versions}
         row = {
             "implementation": case.implementation,
             "chip": case.chip,
@@ -114,7 +115,7 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
             "micro_batch_size": case.micro_batch,
             "rematerialize_blocks": case.rematerialize,
             "logits_chunk_size": case.chunk,
-            **found,
+            **figures,
             "versions": versions,
             **shared,
         }
@@ -122,8 +123,8 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
         yield row
 
 
-def _compiled(case: Case, sizes: dict[str, int]) -> dict:
-    """What the compiler says of a case; its files stay in the working directory."""
+def _compile(case: Case, sizes: dict[str, int]) -> dict:
+    """Compile a case and return the compiler's figures; keep its files in the working directory."""
     stablehlo, text = WORK / f"{case.name}.mlir", WORK / f"{case.name}.hlo"
     setting = {
         **sizes,
@@ -137,21 +138,21 @@ def _compiled(case: Case, sizes: dict[str, int]) -> dict:
     topology = CHIPS[case.chip].topology
     program = str(Path(__file__).with_name("compile.py"))
     output = _output([str(COMPILER_PYTHON), program, str(stablehlo), topology, str(text)])
-    found = json.loads(output.splitlines()[-1])
-    if "out_of_memory" in found:
-        return found
+    figures = json.loads(output.splitlines()[-1])
+    if "out_of_memory" in figures:
+        return figures
     cost = hlo.cost(text.read_text())
     # The compiler counts the body of the loop over micro-batches once.
-    found["flops"] *= case.batch // (case.micro_batch or case.batch)
-    del found["bytes_accessed"]  # counts what stays on the chip, and a loop once
-    share = found["flops"] / (cost.cycles * CHIPS[case.chip].flops_per_cycle)
+    figures["flops"] *= case.batch // (case.micro_batch or case.batch)
+    del figures["bytes_accessed"]  # includes on-chip memory, and counts a loop once
+    share = figures["flops"] / (cost.cycles * CHIPS[case.chip].flops_per_cycle)
     return {
         "estimated_cycles": cost.cycles,
         "estimated_cycles_per_sequence": cost.cycles / case.batch,
         "estimated_share_of_peak": share,
         "asynchronously_copied_bytes": cost.copied_bytes,
         "kernels": cost.kernels,
-        **found,
+        **figures,
     }
 
 
@@ -167,7 +168,7 @@ def _output(command: Sequence[str]) -> str:
 
 
 def describe(row: dict) -> str:
-    """A row in a line."""
+    """Format a row as a line."""
     if "out_of_memory" in row:
         return f"does not fit: {row['out_of_memory'][:100]}"
     return (
@@ -182,17 +183,17 @@ def describe(row: dict) -> str:
 
 
 def table(rows: Sequence[dict]) -> str:
-    """All rows as text, and how they stand to tf-models' at 8 sequences."""
+    """Format all rows, and the comparison with tf-models at 8 sequences."""
     by_case = {_case(row): row for row in rows}
     width = max(len(case.name) for case in by_case)
     lines = [rows[0]["setting"]]
     lines += [f"  {case.name:<{width}} {describe(row)}" for case, row in by_case.items()]
     base = by_case.get(BASE, {}).get("estimated_cycles_per_sequence")
     for case, target in TARGETS.items():
-        mine = by_case.get(case, {}).get("estimated_cycles_per_sequence")
-        if base and mine:
-            verdict = "reached" if mine <= target * base else "MISSED"
-            share = f"{mine / base:.3f} of {BASE.name}'s cycles a sequence"
+        cycles = by_case.get(case, {}).get("estimated_cycles_per_sequence")
+        if base and cycles:
+            verdict = "reached" if cycles <= target * base else "MISSED"
+            share = f"{cycles / base:.3f} of {BASE.name}'s cycles a sequence"
             lines.append(f"  {case.name}: {share} (target {target}: {verdict})")
     return "\n".join(lines)
 
@@ -200,20 +201,22 @@ def table(rows: Sequence[dict]) -> str:
 def _case(row: dict) -> Case:
     return Case(
         *(row[n] for n in ("implementation", "chip", "batch_per_core", "micro_batch_size")),
-        rematerialize=row.get("rematerialize_blocks", False),  # older rows do not say
+        rematerialize=row.get("rematerialize_blocks", False),  # missing in older rows
         chunk=row.get("logits_chunk_size", 0),
     )
 
 
-def dearest(case: Case, number: int) -> str:
-    """The kernels of a compiled case that cost most, alike ones together."""
+def costliest_kernels(case: Case, number: int) -> str:
+    """Format the kernels of a compiled case that take the most cycles, equal ones as one."""
     totals: collections.Counter = collections.Counter()
     runs: collections.Counter = collections.Counter()
     for kernel in hlo.kernels((WORK / f"{case.name}.hlo").read_text()):
         key = (kernel.shape[:80], kernel.operation.rpartition("/")[2])
-        totals[key] += kernel.cycles * kernel.rounds
-        runs[key] += kernel.rounds
-    lines = [f"the dearest kernels of {case.name}: thousands of cycles in all, runs, one run"]
+        totals[key] += kernel.cycles * kernel.runs
+        runs[key] += kernel.runs
+    lines = [
+        f"costliest kernels of {case.name}: thousands of cycles in all, runs, thousands per run"
+    ]
     for key, cycles in totals.most_common(number):
         shape, operation = key
         each = cycles / runs[key] / 1e3
@@ -231,7 +234,7 @@ def _compile_small(results: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compiles, writes the rows and prints them."""
+    """Compile, write the rows and print them."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.tpu",
         description=__doc__,
@@ -239,24 +242,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--chips", nargs="+", choices=CHIPS, default=list(CHIPS))
     parser.add_argument("--implementations", nargs="+", default=["lambert", "tf-models"])
-    parser.add_argument("--sizes", type=json.loads, default={}, help="JSON, to replace some")
-    parser.add_argument("--kernels", type=int, default=0, help="list so many of each program")
-    parser.add_argument("--small", action="store_true", help="steps of four layers only")
+    parser.add_argument("--sizes", type=json.loads, default={}, help="sizes to replace, as JSON")
+    parser.add_argument(
+        "--kernels", type=int, default=0, help="list this many kernels of each program"
+    )
+    parser.add_argument("--small", action="store_true", help="compile steps of four layers only")
     parser.add_argument("--results", type=Path, default=Path("bench/results/tpu.json"))
     args = parser.parse_args(argv)
     if args.small:
         _compile_small(args.results.with_name("tpu_small.json"))
         return
     cases = [c for c in CASES if c.chip in args.chips and c.implementation in args.implementations]
-    old = json.loads(args.results.read_text()) if args.results.exists() else []
-    rows = {_case(row): row for row in old}
+    earlier = json.loads(args.results.read_text()) if args.results.exists() else []
+    rows = {_case(row): row for row in earlier}
     args.results.parent.mkdir(parents=True, exist_ok=True)
     for row in run(cases, {**LAMBERT_LARGE, **args.sizes}):
-        rows[_case(row)] = row  # rows of cases that are not asked for stay
+        rows[_case(row)] = row  # rows of other cases remain
         in_order = [rows[case] for case in CASES if case in rows]
         args.results.write_text(json.dumps(in_order, indent=1) + "\n")
         if args.kernels and "out_of_memory" not in row:
-            print(dearest(_case(row), args.kernels))
+            print(costliest_kernels(_case(row), args.kernels))
     print(table(in_order))
     print(f"tpu: rows in {args.results}; programs in {WORK}/")
 

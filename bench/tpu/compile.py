@@ -1,9 +1,9 @@
-"""Compiles StableHLO for a TPU that is not there; runs in .venv-tpu, which has jax and libtpu only.
+"""Compile StableHLO for a TPU, without one; runs in .venv-tpu, which has only jax and libtpu.
 
     .venv-tpu/bin/python bench/tpu/compile.py step.mlir v5e:2x2 step.hlo
 
-Prints one line of JSON and writes the optimised HLO. The compiler is the real one, from libtpu; jax
-hands it over. Its interfaces for this are private, hence the pinned versions.
+Prints one line of JSON and writes the optimised HLO. The compiler is that of TPUs, from libtpu, called
+through private interfaces of jax, hence the pinned versions.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import resource
 import time
 from pathlib import Path
 
-# Before jax is imported: nobody answers on this machine.
+# Before jax is imported: this machine has no metadata server.
 os.environ["TPU_SKIP_MDS_QUERY"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
-# A compiler that was killed leaves its lock file behind, which would stop all later ones.
+# A killed compiler leaves its lock file behind, which would block all later ones.
 os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
 
 import jax
@@ -31,7 +31,7 @@ from jax.experimental import topologies
 
 
 def compile_for(topology: str, stablehlo: str):
-    """The executable of a program for one core of a topology."""
+    """Compile a program for one core of a topology."""
     device = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
     options = xla_client.CompileOptions()
     options.num_replicas = options.num_partitions = 1
@@ -42,7 +42,7 @@ def compile_for(topology: str, stablehlo: str):
 
 
 def main() -> None:
-    """Compiles what the command line names."""
+    """Compile the program that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stablehlo", type=Path)
     parser.add_argument("topology", help="such as v5e:2x2")

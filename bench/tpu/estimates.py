@@ -1,9 +1,9 @@
-"""Compiled rows beside the formulas of launch/plan/costs.py: how far a plan can be off.
+"""Errors of the formulas of launch/plan/costs.py, compared with compiled programs.
 
     python -m bench.tpu.estimates
 
-prints the table of docs/plan.md. Rows of the peer are reckoned as ours, but for what it does
-differently: it computes the last block at all positions, keeps the logits in float32 as well, and
+prints the table of docs/plan.md. Estimates for tf-models use the same formulas, with these
+differences: it computes the last block at all positions, keeps the logits in float32 as well, and
 reaches less of the peak.
 """
 
@@ -24,14 +24,14 @@ _ANY = costs.Step(encoder=EncoderConfig(), batch=1, micro_batch=1)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Of an update on what a row was compiled for."""
+    """Estimated memory and cycles of an update."""
 
     argument_bytes: int
     temporary_bytes: int
     cycles: float
 
     def errors(self, row: dict) -> dict[str, float]:
-        """Estimate over compiled, less 1: of all memory and of the cycles."""
+        """Return the relative errors of memory and cycles, compared with a compiled row."""
         memory = row["hbm_argument_bytes"] + row["hbm_temp_bytes"]
         return {
             "memory": (self.argument_bytes + self.temporary_bytes) / memory - 1,
@@ -39,8 +39,8 @@ class Estimate:
         }
 
 
-def estimated(row: dict) -> Estimate:
-    """What the formulas say of a row of bench.tpu."""
+def estimate(row: dict) -> Estimate:
+    """Estimate the update of a row of bench.tpu with the formulas."""
     step = step_from_row(row, defaults=_ANY)
     chip = TPUS[row["chip"]]
     device = costs.device_of_chip(chip, parts=chip.compile_target.devices)
@@ -49,14 +49,14 @@ def estimated(row: dict) -> Estimate:
     if row["implementation"] == "tf-models":
         share = _PEER_SHARE * device.matmul_share
         device = dataclasses.replace(device, matmul_share=share)
-        # As one block more: that of the predicted positions is little beside.
+        # Like one more block: that of the predicted positions alone costs little.
         layers = step.encoder.num_hidden_layers + 1
-        whole = dataclasses.replace(
+        full = dataclasses.replace(
             step, encoder=dataclasses.replace(step.encoder, num_hidden_layers=layers)
         )
         arguments -= memory.copies
-        temporaries += costs.memory(whole).activations - memory.activations + 2 * memory.logits
-        more_flops = costs.flops_of_sequence(whole) - costs.flops_of_sequence(step)
+        temporaries += costs.memory(full).activations - memory.activations + 2 * memory.logits
+        more_flops = costs.flops_of_sequence(full) - costs.flops_of_sequence(step)
     seconds = costs.update_seconds(step, device)
     seconds += step.batch * more_flops / (device.flops_per_second * device.matmul_share)
     return Estimate(
@@ -67,7 +67,7 @@ def estimated(row: dict) -> Estimate:
 
 
 def table(compiled: Sequence[dict]) -> list[str]:
-    """Lines of a Markdown table: each row, what was estimated, and by how much that is off."""
+    """Format a Markdown table of compiled figures, estimates and errors; return its lines."""
     lines = [
         "| chip, sequences | encoder | memory, GB | estimated | off | M cycles | estimated | off |",
         "|---|---|---|---|---|---|---|---|",
@@ -75,13 +75,15 @@ def table(compiled: Sequence[dict]) -> list[str]:
     for row in compiled:
         if "out_of_memory" in row:
             continue
-        found, step = estimated(row), step_from_row(row, defaults=_ANY)
-        off = found.errors(row)
+        estimated, step = estimate(row), step_from_row(row, defaults=_ANY)
+        errors = estimated.errors(row)
+        memory = row["hbm_argument_bytes"] + row["hbm_temp_bytes"]
+        estimated_memory = estimated.argument_bytes + estimated.temporary_bytes
         lines.append(
             f"| {_name(row)} | L={step.encoder.num_hidden_layers} H={step.encoder.hidden_size}"
-            f" | {(row['hbm_argument_bytes'] + row['hbm_temp_bytes']) / 1e9:.2f}"
-            f" | {(found.argument_bytes + found.temporary_bytes) / 1e9:.2f} | {off['memory']:+.1%}"
-            f" | {row['estimated_cycles'] / 1e6:.1f} | {found.cycles / 1e6:.1f} | {off['cycles']:+.1%} |"
+            f" | {memory / 1e9:.2f} | {estimated_memory / 1e9:.2f} | {errors['memory']:+.1%}"
+            f" | {row['estimated_cycles'] / 1e6:.1f} | {estimated.cycles / 1e6:.1f}"
+            f" | {errors['cycles']:+.1%} |"
         )
     return lines
 
@@ -100,7 +102,7 @@ def _name(row: dict) -> str:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     print("\n".join(table([row for name in TABLES for row in load_rows(name)])))
 
 

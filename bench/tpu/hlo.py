@@ -1,9 +1,9 @@
-"""What a program compiled for a TPU says about itself: the compiler's estimate of its time.
+"""Parser of optimised HLO: the TPU compiler's estimates of a program's time.
 
-Every fusion of the text carries `"estimated_cycles"` in its `backend_config`, the figure by which the
-compiler chose its tiling. Their sum, with the bodies of loops times their trip counts, is the
-estimate of a step: it has no noise, and it is no measurement. Copies that run beside the computation
-(`copy-start`, `slice-start`) carry no cycles, so their bytes are counted apart.
+Every fusion has `"estimated_cycles"` in its `backend_config`, the figure by which the compiler chose
+its tiling. Their sum, with the bodies of loops multiplied by their trip counts, estimates a step; it has
+no noise, but is not a measurement. Asynchronous copies (`copy-start`, `slice-start`) have no estimate,
+so their bytes are counted separately.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
 
 
 class UnknownTripCountError(ValueError):
-    """A loop whose number of rounds the compiler does not know: its time cannot be estimated."""
+    """Raised for a loop whose trip count is unknown, so that its time cannot be estimated."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Of one run of a program or of a part.
+    """Cost of one run of a program or a part of it.
 
     Attributes:
-      cycles: estimated.
-      kernels: fusions with an estimate, each as often as it runs.
-      copied_bytes: moved by asynchronous copies, which have no estimate.
+      cycles: estimated cycles.
+      kernels: runs of fusions with an estimate.
+      copied_bytes: bytes moved by asynchronous copies, which have no estimate.
     """
 
     cycles: int = 0
@@ -58,76 +58,76 @@ class Cost:
             self.copied_bytes + other.copied_bytes,
         )
 
-    def times(self, rounds: int) -> Cost:
-        """The cost of that many runs."""
-        return Cost(self.cycles * rounds, self.kernels * rounds, self.copied_bytes * rounds)
+    def times(self, runs: int) -> Cost:
+        """Return the cost of several runs."""
+        return Cost(self.cycles * runs, self.kernels * runs, self.copied_bytes * runs)
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """An instruction with an estimate, and how often it runs."""
+    """Instruction with an estimate, and its number of runs."""
 
     name: str
     shape: str
     operation: str
     cycles: int
-    rounds: int
+    runs: int
 
 
 def cost(text: str) -> Cost:
-    """The cost of a whole program.
+    """Return the cost of a program.
 
     Args:
-      text: HLO after all passes, as `executable.hlo_modules()[0].to_string()` gives it.
+      text: HLO after all passes, from `executable.hlo_modules()[0].to_string()`.
 
     Raises:
-      UnknownTripCountError: it has a loop without a known number of rounds.
+      UnknownTripCountError: a loop has no known trip count.
     """
     total = Cost()
-    for instruction, rounds in _walk(text):
+    for instruction, runs in _walk(text):
         found = _CYCLES.search(instruction)
         cycles = int(found[1]) if found else 0
-        total += Cost(cycles, bool(found), _copied_bytes(instruction)).times(rounds)
+        total += Cost(cycles, bool(found), _copied_bytes(instruction)).times(runs)
     return total
 
 
 def kernels(text: str) -> list[Kernel]:
-    """All instructions with an estimate, in the order in which they run."""
+    """Return all instructions with an estimate, in the order in which they run."""
     found = []
-    for instruction, rounds in _walk(text):
+    for instruction, runs in _walk(text):
         if cycles := _CYCLES.search(instruction):
             name, rest = _INSTRUCTION.match(instruction).groups()
             shape = re.sub(r"\{[^}]*\}", "", rest.partition(" fusion(")[0])
             operation = re.search(r'op_name="([^"]*)"', rest)
             operation = operation[1] if operation else ""
-            found.append(Kernel(name, shape, operation, int(cycles[1]), rounds))
+            found.append(Kernel(name, shape, operation, int(cycles[1]), runs))
     return found
 
 
 def _walk(text: str) -> Iterator[tuple[str, int]]:
-    """Instructions of the program and of its loops and calls, with the number of their rounds."""
+    """Yield the instructions of the program, its loops and calls, with their number of runs."""
     entry, computations = _computations(text)
 
-    def walk(name: str, rounds: int) -> Iterator[tuple[str, int]]:
+    def walk(name: str, runs: int) -> Iterator[tuple[str, int]]:
         for instruction in computations[name]:
-            yield instruction, rounds
+            yield instruction, runs
             if " while(" in instruction:
                 parts = _CALLED.findall(instruction)
-                trips = _trips(computations[parts[0]])
+                trips = _trip_count(computations[parts[0]])
                 for part in parts:
-                    yield from walk(part, rounds * trips)
+                    yield from walk(part, runs * trips)
             elif " call(" in instruction:
-                yield from walk(_CALLED.search(instruction)[1], rounds)
+                yield from walk(_CALLED.search(instruction)[1], runs)
             elif branches := _BRANCHES.search(instruction):
-                # The branch that costs most: nobody knows which one is taken.
-                parts = [list(walk(b.strip(" %"), rounds)) for b in branches[1].split(",")]
+                # The costliest branch: which one is taken is not known.
+                parts = [list(walk(b.strip(" %"), runs)) for b in branches[1].split(",")]
                 yield from max(parts, key=_cycles_of)
 
     return walk(entry, 1)
 
 
-def _trips(condition: list[str]) -> int:
-    """Rounds of a loop that counts from 0 by 1: its condition compares the counter to a constant."""
+def _trip_count(condition: list[str]) -> int:
+    """Return the trip count of a loop from 0 in steps of 1, whose condition has the limit."""
     limits = [limit[1] for line in condition if (limit := _LIMIT.search(line))]
     for line in condition:
         name, rest = _INSTRUCTION.match(line).groups()
@@ -137,11 +137,11 @@ def _trips(condition: list[str]) -> int:
 
 
 def _cycles_of(part: list[tuple[str, int]]) -> int:
-    return sum(int(m[1]) * rounds for line, rounds in part if (m := _CYCLES.search(line)))
+    return sum(int(m[1]) * runs for line, runs in part if (m := _CYCLES.search(line)))
 
 
 def _computations(text: str) -> tuple[str, dict[str, list[str]]]:
-    """Name of the entry, and the instructions of every computation."""
+    """Return the name of the entry, and the instructions of every computation."""
     entry, current, found = "", None, {}
     for line in text.splitlines():
         if header := _HEADER.match(line):
@@ -152,12 +152,12 @@ def _computations(text: str) -> tuple[str, dict[str, list[str]]]:
         elif current and _INSTRUCTION.match(line):
             found[current].append(line)
     if not entry:
-        raise ValueError("the text is no HLO module: it has no ENTRY")
+        raise ValueError("the text is not an HLO module: it has no ENTRY")
     return entry, found
 
 
 def _copied_bytes(instruction: str) -> int:
-    """What a copy that runs beside the computation moves: its destination, the second shape."""
+    """Return the bytes that an asynchronous copy moves: the size of its second shape."""
     if not re.search(r" (?:copy|slice)-start\(", instruction):
         return 0
     dtype, dimensions = _SHAPE.findall(instruction.partition("-start(")[0])[1]

@@ -1,9 +1,9 @@
-"""Writes the training step of one implementation as StableHLO.
+"""Lower the training step of one implementation to StableHLO.
 
     python -m bench.tpu.lower --implementation lambert --setting '{...}' --output step.mlir
 
-Ours is the trainer's own update, with the settings of a run. tf-models' is put together from its model,
-its loss and accuracy (official/nlp/tasks/masked_lm.py) and its LAMB, with the same clipping.
+Lambert's step is the trainer's update with the settings of a run. The step of tf-models consists of its
+model, its loss and accuracy (official/nlp/tasks/masked_lm.py) and its LAMB, with the same clipping.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
 
-# The step must have static shapes and types that a TPU has.
+# Text in StableHLO that a TPU cannot run, or only slowly.
 _REFUSED = {
     "#stablehlo.bounds": "a shape that depends on data",
     "set_dimension_size": "a shape that depends on data",
@@ -35,14 +35,14 @@ Step = Callable[[dict[str, tf.Tensor]], tf.Tensor]
 
 
 class UnfitForTPUError(ValueError):
-    """A program that a TPU could not run, or only slowly."""
+    """Raised for a program that a TPU cannot run, or only slowly."""
 
 
 def input_specs(setting: dict[str, int]) -> dict[str, tf.TensorSpec]:
-    """What a core gets for one update.
+    """Return the specs of a core's features for one update.
 
     Args:
-      setting: `batch_per_core`, `positions`, `predictions` and the architecture.
+      setting: sizes `batch_per_core`, `positions`, `predictions` and the architecture.
     """
     batch, positions, predictions = (
         setting[name] for name in ("batch_per_core", "positions", "predictions")
@@ -54,7 +54,7 @@ def input_specs(setting: dict[str, int]) -> dict[str, tf.TensorSpec]:
 
 
 def lambert(setting: dict[str, int]) -> Step:
-    """The trainer's update on a TPU core."""
+    """Return the trainer's update."""
     config = RunConfig(
         train=TrainConfig(
             global_batch_size=setting["batch_per_core"],
@@ -72,7 +72,7 @@ def lambert(setting: dict[str, int]) -> Step:
 
 
 def tf_models(setting: dict[str, int]) -> Step:
-    """tf-models' step in bfloat16."""
+    """Return tf-models' step in bfloat16."""
     import tf_keras
     from official.modeling.optimization.lamb import LAMB
 
@@ -90,7 +90,7 @@ def tf_models(setting: dict[str, int]) -> Step:
         exclude_from_weight_decay=excluded,
         exclude_from_layer_adaptation=excluded,
     )
-    # It computes a pooler, which gets no gradient.
+    # The model computes a pooler, which has no gradient.
     variables = [v for v in model.trainable_variables if "pooler" not in v.name]
     optimizer._create_all_weights(variables)
 
@@ -115,7 +115,7 @@ IMPLEMENTATIONS = {"lambert": lambert, "tf-models": tf_models}
 
 
 def stablehlo(step: Step, specs: dict[str, tf.TensorSpec]) -> str:
-    """The text of the compiled step, checked for what a TPU cannot do.
+    """Return the StableHLO of a step.
 
     Raises:
       UnfitForTPUError: the program has dynamic shapes or float64.
@@ -131,12 +131,12 @@ def stablehlo(step: Step, specs: dict[str, tf.TensorSpec]) -> str:
         if needle in text:
             line = next(line for line in text.splitlines() if needle in line)
             raise UnfitForTPUError(f"the step has {reason}: {line.strip()[:200]}")
-    # An operation of TensorFlow's own; in the compiler of a TPU it is such a barrier.
+    # mhlo.copy is TensorFlow's; the TPU compiler has this barrier instead.
     return re.sub(r"mhlo\.copy (%\S+) : (\S+)", r"stablehlo.optimization_barrier \1 : \2", text)
 
 
 def main() -> None:
-    """Writes what the command line says."""
+    """Write the program that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--implementation", choices=IMPLEMENTATIONS, required=True)
     parser.add_argument("--setting", type=json.loads, required=True)

@@ -1,4 +1,4 @@
-"""The measurement of learning still runs: at a small size, with no demand on what is learned."""
+"""Benchmark of learning, at a small size and without targets for accuracy."""
 
 import json
 import re
@@ -11,7 +11,7 @@ SIZES = {"hidden": 8, "layers": 1, "batch": 4, "steps": 3, "warmup": 1, "evaluat
 
 
 @pytest.mark.slow
-def test_rows_and_table(small_build, small_encoder, tmp_path, capsys):
+def test_rows_picture_and_table(small_build, small_encoder, tmp_path, capsys):
     results = tmp_path / "learn.json"
     flags = ["--seeds", "1", "--data_dir", small_build, "--results", results, "--work", tmp_path]
     flags += ["--weights", small_encoder, "--settings", json.dumps(SIZES)]
@@ -32,9 +32,9 @@ def test_rows_and_table(small_build, small_encoder, tmp_path, capsys):
         assert {"stage", "setting", "what", "command", "versions", "machine", "date"} <= row.keys()
     predictions = [[point["predictions"] for point in row["curve"]] for row in rows]
     assert predictions == [predictions[0]] * 4
-    # Both of a half start from the same weights.
-    for ours, theirs in (rows[:2], rows[2:]):
-        assert ours["held_out_loss"] == pytest.approx(theirs["held_out_loss"], abs=0.01)
+    # Both implementations of a half start from the same weights.
+    for lambert, tf_models in (rows[:2], rows[2:]):
+        assert lambert["held_out_loss"] == pytest.approx(tf_models["held_out_loss"], abs=0.01)
     picture = (tmp_path / "learn.svg").read_text()
     assert "fresh weights" in picture and "continued from a published encoder" in picture
     printed = capsys.readouterr().out
@@ -42,7 +42,7 @@ def test_rows_and_table(small_build, small_encoder, tmp_path, capsys):
     assert re.search(r"continued from Hugging Face weights, sha256 [0-9a-f]{8}: L=", printed)
 
 
-def test_the_second_half_needs_weights(tmp_path):
+def test_missing_weights_of_the_second_half_are_an_error(tmp_path):
     with pytest.raises(
         SystemExit, match=r"there are no weights in .*/none; make .venv-parity/.installed"
     ):
@@ -50,7 +50,7 @@ def test_the_second_half_needs_weights(tmp_path):
 
 
 @pytest.mark.parametrize(("ours", "verdict"), [(0.1981, "reached"), (0.1979, "MISSED")])
-def test_the_table_says_whether_ours_is_as_good(ours, verdict):
+def test_table_compares_mean_accuracies(ours, verdict):
     def row(name, accuracy):
         curve = [{"step": 10, "loss": 6.5, "mlm_accuracy": accuracy}]
         return {"implementation": name, "setting": "", "curve": curve}

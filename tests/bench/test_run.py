@@ -1,4 +1,4 @@
-"""The measurement of runs still runs: on little text, with no demand on speed."""
+"""Benchmark of a run's overhead, on little text and without targets for speed."""
 
 import json
 
@@ -46,17 +46,17 @@ def test_rows_and_lines(small_build, tmp_path, capsys):
     )
     assert not (tmp_path / "runs").exists()
     output = capsys.readouterr().out
-    assert all(main.described(row) in output for row in rows)
+    assert all(main.describe(row) in output for row in rows)
 
 
-def test_what_a_save_adds():
+def test_seconds_added_by_a_save():
     """Steps take 1 s; after a save the next takes 1.5 s and the one after that 1.25 s."""
-    now, shown = 10.0, {}
+    now, step_seconds = 10.0, {}
     for step in range(1, 25):
-        shown[step] = now
+        step_seconds[step] = now
         saved = step >= 4 and {0: 0.5, 1: 0.25}.get(step % 4, 0.0)
         now += 1 + saved + (7 if step in (4, 13) else 0)  # the first save, and a disturbance
-    assert main.extra_seconds(shown, 4) == 0.75
+    assert main.extra_seconds(step_seconds, 4) == 0.75
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,10 @@ def test_what_a_save_adds():
         ),
     ],
 )
-def test_a_line_says_whether_the_target_is_reached(row, line):
-    assert main.described(row) == line
+def test_line_shows_whether_the_target_is_reached(row, line):
+    assert main.describe(row) == line
 
 
-def test_a_run_that_fails_shows_its_last_lines(tmp_path):
-    with pytest.raises(SystemExit, match=r"bench: that failed:\n(?s:.*)hidden_siz"):
+def test_failed_run_shows_its_last_lines(tmp_path):
+    with pytest.raises(SystemExit, match=r"bench: the run failed:\n(?s:.*)hidden_siz"):
         main.timed_run(["--gin_param", "EncoderConfig.hidden_siz = 1"], tmp_path, train_steps=1)

@@ -1,11 +1,17 @@
-"""The measurement of the training step still runs: at a small size, with no demand on speed."""
+"""Benchmark of the training step, at a small size and without targets for speed."""
 
+import contextlib
 import dataclasses
+import io
 import json
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tf_keras
 
 from bench.step import __main__ as main
 from bench.step import work
@@ -13,7 +19,7 @@ from bench.step import work
 SIZES = {
     "hidden": 16,
     "heads": 2,
-    "layers": 2,
+    "layers": 1,
     "positions": 16,
     "batch": 2,
     "predictions": 3,
@@ -26,10 +32,32 @@ SETTINGS = (
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
+def small_settings(monkeypatch):
     monkeypatch.setattr(main, "SETTINGS", SETTINGS)
     monkeypatch.setattr(main, "MATRIX", {"matrix": 64})
     monkeypatch.setattr(main, "PRECISIONS", ("mixed_bfloat16",))
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Run the programs that time a training step in this process, which has loaded TensorFlow.
+
+    The matrix product still has a process of its own.
+    """
+    start_process = subprocess.run
+
+    def run(command, **options):
+        if "-m" not in command or main.CEILING in command:
+            return start_process(command, **options)
+        output = io.StringIO()
+        with monkeypatch.context() as patch, contextlib.redirect_stdout(output):
+            patch.setattr(sys, "argv", command[command.index("-m") + 1 :])
+            runpy.run_module(sys.argv[0], run_name="__main__")
+        return subprocess.CompletedProcess(command, 0, stdout=output.getvalue(), stderr="")
+
+    monkeypatch.setattr(main.subprocess, "run", run)
+    yield
+    tf_keras.mixed_precision.set_global_policy("float32")
 
 
 def measured(tmp_path, *flags):
@@ -38,7 +66,7 @@ def measured(tmp_path, *flags):
     return json.loads(results.read_text())
 
 
-def test_rows_and_table(tmp_path, capsys):
+def test_rows_and_table(in_process, tmp_path, capsys):
     ceiling, *rows = measured(tmp_path, "--without", "huggingface")
     assert [(row["implementation"], "jit" in row["what"]) for row in rows] == [
         ("lambert", True),
@@ -59,7 +87,7 @@ def test_rows_and_table(tmp_path, capsys):
 
 @pytest.mark.parity
 @pytest.mark.skipif(not main.PEER_PYTHON.exists(), reason="needs .venv-parity: make test-parity")
-def test_hugging_face_is_measured(tmp_path):
+def test_huggingface_row(tmp_path):
     flags = ["--without", "lambert-jit", "--without", "lambert", "--without", "tf-models"]
     _, row = measured(tmp_path, *flags)
     assert row["implementation"] == "huggingface"
@@ -67,14 +95,14 @@ def test_hugging_face_is_measured(tmp_path):
     assert row["versions"].keys() == {"python", "torch", "transformers"}
 
 
-def test_a_missing_environment_is_named(monkeypatch):
+def test_missing_environment_is_an_error(monkeypatch):
     peer = dataclasses.replace(main.CONTESTANTS["huggingface"], python=Path("no/python"))
     monkeypatch.setitem(main.CONTESTANTS, "huggingface", peer)
     with pytest.raises(SystemExit, match="no/python is missing; `make bench-step` makes it"):
         main.measure("huggingface", "float32", SIZES, repeats=1)
 
 
-def test_the_targets_count_ours_without_jit():
+def test_targets_count_our_step_without_jit_compile():
     rates = [("lambert", 124.0), ("lambert", 999.0), ("huggingface", 30.0)]
     rows = [
         {
@@ -85,13 +113,15 @@ def test_the_targets_count_ours_without_jit():
         }
         for name, rate in rates
     ]
-    found = main.verdicts(rows, SETTINGS)
-    assert found == "H=16 mixed_bfloat16: 4.13 x huggingface (target 4: reached)"
+    assert (
+        main.verdicts(rows, SETTINGS)
+        == "H=16 mixed_bfloat16: 4.13 x huggingface (target 4: reached)"
+    )
     rows[0]["tokens_per_second"] = 119.0
     assert "3.97 x huggingface (target 4: MISSED)" in main.verdicts(rows, SETTINGS)
 
 
-def test_a_target_and_its_stretch():
+def test_target_and_stretch_target():
     rows = [
         {
             "setting": str(SETTINGS[1]),
@@ -116,15 +146,15 @@ def test_flops_of_a_model_by_hand():
         "batch": 3,
         "vocab": 10,
     }
-    # Multiplications of a sequence in the forward pass: queries, keys, values and output, scores and
-    # sums, feed-forward (8 wide).
+    # Multiplications of a sequence in the forward pass: queries, keys, values and output; attention
+    # logits and weighted sums; feed-forward (8 wide).
     whole = 4 * (4 * 2 * 2) + 2 * (4 * 4 * 2) + 2 * (4 * 2 * 8)
     last = 2 * (4 * 2 * 2) + 2 * (1 * 2 * 2) + 2 * (1 * 4 * 2) + 2 * (1 * 2 * 8)
     head = 2 * 2 + 2 * 10
     assert work.model_flops(sizes) == 3 * 3 * 2 * (whole + last + head)
 
 
-def test_a_batch_labels_distinct_positions():
+def test_batch_labels_distinct_positions():
     batch = work.batch(SIZES)
     for row in batch["masked_lm_positions"]:
         assert len(np.unique(row)) == SIZES["predictions"]

@@ -1,43 +1,42 @@
-"""The estimate is read from the compiler's text as the text means it."""
+"""Estimates of compiled programs, and the StableHLO of our training step."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from bench.tpu import __main__ as main
-from bench.tpu import hlo
+from bench.tpu import hlo, lower
 from tests.support.paths import GOLDEN
 
 TEXT = (GOLDEN / "tpu_step.hlo").read_text()
 
 
-def test_cost():
-    found = hlo.cost(TEXT)
-    assert found.cycles == 4 * (100 + 1) + 10000 + 7
-    assert found.kernels == 4 * 2 + 1 + 1
-    assert found.copied_bytes == 4 * (8 * 4 * 2) + 128 * 1024 * 4
+def test_cost_multiplies_loops_by_their_trip_counts():
+    cost = hlo.cost(TEXT)
+    assert cost.cycles == 4 * (100 + 1) + 10000 + 7
+    assert cost.kernels == 4 * 2 + 1 + 1
+    assert cost.copied_bytes == 4 * (8 * 4 * 2) + 128 * 1024 * 4
 
 
-def test_kernels_in_the_order_of_their_running():
-    found = hlo.kernels(TEXT)
-    assert [(k.name, k.cycles, k.rounds) for k in found] == [
+def test_kernels_are_listed_in_execution_order():
+    kernels = hlo.kernels(TEXT)
+    assert [(k.name, k.cycles, k.runs) for k in kernels] == [
         ("fusion.2", 1, 4),
         ("fusion.1", 100, 4),
         ("fusion.4", 10000, 1),
         ("fusion.3", 7, 1),
     ]
-    assert found[1].shape == "bf16[8,4]"
-    assert (found[3].shape, found[3].operation) == ("(f32[], f32[4])", "LAMB/norm/Sum")
+    assert kernels[1].shape == "bf16[8,4]"
+    assert (kernels[3].shape, kernels[3].operation) == ("(f32[], f32[4])", "LAMB/norm/Sum")
 
 
-def test_a_loop_of_unknown_length_has_no_estimate():
+def test_unknown_trip_count_is_an_error():
     with pytest.raises(hlo.UnknownTripCountError, match=r"compare\.1"):
         hlo.cost(TEXT.replace("constant(4)", "get-tuple-element(%state), index=1"))
 
 
-def test_text_without_a_program_is_refused():
+def test_text_without_an_entry_is_an_error():
     with pytest.raises(ValueError, match="no ENTRY"):
         hlo.cost("%fused (p: f32[]) -> f32[] {\n}")
 
@@ -60,7 +59,7 @@ def row(case: main.Case, cycles: float) -> dict:
     }
 
 
-def test_the_table_says_whether_the_targets_are_reached():
+def test_table_shows_whether_targets_are_reached():
     first, second = main.TARGETS
     text = main.table([row(main.BASE, 100e6), row(first, 86e6), row(second, 72.1e6)])
     assert (
@@ -74,21 +73,21 @@ SIZES = {"hidden": 128, "heads": 2, "layers": 2, "positions": 128, "predictions"
 
 
 @pytest.mark.parametrize("micro_batch", [0, 2])
-def test_the_trainers_update_is_fit_for_a_tpu(tmp_path, micro_batch):
-    """Static shapes and no doubles, which `jit_compile` on a CPU would let pass."""
+def test_update_has_static_shapes_and_no_float64(tmp_path, monkeypatch, micro_batch):
+    """A TPU needs both, while `jit_compile` on a CPU accepts programs without them."""
     output = tmp_path / "step.mlir"
     setting = {**SIZES, "batch_per_core": 4, "micro_batch_size": micro_batch}
     setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0}
-    command = [sys.executable, "-m", "bench.tpu.lower", "--implementation", "lambert"]
-    command += ["--setting", json.dumps(setting), "--output", str(output)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    flags = ["--setting", json.dumps(setting), "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", ["lower", "--implementation", "lambert", *flags])
+    lower.main()
     text = output.read_text()
     assert "stablehlo.dot_general" in text
     assert ("stablehlo.while" in text) == bool(micro_batch)
 
 
 @pytest.mark.tpu_compile
-def test_small_steps_of_both_compile_for_all_chips(tmp_path, capsys):
+def test_small_steps_compile_for_all_chips(tmp_path, capsys):
     results = tmp_path / "tpu.json"
     main.main(["--sizes", json.dumps(SIZES), "--results", str(results), "--kernels", "3"])
     rows = json.loads(results.read_text())
@@ -97,5 +96,5 @@ def test_small_steps_of_both_compile_for_all_chips(tmp_path, capsys):
         assert 0 < row["estimated_share_of_peak"] < 1
         assert row["hbm_argument_bytes"] > 12 * 463_232  # weights and two moments, float32
     text = capsys.readouterr().out
-    assert "the dearest kernels of lambert-v5e-32-by-8" in text
+    assert "costliest kernels of lambert-v5e-32-by-8" in text
     assert "of tf-models-v5e-8's cycles a sequence" in text
