@@ -1,8 +1,8 @@
-"""Steps that would harm the model: judged on the devices, passed over there, named by the host.
+"""Steps that would harm the model: detected and skipped on the devices, logged by the host.
 
-A step is bad if its loss or gradient norm is no finite number, or if one of them lies far above what
-was seen in the last steps. The optimizer then changes nothing but its count of steps, so the
-schedule, the dropout masks and the order of the data, which are functions of the step, go on.
+A step is bad if its loss or gradient norm is NaN or infinite, or far above those of recent steps (a
+spike). The optimizer then changes nothing but its step counter: the schedule, the dropout masks and
+the order of the data are functions of the step, so they continue as if the step had been made.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from data import files
 from data.errors import UserError
 from data.read.order import sequence_at
 
-WINDOW = 128
+WINDOW = 128  # recent steps that a step is compared with
 LOG_FILE = "bad_steps.jsonl"
 GOOD, NOT_FINITE, SPIKE = 0, 1, 2
 _REASONS = {NOT_FINITE: "not finite", SPIKE: "spike"}
-# The standard deviation of a normal distribution, from its median absolute deviation.
+# Standard deviation of a normal distribution over its median absolute deviation.
 _SIGMAS_PER_MAD = 1.4826
-# Of the median: where the window hardly varies, a small change is no spike.
-_LEAST_SIGMA = 0.01
+# Smallest sigma as a fraction of the median: where the window hardly varies, a small rise is no spike.
+_MIN_RELATIVE_SIGMA = 0.01
 
 
 class BadSteps(tf.Module):
-    """The window of past steps and the verdict on the next; part of the checkpoint.
+    """Losses and gradient norms of recent steps, and the test of the next one; part of checkpoints.
 
-    Every finite loss and norm enters the window, spikes included: the median does not mind a few
-    of them, and after a lasting change of level it follows. Nothing is a spike before the window is
-    full. All replicas are given the same numbers, and keep the same window.
+    Every finite loss and norm enters the window, spikes included: a few of them hardly move a median,
+    and after a lasting change of level the window follows. Nothing is a spike before the window is
+    full. All replicas get the same numbers, and keep the same window.
     """
 
     def __init__(self, *, threshold: float):
-        """A step is a spike above median + threshold * sigma of the window; 0 means never."""
+        """Call a step a spike above median + threshold * sigma of the window; 0 turns that off."""
         super().__init__()
         self._threshold = threshold
         self.losses = _state(tf.zeros([WINDOW]))
         self.norms = _state(tf.zeros([WINDOW]))
         self.seen = _state(tf.zeros([], tf.int64))  # finite steps so far
-        self.marks = _state(tf.zeros([WINDOW]))  # 1 for each bad one of the last steps
+        self.marks = _state(tf.zeros([WINDOW]))  # 1 for each bad step among the last WINDOW
 
-    def judge(self, step: tf.Tensor, loss: tf.Tensor, norm: tf.Tensor) -> tf.Tensor:
-        """Takes in a step, in replica context.
+    def classify(self, step: tf.Tensor, loss: tf.Tensor, norm: tf.Tensor) -> tf.Tensor:
+        """Classify a step and add it to the window. Runs in replica context.
 
         Args:
-          step: int64, counted from 0.
-          loss: float32, of the global batch.
-          norm: float32, of the gradient before clipping.
+          step: int64 scalar, counted from 0.
+          loss: float32 scalar, mean loss of the global batch.
+          norm: float32 scalar, global norm of the gradient before clipping.
 
         Returns:
-          float32 [2]: GOOD, NOT_FINITE or SPIKE, and how many of the last WINDOW steps were bad.
+          float32 [2]: GOOD, NOT_FINITE or SPIKE, and the number of bad steps among the last WINDOW.
         """
         is_finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         is_spike = tf.constant(False)
@@ -64,31 +64,34 @@ class BadSteps(tf.Module):
             is_spike = (self.seen >= WINDOW) & (
                 self._stands_out(loss, self.losses) | self._stands_out(norm, self.norms)
             )
-        verdict = tf.where(is_finite, tf.where(is_spike, SPIKE, GOOD), NOT_FINITE)
-        place = (tf.range(WINDOW, dtype=tf.int64) == self.seen % WINDOW) & is_finite
-        self.losses.assign(tf.where(place, loss, self.losses))
-        self.norms.assign(tf.where(place, norm, self.norms))
+        kind = tf.where(is_finite, tf.where(is_spike, SPIKE, GOOD), NOT_FINITE)
+        is_slot = (tf.range(WINDOW, dtype=tf.int64) == self.seen % WINDOW) & is_finite
+        self.losses.assign(tf.where(is_slot, loss, self.losses))
+        self.norms.assign(tf.where(is_slot, norm, self.norms))
         self.seen.assign_add(tf.cast(is_finite, tf.int64))
-        is_bad = tf.cast(verdict != GOOD, tf.float32)
+        is_bad = tf.cast(kind != GOOD, tf.float32)
         is_now = tf.range(WINDOW, dtype=tf.int64) == step % WINDOW
         marks = tf.where(is_now, is_bad, self.marks)
         self.marks.assign(marks)
-        return tf.stack([tf.cast(verdict, tf.float32), tf.reduce_sum(marks)])
+        return tf.stack([tf.cast(kind, tf.float32), tf.reduce_sum(marks)])
 
     def _stands_out(self, value: tf.Tensor, window: tf.Variable) -> tf.Tensor:
         median = _median(window)
         sigma = _SIGMAS_PER_MAD * _median(tf.abs(window - median))
-        return value > median + self._threshold * tf.maximum(sigma, _LEAST_SIGMA * tf.abs(median))
+        sigma = tf.maximum(sigma, _MIN_RELATIVE_SIGMA * tf.abs(median))
+        return value > median + self._threshold * sigma
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """On a bad step.
+class BadStep:
+    """A step that was skipped.
 
     Attributes:
       step: counted from 1, as in metrics.jsonl.
+      loss: mean loss of the global batch.
+      grad_norm: global norm of the gradient before clipping.
       kind: NOT_FINITE or SPIKE.
-      recent: bad ones among the last WINDOW steps.
+      recent: bad steps among the last WINDOW, this one included.
     """
 
     step: int
@@ -98,46 +101,89 @@ class Verdict:
     recent: int
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return one line for the terminal."""
         return (
-            f"step {self.step:,} was passed over ({_REASONS[self.kind]}): loss {self.loss:.4g},"
+            f"step {self.step:,} was skipped ({_REASONS[self.kind]}): loss {self.loss:.4g},"
             f" gradient norm {self.grad_norm:.4g}"
         )
 
 
 class TooManyBadSteps(UserError):  # noqa: N818
-    """The run cannot go on like this."""
+    """More steps were skipped than TrainConfig.max_bad_steps allows."""
 
 
 class BadStepLog:
-    """`bad_steps.jsonl`: every step that was passed over, with its batch; and when to give up."""
+    """The file bad_steps.jsonl: every skipped step with its batch; and the limit of their number."""
 
-    def __init__(self, model_dir: str, *, seed: int, global_batch_size: int, num_sequences: int):
-        """The last three say which sequences a step shows."""
-        self._path = files.join(model_dir, LOG_FILE)
-        self._seed, self._batch, self._sequences = seed, global_batch_size, num_sequences
+    def __init__(
+        self,
+        model_dir: str,
+        *,
+        max_bad_steps: int,
+        seed: int,
+        global_batch_size: int,
+        num_sequences: int,
+        is_chief: bool = True,
+    ):
+        """Nothing is read or written yet.
 
-    def forget_after(self, step: int) -> None:
-        """Drops rows of steps that will be made again."""
-        if files.exists(self._path):
+        Args:
+          model_dir: model directory of the run.
+          max_bad_steps: bad steps among any WINDOW successive steps that the run survives.
+          seed: seed of the data order; with the next two it tells which sequences a step shows.
+          global_batch_size: sequences per update.
+          num_sequences: sequences in the training split.
+          is_chief: whether this worker writes and prints.
+        """
+        self._model_dir, self._path = model_dir, files.join(model_dir, LOG_FILE)
+        self._max_bad_steps, self._is_chief = max_bad_steps, is_chief
+        self._seed, self._batch_size = seed, global_batch_size
+        self._num_sequences = num_sequences
+
+    def drop_after(self, step: int) -> None:
+        """Drop rows of later steps: a run that resumes at `step` makes those steps again."""
+        if self._is_chief and files.exists(self._path):
             self._write([row for row in self._rows() if row["step"] <= step])
 
-    def add(self, verdicts: Sequence[Verdict]) -> None:
-        """Records bad steps."""
-        if verdicts:
-            kept = self._rows() if files.exists(self._path) else []
-            self._write(kept + [self._row(verdict) for verdict in verdicts])
+    def record(self, bad_steps: Sequence[BadStep]) -> None:
+        """Log bad steps.
 
-    def _row(self, verdict: Verdict) -> dict:
-        first = (verdict.step - 1) * self._batch
+        Raises:
+          TooManyBadSteps: there were more than `max_bad_steps` among WINDOW successive steps.
+        """
+        if self._is_chief and bad_steps:
+            rows = self._rows() if files.exists(self._path) else []
+            self._write(rows + [self._row(bad_step) for bad_step in bad_steps])
+            for bad_step in bad_steps:
+                print(f"training: {bad_step}", flush=True)
+        over = next((b for b in bad_steps if b.recent > self._max_bad_steps), None)
+        if over is not None:
+            self._raise_too_many(over, [b for b in bad_steps if b.step <= over.step])
+
+    def _raise_too_many(self, over: BadStep, bad_steps: Sequence[BadStep]) -> None:
+        last_steps = ", ".join(
+            f"{b.step:,} (loss {b.loss:.4g}, gradient norm {b.grad_norm:.4g})"
+            for b in bad_steps[-3:]
+        )
+        raise TooManyBadSteps(
+            f"{over.recent} of the last {WINDOW} steps were skipped, more than"
+            f" TrainConfig.max_bad_steps={self._max_bad_steps}; the last ones: {last_steps}. Their"
+            f" batches are in {self._path}; the weights are sound. Lower"
+            " OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps"
+        )
+
+    def _row(self, bad_step: BadStep) -> dict:
+        first = (bad_step.step - 1) * self._batch_size
         index, epoch = sequence_at(
-            np.arange(first, first + self._batch), num_sequences=self._sequences, seed=self._seed
+            np.arange(first, first + self._batch_size),
+            num_sequences=self._num_sequences,
+            seed=self._seed,
         )
         return {
-            "step": verdict.step,
-            "reason": _REASONS[verdict.kind],
-            "loss": _json_number(verdict.loss),
-            "grad_norm": _json_number(verdict.grad_norm),
+            "step": bad_step.step,
+            "reason": _REASONS[bad_step.kind],
+            "loss": _json_number(bad_step.loss),
+            "grad_norm": _json_number(bad_step.grad_norm),
             "batch_sha256": hashlib.sha256(np.stack([index, epoch]).tobytes()).hexdigest(),
             "epoch": int(epoch[0]),
             "sequences": index.tolist(),
@@ -151,37 +197,20 @@ class BadStepLog:
         files.write_atomically(self._path, text.encode())
 
 
-def refuse_too_many(verdicts: Sequence[Verdict], *, most: int, model_dir: str) -> None:
-    """Raises TooManyBadSteps if more than `most` of any WINDOW steps in a row were bad."""
-    over = next((v for v in verdicts if v.recent > most), None)
-    if over is None:
-        return
-    named = ", ".join(
-        f"{v.step:,} (loss {v.loss:.4g}, gradient norm {v.grad_norm:.4g})"
-        for v in [v for v in verdicts if v.step <= over.step][-3:]
-    )
-    raise TooManyBadSteps(
-        f"{over.recent} of the last {WINDOW} steps were passed over, more than"
-        f" TrainConfig.max_bad_steps={most}; the last ones: {named}. Their batches are in"
-        f" {files.join(model_dir, LOG_FILE)}; the weights are sound. Lower"
-        " OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps"
-    )
-
-
 def _state(value: tf.Tensor) -> tf.Variable:
-    """All replicas assign the same value."""
+    """Return a variable to which all replicas assign the same value."""
     return tf.Variable(
         value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
     )
 
 
 def _json_number(value: float) -> float | str:
-    """JSON has no word for what is not finite."""
+    """Return NaN and infinities as text: JSON has no numbers for them."""
     return value if math.isfinite(value) else str(value)
 
 
 def _median(window: tf.Tensor) -> tf.Tensor:
-    """The upper one of an even number: a sort in TensorFlow is of no static shape."""
+    """Return the upper median, by counting: tf.sort has no static shape on TPUs."""
     values = tf.convert_to_tensor(window)
     less = tf.reduce_sum(tf.cast(values[None] < values[:, None], tf.int32), axis=1)
     not_greater = tf.reduce_sum(tf.cast(values[None] <= values[:, None], tf.int32), axis=1)

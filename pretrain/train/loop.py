@@ -1,138 +1,144 @@
-"""The loop of a run: updates on the devices, and what the host does between them."""
+"""The training loop: updates on the devices, and everything the host does between them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
 
 from pretrain.checkpoints.checkpoint import Checkpoints
-from pretrain.train.bad_steps import BadStepLog, refuse_too_many
+from pretrain.train.bad_steps import BadStepLog
 from pretrain.train.config import TrainConfig
-from pretrain.train.metrics import Window
+from pretrain.train.metrics import MetricAccumulator, Workload, training_row
 from pretrain.train.preemption import Preempted, PreemptionNotice
 from pretrain.train.trainer import Trainer
 
-Evaluation = Callable[[], tuple[dict[str, float], str]]
-Watch = Callable[[int, dict], None]
+# Returns a row of metrics.jsonl, and the same metrics as lines for the terminal.
+Evaluate = Callable[[], tuple[dict[str, float], str]]
+# Input function of each host, for `distribute_datasets_from_function`.
+Batches = Callable[[tf.distribute.InputContext], tf.data.Dataset]
 
 
-class Host(Protocol):
-    """What a kind of run brings to the loop."""
+class Hook:
+    """Code that runs between updates. Subclasses override the methods they need.
 
-    def reraise_reader_errors(self) -> contextlib.AbstractContextManager:
-        """Around updates: turns errors of the input into those of its reader."""
+    Hooks run on every worker, in the order in which `fit` gets them. An exception ends the run;
+    checkpoints saved before it stay.
+    """
 
-    def check_data(self) -> None:
-        """Before a checkpoint is saved: raises a UserError if the data are no longer the run's."""
+    def after_row(self, step: int, row: dict) -> None:
+        """Handle a row of training metrics, which covers the steps since the last row."""
 
-    def training_row(self, window: Window) -> dict:
-        """A row of metrics.jsonl for the steps of a window."""
+    def before_save(self, step: int) -> None:
+        """Check whatever must hold before a checkpoint is saved; raise to prevent the save."""
 
-
-class Loop:
-    """Trains from one step to the last of a run."""
-
-    def __init__(
-        self,
-        host: Host,
-        *,
-        train: TrainConfig,
-        trainer: Trainer,
-        checkpoints: Checkpoints,
-        bad_steps: BadStepLog,
-        progress,
-        model_dir: str,
-        is_chief: bool,
-    ):
-        """Takes the parts together.
-
-        Args:
-          host: what differs between kinds of runs.
-          train: the settings; `train_steps` is the last step.
-          trainer: makes the updates.
-          checkpoints: saves them.
-          bad_steps: the log of steps that were passed over.
-          progress: a `pretrain.train.progress.Progress`.
-          model_dir: of the run.
-          is_chief: this worker speaks and writes.
-        """
-        self._host, self._train, self._trainer = host, train, trainer
-        self._checkpoints, self._bad_steps, self._progress = checkpoints, bad_steps, progress
-        self._model_dir, self._is_chief = model_dir, is_chief
-
-    def run(
-        self,
-        iterator: Iterator,
-        *,
-        start_step: int,
-        window: Window,
-        notice: PreemptionNotice,
-        evaluation: Evaluation | None,
-        watch: Watch | None = None,
-    ) -> None:
-        """Trains to the last step.
-
-        Args:
-          iterator: over distributed batches, from that of `start_step` on.
-          start_step: updates made so far.
-          window: means since the last row.
-          notice: whether the machine will be taken away.
-          evaluation: gives a row and lines for people, at every eval_interval and at the end; None
-            never evaluates.
-          watch: is told of each row of metrics, after it is written, and may raise to end the run.
-
-        Raises:
-          Preempted: the machine is needed for something else; all is saved.
-          UserError: too many bad steps, or a save that failed.
-        """
-        train, step = self._train, start_step
-        window.restart_clock()
-        while step < train.train_steps:
-            num_steps = self._steps_until_next_event(step)
-            with self._host.reraise_reader_errors():
-                metrics = self._trainer.train(iterator, num_steps)
-            window.add(metrics)
-            step += num_steps
-            self._check_bad_steps(metrics.bad_steps)
-            at_end = step == train.train_steps
-            if window.has_steps and (at_end or step % train.log_interval == 0):
-                row = self._host.training_row(window)
-                self._progress.training_row(step, row)
-                window = Window()
-                if watch is not None:
-                    watch(step, row)
-            stops = not at_end and self._trainer.any_worker(notice.reason is not None)
-            evaluates = evaluation is not None and is_evaluation_due(train, step)
-            # What is evaluated is saved: it may be the best.
-            if any((at_end, stops, evaluates, _is_due(step, train.checkpoint_interval))):
-                self._host.check_data()
-                self._checkpoints.save(step, {"window": window.to_json()})
-            if stops:
-                self._checkpoints.wait()
-                raise Preempted(step, notice.reason)
-            if evaluates:
-                self._progress.evaluation_row(step, *evaluation())
-            window.restart_clock()
-        self._checkpoints.wait()
-
-    def _steps_until_next_event(self, step: int) -> int:
-        train = self._train
-        intervals = (train.log_interval, train.eval_interval, train.checkpoint_interval)
-        distances = [interval - step % interval for interval in intervals if interval]
-        return min(*distances, train.steps_per_loop, train.train_steps - step)
-
-    def _check_bad_steps(self, found) -> None:
-        if self._is_chief:
-            self._bad_steps.add(found)
-            for verdict in found:
-                print(f"training: {verdict}", flush=True)
-        refuse_too_many(found, most=self._train.max_bad_steps, model_dir=self._model_dir)
+    def after_evaluation(self, step: int, row: dict, text: str) -> None:
+        """Handle the metrics of an evaluation, as a row and as lines for the terminal."""
 
 
-def is_evaluation_due(train: TrainConfig, step: int) -> bool:
-    """Whether a run evaluates after a step."""
-    return step == train.train_steps or _is_due(step, train.eval_interval)
+def fit(
+    trainer: Trainer,
+    batches: Batches,
+    *,
+    settings: TrainConfig,
+    start_step: int,
+    accumulator: MetricAccumulator,
+    workload: Workload,
+    checkpoints: Checkpoints,
+    bad_steps: BadStepLog,
+    stop: PreemptionNotice,
+    evaluate: Evaluate | None = None,
+    evaluate_first: bool = False,
+    reraise_reader_errors: Callable[
+        [], contextlib.AbstractContextManager
+    ] = contextlib.nullcontext,
+    hooks: Sequence[Hook] = (),
+) -> None:
+    """Train from `start_step` to `settings.train_steps`.
+
+    Args:
+      trainer: model, optimizer and the compiled functions that update them.
+      batches: input from `start_step` on; one element is the batch of one replica.
+      settings: length of the run, and the intervals of everything below.
+      start_step: updates made so far.
+      accumulator: metrics of the steps since the last row, empty or restored from a checkpoint.
+      workload: size of an update, for rates such as tokens per second.
+      checkpoints: where checkpoints are saved.
+      bad_steps: log of skipped steps.
+      stop: preemption notice, checked after every loop on the devices.
+      evaluate: evaluation at every `eval_interval` and at the end; None never evaluates.
+      evaluate_first: evaluate `start_step` too: the run was stopped after it saved that step and
+        before it evaluated it.
+      reraise_reader_errors: context in which the reader's own errors replace TensorFlow's.
+      hooks: called between updates.
+
+    Raises:
+      Preempted: the machine is about to be taken away; everything is saved.
+      UserError: too many bad steps, a save failed, or the data is damaged.
+    """
+    step = start_step
+    if evaluate is not None and evaluate_first:
+        _evaluate(evaluate, step, hooks)
+    if step >= settings.train_steps:
+        return
+    iterator = iter(trainer.strategy.distribute_datasets_from_function(batches))
+    accumulator.restart_clock()
+    while step < settings.train_steps:
+        # Updates run on the devices, up to the next step after which the host has something to do.
+        num_steps = _steps_until_next_event(settings, step)
+        with reraise_reader_errors():
+            metrics = trainer.train(iterator, num_steps)
+        accumulator.add(metrics)
+        step += num_steps
+        is_last = step == settings.train_steps
+
+        # The devices skipped bad steps. Log them; too many end the run.
+        bad_steps.record(metrics.bad_steps)
+
+        # Metrics: one row for all steps since the last row. After bad steps only, there is none.
+        if accumulator.has_steps and (is_last or _is_due(step, settings.log_interval)):
+            row = training_row(accumulator, trainer, workload)
+            accumulator = MetricAccumulator()
+            for hook in hooks:
+                hook.after_row(step, row)
+
+        # Preemption: the workers agree, because all of them must stop at the same step.
+        is_preempted = not is_last and trainer.any_worker(stop.reason is not None)
+
+        # Checkpoint. What is evaluated is saved, since it may turn out to be the best.
+        is_evaluated = evaluate is not None and is_evaluation_due(settings, step)
+        is_interval = _is_due(step, settings.checkpoint_interval)
+        if is_last or is_preempted or is_evaluated or is_interval:
+            for hook in hooks:
+                hook.before_save(step)
+            checkpoints.save(step, {"window": accumulator.to_json()})
+        if is_preempted:
+            checkpoints.wait()
+            raise Preempted(step, stop.reason)
+
+        if is_evaluated:
+            _evaluate(evaluate, step, hooks)
+        accumulator.restart_clock()
+    checkpoints.wait()
+
+
+def is_evaluation_due(settings: TrainConfig, step: int) -> bool:
+    """Return whether a run evaluates after a step."""
+    return step == settings.train_steps or _is_due(step, settings.eval_interval)
+
+
+def _evaluate(evaluate: Evaluate, step: int, hooks: Sequence[Hook]) -> None:
+    row, text = evaluate()
+    for hook in hooks:
+        hook.after_evaluation(step, row, text)
+
+
+def _steps_until_next_event(settings: TrainConfig, step: int) -> int:
+    """Return how many updates to run on the devices before the host has something to do."""
+    intervals = (settings.log_interval, settings.eval_interval, settings.checkpoint_interval)
+    distances = [interval - step % interval for interval in intervals if interval]
+    return min(*distances, settings.steps_per_loop, settings.train_steps - step)
 
 
 def _is_due(step: int, interval: int) -> bool:
