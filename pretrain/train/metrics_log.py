@@ -11,7 +11,7 @@ METRICS_FILE = "metrics.jsonl"
 
 
 def read_metrics(model_dir: str | os.PathLike) -> list[dict]:
-    """The rows of metrics.jsonl up to the first line that is none, as a crash leaves the last."""
+    """Return the rows of metrics.jsonl before the first malformed one; a crash may cut the last."""
     path = files.join(model_dir, METRICS_FILE)
     if not files.exists(path):
         return []

@@ -1,18 +1,18 @@
-"""One training step, the loop of steps on the devices, and evaluation.
+"""One update, the loop of updates on the devices, and evaluation.
 
-The loss of a batch is a sum over its predictions, divided once by the number of predictions of the
-whole global batch. So the gradient does not depend on how the batch is cut into replicas and
-micro-batches, and neither do the dropout masks: they are a function of the seed, the step and the
-place of an example in the global batch.
+The loss of a batch is a sum over its predictions, divided once by the number of predictions in the
+whole global batch. So the gradient does not depend on how the batch is divided among replicas and
+micro-batches. Neither does dropout: its masks are a function of the seed, the step and the position
+of an example in the global batch.
 
-Legend: B sequences of a replica, P predictions in a sequence, V pieces of the vocabulary.
+Legend: B sequences per replica, N examples of all replicas, R replicas.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -24,15 +24,17 @@ from model.dropout import Dropout
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from optim.config import OptimizerConfig
-from pretrain.train.bad_steps import GOOD, BadSteps, Verdict
+from pretrain.train.bad_steps import GOOD, BadStep, BadSteps
 from pretrain.train.config import TrainConfig
 
-_VERDICT = 4  # its place in what a step returns, after three sums and the norm of the gradient
 COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
+# What `Trainer.update` returns: sums of loss, correct predictions and weight; gradient norm; kind of
+# step; recent bad steps.
+_NUM_COLUMNS, _KIND = 6, 4
 
 
 class Model(Protocol):
-    """What can be trained; features are tensors [B, ...], one of them `input_word_ids`."""
+    """What can be trained. Features are tensors [B, ...]; one of them is `input_word_ids`."""
 
     trainable_variables: Sequence[tf.Variable]
     checkpoint_items: dict[str, tf.Module]
@@ -40,24 +42,24 @@ class Model(Protocol):
     def sums(
         self, features: dict[str, tf.Tensor], *, dropout: Dropout | None
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """float32 scalars, over a batch: loss, right predictions and number of predictions."""
+        """Return loss, correct predictions and number of predictions, summed: float32 scalars."""
 
     def eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """float32 [B, ...]: what evaluation wants to know of each example, without dropout."""
+        """Return what evaluation needs of each example, without dropout: float32 [B, ...]."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainMetrics:
-    """Sums over the good steps of a loop; means are no numbers if there is none.
+class LoopMetrics:
+    """Sums over the good steps of one loop on the devices. Means are NaN if there is none.
 
     Attributes:
-      loss_sum: over all predictions.
-      correct_sum: right predictions.
+      loss_sum: loss in nats, over all predictions.
+      correct_sum: correct predictions.
       weight_sum: predictions.
-      grad_norm_sum: over the steps.
-      good_steps: how many.
-      bad_steps: verdicts on the steps that were passed over.
-      input_wait_seconds: over all steps.
+      grad_norm_sum: global gradient norms, over the steps.
+      good_steps: number of good steps.
+      bad_steps: steps that were skipped.
+      input_wait_seconds: time waited for input, over all steps.
     """
 
     loss_sum: float
@@ -65,27 +67,27 @@ class TrainMetrics:
     weight_sum: float
     grad_norm_sum: float
     good_steps: int
-    bad_steps: tuple[Verdict, ...]
+    bad_steps: tuple[BadStep, ...]
     input_wait_seconds: float
 
     @property
     def loss(self) -> float:
-        """Mean over the predictions."""
+        """Mean loss per prediction."""
         return self.loss_sum / self.weight_sum if self.good_steps else math.nan
 
     @property
     def mlm_accuracy(self) -> float:
-        """Of the predictions, those that are right."""
+        """Fraction of correct predictions."""
         return self.correct_sum / self.weight_sum if self.good_steps else math.nan
 
     @property
     def grad_norm(self) -> float:
-        """Mean over the steps."""
+        """Mean gradient norm per step."""
         return self.grad_norm_sum / self.good_steps if self.good_steps else math.nan
 
 
 class Trainer:
-    """Model, optimizer and the functions that run them under a strategy."""
+    """Model, optimizer and the compiled functions that run them under a strategy."""
 
     def __init__(
         self,
@@ -95,10 +97,10 @@ class Trainer:
         optimizer: OptimizerConfig,
         strategy: tf.distribute.Strategy,
     ):
-        """Builds everything.
+        """Build the model and the optimizer.
 
         Args:
-          build_model: called once, where the strategy keeps its variables.
+          build_model: builds the model; called once, in the scope of the strategy.
           train: checked settings.
           optimizer: checked settings.
           strategy: the devices.
@@ -113,10 +115,13 @@ class Trainer:
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=train.spike_threshold)
         self._has_fresh_compute_weights = False
-        if _compiles(train.jit_compile):
-            # Not `update`: XLA reaches no other device, and all_reduce and the variables of further
-            # replicas are on others.
-            self._accumulate = tf.function(self._accumulate, jit_compile=True, autograph=False)
+        self._compute_gradients = self._accumulate
+        if _compiles_with_xla(train.jit_compile):
+            # Not the whole `update`: XLA programs reach one device only, but the all-reduce and the
+            # variables of other replicas are on others.
+            self._compute_gradients = tf.function(
+                self._accumulate, jit_compile=True, autograph=False
+            )
 
     @property
     def checkpoint_items(self) -> dict:
@@ -127,12 +132,39 @@ class Trainer:
             "bad_steps": self.bad_steps,
         }
 
-    def require_same_step(self) -> None:
-        """Checks, on all workers, that they go on from the same step.
+    @property
+    def step(self) -> int:
+        """Number of updates so far."""
+        return int(self.optimizer.iterations.numpy())
 
-        Raises:
-          UserError: the workers have restored different steps.
-        """
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the last update."""
+        return float(self._schedule(max(self.step - 1, 0)))
+
+    def trust_ratios(self) -> dict[str, float]:
+        """Return the trust ratios of the last update by variable; none for AdamW."""
+        ratios = getattr(self.optimizer, "trust_ratios", {})
+        if not ratios:
+            return {}
+        # In one transfer: there are hundreds, and each would cost a round trip to the device.
+        values = tf.stack([tf.convert_to_tensor(ratio) for ratio in ratios.values()]).numpy()
+        names = (name.partition(":")[0] for name in ratios)
+        return dict(zip(names, values.tolist(), strict=True))
+
+    @property
+    def is_multi_worker(self) -> bool:
+        """Whether other processes take part."""
+        return is_multi_worker(self.strategy)
+
+    def any_worker(self, flag: bool) -> bool:
+        """Return whether the flag is set on any worker. All workers must call it together."""
+        if not self.is_multi_worker:
+            return flag
+        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
+
+    def require_same_step(self) -> None:
+        """Raise a UserError unless all workers resume from the same step."""
         step = self.step
 
         @tf.function
@@ -143,158 +175,111 @@ class Trainer:
         total, squares = sums().numpy()
         if total**2 != self.strategy.num_replicas_in_sync * squares:
             raise UserError(
-                f"this worker goes on from step {step}, another one from another step: all workers"
-                " need the same --model_dir, on a shared disk"
+                f"this worker resumes at step {step}, another worker at a different step: all"
+                " workers need the same --model_dir, on a shared disk"
             )
 
-    @property
-    def is_multi_worker(self) -> bool:
-        """Whether other processes take part."""
-        return is_multi_worker(self.strategy)
-
-    def any_worker(self, flag: bool) -> bool:
-        """Whether the flag is set on any worker; all workers must call it, and all get the same."""
-        if not self.is_multi_worker:
-            return flag
-        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
-
-    @tf.function
-    def _sum_over_replicas(self, value):
-        values = self.strategy.run(lambda: tf.identity(value))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
-
-    @property
-    def step(self) -> int:
-        """Updates made so far."""
-        return int(self.optimizer.iterations.numpy())
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate of the last update."""
-        return float(self._schedule(max(self.step - 1, 0)))
-
-    def trust_ratios(self) -> dict[str, float]:
-        """Trust ratios of the last update, by adapted variable; AdamW has none."""
-        ratios = getattr(self.optimizer, "trust_ratios", {})
-        if not ratios:
-            return {}
-        # In one transfer: there are hundreds, and each costs a round trip to the device.
-        values = tf.stack([tf.convert_to_tensor(ratio) for ratio in ratios.values()]).numpy()
-        names = (name.partition(":")[0] for name in ratios)
-        return dict(zip(names, values.tolist(), strict=True))
-
-    def train(self, iterator, num_steps: int) -> TrainMetrics:
-        """Runs updates without returning to Python between them.
+    def train(self, iterator: Iterator, num_steps: int) -> LoopMetrics:
+        """Run updates without returning to Python between them.
 
         Args:
-          iterator: over distributed batches of one element a replica.
-          num_steps: how many.
+          iterator: distributed batches; one element is the batch of one replica.
+          num_steps: number of updates.
         """
         if not self._has_fresh_compute_weights:
             self._refresh_compute_weights()
         first_step = self.step + 1
         rows, wait_seconds = self._train_steps(iterator, tf.constant(num_steps))
         rows = rows.numpy().astype(np.float64)
-        is_good = rows[:, _VERDICT] == GOOD
-        loss_sum, correct_sum, weight_sum, grad_norm_sum = rows[is_good, :_VERDICT].sum(axis=0)
-        return TrainMetrics(
+        is_good = rows[:, _KIND] == GOOD
+        loss_sum, correct_sum, weight_sum, grad_norm_sum = rows[is_good, :_KIND].sum(axis=0)
+        return LoopMetrics(
             loss_sum=float(loss_sum),
             correct_sum=float(correct_sum),
             weight_sum=float(weight_sum),
             grad_norm_sum=float(grad_norm_sum),
             good_steps=int(is_good.sum()),
             bad_steps=tuple(
-                _verdict(first_step + int(i), rows[i]) for i in np.flatnonzero(~is_good)
+                _bad_step(first_step + int(i), rows[i]) for i in np.flatnonzero(~is_good)
             ),
             input_wait_seconds=float(wait_seconds.numpy()),
         )
 
-    def evaluate(self, iterator, num_steps: int) -> np.ndarray:
-        """Evaluates without dropout.
+    def evaluate(self, iterator: Iterator, num_steps: int) -> np.ndarray:
+        """Evaluate without dropout.
+
+        Args:
+          iterator: distributed batches; one element is the batch of one replica.
+          num_steps: number of global batches.
 
         Returns:
-          float32 [N, ...]: what the model's `eval_outputs` says of each example of the steps, in order.
+          The model's `eval_outputs` for each example of the steps, in order: float32 [N, ...].
         """
         self._refresh_compute_weights()
         return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
-    def _refresh_compute_weights(self) -> None:
-        """Brings copies of the weights up to date with whatever has set the weights.
-
-        Updates do so themselves. Weights are set otherwise before the first update, by a checkpoint or
-        an import, and before an evaluation, by the checkpoint that did best.
-        """
-        self._refresh_on_replicas()
-        self._has_fresh_compute_weights = True
-
-    @tf.function
-    def _refresh_on_replicas(self) -> None:
-        self.strategy.run(lambda: refresh_compute_weights(self.model))
-
     @tf.function
     def _train_steps(self, iterator, num_steps):
-        rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_VERDICT + 2])
+        """Run `update` num_steps times; return its rows, and the seconds waited for input."""
+        rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_NUM_COLUMNS])
         waited = tf.constant(0.0, tf.float64)
         for i in tf.range(num_steps):
             started = tf.timestamp()
             with tf.control_dependencies([started]):
                 features = next(iterator)
-            arrived = [
-                part
+            tensors = [
+                tensor
                 for value in tf.nest.flatten(features)
-                for part in self.strategy.experimental_local_results(value)
+                for tensor in self.strategy.experimental_local_results(value)
             ]
-            with tf.control_dependencies(arrived):
+            with tf.control_dependencies(tensors):
                 now = tf.timestamp()
             waited += now - started
             row = self.strategy.run(self._update_after, (tf.cast(now, tf.float32), features))
-            # All replicas return the global sums.
+            # All replicas return the same global sums.
             rows = rows.write(i, self.strategy.reduce(tf.distribute.ReduceOp.MEAN, row, axis=None))
         return rows.stack(), waited
 
-    @tf.function
-    def _eval_steps(self, iterator, num_steps):
-        steps = tf.TensorArray(tf.float32, num_steps)
-        for step in tf.range(num_steps):
-            rows = self.strategy.run(self._eval_outputs, (next(iterator),))
-            # Every replica fills in its own part of the batch.
-            rows = self.strategy.reduce(tf.distribute.ReduceOp.SUM, rows, axis=None)
-            steps = steps.write(step, rows)
-        return steps.concat()
-
-    def _update_after(self, clock: tf.Tensor, features) -> tf.Tensor:
-        """`update`, which waits for the clock: where cores are few, it would be read after the step."""
+    def _update_after(self, clock: tf.Tensor, features: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Call `update` once the clock is read; on few cores it would be read after the update."""
         with tf.control_dependencies([clock]):
             features = tf.nest.map_structure(tf.identity, features)
         return self.update(features)
 
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """One update on a replica's part of the batch, unless the step is bad.
+        """Make one update from this replica's part of the batch; skip it if the step is bad.
+
+        Runs in replica context.
+
+        Args:
+          features: tensors [B, ...].
 
         Returns:
-          float32 [6]: sums of loss, right predictions and weight over the global batch, the norm of
-          the gradient, and the verdict of BadSteps.judge.
+          float32 [6]: sums of loss, correct predictions and weight over the global batch, the
+          gradient norm before clipping, and what `BadSteps.classify` returns.
         """
-        gradients, sums = self._accumulate(features)
+        gradients, sums = self._compute_gradients(features)
         replica = tf.distribute.get_replica_context()
         gradients, sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, sums))
-        # The division by the number of predictions and the clipping are one factor: the gradient of a
-        # large model is long to go through.
+        # One factor for the division by the number of predictions and for clipping: every pass over
+        # the gradient of a large model costs time.
         scale = 1 / sums[2]
         norm = tf.linalg.global_norm(gradients) * scale
         if self._optimizer_config.clip_norm:
             scale *= tf.minimum(1.0, self._optimizer_config.clip_norm / norm)
         gradients = [gradient * scale for gradient in gradients]
-        verdict = self.bad_steps.judge(self.optimizer.iterations, sums[0] / sums[2], norm)
-        self.optimizer.gate.set(verdict[0] == GOOD)
+        kind_and_recent = self.bad_steps.classify(
+            self.optimizer.iterations, sums[0] / sums[2], norm
+        )
+        self.optimizer.gate.set(kind_and_recent[0] == GOOD)
         self.optimizer.apply_gradients(
             zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
         )
         refresh_compute_weights(self.model)
-        return tf.concat([sums, norm[None], verdict], axis=0)
+        return tf.concat([sums, norm[None], kind_and_recent], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Of a replica's part of the batch: gradients of the summed loss, and the sums."""
+        """Return gradients and metric sums of this replica's batch, micro-batch by micro-batch."""
         batch_size = features["input_word_ids"].shape[0]
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         return accumulate(
@@ -305,7 +290,11 @@ class Trainer:
         )
 
     def _gradients(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Of the summed loss, and the sums; `example` [B] are places in the global batch."""
+        """Return gradients of the summed loss, and metric sums, of one micro-batch.
+
+        Args:
+          features: tensors [micro-batch, ...]; `example` holds positions in the global batch.
+        """
         with tf.GradientTape() as tape:
             dropout = Dropout(
                 seed=self._train.seed, step=self.optimizer.iterations, example_B=features["example"]
@@ -314,28 +303,59 @@ class Trainer:
         gradients = tape.gradient(sums[0], self.variables)
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
+    @tf.function
+    def _eval_steps(self, iterator, num_steps):
+        """Return the outputs of num_steps global batches, one after the other."""
+        steps = tf.TensorArray(tf.float32, num_steps)
+        for step in tf.range(num_steps):
+            outputs = self.strategy.run(self._eval_outputs, (next(iterator),))
+            # Each replica fills in the rows of its own examples.
+            outputs = self.strategy.reduce(tf.distribute.ReduceOp.SUM, outputs, axis=None)
+            steps = steps.write(step, outputs)
+        return steps.concat()
+
     def _eval_outputs(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Of each example of the global batch, [N, ...]; 0 for other replicas'."""
-        rows = self.model.eval_outputs(features)
+        """Return outputs for the examples of all replicas, [N, ...]; 0 for those of the others."""
+        outputs = self.model.eval_outputs(features)
         replica = tf.distribute.get_replica_context()
         is_mine_R = tf.one_hot(
             replica.replica_id_in_sync_group, replica.num_replicas_in_sync, True, False
         )
-        is_mine = tf.reshape(is_mine_R, [-1] + [1] * rows.shape.rank)
-        return tf.reshape(tf.where(is_mine, rows, 0.0), [-1, *rows.shape[1:]])
+        is_mine = tf.reshape(is_mine_R, [-1] + [1] * outputs.shape.rank)
+        return tf.reshape(tf.where(is_mine, outputs, 0.0), [-1, *outputs.shape[1:]])
+
+    def _refresh_compute_weights(self) -> None:
+        """Make the weights in the compute type anew from the float32 weights.
+
+        Updates refresh them. What else sets weights does not: a restored checkpoint or an import
+        before the first update, the best checkpoint before an evaluation.
+        """
+        self._refresh_on_replicas()
+        self._has_fresh_compute_weights = True
+
+    @tf.function
+    def _refresh_on_replicas(self) -> None:
+        self.strategy.run(lambda: refresh_compute_weights(self.model))
+
+    @tf.function
+    def _sum_over_replicas(self, value):
+        values = self.strategy.run(lambda: tf.identity(value))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
 
 def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Whether a strategy is one of several processes."""
+    """Return whether a strategy spans several processes."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def _verdict(step: int, row: np.ndarray) -> Verdict:
+def _bad_step(step: int, row: np.ndarray) -> BadStep:
     loss_sum, _, weight_sum, norm, kind, recent = row.tolist()
     loss = loss_sum / weight_sum if weight_sum else math.nan
-    return Verdict(step=step, loss=loss, grad_norm=norm, kind=int(kind), recent=int(recent))
+    return BadStep(step=step, loss=loss, grad_norm=norm, kind=int(kind), recent=int(recent))
 
 
-def _compiles(setting: str) -> bool:
-    """Whether forward and backward pass are compiled by XLA; see TrainConfig.jit_compile."""
-    return setting == "on" or (setting == "auto" and bool(tf.config.list_logical_devices("GPU")))
+def _compiles_with_xla(jit_compile: str) -> bool:
+    """Return whether XLA compiles the forward and backward pass; see TrainConfig.jit_compile."""
+    if jit_compile == "auto":
+        return bool(tf.config.list_logical_devices("GPU"))
+    return jit_compile == "on"
