@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
 def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) -> None:
     from finetune.seed_run import TaskData
     from launch.strategy import build_strategy, is_chief
-    from pretrain.train.exits import ends
+    from pretrain.train.exits import exit_on_stop
     from pretrain.train.trainer import is_multi_worker
 
     strategy = build_strategy(config.cluster)  # before any other use of the devices
@@ -122,7 +122,7 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
         print(description, flush=True)
     if args.dry_run:
         return
-    with ends("fine-tuning", is_multi_worker=is_multi_worker(strategy)):
+    with exit_on_stop("fine-tuning", is_multi_worker=is_multi_worker(strategy)):
         records = [
             _run_seed(config, seed, data, source, strategy, args)
             for seed in range(config.train.seed, config.train.seed + args.restarts)
@@ -134,14 +134,14 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
 
 def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
     """Return the content of metrics.json of one seed, which is trained unless it is finished."""
-    from finetune.seed_run import SeedRun, finished, score_text
+    from finetune.seed_run import SeedRun, read_finished, score_text
     from launch.strategy import is_chief
 
     config = recipe.with_seed(config, seed)
     model_dir = files.join(args.model_dir, f"seed-{seed}")
     record = None
     if not args.discard_checkpoints:
-        record = finished(config, data, source, model_dir=model_dir)
+        record = read_finished(config, data, source, model_dir=model_dir)
     if record is None:
         run = SeedRun(
             config,
@@ -165,14 +165,14 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
 
 def _earlier_records(config, seeds: set[int], data, source: Source, args) -> list[dict]:
     """Return the records of other seeds that were run earlier with the same settings."""
-    from finetune.seed_run import finished
+    from finetune.seed_run import read_finished
 
     records = []
     for name in files.list_dir(args.model_dir):
         match = re.fullmatch(r"seed-(-?\d+)", name)
         if match and (seed := int(match[1])) not in seeds:
             model_dir = files.join(args.model_dir, name)
-            record = finished(recipe.with_seed(config, seed), data, source, model_dir=model_dir)
+            record = read_finished(recipe.with_seed(config, seed), data, source, model_dir=model_dir)
             records += [record] if record else []
     return records
 

@@ -1,8 +1,7 @@
-"""One run of fine-tuning, with one seed, in its model directory; and what it scored."""
+"""One fine-tuning run, with one seed, in its model directory, and its scores."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -10,18 +9,30 @@ import json
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from data import files
 from data.errors import UserError
-from finetune.collapse import Collapse, Collapsed, CollapseWatch
+from finetune.batches import evaluation_batches, training_batches
+from finetune.collapse import Collapse, Collapsed, CollapseDetector
 from finetune.config import FinetuneRunConfig
+from finetune.model import Finetuner, mean_loss
+from finetune.recipe import starting_weights
 from finetune.seed_record import METRICS_FILE, PREDICTIONS
 from finetune.source import Source
 from finetune.tasks.task import INPUTS, TARGETS, Split, Task
-from pretrain.checkpoints.best import Criterion
+from launch.strategy import is_chief
+from model.weights import assign
+from pretrain.checkpoints import checkpoint
+from pretrain.checkpoints.best import Criterion, best_step
 from pretrain.checkpoints.model_dir import Run, identity
 from pretrain.train.bad_steps import TooManyBadSteps
+from pretrain.train.loop import fit
+from pretrain.train.metrics import Workload
 from pretrain.train.metrics_log import read_metrics
+from pretrain.train.preemption import PreemptionNotice
+from pretrain.train.session import Session
+from pretrain.train.trainer import COMPUTE_TYPES, Trainer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,9 +44,9 @@ class TaskData:
 
     @classmethod
     def load(cls, task: Task, task_data_dir: str) -> TaskData:
-        """Reads what is there; raises a UserError if that is not enough to train and to compare."""
-        found = {name: task.load(task_data_dir, name) for name in task.splits}
-        splits = {name: split for name, split in found.items() if split is not None}
+        """Read the splits; raise a UserError unless there is a labelled dev split."""
+        loaded = {name: task.load(task_data_dir, name) for name in task.splits}
+        splits = {name: split for name, split in loaded.items() if split is not None}
         if not splits.get("dev") or not splits["dev"].is_labelled:
             raise UserError(
                 f"--task_data {task_data_dir} has no labelled dev split, by which checkpoints and seeds"
@@ -45,12 +56,12 @@ class TaskData:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of all that training and the choice of checkpoints depend on."""
+        """Hash of everything that training and the choice of checkpoints depend on."""
         return self._sha256_of("train", "dev")
 
     @functools.cached_property
     def splits_sha256(self) -> str:
-        """Of all that the scores and predictions of a trained model depend on."""
+        """Hash of everything that the scores and predictions of a trained model depend on."""
         return self._sha256_of(*self.splits)
 
     def _sha256_of(self, *splits: str) -> str:
@@ -63,7 +74,7 @@ class TaskData:
 
     @functools.cached_property
     def description(self) -> dict:
-        """What the data are, for whoever has the run and not the data."""
+        """Summary of the data for data.json, for readers of the run who lack the data."""
         return {
             "task": self.task.name,
             "kind": self.task.kind,
@@ -89,13 +100,13 @@ class TaskData:
         }
 
     def training_features(self) -> dict[str, np.ndarray]:
-        """What the model is given to learn from."""
+        """Return inputs and targets of the training split."""
         features = self.splits["train"].features
         return {name: features[name] for name in (*INPUTS, *TARGETS[self.task.kind])}
 
 
 class SeedRun:
-    """Trains, tells collapse, evaluates the best checkpoint and writes what came out."""
+    """Train, detect collapse, evaluate the best checkpoint, and write scores and predictions."""
 
     def __init__(
         self,
@@ -103,31 +114,27 @@ class SeedRun:
         data: TaskData,
         source: Source,
         *,
-        strategy,
+        strategy: tf.distribute.Strategy,
         model_dir: str,
         write_report: Callable[[str], None],
         discard_checkpoints: bool = False,
     ):
-        """Makes the model, and gives it the weights it starts from.
+        """Build the model and load the weights that it starts from.
 
         Args:
-          config: resolved and checked.
-          data: of the task.
-          source: the encoder.
+          config: settings, resolved and checked.
+          data: task and splits.
+          source: pretrained encoder.
           strategy: the devices.
-          model_dir: of this seed.
-          write_report: writes the page of a model directory.
+          model_dir: model directory of this seed.
+          write_report: writes the report page of a model directory.
           discard_checkpoints: start at step 0, whatever is there.
         """
-        from launch.strategy import is_chief
-        from pretrain.train.session import Session
-
         self._config, self._data, self.model_dir = config, data, model_dir
         self._write_report = write_report
         self._task, self._is_chief = data.task, is_chief(strategy)
-        self._criterion = Criterion(metric=f"eval_{self._task.main_metric}", is_more_better=True)
         self._trainer = _build_trainer(config, data.task, strategy)
-        self._start_from(source)
+        self._load_weights(source)
         self._run = _as_run(config, data, source)
         self._session = Session(
             self._run,
@@ -137,23 +144,23 @@ class SeedRun:
             vocab_text=source.vocab.text,
             data={**data.description, "encoder": source.description},
             discard_checkpoints=discard_checkpoints,
-            criterion=self._criterion,
+            criterion=Criterion(metric=f"eval_{self._task.main_metric}", is_more_better=True),
             write_report=write_report,
         )
 
     def run(self) -> dict:
-        """Trains to the end, or until the run is given up, and writes metrics.json and predictions.
+        """Train to the end or until the run has collapsed; write metrics.json and predictions.
 
         Returns:
           The content of metrics.json.
 
         Raises:
-          Preempted: all is saved; a later start goes on.
-          UserError: see `Session`.
+          Preempted: everything is saved; the same command resumes.
+          UserError: see `Session` and `fit`.
         """
         with self._session:
             if self._is_chief:
-                files.remove(files.join(self.model_dir, METRICS_FILE))  # of other settings
+                files.remove(files.join(self.model_dir, METRICS_FILE))  # from other settings
                 files.remove_tree(files.join(self.model_dir, PREDICTIONS))
             collapse = self._train()
             record = self._record(collapse)
@@ -164,39 +171,51 @@ class SeedRun:
             return record
 
     def _train(self) -> Collapse | None:
-        from finetune.batches import training_batches
-
-        train, start_step = self._config.train, self._session.start_step
-        rows = [row for row in read_metrics(self.model_dir) if row["step"] <= start_step]
-        watch = CollapseWatch(
+        session, settings = self._session, self._config.train
+        train_split, start_step = self._data.splits["train"], session.start_step
+        detector = CollapseDetector(
             self._config.finetune,
-            train,
-            least_loss=self._task.majority_entropy(self._data.splits["train"]),
-            rows=rows,
+            settings,
+            constant_loss=self._task.majority_entropy(train_split),
+            rows=[row for row in read_metrics(self.model_dir) if row["step"] <= start_step],
         )
-        features = self._data.training_features()
+        if session.is_trained and not session.misses_evaluation:
+            return detector.check()
         batches = training_batches(
-            features,
-            seed=train.seed,
-            global_batch_size=train.global_batch_size,
+            self._data.training_features(),
+            seed=settings.seed,
+            global_batch_size=settings.global_batch_size,
             start_step=start_step,
         )
+        workload = Workload(
+            examples=settings.global_batch_size,
+            tokens_per_example=self._config.task.max_seq_length,
+            accuracy=None if self._task.kind == "regression" else "accuracy",
+        )
         try:
-            self._session.train(
-                self,
-                batches,
-                num_sequences=len(self._data.splits["train"]),
-                evaluation=self.evaluation,
-                watch=watch,
-            )
+            with session.recorder() as recorder, PreemptionNotice() as stop:
+                fit(
+                    self._trainer,
+                    batches,
+                    settings=settings,
+                    start_step=start_step,
+                    accumulator=session.accumulator,
+                    workload=workload,
+                    checkpoints=session.checkpoints,
+                    bad_steps=session.bad_step_log(num_sequences=len(train_split)),
+                    stop=stop,
+                    evaluate=self._evaluate,
+                    evaluate_first=session.misses_evaluation,
+                    hooks=[*recorder, detector],
+                )
         except Collapsed as collapsed:
             return collapsed.collapse
         except TooManyBadSteps as error:
             return Collapse(step=self._trainer.step, reason=str(error))
-        return watch.verdict()
+        return detector.check()
 
     def _record(self, collapse: Collapse | None) -> dict:
-        """Scores of the best checkpoint, or of the weights with which a run was given up."""
+        """Return metrics.json: scores of the best checkpoint, or of the last weights if collapsed."""
         record = {
             **_settings(self._run, self._data),
             "seed": self._config.train.seed,
@@ -209,111 +228,78 @@ class SeedRun:
         record["step"] = self._restore_best()
         splits = self._score_and_predict()
         if collapse and self._has_learned(splits["dev"]):
-            record["collapse"] = None  # slow, or undone later: the best checkpoint is sound
+            record["collapse"] = (
+                None  # it learned late, or diverged late: the best checkpoint is good
+            )
         return {**record, "splits": splits}
 
     def _has_learned(self, scores: dict[str, float]) -> bool:
-        """Whether dev scores are better than those of always giving the same answer."""
+        """Return whether dev scores are better than those of always giving the same answer."""
         metric, dev = self._task.main_metric, self._data.splits["dev"]
         if "loss" in scores and scores["loss"] >= self._task.majority_entropy(dev):
-            return False  # a score may be higher by chance, as a correlation of next to nothing
+            return False  # a score may be higher by chance, such as a correlation near 0
         return scores[metric] > self._task.baseline(dev)[metric]
 
     def _score_and_predict(self) -> dict[str, dict[str, float]]:
-        """Scores on all labelled splits but "train", by split; writes predictions for all of them."""
-        splits = {}
+        """Write predictions for all splits but "train"; return the scores of the labelled ones."""
+        scores = {}
         for name, split in self._data.splits.items():
             if name == "train":
                 continue
             outputs = self._outputs(name)
             if split.is_labelled:
-                splits[name] = self._scores(name, outputs)
+                scores[name] = self._scores(name, outputs)
             if self._is_chief:
                 self._task.write_predictions(
                     outputs,
                     split,
                     files.join(self.model_dir, PREDICTIONS, name),
-                    null_threshold=splits["dev"].get("null_threshold", 0.0),
+                    null_threshold=scores["dev"].get("null_threshold", 0.0),
                 )
-        return splits
+        return scores
 
     def _restore_best(self) -> int:
-        """Restores the checkpoint that did best on dev; returns its step."""
-        import tensorflow as tf
-
-        from pretrain.checkpoints import checkpoint
-        from pretrain.checkpoints.best import best_step
-
-        self._trainer.any_worker(False)  # the chief has written down which one is the best
+        """Restore the checkpoint that did best on dev, and return its step."""
+        self._trainer.any_worker(False)  # wait until the chief has recorded which one is the best
         step = best_step(self.model_dir)
         ref = checkpoint.choose(self.model_dir, "latest" if step is None else str(step))
         checkpoint.verify(ref)
         checkpoint.read(tf.train.Checkpoint(**self._trainer.model.checkpoint_items), ref)
         return ref.step
 
-    def reraise_reader_errors(self):
-        """See `loop.Host`: arrays in memory have none."""
-        return contextlib.nullcontext()
-
-    def check_data(self) -> None:
-        """See `loop.Host`: arrays in memory stay what they are."""
-
-    def training_row(self, window) -> dict:
-        """See `loop.Host`."""
-        from pretrain.train.session import training_row
-
-        row = training_row(
-            self._trainer,
-            window,
-            global_batch_size=self._config.train.global_batch_size,
-            accuracy="accuracy",
-        )
-        if self._task.kind == "regression":
-            del row["accuracy"]
-        speed = row["examples_per_second"] * self._config.task.max_seq_length
-        return {**row, "tokens_per_second": speed}
-
-    def evaluation(self) -> tuple[dict[str, float], str]:
-        """Scores on the dev split, as a row of metrics.jsonl and as a line for people."""
+    def _evaluate(self) -> tuple[dict[str, float], str]:
+        """Return scores on the dev split, as a row of metrics.jsonl and as a line of text."""
         scores = self._scores("dev", self._outputs("dev"))
-        return {
-            f"eval_{name}": value for name, value in scores.items()
-        }, f"dev: {score_text(scores)}"
+        row = {f"eval_{name}": value for name, value in scores.items()}
+        return row, f"dev: {score_text(scores)}"
 
     def _scores(self, split: str, outputs: np.ndarray) -> dict[str, float]:
-        from finetune.model import mean_loss
-
-        found = self._data.splits[split]
-        scores = self._task.metrics(outputs, found)
-        if set(TARGETS[self._task.kind]) <= found.features.keys():
-            scores["loss"] = mean_loss(self._task.kind, outputs, found.features)
+        data = self._data.splits[split]
+        scores = self._task.metrics(outputs, data)
+        if set(TARGETS[self._task.kind]) <= data.features.keys():
+            scores["loss"] = mean_loss(self._task.kind, outputs, data.features)
         return scores
 
     def _outputs(self, split: str) -> np.ndarray:
-        """Of the model, for every sequence of a split."""
-        from finetune.batches import evaluation_batches
-
-        found = self._data.splits[split]
+        """Return the outputs of the model for every sequence of a split."""
+        data = self._data.splits[split]
         dataset, num_steps = evaluation_batches(
-            {name: found.features[name] for name in INPUTS},
+            {name: data.features[name] for name in INPUTS},
             global_batch_size=self._config.train.eval_batch_size,
         )
         iterator = iter(self._trainer.strategy.distribute_datasets_from_function(dataset))
-        return self._trainer.evaluate(iterator, num_steps)[: len(found)]
+        return self._trainer.evaluate(iterator, num_steps)[: len(data)]
 
-    def _start_from(self, source: Source) -> None:
-        from finetune.recipe import starting_weights
-        from model.weights import assign
-
+    def _load_weights(self, source: Source) -> None:
         ours = {variable.name.partition(":")[0] for variable in self._trainer.variables}
         names = starting_weights(self._config, [name for name in source.values if name in ours])
         assign(self._trainer.model, {name: source.values[name] for name in names})
 
 
-def finished(
+def read_finished(
     config: FinetuneRunConfig, data: TaskData, source: Source, *, model_dir: str
 ) -> dict | None:
-    """What `SeedRun.run` has returned at an earlier start, with the same settings; None if it has not."""
+    """Return what `SeedRun.run` returned earlier with the same settings; None if it did not finish."""
     path = files.join(model_dir, METRICS_FILE)
     if not files.exists(path):
         return None
@@ -336,7 +322,7 @@ def _as_run(config: FinetuneRunConfig, data: TaskData, source: Source) -> Run:
 
 
 def _settings(run: Run, data: TaskData) -> dict:
-    """What decides the result of a run, how answers are read off its outputs included."""
+    """Return what decides the result of a run, including how answers are decoded."""
     return {
         **identity(run),
         "splits_sha256": data.splits_sha256,
@@ -348,14 +334,13 @@ def _settings(run: Run, data: TaskData) -> dict:
 
 
 def score_text(scores: dict[str, float]) -> str:
-    """Scores for people."""
+    """Return scores as text."""
     return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
-def _build_trainer(config: FinetuneRunConfig, task: Task, strategy):
-    from finetune.model import Finetuner
-    from pretrain.train.trainer import COMPUTE_TYPES, Trainer
-
+def _build_trainer(
+    config: FinetuneRunConfig, task: Task, strategy: tf.distribute.Strategy
+) -> Trainer:
     train = config.train
 
     def build_model() -> Finetuner:

@@ -1,4 +1,4 @@
-"""All settings of a pretraining run."""
+"""The settings of a pretraining run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pretrain.train.config import TrainConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that decides a run, beside its data."""
+    """All settings of a pretraining run."""
 
     train: TrainConfig
     input: InputConfig

@@ -1,9 +1,10 @@
-"""Wires a run: data, strategy, trainer, checkpoints, evaluation."""
+"""Assemble a pretraining run from data, devices, trainer, checkpoints and evaluation."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -20,15 +21,29 @@ from pretrain.config import RunConfig
 from pretrain.provenance import describe_data, identify_run
 from pretrain.recipe import describe, resolve
 from pretrain.report.pages import write_run_report
-from pretrain.train.evaluation import evaluation_row, read_held_out
-from pretrain.train.metrics import Window
+from pretrain.train.evaluation import HeldOut, evaluation_row, read_held_out
+from pretrain.train.loop import Hook, fit
+from pretrain.train.metrics import Workload
+from pretrain.train.preemption import PreemptionNotice
 from pretrain.train.recipe import check_settings, check_variables
-from pretrain.train.session import Session, training_row
+from pretrain.train.session import Session
 from pretrain.train.trainer import COMPUTE_TYPES, Trainer
 
 
+class RequireUnchangedData(Hook):
+    """Refuse to save a checkpoint once the build has been replaced under the run."""
+
+    def __init__(self, data_dir: str, manifest: Manifest):
+        """Remember the build that the run started with."""
+        self._data_dir, self._manifest = data_dir, manifest
+
+    def before_save(self, step: int) -> None:
+        """Raise a UserError if the manifest on disk is not the run's."""
+        self._manifest.require_unchanged(self._data_dir)
+
+
 class Experiment:
-    """A run in its model directory: a context, in which the directory is in use."""
+    """A pretraining run. As a context it uses its model directory: locked, newest checkpoint restored."""
 
     def __init__(
         self,
@@ -38,18 +53,20 @@ class Experiment:
         model_dir: str,
         record: bool,
         discard_checkpoints: bool = False,
+        hooks: Sequence[Hook] = (),
     ):
-        """Checks everything that can be checked before the model directory is looked at.
+        """Check everything that can be checked before the model directory is touched.
 
         Args:
-          config: as bound by gin.
-          data_dir: a build.
-          model_dir: new, or of the same run.
-          record: the run may write into the model directory; not for a look at a finished run.
+          config: settings, as bound by gin.
+          data_dir: build directory.
+          model_dir: a new directory, or the directory of the same run.
+          record: whether the run may write into the model directory; False to evaluate only.
           discard_checkpoints: start at step 0, whatever is there.
+          hooks: further code to run between updates, see `pretrain.train.loop.Hook`.
 
         Raises:
-          UserError: with the setting or file that is wrong and the way out.
+          UserError: a setting or a file is wrong; the message names it and the way out.
         """
         self._manifest = Manifest.load(data_dir)
         self._warm_start = WarmStart.load(model_dir)
@@ -59,7 +76,7 @@ class Experiment:
         if self._warm_start is not None:
             self._warm_start.check_encoder(self._config.encoder)
         self._strategy = build_strategy(config.cluster)
-        self._peak = peak_flops_per_second(self._strategy)
+        self._is_chief = is_chief(self._strategy)
         replicas = self._strategy.num_replicas_in_sync
         check_settings(self._config.train, self._config.optimizer, replicas=replicas)
         require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
@@ -70,8 +87,8 @@ class Experiment:
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
         self._trainer = build_trainer(self._config, self._strategy)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
-        self._is_chief = is_chief(self._strategy)
         self._data_dir, self._model_dir = data_dir, model_dir
+        self._hooks = [RequireUnchangedData(data_dir, self._manifest), *hooks]
         self._session = Session(
             identify_run(model_dir, self._config, self._manifest),
             model_dir=model_dir,
@@ -85,80 +102,80 @@ class Experiment:
         )
 
     def __enter__(self) -> Experiment:
-        """Restores the newest checkpoint; raises what `Session` raises."""
+        """Enter the session, and load imported weights if the run is new; raise what it raises."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session)
             if self._warm_start is not None and not self._session.start_step:
-                self._say(start_from(self._warm_start, self._trainer.model))
+                self._print(start_from(self._warm_start, self._trainer.model))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *exception) -> None:
-        """Lets go of the model directory."""
+        """Release the model directory."""
         self._stack.close()
 
     def print_recipe(self) -> None:
-        """Says what the run amounts to."""
+        """Print what the settings amount to."""
         recipe = describe(
             self._config,
             self._manifest,
             trained=[variable.name for variable in self._trainer.variables],
             replicas=self._strategy.num_replicas_in_sync,
         )
-        self._say(recipe)
+        self._print(recipe)
 
     def train(self, *, evaluate: bool) -> bool:
-        """Trains from the newest checkpoint, or from the start, to train_steps.
+        """Train to train_steps, from the newest checkpoint or from the start.
 
         Args:
-          evaluate: on held-out text at every eval_interval and at the end, if there is any.
+          evaluate: evaluate the held-out split, if there is one, at every eval_interval and at the
+            end.
 
         Returns:
-          Whether there was anything left to train.
+          Whether there was anything to do.
 
         Raises:
-          Preempted: the machine is needed for something else; all is saved.
-          UserError: too many bad steps, a save that failed, or data that are damaged or were
-            exchanged.
+          Preempted: the machine is about to be taken away; everything is saved.
+          UserError: too many bad steps, a save failed, or the data is damaged or was replaced.
         """
-        train, start_step = self._config.train, self._session.start_step
-        if start_step >= train.train_steps:
+        session, settings = self._session, self._config.train
+        start_step, evaluates = session.start_step, evaluate and self.has_eval_split
+        if session.is_trained:
             print(f"pretraining: {self._model_dir} is trained already ({start_step:,} steps)")
         elif start_step:
-            print(f"pretraining: going on from step {start_step:,}")
+            print(f"pretraining: resuming at step {start_step:,}")
+        if session.is_trained and not (evaluates and session.misses_evaluation):
+            return False
         batches = training_batches(
             self._train_reader,
             self._config.input,
-            seed=train.seed,
-            global_batch_size=train.global_batch_size,
+            seed=settings.seed,
+            global_batch_size=settings.global_batch_size,
             start_step=start_step,
         )
-        return self._session.train(
-            self,
-            batches,
-            num_sequences=self._train_reader.num_sequences,
-            evaluation=self.evaluation if evaluate and self._eval_reader is not None else None,
-        )
+        with session.recorder() as recorder, PreemptionNotice() as stop:
+            fit(
+                self._trainer,
+                batches,
+                settings=settings,
+                start_step=start_step,
+                accumulator=session.accumulator,
+                workload=self._workload(),
+                checkpoints=session.checkpoints,
+                bad_steps=session.bad_step_log(num_sequences=self._train_reader.num_sequences),
+                stop=stop,
+                evaluate=self.evaluate if evaluates else None,
+                evaluate_first=session.misses_evaluation,
+                reraise_reader_errors=self._train_reader.reraise_reader_errors,
+                hooks=[*recorder, *self._hooks],
+            )
+        return not session.is_trained
 
-    def reraise_reader_errors(self):
-        """See `loop.Host`."""
-        return self._train_reader.reraise_reader_errors()
-
-    def check_data(self) -> None:
-        """See `loop.Host`."""
-        self._manifest.require_unchanged(self._data_dir)
-
-    def training_row(self, window: Window) -> dict:
-        """See `loop.Host`."""
-        batch_size = self._config.train.global_batch_size
-        row = training_row(self._trainer, window, global_batch_size=batch_size)
-        return {**row, **self._speed(row["examples_per_second"])}
-
-    def evaluation(self) -> tuple[dict[str, float], str]:
-        """Metrics on the held-out split, as a row and as lines for people.
+    def evaluate(self) -> tuple[dict[str, float], str]:
+        """Return metrics on the held-out split, as a row of metrics.jsonl and as lines of text.
 
         Raises:
-          UserError: the data has no held-out split.
+          UserError: the data has no held-out split, or is damaged.
         """
         if self._eval_reader is None:
             raise UserError(
@@ -176,7 +193,7 @@ class Experiment:
 
     @property
     def step(self) -> int:
-        """Updates made so far."""
+        """Number of updates so far."""
         return self._trainer.step
 
     @property
@@ -186,33 +203,33 @@ class Experiment:
 
     @property
     def has_eval_split(self) -> bool:
-        """Whether the data has held-out text."""
+        """Whether the data has a held-out split."""
         return self._eval_reader is not None
 
     @functools.cached_property
-    def _held_out(self):
+    def _held_out(self) -> HeldOut:
         return read_held_out(self._data_dir, self._manifest, self._eval_reader)
 
-    def _say(self, text: str) -> None:
+    def _workload(self) -> Workload:
+        build = self._manifest.config
+        return Workload(
+            examples=self._config.train.global_batch_size,
+            tokens_per_example=build.max_seq_length,
+            flops_per_example=training_flops(
+                self._config.encoder,
+                seq_length=build.max_seq_length,
+                max_predictions=build.max_predictions,
+            ),
+            peak_flops_per_second=peak_flops_per_second(self._strategy),
+        )
+
+    def _print(self, text: str) -> None:
         if self._is_chief:
             print(text, flush=True)
 
-    def _speed(self, examples_per_second: float) -> dict[str, float]:
-        """In positions, and as a share of what the devices could do, if that is known."""
-        build = self._manifest.config
-        flops = training_flops(
-            self._config.encoder,
-            seq_length=build.max_seq_length,
-            max_predictions=build.max_predictions,
-        )
-        speed = {"tokens_per_second": examples_per_second * build.max_seq_length}
-        if self._peak:
-            speed["peak_share"] = examples_per_second * flops / self._peak
-        return speed
-
 
 def build_trainer(config: RunConfig, strategy: tf.distribute.Strategy) -> Trainer:
-    """For a checked configuration of pretraining whose vocab_size is known."""
+    """Return the trainer of a checked configuration whose vocab_size is known."""
     train = config.train
 
     def build_model() -> Pretrainer:

@@ -1,10 +1,9 @@
-"""Pretrains an encoder on a build.
+"""Pretrain an encoder on a build.
 
     python -m pretrain.run --gin_file gin/lambert_large.gin --data_dir D --model_dir M
 
-Stopped and started again with the same command, a run goes on from its newest checkpoint. Told that
-the machine will be taken away (SIGTERM, or the notice of a Google Cloud machine), it saves and ends
-with exit code 42.
+The same command resumes a stopped run from its newest checkpoint. On a preemption notice (SIGTERM,
+or the metadata server of Google Cloud) the run saves and ends with exit code 42.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.recipe import describe, resolve
-from pretrain.train.exits import ends
 from pretrain.train.recipe import check_settings, check_variables, describe_settings
 
 
@@ -37,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
         "--mode", choices=("train", "eval", "train_and_eval"), default="train_and_eval"
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="print settings and recipe of the run, and stop"
+        "--dry_run", action="store_true", help="print settings and recipe of the run, and exit"
     )
     parser.add_argument(
         DISCARD_FLAG,
@@ -48,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parses the command line and runs."""
+    """Parse the command line and run."""
     args = _parser().parse_args(argv)
     if not args.gin_file and not args.gin_param:
         raise UserError("there is nothing to run: give --gin_file, e.g. gin/lambert_large.gin")
@@ -66,7 +64,9 @@ def main(argv: Sequence[str]) -> None:
     require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
         _require_weights(args, warm_start)
-    from pretrain.experiment import Experiment  # TensorFlow
+    # These import TensorFlow: report wrong settings before it loads.
+    from pretrain.experiment import Experiment
+    from pretrain.train.exits import exit_on_stop
 
     experiment = Experiment(
         config,
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
         record=args.mode != "eval",
         discard_checkpoints=args.discard_checkpoints,
     )
-    with ends("pretraining", is_multi_worker=experiment.is_multi_worker), experiment:
+    with exit_on_stop("pretraining", is_multi_worker=experiment.is_multi_worker), experiment:
         _run(experiment, args.mode)
     print(
         f"pretraining: checkpoints, metrics, TensorBoard files and report.html in {args.model_dir}"
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
 def _require_weights(args: argparse.Namespace, warm_start: WarmStart | None) -> None:
     if args.discard_checkpoints:
         raise UserError(
-            f"{DISCARD_FLAG} starts training at step 0, and --mode eval does not train; leave one of"
+            f"{DISCARD_FLAG} starts training at step 0, but --mode eval does not train; leave one of"
             " them out"
         )
     from pretrain.checkpoints.checkpoint import committed
@@ -100,7 +100,7 @@ def _run(experiment, mode: str) -> None:
         experiment.print_recipe()
         trained = experiment.train(evaluate=mode == "train_and_eval")
     if mode == "eval" or (mode == "train_and_eval" and not trained and experiment.has_eval_split):
-        print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluation()[1]}")
+        print(f"pretraining: after {experiment.step:,} steps, {experiment.evaluate()[1]}")
 
 
 def _dry_run(config: RunConfig, manifest: Manifest | None, warm_start: WarmStart | None) -> None:
@@ -110,7 +110,7 @@ def _dry_run(config: RunConfig, manifest: Manifest | None, warm_start: WarmStart
     if warm_start:
         warm_start.check_encoder(config.encoder)
     check_settings(config.train, config.optimizer)
-    from model.mlm import variable_names  # TensorFlow: a wrong setting is told before it loads
+    from model.mlm import variable_names  # imports TensorFlow
 
     trained = variable_names(config.encoder)
     check_variables(config.optimizer, trained)

@@ -9,35 +9,35 @@ from data.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, in which batches, and when to look.
+    """Settings of the training loop.
 
     Attributes:
       train_steps: optimizer updates.
-      global_batch_size: sequences in an update, over all devices.
-      micro_batch_size: sequences a device holds at once; 0 means its whole share of the batch. A
-        smaller one accumulates gradients, which saves memory; the gradient is the same but for
-        rounding.
-      rematerialize_blocks: keep nothing of a block but its input for the backward pass, and compute
-        the rest again: about a third more work, for much larger micro-batches.
-      logits_chunk_size: predictions whose logits a device holds at once in training; 0 means all of
+      global_batch_size: sequences per update, over all devices.
+      micro_batch_size: sequences that a device processes together; 0 means its whole share of the
+        batch. Smaller micro-batches accumulate gradients, which saves memory; the gradient is equal up
+        to rounding.
+      rematerialize_blocks: gradient checkpointing: keep only the input of each block for the backward
+        pass and compute the rest again. Costs about a third more work, allows much larger
+        micro-batches.
+      logits_chunk_size: predictions whose logits a device holds together in training; 0 means all of
         a micro-batch. The backward pass computes them again.
-      jit_compile: "on" compiles forward and backward pass with XLA, "off" runs operation by
-        operation, "auto" is on for GPUs. CPUs are faster without (oneDNN multiplies matrices
-        better); on TPUs everything is compiled anyway.
-      eval_batch_size: sequences in an evaluation batch, over all devices.
-      steps_per_loop: most steps that run on the devices without returning to Python.
+      jit_compile: "on" compiles the forward and backward pass with XLA, "off" runs operation by
+        operation, "auto" is on for GPUs. CPUs are faster without (oneDNN multiplies matrices faster);
+        TPUs always compile everything.
+      eval_batch_size: sequences per evaluation batch, over all devices.
+      steps_per_loop: maximum number of updates on the devices without returning to Python.
       log_interval: steps between rows of metrics.jsonl.
       eval_interval: steps between evaluations; 0 evaluates at the end only.
       checkpoint_interval: steps between checkpoints; 0 saves at the end only.
       keep_checkpoints: newest checkpoints to keep.
-      keep_every: checkpoints at multiples of this step are kept for good; 0 keeps none.
-      spike_threshold: a step whose loss or gradient norm lies this many standard deviations above
-        the median of the last 128 steps is passed over; 0 passes over none. Steps that are no
-        finite number are passed over in any case.
-      max_bad_steps: the run stops when more of the last 128 steps were passed over.
+      keep_every: keep checkpoints at multiples of this step for good; 0 keeps none.
+      spike_threshold: skip a step whose loss or gradient norm is this many standard deviations above
+        the median of the last 128 steps; 0 turns this off. Steps with NaN or Inf are always skipped.
+      max_bad_steps: stop the run when more of the last 128 steps were skipped.
       precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
-      seed: of initial weights, dropout and the order of the data.
-      wandb_project: project of Weights & Biases that is sent the metrics too; "" for none.
+      seed: seed of the initial weights, of dropout and of the order of the data.
+      wandb_project: Weights & Biases project that receives the metrics too; "" for none.
     """
 
     train_steps: int = 200_000

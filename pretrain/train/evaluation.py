@@ -1,13 +1,13 @@
-"""What a model scores on held-out text: over all of it, by source, and by boundaries in a sequence.
+"""Metrics on held-out text: over all of it, by source, and by document boundary.
 
-The masks of held-out text never change, so two figures differ by the model alone. Every sequence is
-in one group of each kind:
+The masks of held-out text never change, so the metrics of two models are comparable. Every sequence
+is in one group of each kind:
 
-    by source     "wiki", "books", ...: all text of the sequence is of that source; "mixed": of several
-    by boundary   "cross_boundary": the sequence holds a [SEP] that parts two documents, or two
-                  chapters of a book; "same_document": it does not
+    by source     "wiki", "books", ...: all text of the sequence has that source; "mixed": several
+    by boundary   "cross_boundary": a [SEP] in the sequence separates two documents, or two chapters
+                  of a book; "same_document": there is none
 
-All predictions of a sequence count for its groups, those before a boundary too.
+All predictions of a sequence count for its groups, also those before the boundary.
 
 Legend: N held-out sequences.
 """
@@ -29,12 +29,12 @@ from data.storage.sequence_sources import read_sequence_sources
 from data.vocab import Vocab
 
 SAME_DOCUMENT, CROSS_BOUNDARY = "same_document", "cross_boundary"
-_CHUNK = 256  # sequences read at once
+_CHUNK = 256  # sequences per read
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What always guessing one piece scores on the held-out predictions."""
+    """Accuracy of always predicting the most frequent piece of the held-out predictions."""
 
     piece: str
     accuracy: float
@@ -42,7 +42,13 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """The held-out split as evaluation looks at it; `groups` are masks of sequences, bool [N]."""
+    """What evaluation needs to know about the held-out split.
+
+    Attributes:
+      num_sequences: N.
+      baseline: accuracy of a constant prediction.
+      groups: sequences of each group, bool [N].
+    """
 
     num_sequences: int
     baseline: Baseline
@@ -55,9 +61,10 @@ class EvalMetrics:
 
     Attributes:
       loss: cross-entropy in nats.
-      hidden_accuracy: of the predictions whose piece the input does not show. One in ten is shown
-        as it is (BERT, section 3.1), so a model scores on `mlm_accuracy` by repeating what it sees.
-        0 where there are none.
+      mlm_accuracy: fraction of correct predictions.
+      hidden_accuracy: the same over the predictions whose piece is hidden; 0 if there are none. One in
+        ten is shown unchanged (BERT, section 3.1), so copying the input raises `mlm_accuracy`.
+      predictions: number of predictions.
     """
 
     loss: float
@@ -67,17 +74,17 @@ class EvalMetrics:
 
     @property
     def perplexity(self) -> float:
-        """The exponential of the loss; the largest float there is for a loss beyond 700."""
+        """Exponential of the loss, which is capped at 700 nats to stay finite."""
         return math.exp(min(self.loss, 700))
 
 
 def read_held_out(data_dir: str, manifest: Manifest, reader: SplitReader) -> HeldOut:
-    """Reads the held-out split once.
+    """Read the held-out split once.
 
     Args:
-      data_dir: the build.
-      manifest: its manifest.
-      reader: of its held-out split.
+      data_dir: build directory.
+      manifest: manifest of the build.
+      reader: reader of the held-out split.
 
     Raises:
       UserError: a file is damaged.
@@ -112,13 +119,11 @@ def _batches(reader: SplitReader) -> Iterator[dict[str, np.ndarray]]:
 
 
 def metrics_of(sums_N23: np.ndarray) -> EvalMetrics | None:
-    """Means over sequences.
+    """Return means over sequences, or None if there are no predictions.
 
     Args:
-      sums_N23: of each, as `Trainer.evaluate` gives them; added up in float64.
-
-    Returns:
-      None if there are no predictions.
+      sums_N23: what `Trainer.evaluate` returns: for all and for hidden predictions, the sums of loss,
+        correct predictions and predictions of each sequence. Added up in float64.
     """
     (loss, correct, predictions), (_, hidden_correct, hidden) = sums_N23.sum(0, np.float64).tolist()
     if not predictions:
@@ -132,12 +137,11 @@ def metrics_of(sums_N23: np.ndarray) -> EvalMetrics | None:
 
 
 def evaluation_row(sums_N23: np.ndarray, held_out: HeldOut) -> tuple[dict[str, float], str]:
-    """Metrics of a step as a row of metrics.jsonl and as lines for people.
+    """Return metrics as a row of metrics.jsonl and as lines of text.
 
     Args:
-      sums_N23: as `Trainer.evaluate` gives them. What follows the last sequence of the split, to
-        fill the last batch, is left out.
-      held_out: the split.
+      sums_N23: see `metrics_of`; rows that pad the last batch are ignored.
+      held_out: the held-out split.
     """
     sums_N23 = sums_N23[: held_out.num_sequences]
     metrics, baseline = metrics_of(sums_N23), held_out.baseline

@@ -1,4 +1,4 @@
-"""How a run may end before its end, and what errors of TensorFlow mean for people."""
+"""Exit handling: preemption, lost workers, and readable errors from TensorFlow's runtime."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+
+import tensorflow as tf
 
 from data.errors import StorageError
 from launch.config import RESTART_CODE
@@ -17,52 +19,53 @@ class WorkerLost(Exception):  # noqa: N818
 
 
 @contextlib.contextmanager
-def explained(*, is_multi_worker: bool) -> Iterator[None]:
-    """Translates an error out of TensorFlow's runtime.
+def translate_errors(*, is_multi_worker: bool) -> Iterator[None]:
+    """Translate errors from TensorFlow's runtime.
 
     Raises:
-      WorkerLost: in a job of several workers.
+      WorkerLost: an operation failed in a job of several workers.
     """
-    import tensorflow as tf
-
     try:
         yield
     except tf.errors.OpError as error:
         if not is_multi_worker:
             raise
         raise WorkerLost(
-            "the work with the other workers has broken off, most likely because one of them has"
-            f" ended ({type(error).__name__}); start all of them again to go on from the newest"
-            " checkpoint"
+            "lost the connection to the other workers, most likely because one of them has ended"
+            f" ({type(error).__name__}); start all of them again to resume from the newest checkpoint"
         ) from error
 
 
 @contextlib.contextmanager
-def ends(program: str, *, is_multi_worker: bool) -> Iterator[None]:
-    """Around a run: ends the process in its own way where the run is stopped from outside.
+def exit_on_stop(program: str, *, is_multi_worker: bool) -> Iterator[None]:
+    """Exit the process with the right code if the run is stopped from outside.
+
+    The exit code is RESTART_CODE after a preemption notice, and 1 when another worker or the storage
+    is lost.
 
     Args:
-      program: what the lines begin with.
+      program: name at the start of printed lines.
       is_multi_worker: whether other processes take part.
     """
     try:
-        with explained(is_multi_worker=is_multi_worker):
+        with translate_errors(is_multi_worker=is_multi_worker):
             yield
     except Preempted as preempted:
         print(
-            f"{program}: stopped after step {preempted.step:,} by {preempted.reason}; all is"
-            f" saved, the same command goes on (exit code {RESTART_CODE})",
+            f"{program}: stopped after step {preempted.step:,} by {preempted.reason}; everything is"
+            f" saved, the same command resumes (exit code {RESTART_CODE})",
             flush=True,
         )
         sys.exit(RESTART_CODE)
     except WorkerLost as lost:
-        _end_alone(str(lost))
+        _exit_now(str(lost))
     except StorageError as error:
         if not is_multi_worker:
             raise
-        _end_alone(f"{error.filename}: {error.strerror}")
+        _exit_now(f"{error.filename}: {error.strerror}")
 
 
-def _end_alone(message: str) -> None:
+def _exit_now(message: str) -> None:
+    """Exit without TensorFlow's shutdown, which would wait for the other workers."""
     print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(1)  # TensorFlow would wait for the others at the end of the process
+    os._exit(1)

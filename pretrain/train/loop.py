@@ -50,9 +50,7 @@ def fit(
     stop: PreemptionNotice,
     evaluate: Evaluate | None = None,
     evaluate_first: bool = False,
-    reraise_reader_errors: Callable[
-        [], contextlib.AbstractContextManager
-    ] = contextlib.nullcontext,
+    reraise_reader_errors: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
     hooks: Sequence[Hook] = (),
 ) -> None:
     """Train from `start_step` to `settings.train_steps`.

@@ -136,7 +136,9 @@ class Progress(Hook):
         for opened in (self._file, self._writer):
             try:
                 opened.close()
-            except _WRITE_ERRORS as error:  # rows are flushed already; do not hide what ended the run
+            except (
+                _WRITE_ERRORS
+            ) as error:  # rows are flushed already; do not hide what ended the run
                 self._print(f"pretraining: {self._model_dir}: {first_line(error)}")
         if self._wandb:
             self._wandb.close()

@@ -14,7 +14,7 @@ import pytest
 from data import files
 from data.errors import UserError
 from finetune import predict, run, summary
-from finetune.collapse import Collapsed, CollapseWatch
+from finetune.collapse import Collapsed, CollapseDetector
 from finetune.config import FinetuneConfig
 from pretrain.checkpoints.checkpoint import committed
 from pretrain.train.config import TrainConfig
@@ -226,34 +226,36 @@ def test_a_slow_run_has_not_failed(finetuned, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def watch(least_loss=1.0, rows=(), **finetune) -> CollapseWatch:
+def watch(constant_loss=1.0, rows=(), **finetune) -> CollapseDetector:
     config = FinetuneConfig(**{"collapse_check_fraction": 0.4, **finetune})
-    return CollapseWatch(config, TrainConfig(train_steps=100), least_loss=least_loss, rows=rows)
+    return CollapseDetector(
+        config, TrainConfig(train_steps=100), constant_loss=constant_loss, rows=rows
+    )
 
 
 def test_the_loss_that_is_judged():
     """At the first row from step 40 on: the mean over the rows of the last 20 steps."""
     one = watch()
     for step, loss in ((10, 0.1), (20, 0.1), (30, 1.01), (39, 0.96)):
-        one(step, {"loss": loss})
+        one.after_row(step, {"loss": loss})
     with pytest.raises(Collapsed) as caught:
-        one(42, {"loss": 0.98})
+        one.after_row(42, {"loss": 0.98})
     assert caught.value.collapse.step == 42
     assert "mean training loss 0.9833" in caught.value.collapse.reason
 
     one = watch(rows=[{"step": 30, "loss": 1.01}, {"step": 30, "eval_loss": 9.0}])
-    one(40, {"loss": 0.9})  # 0.955
-    one(50, {"loss": 7.0})  # looked at once only
-    assert one.verdict().step == 50  # and at the end
-    one(60, {"loss": 0.1})
-    one(70, {"loss": 0.1})
-    assert one.verdict() is None
+    one.after_row(40, {"loss": 0.9})  # 0.955
+    one.after_row(50, {"loss": 7.0})  # looked at once only
+    assert one.check().step == 50  # and at the end
+    one.after_row(60, {"loss": 0.1})
+    one.after_row(70, {"loss": 0.1})
+    assert one.check() is None
 
 
 def test_a_run_that_is_judged_at_its_end_only():
     one = watch(collapse_check_fraction=0.0)
-    one(50, {"loss": 9.0})
-    assert one.verdict() is not None
+    one.after_row(50, {"loss": 9.0})
+    assert one.check() is not None
 
 
 def seed_record(seed, accuracy, collapse=None) -> dict:

@@ -1,4 +1,4 @@
-"""Steps that are passed over: the rule, what is left untouched, and what is written down."""
+"""Bad steps: the rule, what a skipped step leaves untouched, and the log."""
 
 import json
 
@@ -6,24 +6,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.errors import UserError
 from optim.build import build_optimizer
 from optim.config import OptimizerConfig
 from pretrain.train.bad_steps import (
     GOOD,
     NOT_FINITE,
     SPIKE,
+    BadStep,
     BadStepLog,
     BadSteps,
-    Verdict,
-    refuse_too_many,
+    TooManyBadSteps,
 )
 
 
-def judged(bad_steps, losses, norms=None, first=0):
+def classified(bad_steps, losses, norms=None, first=0):
     norms = [1.0] * len(losses) if norms is None else norms
     return [
-        tuple(bad_steps.judge(tf.constant(first + i, tf.int64), loss, norm).numpy().astype(int))
+        tuple(bad_steps.classify(tf.constant(first + i, tf.int64), loss, norm).numpy().astype(int))
         for i, (loss, norm) in enumerate(zip(tf.constant(losses), tf.constant(norms), strict=True))
     ]
 
@@ -35,49 +34,49 @@ CALM = [4.0, 5.0, 6.0, 5.0] * 32
 @pytest.fixture
 def full():
     bad_steps = BadSteps(threshold=10.0)
-    assert judged(bad_steps, CALM, CALM) == [(GOOD, 0)] * 128
+    assert classified(bad_steps, CALM, CALM) == [(GOOD, 0)] * 128
     return bad_steps
 
 
 def test_the_threshold(full):
     # Half of the window lies on the median: its deviation counts as one hundredth of it.
-    assert judged(full, [5.0, 5.6], [5.0, 5.0], first=128) == [(GOOD, 0), (SPIKE, 1)]
+    assert classified(full, [5.0, 5.6], [5.0, 5.0], first=128) == [(GOOD, 0), (SPIKE, 1)]
 
 
 def test_the_threshold_of_a_lively_window():
     bad_steps = BadSteps(threshold=10.0)
     lively = [3.0, 4.0, 5.0, 6.0, 7.0, 4.0, 6.0, 5.0] * 16  # median absolute deviation 1
-    judged(bad_steps, lively, lively)
+    classified(bad_steps, lively, lively)
     below, above = 5 + 14.8, 5 + 14.9
-    assert judged(bad_steps, [below], [5.0], first=128) == [(GOOD, 0)]
-    assert judged(bad_steps, [above], [5.0], first=129) == [(SPIKE, 1)]
-    assert judged(bad_steps, [5.0], [above], first=130) == [(SPIKE, 2)]  # the norm alone
-    assert judged(bad_steps, [0.0], [0.0], first=131) == [(GOOD, 2)]  # low is no spike
+    assert classified(bad_steps, [below], [5.0], first=128) == [(GOOD, 0)]
+    assert classified(bad_steps, [above], [5.0], first=129) == [(SPIKE, 1)]
+    assert classified(bad_steps, [5.0], [above], first=130) == [(SPIKE, 2)]  # the norm alone
+    assert classified(bad_steps, [0.0], [0.0], first=131) == [(GOOD, 2)]  # low is no spike
 
 
 def test_nothing_is_a_spike_before_the_window_is_full_or_without_a_threshold(full):
-    assert judged(BadSteps(threshold=10.0), [*CALM[:127], 1e6])[-1] == (GOOD, 0)
+    assert classified(BadSteps(threshold=10.0), [*CALM[:127], 1e6])[-1] == (GOOD, 0)
     off = BadSteps(threshold=0.0)
-    assert judged(off, [*CALM, 1e6, np.inf])[-2:] == [(GOOD, 0), (NOT_FINITE, 1)]
+    assert classified(off, [*CALM, 1e6, np.inf])[-2:] == [(GOOD, 0), (NOT_FINITE, 1)]
 
 
 def test_what_is_not_finite_does_not_enter_the_window(full):
     before = full.losses.numpy().tolist()
-    found = judged(full, [np.nan, 5.0, np.inf], [5.0, np.nan, 5.0], first=128)
+    found = classified(full, [np.nan, 5.0, np.inf], [5.0, np.nan, 5.0], first=128)
     assert found == [(NOT_FINITE, 1), (NOT_FINITE, 2), (NOT_FINITE, 3)]
     assert full.losses.numpy().tolist() == before
 
 
 def test_a_lasting_change_of_level_is_followed(full):
-    found = judged(full, [20.0] * 70, [5.0] * 70, first=128)
+    found = classified(full, [20.0] * 70, [5.0] * 70, first=128)
     kinds = [kind for kind, _ in found]
     # When a third of the window has the new level, it belongs to what is usual.
     assert kinds == [SPIKE] * 42 + [GOOD] * 28
 
 
 def test_marks_leave_the_window(full):
-    assert judged(full, [np.nan], first=128) == [(NOT_FINITE, 1)]
-    assert judged(full, CALM, CALM, first=129)[-2:] == [(GOOD, 1), (GOOD, 0)]
+    assert classified(full, [np.nan], first=128) == [(NOT_FINITE, 1)]
+    assert classified(full, CALM, CALM, first=129)[-2:] == [(GOOD, 1), (GOOD, 0)]
 
 
 @pytest.mark.parametrize("name", ["lamb", "adamw"])
@@ -104,19 +103,24 @@ def test_a_closed_gate_leaves_everything_but_the_count(name):
     assert all(now != then for now, then in zip(state()[:2], before[:2], strict=True))
 
 
-VERDICTS = [
-    Verdict(step=5, loss=float("nan"), grad_norm=1.5, kind=NOT_FINITE, recent=1),
-    Verdict(step=8, loss=9.5, grad_norm=70.25, kind=SPIKE, recent=2),
+BAD_STEPS = [
+    BadStep(step=5, loss=float("nan"), grad_norm=1.5, kind=NOT_FINITE, recent=1),
+    BadStep(step=8, loss=9.5, grad_norm=70.25, kind=SPIKE, recent=2),
 ]
 
 
-def test_the_log(tmp_path):
-    log = BadStepLog(str(tmp_path), seed=3, global_batch_size=4, num_sequences=10)
-    log.forget_after(0)  # nothing there
-    log.add([])
+def log_in(model_dir, **options) -> BadStepLog:
+    settings = {"max_bad_steps": 2, "seed": 3, "global_batch_size": 4, "num_sequences": 10}
+    return BadStepLog(str(model_dir), **(settings | options))
+
+
+def test_log_names_step_reason_and_batch(tmp_path, capsys):
+    log = log_in(tmp_path)
+    log.drop_after(0)  # there is no file yet
+    log.record([])
     assert list(tmp_path.iterdir()) == []
-    log.add(VERDICTS[:1])
-    log.add(VERDICTS[1:])
+    log.record(BAD_STEPS[:1])
+    log.record(BAD_STEPS[1:])
     path = tmp_path / "bad_steps.jsonl"
     first, second = map(json.loads, path.read_text().splitlines())
     assert (first["step"], first["reason"], first["loss"]) == (5, "not finite", "nan")
@@ -126,15 +130,25 @@ def test_the_log(tmp_path):
     assert len(set(first["sequences"])) == 4
     assert set(first["sequences"]) <= set(range(10))
     assert first["batch_sha256"] != second["batch_sha256"]
-    log.forget_after(7)
+    assert capsys.readouterr().out.splitlines() == [
+        "training: step 5 was skipped (not finite): loss nan, gradient norm 1.5",
+        "training: step 8 was skipped (spike): loss 9.5, gradient norm 70.25",
+    ]
+    log.drop_after(7)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [5]
 
 
-def test_too_many_stop_the_run():
-    refuse_too_many(VERDICTS, most=2, model_dir="m")
-    refuse_too_many([], most=0, model_dir="m")
-    with pytest.raises(UserError) as caught:
-        refuse_too_many(VERDICTS, most=1, model_dir="m")
-    assert "2 of the last 128 steps were passed over" in str(caught.value)
+def test_other_workers_write_nothing(tmp_path, capsys):
+    log_in(tmp_path, is_chief=False).record(BAD_STEPS)
+    assert (list(tmp_path.iterdir()), capsys.readouterr().out) == ([], "")
+
+
+@pytest.mark.parametrize("is_chief", [True, False])
+def test_too_many_bad_steps_end_the_run_on_every_worker(tmp_path, is_chief):
+    log_in(tmp_path, max_bad_steps=2, is_chief=is_chief).record(BAD_STEPS)
+    with pytest.raises(TooManyBadSteps) as caught:
+        log_in(tmp_path, max_bad_steps=1, is_chief=is_chief).record(BAD_STEPS)
+    assert "2 of the last 128 steps" in str(caught.value)
+    assert "TrainConfig.max_bad_steps=1" in str(caught.value)
     assert "5 (loss nan, gradient norm 1.5), 8 (loss 9.5, gradient norm 70.25)" in str(caught.value)
-    assert "m/bad_steps.jsonl" in str(caught.value)
+    assert f"{tmp_path}/bad_steps.jsonl" in str(caught.value)

@@ -1,3 +1,5 @@
+"""Preemption notices from SIGTERM and from the metadata server."""
+
 import http.server
 import os
 import signal
@@ -21,7 +23,7 @@ def wait_for(condition, seconds=30):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A metadata server on this machine: `answers` are given one after the other."""
+    """A local metadata server that sends its `answers` one after the other."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         answers, flavors = [], []
@@ -39,7 +41,7 @@ def server(monkeypatch):
     with http.server.ThreadingHTTPServer(("localhost", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv(URL_VARIABLE, f"http://localhost:{server.server_port}/preempted")
-        monkeypatch.setattr(preemption, "_SECONDS_BETWEEN_QUESTIONS", 0.01)
+        monkeypatch.setattr(preemption, "_POLL_SECONDS", 0.01)
         yield Handler
         server.shutdown()
 
@@ -50,15 +52,15 @@ def test_sigterm_is_noticed_once():
         assert notice.reason is None
         os.kill(os.getpid(), signal.SIGTERM)
         wait_for(lambda: notice.reason == "SIGTERM")
-        os.kill(os.getpid(), signal.SIGTERM)  # the same notice, by way of a supervisor
+        os.kill(os.getpid(), signal.SIGTERM)  # the same notice, forwarded by a supervisor
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_another_sigterm_later_ends_the_process():
+def test_later_sigterm_ends_the_process():
     program = """
 import os, signal, time
-from pretrain import preemption
-preemption._SECONDS_OF_ONE_NOTICE = 0.0
+from pretrain.train import preemption
+preemption._SAME_NOTICE_SECONDS = 0.0
 with preemption.PreemptionNotice() as notice:
     os.kill(os.getpid(), signal.SIGTERM)
     print(notice.reason, flush=True)
@@ -69,14 +71,14 @@ with preemption.PreemptionNotice() as notice:
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
 
 
-def test_the_metadata_server_is_believed(server):
-    server.answers[:] = [b"FALSE", b"", b"FALSE", b"TRUE"]  # an error in between does not matter
+def test_notice_of_the_metadata_server(server):
+    server.answers[:] = [b"FALSE", b"", b"FALSE", b"TRUE"]  # an error in between is ignored
     with PreemptionNotice() as notice:
         wait_for(lambda: notice.reason == "the preemption notice of the metadata server")
     assert server.flavors == ["Google"] * 4
 
 
-def test_a_machine_without_a_metadata_server_is_not_asked_for_ever(server):
+def test_polling_ends_without_a_metadata_server(server):
     server.answers[:] = [b""]
     with PreemptionNotice() as notice:
         wait_for(lambda: len(server.flavors) == 5)

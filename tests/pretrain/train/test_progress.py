@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from data.errors import UserError
 from pretrain.checkpoints.best import best_step
-from pretrain.train.progress import Progress, WandB, read_metrics, training_line
+from pretrain.report.pages import write_run_report
+from pretrain.train.metrics_log import read_metrics
+from pretrain.train.progress import Progress, WandB, training_line
 from pretrain.train.recipe import check_settings
 from tests.support.model_dirs import make_model_dir, run_config
 
@@ -28,6 +30,10 @@ ROW = {
 EVALUATION = {"eval_loss": 6.0, "eval_loss/wiki": 5.5}
 
 
+def progress_in(path, **options) -> Progress:
+    return Progress(make_model_dir(path), write_report=write_run_report, **options)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -35,25 +41,25 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time passes only where a test says so."""
+    """A clock that tests move."""
     now = [1000.0]
     monkeypatch.setattr("pretrain.train.progress.time.monotonic", lambda: now[0])
     return now
 
 
-def test_a_line_for_people():
+def test_training_line():
     assert training_line(ROW) == (
         "loss 6.250  accuracy 12.5%  lr 1.00e-03  5,120 tokens/s  input wait 0.4%"
     )
     assert "5,120 tokens/s  41.2% of peak  input wait" in training_line(ROW | {"peak_share": 0.412})
 
 
-def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys, clock):
-    progress = Progress(make_model_dir(tmp_path), start_step=100, train_steps=1000)
+def test_plain_lines_without_a_terminal(tmp_path, capsys, clock):
+    progress = progress_in(tmp_path, start_step=100, train_steps=1000)
     clock[0] += 30
-    progress.training_row(200, ROW)
-    progress.evaluation_row(200, EVALUATION, "held-out: ...")
-    progress.evaluation_row(300, {"eval_loss": 6.5}, "held-out: ...")
+    progress.after_row(200, ROW)
+    progress.after_evaluation(200, EVALUATION, "held-out: ...")
+    progress.after_evaluation(300, {"eval_loss": 6.5}, "held-out: ...")
     progress.close()
     assert capsys.readouterr().out.splitlines() == [
         f"step 200/1,000  {training_line(ROW)}  0:04:00 left",
@@ -66,9 +72,9 @@ def test_plain_lines_where_there_is_no_terminal(tmp_path, capsys, clock):
 def test_one_live_line_in_a_terminal(tmp_path, monkeypatch, clock):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "stdout", Terminal())
-    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=1000)
+    progress = progress_in(tmp_path, start_step=0, train_steps=1000)
     clock[0] += 30
-    progress.training_row(500, ROW)
+    progress.after_row(500, ROW)
     live = sys.stdout.getvalue()
     progress.close()
     assert "\n" not in live
@@ -78,9 +84,9 @@ def test_one_live_line_in_a_terminal(tmp_path, monkeypatch, clock):
 
 
 def test_rows_go_to_tensorboard(tmp_path):
-    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
-    progress.training_row(5, ROW | {"trust_ratios": {"a/kernel": 0.5, "b/kernel": 2.0}})
-    progress.evaluation_row(5, EVALUATION, "")
+    progress = progress_in(tmp_path, start_step=0, train_steps=10)
+    progress.after_row(5, ROW | {"trust_ratios": {"a/kernel": 0.5, "b/kernel": 2.0}})
+    progress.after_evaluation(5, EVALUATION, "")
     progress.close()
     (path,) = tmp_path.glob("events.out.tfevents.*")
     values = {}
@@ -91,19 +97,19 @@ def test_rows_go_to_tensorboard(tmp_path):
     assert values["train/trust_ratios"] == (5, "histograms")
 
 
-def test_a_held_out_loss_that_is_no_number(tmp_path):
-    """As bfloat16 can give; the run goes on, and the file stays JSON."""
+def test_nan_in_an_evaluation_keeps_the_file_valid_json(tmp_path):
+    """bfloat16 can give NaN; the run continues."""
     row = {"eval_loss": float("nan"), "eval_perplexity": float("inf"), "eval_mlm_accuracy": 0.5}
-    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
-    progress.evaluation_row(5, row, "held-out: loss nan")
+    progress = progress_in(tmp_path, start_step=0, train_steps=10)
+    progress.after_evaluation(5, row, "held-out: loss nan")
     progress.close()
     none = {"eval_loss": None, "eval_perplexity": None, "eval_mlm_accuracy": 0.5}
     assert read_metrics(tmp_path) == [{"step": 5, **none}]
     assert best_step(tmp_path) is None
 
 
-def test_a_report_that_fails_does_not_hide_what_ended_the_run(tmp_path, capsys):
-    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+def test_failing_report_does_not_hide_what_ended_the_run(tmp_path, capsys):
+    progress = progress_in(tmp_path, start_step=0, train_steps=10)
     (tmp_path / "best.json").write_text("{")
     with pytest.raises(UserError, match="disk is full"), contextlib.closing(progress):
         raise UserError("disk is full")
@@ -118,13 +124,13 @@ def test_a_report_that_fails_does_not_hide_what_ended_the_run(tmp_path, capsys):
         (0, 10, "TensorBoard's file: {0}/events.out.tfevents"),
     ],
 )
-def test_a_full_disk_is_one_line_and_closing_does_not_hide_it(
+def test_full_disk_is_one_line_and_closing_does_not_hide_it(
     tmp_path, earlier_rows, first_step, place
 ):
-    """A limit on the size of files says the same; the same rows are larger in TensorBoard's."""
-    model_dir = make_model_dir(tmp_path)
+    """A limit on file sizes stands in for a full disk. Rows are larger in TensorBoard's file."""
+    make_model_dir(tmp_path)
     (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n' * earlier_rows)
-    progress = Progress(model_dir, start_step=0, train_steps=100)
+    progress = progress_in(tmp_path, start_step=0, train_steps=100)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
@@ -137,28 +143,28 @@ def test_a_full_disk_is_one_line_and_closing_does_not_hide_it(
     (line,) = str(caught.value).splitlines()
     start = f"the metrics of step {step} could not be written: {place.format(tmp_path)}"
     assert line.startswith(start)
-    assert line.endswith("File too large; make room, and run the same command again to go on")
+    assert line.endswith("File too large; make room, and run the same command again to resume")
 
 
 def test_the_best_is_recorded_before_its_row(tmp_path, monkeypatch):
-    """A row says that the step was evaluated: what follows a crash after it is not made again."""
+    """A row means that the step was evaluated, so a resumed run would not record the best again."""
 
     def crash(*_):
         raise KeyboardInterrupt
 
-    progress = Progress(make_model_dir(tmp_path), start_step=0, train_steps=10)
+    progress = progress_in(tmp_path, start_step=0, train_steps=10)
     monkeypatch.setattr("pretrain.train.progress.record_best", crash)
     with pytest.raises(KeyboardInterrupt):
-        progress.evaluation_row(5, EVALUATION, "")
+        progress.after_evaluation(5, EVALUATION, "")
     assert read_metrics(tmp_path) == []
 
 
 @pytest.mark.parametrize("tail", ['{"step": 3, "lo', '{"loss": 1}', "[3]", '{"step": "x"}', "\x00"])
-def test_rows_after_a_broken_line_are_left_out(tmp_path, tail):
+def test_rows_after_a_malformed_line_are_dropped(tmp_path, tail):
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{{"step": 1, "loss": 2.0}}\n{{"step": 2, "loss": 1.0}}\n{tail}\n')
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
-    Progress(make_model_dir(tmp_path), start_step=1, train_steps=5).close()
+    progress_in(tmp_path, start_step=1, train_steps=5).close()
     assert path.read_text() == '{"step": 1, "loss": 2.0}\n'
 
 
@@ -193,13 +199,13 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     check_settings(run.train, run.optimizer)
     model_dir = tmp_path / "model"
     for step in (5, 10):
-        progress = Progress(
-            make_model_dir(model_dir),
+        progress = progress_in(
+            model_dir,
             start_step=step - 5,
             train_steps=10,
             wandb=WandB("bert", str(model_dir), run),
         )
-        progress.training_row(step, ROW)
+        progress.after_row(step, ROW)
         progress.close()
     monkeypatch.delitem(sys.modules, "wandb")
     sent = [json.loads(line) for line in (model_dir / "sent.jsonl").read_text().splitlines()]
@@ -217,8 +223,8 @@ def test_rows_go_to_weights_and_biases(tmp_path, monkeypatch):
     assert first[4] == {"finished": True}
 
 
-def test_weights_and_biases_beside_a_remote_model_directory(tmp_path, monkeypatch):
-    """Its own files are local: it would make a folder called "ram:" here."""
+def test_weights_and_biases_with_a_remote_model_directory(tmp_path, monkeypatch):
+    """The client would create a local folder called "ram:"."""
     wandb = mock.Mock()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     WandB("bert", f"ram://{tmp_path.name}/m", run_config(wandb_project="bert"))
@@ -226,7 +232,7 @@ def test_weights_and_biases_beside_a_remote_model_directory(tmp_path, monkeypatc
     assert (settings["name"], settings["dir"]) == ("m", None)
 
 
-def test_weights_and_biases_that_is_not_installed(monkeypatch):
+def test_missing_weights_and_biases_is_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     run = run_config(wandb_project="bert")
     with pytest.raises(UserError, match=r"wandb_project='bert', but wandb is not installed: `pip"):

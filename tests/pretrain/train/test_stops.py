@@ -1,4 +1,4 @@
-"""Runs that are killed, told to stop, or lose a worker: what follows equals a run without stops."""
+"""Runs that are killed, preempted or lose a worker: once resumed, they equal an uninterrupted run."""
 
 import json
 import os
@@ -17,21 +17,21 @@ from data.errors import StorageError, UserError
 from launch.local import run_workers
 from pretrain import run
 from pretrain.checkpoints.checkpoint import committed
-from pretrain.train.exits import ends
-from pretrain.train.progress import read_metrics
+from pretrain.train.exits import exit_on_stop
+from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
-from tests.pretrain.test_run import arguments
+from tests.support.pretraining import CLOCK_METRICS, arguments
 
-# Rows end in the middle of what a checkpoint keeps, and saves lie before and after them.
+# Checkpoints fall between rows, before and after them.
 PARAMS = ("TrainConfig.log_interval = 3", "TrainConfig.train_steps = 9")
-TIMES = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
-# pretrain.run, where a worker sends itself a signal before a step or before a commit record.
+# pretrain.run in which a worker sends itself a signal before a step or before a commit record.
 PROGRAM = """
 import json, os, signal, sys
 from data.errors import run_main
-from pretrain import checkpoint, run
-from pretrain.trainer import Trainer
+from pretrain import run
+from pretrain.checkpoints import checkpoint
+from pretrain.train.trainer import Trainer
 where, step, number, worker, *argv = sys.argv[1:]
 task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"index": 0})
 commit, train = checkpoint.Checkpoints._commit, Trainer.train
@@ -63,16 +63,16 @@ def command(where, step, number, argv, worker=0) -> list[str]:
 
 
 def rows(model_dir) -> list[dict]:
-    """All that was measured, without what depends on the clock."""
+    """Return the rows of metrics without what depends on the clock."""
     return [
-        {name: value for name, value in row.items() if name not in TIMES}
+        {name: value for name, value in row.items() if name not in CLOCK_METRICS}
         for row in read_metrics(model_dir)
     ]
 
 
 @pytest.fixture(scope="module")
 def whole(small_build, tmp_path_factory) -> list[dict]:
-    """The rows of a run without stops."""
+    """Return the rows of an uninterrupted run."""
     path = tmp_path_factory.mktemp("whole") / "m"
     run.main(arguments(small_build, path, *PARAMS))
     found = rows(path)
@@ -83,7 +83,7 @@ def whole(small_build, tmp_path_factory) -> list[dict]:
 @pytest.mark.slow
 def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
     argv = arguments(small_build, tmp_path / "m", *PARAMS)
-    # The save of step 6 may be under way when the process is killed before step 7.
+    # The save of step 6 may be pending when the process is killed before step 7.
     for where, step, left in (("save", 4, [[2]]), ("step", 7, [[2, 4], [4, 6]])):
         done = subprocess.run(command(where, step, signal.SIGKILL, argv), capture_output=True)
         assert done.returncode == -signal.SIGKILL
@@ -95,17 +95,17 @@ def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
 def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monkeypatch, capsys):
     train = Trainer.train
 
-    def train_and_be_told(self, iterator, num_steps):
+    def train_and_preempt(self, iterator, num_steps):
         if self.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return train(self, iterator, num_steps)
 
     argv = arguments(small_build, tmp_path / "m", *PARAMS, "TrainConfig.steps_per_loop = 1")
-    monkeypatch.setattr(Trainer, "train", train_and_be_told)
+    monkeypatch.setattr(Trainer, "train", train_and_preempt)
     with pytest.raises(SystemExit) as caught:
         run.main(argv)
     assert caught.value.code == 42
-    assert "stopped after step 5 by SIGTERM; all is saved" in capsys.readouterr().out
+    assert "stopped after step 5 by SIGTERM" in capsys.readouterr().out
     assert committed(tmp_path / "m")[-1].step == 5
     monkeypatch.undo()
     run.main(argv)
@@ -114,11 +114,11 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
 
 @pytest.mark.slow
 def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
-    """One is told to stop, then one is killed; the pair goes on and trains as one process does."""
+    """One is preempted, then one is killed; the pair resumes and trains as one process does."""
     model_dir = tmp_path / "m"
     cluster = "ClusterConfig.strategy = 'multi_worker'"
     argv = arguments(small_build, model_dir, *PARAMS, cluster)
-    # Both stop after the same step, though one of them alone was told.
+    # Both stop after the same step, though only one of them got the notice.
     assert run_workers(command("step", 5, signal.SIGTERM, argv, worker=1), 2) == 42
     output = capfd.readouterr().out
     assert "[worker 0] running on 2 x CPU (multi_worker strategy)" in output
@@ -129,43 +129,43 @@ def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
     assert run_workers(command("step", 7, signal.SIGKILL, argv, worker=1), 2) == 137
     output, errors = capfd.readouterr()
     assert "error: worker 1 ended by signal SIGKILL; the others are stopped" in errors
-    assert "[worker 0] error: the work with the other workers has broken off" in output
+    assert "[worker 0] error: lost the connection to the other workers" in output
 
     assert run_workers([sys.executable, "-m", "pretrain.run", *argv], 2) == 0
-    found = rows(model_dir)  # from the chief alone
+    found = rows(model_dir)  # written by the chief alone
     assert [row["step"] for row in found] == [row["step"] for row in whole]
     for row, expected in zip(found, whole, strict=True):
         name = "loss" if "loss" in expected else "eval_loss"
         assert row[name] == pytest.approx(expected[name], rel=1e-5)
 
 
-def test_a_worker_lost_during_evaluation_alone(small_build, tmp_path, monkeypatch, capsys):
-    """What the runtime says becomes one line, outside the loop of training too."""
+def test_worker_lost_in_eval_mode_is_one_line(small_build, tmp_path, monkeypatch, capsys):
+    """Errors of the runtime are translated outside the training loop too."""
 
-    def broken_off(self, iterator, num_steps):
+    def lose_connection(self, iterator, num_steps):
         raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
 
     argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
     run.main([*argv, "--mode", "train"])
     monkeypatch.setattr(Trainer, "is_multi_worker", True)
-    monkeypatch.setattr(Trainer, "evaluate", broken_off)
+    monkeypatch.setattr(Trainer, "evaluate", lose_connection)
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as caught:
         run.main([*argv, "--mode", "eval"])
     assert caught.value.code == 1
-    assert capsys.readouterr().err.startswith("error: the work with the other workers has broken o")
+    assert capsys.readouterr().err.startswith("error: lost the connection to the other workers")
 
 
-def test_a_worker_whose_storage_is_gone_does_not_wait_for_the_others(monkeypatch, capsys):
+def test_worker_without_storage_does_not_wait_for_the_others(monkeypatch, capsys):
     monkeypatch.setattr(os, "_exit", sys.exit)
     for is_multi_worker, expected in ((True, SystemExit), (False, StorageError)):
-        with pytest.raises(expected), ends("pretraining", is_multi_worker=is_multi_worker):
+        with pytest.raises(expected), exit_on_stop("pretraining", is_multi_worker=is_multi_worker):
             raise StorageError(5, "Connection reset by peer", "gs://b/m/metrics.jsonl")
     assert capsys.readouterr().err == "error: gs://b/m/metrics.jsonl: Connection reset by peer\n"
 
 
 @pytest.mark.slow
-def test_workers_on_disks_of_their_own_are_refused(small_build, tmp_path, capfd):
+def test_workers_with_separate_model_dirs_are_refused(small_build, tmp_path, capfd):
     argv = arguments(small_build, "M", "ClusterConfig.strategy = 'multi_worker'")
     run.main(arguments(small_build, tmp_path / "0"))
     program = (
@@ -177,12 +177,12 @@ def test_workers_on_disks_of_their_own_are_refused(small_build, tmp_path, capfd)
     assert run_workers([sys.executable, "-c", program, *argv], 2) == 2
     output = capfd.readouterr().out
     for worker, step in ((0, 6), (1, 0)):
-        assert f"[worker {worker}] error: this worker goes on from step {step}" in output
+        assert f"[worker {worker}] error: this worker resumes at step {step}" in output
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(small_build, whole, tmp_path):
-    """At random moments, of which some fall into saves, before there is anything, and after all."""
+    """At random moments: some during a save, before the first checkpoint, or after the end."""
     argv = arguments(small_build, tmp_path / "m", *PARAMS)
     rng = random.Random(0)
     kills = 0
@@ -209,11 +209,11 @@ def test_killed_twenty_times(small_build, whole, tmp_path):
 
 
 def test_two_runs_do_not_share_a_directory(small_build, tmp_path, monkeypatch):
-    """The second is refused while the first runs; a lock of a process that died is none."""
+    """The second is refused while the first runs; the lock of a dead process does not count."""
     argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
     train, refused = Trainer.train, []
 
-    def train_beside_another(self, iterator, num_steps):
+    def train_and_start_another(self, iterator, num_steps):
         if not refused:
             with pytest.raises(UserError, match=rf"is in use by process {os.getpid()} on ") as e:
                 run.main(argv)
@@ -222,13 +222,13 @@ def test_two_runs_do_not_share_a_directory(small_build, tmp_path, monkeypatch):
 
     (tmp_path / "m").mkdir()
     (tmp_path / "m/.lock").write_text("process 1 on another machine, long dead")
-    monkeypatch.setattr(Trainer, "train", train_beside_another)
+    monkeypatch.setattr(Trainer, "train", train_and_start_another)
     run.main(argv)
     assert refused
 
 
 class TestData:
-    """Data that change or vanish under a run."""
+    """Data that changes or vanishes during a run."""
 
     def run_with(self, monkeypatch, small_build, tmp_path, change, *params):
         data_dir = shutil.copytree(small_build, tmp_path / "data")
@@ -243,7 +243,7 @@ class TestData:
         params = ("TrainConfig.train_steps = 400", "TrainConfig.eval_interval = 0", *params)
         run.main(arguments(data_dir, tmp_path / "m", *params))
 
-    def test_another_manifest(self, monkeypatch, small_build, tmp_path):
+    def test_replaced_manifest_is_refused(self, monkeypatch, small_build, tmp_path):
         def change(data_dir: Path):
             path = data_dir / "manifest.json"
             content = json.loads(path.read_text())
@@ -253,17 +253,17 @@ class TestData:
             self.run_with(monkeypatch, small_build, tmp_path, change)
         assert [ref.step for ref in committed(tmp_path / "m")] == [2]
 
-    def test_no_directory(self, monkeypatch, small_build, tmp_path):
+    def test_removed_build_is_refused(self, monkeypatch, small_build, tmp_path):
         with pytest.raises(UserError, match=r"cannot be read: No such file|changed since the st"):
             self.run_with(monkeypatch, small_build, tmp_path, shutil.rmtree)
         assert [ref.step for ref in committed(tmp_path / "m")] == [2]
 
-    def test_a_damaged_record_is_named(self, monkeypatch, small_build, tmp_path):
+    def test_damaged_record_is_named(self, monkeypatch, small_build, tmp_path):
         def change(data_dir: Path):
             for path in data_dir.glob("masked/train/*/*.tfrecord"):
                 content = bytearray(path.read_bytes())
-                for place in range(100, len(content), 50):
-                    content[place] ^= 1
+                for offset in range(100, len(content), 50):
+                    content[offset] ^= 1
                 path.write_bytes(content)
 
         with pytest.raises(UserError, match=r"shard-\S+\.tfrecord: record \d+"):
