@@ -1,4 +1,4 @@
-"""Which step of a run did best on held-out data."""
+"""Record which step of a run did best on held-out data."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Criterion:
     """What makes one evaluation better than another.
 
     Attributes:
-      metric: of evaluation rows in metrics.jsonl.
-      is_more_better: whether the greatest one is the best; if not, the least.
+      metric: column of the evaluation rows in metrics.jsonl.
+      is_more_better: whether larger values are better.
     """
 
     metric: str = "eval_loss"
@@ -28,11 +28,11 @@ class Criterion:
 
     @property
     def name(self) -> str:
-        """Of the metric, in best.json."""
+        """Name of the metric in best.json."""
         return self.metric.removeprefix("eval_")
 
     def is_better(self, one: float, other: float) -> bool:
-        """Whether the first value is better than the second."""
+        """Return whether the first value is better than the second."""
         return one > other if self.is_more_better else one < other
 
 
@@ -45,21 +45,22 @@ def record_best(
     metrics: Mapping[str, float],
     criterion: Criterion = LEAST_LOSS,
 ) -> bool:
-    """Records a step if it did best on held-out data so far; of equals the first counts.
+    """Record a step if it did better on held-out data than all before; ties keep the earlier step.
 
-    A record of this step or of a later one is of work that was lost: it is replaced.
+    A record of this step or a later one comes from steps that were lost and made again: it is
+    replaced.
 
     Args:
-      model_dir: the run.
-      step: that was evaluated.
-      metrics: with that of the criterion.
-      criterion: what is best.
+      model_dir: model directory of the run.
+      step: step that was evaluated.
+      metrics: its metrics, the criterion's among them.
+      criterion: what makes an evaluation better.
 
     Returns:
-      Whether it is the best.
+      Whether the step is the best so far. NaN and Inf never are.
 
     Raises:
-      UserError: the record of before is damaged.
+      UserError: best.json is damaged.
     """
     value, best = metrics[criterion.metric], _read(model_dir)
     if not math.isfinite(value):
@@ -72,17 +73,17 @@ def record_best(
 
 
 def best_step(model_dir: str | os.PathLike) -> int | None:
-    """The recorded step; None if nothing was recorded.
+    """Return the recorded step, or None if no evaluation was recorded.
 
     Raises:
-      UserError: the record is damaged.
+      UserError: best.json is damaged.
     """
     best = _read(model_dir)
     return best and best[0]
 
 
 def _read(model_dir: str | os.PathLike) -> tuple[int, float] | None:
-    """Step and value of the record."""
+    """Return step and value of the record."""
     path = files.join(model_dir, BEST_FILE)
     try:
         best = json.loads(files.read_bytes(path))

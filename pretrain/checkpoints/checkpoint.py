@@ -1,8 +1,8 @@
-"""Checkpoints of a run: written while training goes on, believed only with a record that fits.
+"""Checkpoints: written asynchronously, and used only with a commit record that matches.
 
-checkpoints/step-00001000/ckpt.*        what TensorFlow writes
-checkpoints/step-00001000/COMMIT.json   step, run, data, sizes and sha256 of the files; last
-checkpoints/newest.json                 the newest step that was ever committed
+checkpoints/step-00001000/ckpt.*        files of tf.train.Checkpoint
+checkpoints/step-00001000/COMMIT.json   step, run, data, sizes and sha256 of the files; written last
+checkpoints/newest.json                 newest step that was ever committed
 """
 
 from __future__ import annotations
@@ -21,33 +21,38 @@ from pretrain.checkpoints.best import BEST_FILE, best_step
 
 COMMIT_FILE = "COMMIT.json"
 _NEWEST_FILE = "newest.json"
-# What TensorFlow raises for files that are missing, damaged or of another model.
+# What TensorFlow raises if files are missing or damaged, or belong to another model.
 _RESTORE_ERRORS = (tf.errors.OpError, AssertionError, ValueError, IndexError, KeyError)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointRef:
-    """A checkpoint with a commit record: `prefix` is what TensorFlow calls its path."""
+    """A checkpoint with a commit record.
+
+    Attributes:
+      step: number of updates.
+      folder: directory of the checkpoint.
+    """
 
     step: int
     folder: str
 
     @property
     def prefix(self) -> str:
-        """For tf.train.Checkpoint."""
+        """Path prefix of the files, as tf.train.Checkpoint takes it."""
         return files.join(self.folder, "ckpt")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Restored:
-    """Where a run goes on: its step, and the notes that were saved with it."""
+    """The step at which a run resumes, and the notes saved with its checkpoint."""
 
     step: int
     notes: dict
 
 
 def committed(model_dir: str | os.PathLike) -> list[CheckpointRef]:
-    """The checkpoints with a commit record, oldest first; their files are not looked at."""
+    """Return the checkpoints that have a commit record, oldest first; their files are not checked."""
     return [
         CheckpointRef(step=step, folder=folder)
         for step, folder in _folders(model_dir)
@@ -56,10 +61,14 @@ def committed(model_dir: str | os.PathLike) -> list[CheckpointRef]:
 
 
 def choose(model_dir: str | os.PathLike, which: str) -> CheckpointRef:
-    """One of the committed checkpoints: "latest", "best" on held-out text, or the number of a step.
+    """Return one of the committed checkpoints.
+
+    Args:
+      model_dir: model directory of the run.
+      which: "latest", "best" on held-out text, or the number of a step.
 
     Raises:
-      UserError: it is not there, or is none of these.
+      UserError: there is no such checkpoint, or `which` is malformed.
     """
     refs = {ref.step: ref for ref in committed(model_dir)}
     if not refs:
@@ -70,8 +79,8 @@ def choose(model_dir: str | os.PathLike, which: str) -> CheckpointRef:
         step = best_step(model_dir)
         if step is None:
             raise UserError(
-                f"--checkpoint best: {model_dir} has no {BEST_FILE}: no held-out text was evaluated,"
-                " so none is the best; choose latest, or the number of a step"
+                f"--checkpoint best: {model_dir} has no {BEST_FILE}, because no held-out text was"
+                " evaluated; choose latest, or the number of a step"
             )
     elif which.isdecimal():
         step = int(which)
@@ -79,17 +88,17 @@ def choose(model_dir: str | os.PathLike, which: str) -> CheckpointRef:
         raise UserError(f"--checkpoint {which}: must be best, latest or the number of a step")
     if step not in refs:
         raise UserError(
-            f"--checkpoint {which}: in {model_dir} the checkpoint of step {step} is not there: there"
-            f" are those of step {', '.join(map(str, refs))}"
+            f"--checkpoint {which}: {model_dir} has no checkpoint of step {step}; it has those of step"
+            f" {', '.join(map(str, refs))}"
         )
     return refs[step]
 
 
 class Checkpoints:
-    """Saves and restores all state of a run, and keeps some of the checkpoints.
+    """Save and restore all state of a run, and remove old checkpoints.
 
-    A save copies the variables to the memory of the host, and a thread writes them while training
-    goes on; the commit record follows when all files are there.
+    A save copies the variables to host memory, and a thread writes them while training continues. The
+    commit record is written when all files are complete.
     """
 
     def __init__(
@@ -105,12 +114,12 @@ class Checkpoints:
         """Nothing is read or written yet.
 
         Args:
-          model_dir: local, or with a scheme such as gs://.
-          items: what to save, by name.
-          run: hashes that name run and data; a checkpoint with others is not restored.
-          keep: newest checkpoints to keep; the one that did best on held-out text is kept too.
-          keep_every: keep those of multiples of this step as well; 0 for none.
-          is_chief: others save nothing: every worker holds the same variables.
+          model_dir: local directory, or a path with a scheme such as gs://.
+          items: objects to save, by name.
+          run: hashes that identify settings and data; a checkpoint with other hashes is not restored.
+          keep: number of newest checkpoints to keep, besides the best one on held-out text.
+          keep_every: keep checkpoints at multiples of this step as well; 0 for none.
+          is_chief: whether this worker saves; every worker holds the same variables.
         """
         self._model_dir, self._dir = model_dir, files.join(model_dir, "checkpoints")
         self._run, self._keep, self._keep_every = run, keep, keep_every
@@ -120,10 +129,14 @@ class Checkpoints:
         self._failure: Exception | None = None
 
     def save(self, step: int, notes: dict | None = None) -> None:
-        """Starts to save one step; returns when the variables may change again.
+        """Start to save a step; return as soon as the variables may change again.
+
+        Args:
+          step: number of updates.
+          notes: JSON content to store in the commit record.
 
         Raises:
-          UserError: the save before this one has failed.
+          UserError: the previous save failed.
         """
         self.wait()
         if not self._is_chief:
@@ -136,7 +149,7 @@ class Checkpoints:
             try:
                 self._commit(ref, notes or {})
                 self._pending = None
-            except Exception as error:  # for `wait`, in the thread that trains
+            except Exception as error:  # raised by `wait`, in the thread that trains
                 self._failure = error
 
         self._options = tf.train.CheckpointOptions(
@@ -145,10 +158,10 @@ class Checkpoints:
         self._write()
 
     def wait(self) -> None:
-        """Waits for the save that was started last.
+        """Wait for the pending save.
 
         Raises:
-          UserError: it has failed, for example because the disk is full.
+          UserError: the save failed, for example because the disk is full.
         """
         if self._pending is None:
             return
@@ -157,10 +170,10 @@ class Checkpoints:
             self._raise_failure()
 
     def restore_newest(self) -> Restored | None:
-        """Restores the newest checkpoint that is whole, and says which ones are not.
+        """Restore the newest intact checkpoint, and print which newer ones are damaged.
 
         Returns:
-          None if there has never been one.
+          What was restored, or None if there has never been a checkpoint.
 
         Raises:
           UserError: there are or were checkpoints, and none can be restored.
@@ -182,7 +195,7 @@ class Checkpoints:
         return None
 
     def remove_unfinished(self) -> None:
-        """Removes what a process that was killed has left; no other process may be saving."""
+        """Remove what a killed process left behind; no other process may be saving."""
         for step, folder in _folders(self._model_dir):
             if not files.exists(files.join(folder, COMMIT_FILE)):
                 print(f"training: removing the unfinished checkpoint of step {step:,}")
@@ -192,7 +205,9 @@ class Checkpoints:
         record = verify(ref)
         for name, expected in self._run.items():
             if record[name] != expected:
-                raise UserError(f"checkpoint {ref.folder} is of another run: its {name} differs")
+                raise UserError(
+                    f"checkpoint {ref.folder} belongs to another run: its {name} differs"
+                )
         read(self._checkpoint, ref)
         return Restored(step=ref.step, notes=record["notes"])
 
@@ -205,7 +220,7 @@ class Checkpoints:
 
     def _raise_failure(self) -> None:
         if self._failure is None:
-            self._write()  # TensorFlow keeps what its thread could not do for the next call
+            self._write()  # the next call raises what TensorFlow's thread could not do
         failure, ref = self._failure, self._pending
         self._pending = self._failure = None
         if not files.exists(files.join(ref.folder, COMMIT_FILE)):
@@ -214,8 +229,8 @@ class Checkpoints:
             raise failure
         raise UserError(
             f"the checkpoint of step {ref.step:,} could not be written to {ref.folder}:"
-            f" {first_line(failure)}; the ones before are whole: make room, and run the same command"
-            " again"
+            f" {first_line(failure)}; earlier checkpoints are intact: make room, and run the same"
+            " command again"
         ) from failure
 
     def _commit(self, ref: CheckpointRef, notes: dict) -> None:
@@ -241,7 +256,7 @@ class Checkpoints:
 
 
 def discard(model_dir: str | os.PathLike) -> None:
-    """Removes all checkpoints of a model directory, and the record of the best of them."""
+    """Remove all checkpoints of a model directory, and the record of the best one."""
     files.remove(files.join(model_dir, BEST_FILE))
     folder = files.join(model_dir, "checkpoints")
     if files.exists(folder):
@@ -250,17 +265,17 @@ def discard(model_dir: str | os.PathLike) -> None:
 
 
 def verify(ref: CheckpointRef) -> dict:
-    """Compares a checkpoint with its commit record, and returns the record.
+    """Return the commit record of a checkpoint after comparing it with the files.
 
     Raises:
-      UserError: the record cannot be read, or a file is missing, cut or changed.
+      UserError: the record is malformed, or a file is missing, truncated or changed.
     """
     path = files.join(ref.folder, COMMIT_FILE)
     try:
         record = json.loads(files.read_bytes(path))
         expected = {name: (f["bytes"], f["sha256"]) for name, f in record["files"].items()}
         if record["step"] != ref.step:
-            raise ValueError(f"it is of step {record['step']}")
+            raise ValueError(f"it belongs to step {record['step']}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"checkpoint {ref.folder}: {path} cannot be read: {error}") from error
     for name, (size, sha256) in expected.items():
@@ -275,9 +290,9 @@ def verify(ref: CheckpointRef) -> dict:
 
 
 def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
-    """Restores every variable of `checkpoint`; raises a UserError naming what does not fit."""
+    """Restore every variable of `checkpoint`; raise a UserError naming what does not match."""
     try:
-        # Partial: more may be saved than is asked for, as the optimizer for an export.
+        # Partial: the files may hold more than is needed, such as the optimizer for an export.
         status = checkpoint.read(ref.prefix).expect_partial()
         status.assert_existing_objects_matched()
     except _RESTORE_ERRORS as error:
@@ -287,7 +302,7 @@ def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
 
 
 def _folders(model_dir: str | os.PathLike) -> list[tuple[int, str]]:
-    """Steps and folders of all checkpoints, finished or not, oldest first."""
+    """Return steps and folders of all checkpoints, committed or not, oldest first."""
     directory = files.join(model_dir, "checkpoints")
     return sorted(
         (int(found[1]), files.join(directory, name))
@@ -297,7 +312,9 @@ def _folders(model_dir: str | os.PathLike) -> list[tuple[int, str]]:
 
 
 def _remove(folder: str) -> None:
-    files.remove(files.join(folder, COMMIT_FILE))  # first: half a checkpoint must not count
+    files.remove(
+        files.join(folder, COMMIT_FILE)
+    )  # first: half a checkpoint must not look committed
     files.remove_tree(folder)
 
 

@@ -1,4 +1,4 @@
-"""What a model directory says of its run, and whether it is this run."""
+"""The record of a run in its model directory, and the check that a start continues that run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pretrain.gin_files import config_text, operative_config_text, run_config_fr
 RUN_FILE = "run.json"
 DATA_FILE = "data.json"
 _LOCK_FILE = ".lock"
-# What may change between two starts of a run. The batches stay the same; train_steps moves the end
-# of the schedule, how and where a step is computed changes the numbers by rounding, and the threshold
-# of spikes decides which steps are passed over.
+# Settings that may change when a run resumes. The batches stay the same. train_steps moves the end of
+# the schedule, how and where a step is computed changes numbers by rounding, and spike_threshold decides
+# which steps are skipped.
 _FREE = {
     "train": {
         "train_steps",
@@ -46,7 +46,7 @@ _FREE = {
     },
     "input": {"masks", "prefetch", "reader"},
     "cluster": {"strategy", "tpu"},
-    # Of fine-tuning: when to look, and how answers are read off the outputs.
+    # Fine-tuning: when to check, and how answers are decoded.
     "finetune": {"epochs", "evaluations", "collapse_check_fraction", "collapse_margin"},
     "task": {"max_answer_length", "n_best_size"},
 }
@@ -54,13 +54,13 @@ _FREE = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run as recorded in its model directory.
+    """The identity of a run, as recorded in its model directory.
 
     Attributes:
-      config: all settings: a RunConfig, or those of another kind of run.
-      data_sha256: names the data.
-      lower_case: whether their text is lower-cased.
-      initial_sha256: of weights that it starts from; None if it starts from fresh ones.
+      config: all settings: a RunConfig, or the settings of another kind of run.
+      data_sha256: hash that identifies the data.
+      lower_case: whether the text is lower-cased.
+      initial_sha256: hash of the weights that the run starts from; None if it starts at random.
     """
 
     config: Any
@@ -71,9 +71,9 @@ class Run:
 
 @contextlib.contextmanager
 def locked(model_dir: str) -> Iterator[None]:
-    """Keeps other runs out of the directory; the lock ends with the process, however that ends.
+    """Lock the directory against other runs. The lock ends with the process, however that ends.
 
-    Storage with a scheme such as gs:// has no locks: there it is up to the user.
+    Storage with a scheme such as gs:// has no locks and is left unlocked.
 
     Raises:
       UserError: another process holds the lock.
@@ -88,8 +88,8 @@ def locked(model_dir: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise UserError(
-                f"{model_dir} is in use by {file.read().strip() or 'another process'}; wait for its"
-                " end or stop it, or choose another --model_dir"
+                f"{model_dir} is in use by {file.read().strip() or 'another process'}; wait until it"
+                " ends, stop it, or choose another --model_dir"
             ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
@@ -98,7 +98,7 @@ def locked(model_dir: str) -> Iterator[None]:
 
 
 def check_model_dir(model_dir: str, run: Run) -> None:
-    """Says which settings have changed since the directory was used last.
+    """Check that a directory is new or belongs to a run, and print which settings have changed.
 
     Raises:
       UserError: the directory belongs to another run.
@@ -111,29 +111,29 @@ def check_model_dir(model_dir: str, run: Run) -> None:
                 f"its data has sha256 {before.data_sha256[:8]}, the data given {run.data_sha256[:8]}"
             )
         if before.initial_sha256 != run.initial_sha256:
-            refused.append("it started from other weights than initial/ or --encoder gives now")
+            refused.append("it started from other weights than those in initial/ or --encoder")
         if refused:
             raise UserError(
                 f"{model_dir} belongs to another run: {'; '.join(refused)}; choose another"
-                " --model_dir, or give the settings it was started with"
+                " --model_dir, or use the settings it was started with"
             )
         if allowed:
-            print(f"training: going on with other settings: {'; '.join(allowed)}")
+            print(f"training: resuming with changed settings: {'; '.join(allowed)}")
     elif files.exists(files.join(model_dir, "checkpoints")):
         raise UserError(
-            f"{model_dir} has checkpoints but no {RUN_FILE}, so nobody knows what they belong to;"
-            " choose another --model_dir"
+            f"{model_dir} has checkpoints but no {RUN_FILE}, so their run is unknown; choose another"
+            " --model_dir"
         )
 
 
 def record_run(model_dir: str, run: Run, *, vocab_text: str, data: dict) -> None:
-    """Writes down what the directory belongs to.
+    """Write the record of a run into its directory.
 
     Args:
-      model_dir: the directory.
-      run: the run.
+      model_dir: model directory.
+      run: settings and data of the run.
       vocab_text: content of the vocabulary file.
-      data: what the data is, for whoever has the run and not the data.
+      data: summary of the data, for readers of the run who lack the data.
     """
     for name, content in {
         schema.VOCAB_FILE: vocab_text,
@@ -141,16 +141,16 @@ def record_run(model_dir: str, run: Run, *, vocab_text: str, data: dict) -> None
         "operative_config.gin": operative_config_text(),
         DATA_FILE: json.dumps(data, indent=1),
         "environment.json": json.dumps(describe_environment(), indent=1),
-        RUN_FILE: json.dumps(dataclasses.asdict(run), indent=1),  # last: it declares the others
+        RUN_FILE: json.dumps(dataclasses.asdict(run), indent=1),  # last: it implies the others
     }.items():
         files.write_atomically(files.join(model_dir, name), content.encode())
 
 
 def identity(run: Run) -> dict[str, str]:
-    """Hashes of data and of all settings that may not change, for the records of checkpoints.
+    """Return hashes of the data and of all settings that may not change, for commit records.
 
-    A setting at its default is left out: a setting that is new in a later version of this program
-    changes no hash of a run that does not use it.
+    Settings at their defaults are left out, so that a setting added in a later version does not change
+    the hash of runs that do not use it.
     """
     fixed = {}
     for part in dataclasses.fields(run.config):
@@ -167,10 +167,10 @@ def identity(run: Run) -> dict[str, str]:
 
 
 def load_run(model_dir: str, kind: type) -> Run:
-    """Reads back what `record_run` recorded.
+    """Read what `record_run` wrote.
 
     Args:
-      model_dir: the directory.
+      model_dir: model directory.
       kind: dataclass of its settings: RunConfig for pretraining.
 
     Raises:
@@ -189,17 +189,21 @@ def load_run(model_dir: str, kind: type) -> Run:
     try:
         if ("task" in record["config"]) != ("task" in {f.name for f in dataclasses.fields(kind)}):
             made_by = "finetune.run" if "task" in record["config"] else "pretrain.run"
-            raise UserError(f"{model_dir} is a model directory of {made_by}; choose another one")
+            raise UserError(
+                f"{model_dir} is a model directory made by {made_by}; choose another one"
+            )
         record["config"] = run_config_from_dict(record["config"], kind)
         return Run(**record)
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is of another version of this program: {error!r}") from error
+        raise UserError(
+            f"{path} was written by another version of this program: {error!r}"
+        ) from error
 
 
 def describe_environment() -> dict:
-    """Versions, machine and command, for whoever wants to repeat the run."""
+    """Return versions, machine and command, to reproduce the run."""
     distributions = {
         distribution.metadata["Name"]: distribution.version
         for distribution in importlib.metadata.distributions()
@@ -223,7 +227,7 @@ def _git_commit() -> str | None:
 
 
 def _differences(before, now) -> tuple[list[str], list[str]]:
-    """What differs between two configurations and must not, and what differs and may."""
+    """Return forbidden and allowed changes between two configurations, as sentences."""
     refused, allowed = [], []
     for part in dataclasses.fields(now):
         old, new = getattr(before, part.name), getattr(now, part.name)
@@ -232,7 +236,5 @@ def _differences(before, now) -> tuple[list[str], list[str]]:
             if was != is_now:
                 may_change = field.name in _FREE.get(part.name, ())
                 name = f"{type(old).__name__}.{field.name}"
-                (allowed if may_change else refused).append(
-                    f"{name} is {was} there and {is_now} now"
-                )
+                (allowed if may_change else refused).append(f"{name} was {was} and is {is_now} now")
     return refused, allowed

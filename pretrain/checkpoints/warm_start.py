@@ -1,8 +1,9 @@
-"""Imported weights that a run starts from: `initial/` in its model directory.
+"""Warm start: imported weights that a run starts from, in `initial/` of its model directory.
 
-`initial/weights.safetensors` has float32 tensors by our names (model/names.py): encoder, and MLM head
-and pooler if the source had them; `initial/vocab.txt` the source's vocabulary; `initial/source.json`
-architecture and origin.
+initial/weights.safetensors   float32 tensors by our names (model/names.py): encoder, and MLM head and
+                              pooler if the source had them
+initial/vocab.txt             vocabulary of the source
+initial/source.json           architecture and origin
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ from model.names import weights
 
 DIRECTORY = "initial"
 _WEIGHTS, _SOURCE = "weights.safetensors", "source.json"
-# Settings of training, not of the architecture: a run may have others than the source.
+# Settings of training, not of the architecture: a run may differ from the source in them.
 _FREE = {"hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """Where a run starts.
+    """Imported weights in a model directory.
 
     Attributes:
-      encoder: the architecture of the weights.
+      directory: `initial/` of the model directory.
+      encoder: architecture of the weights.
       lower_case: whether the source's tokenizer lower-cases.
-      origin: what the source is, for people: its kind, path and checksum.
-      weights_sha256: of the file with the weights: names them.
+      origin: kind, path and checksum of the source, for people.
+      weights_sha256: hash of the weights file; it identifies the weights.
     """
 
     directory: Path
@@ -47,14 +49,14 @@ class WarmStart:
 
     @classmethod
     def load(cls, model_dir: str) -> WarmStart | None:
-        """Reads the record in a model directory; None if nothing was imported into it.
+        """Read the record in a model directory; return None if nothing was imported into it.
 
         Raises:
-          UserError: the record is damaged, files of it are missing, or it does not lie on a disk.
+          UserError: the record is damaged, its files are missing, or it is not on a local disk.
         """
         if is_remote(model_dir) and exists(join(model_dir, DIRECTORY, _SOURCE)):
             raise UserError(
-                f"{join(model_dir, DIRECTORY)}: a run starts from imported weights on a local disk only;"
+                f"{join(model_dir, DIRECTORY)}: imported weights must be on a local disk;"
                 " choose a local --model_dir"
             )
         directory = Path(model_dir, DIRECTORY)
@@ -71,32 +73,35 @@ class WarmStart:
             ) from error
 
     def values(self, *parts: str) -> dict[str, np.ndarray]:
-        """The weights of "encoder", "head" and "pooler" that are there, by our names.
+        """Return weights by our names.
+
+        Args:
+          *parts: "encoder", "head", "pooler"; parts that the source lacked are left out.
 
         Raises:
-          UserError: they are not the ones that were imported.
+          UserError: the file has changed since the import.
         """
         from safetensors import numpy as safetensors
 
         path = self.directory / _WEIGHTS
         if not path.is_file() or sha256_of(path) != self.weights_sha256:
             raise UserError(
-                f"{path} is not what was imported; delete {path.parent} and import again"
+                f"{path} has changed since the import; delete {path.parent} and import again"
             )
         wanted = {weight.name for weight in weights(self.encoder, *parts)}
         stored = safetensors.load_file(path)
         return {name: value for name, value in stored.items() if name in wanted}
 
     def settings(self) -> list[str]:
-        """The architecture as gin bindings, for a run whose gin files leave it open."""
+        """Return the architecture as gin bindings, the defaults of a run that starts from it."""
         return settings_of(self.encoder)
 
     def check_encoder(self, encoder: EncoderConfig) -> None:
-        """Raises a UserError unless this is the architecture of the weights, but for dropout."""
+        """Raise a UserError unless the weights have this architecture, dropout aside."""
         check_architecture(encoder, self.encoder, where=str(self.directory))
 
     def check_data(self, manifest: Manifest) -> None:
-        """Raises a UserError unless the data has the vocabulary and the case of the weights."""
+        """Raise a UserError unless the data has the vocabulary and the case of the weights."""
         vocab = Vocab.load(self.directory / schema.VOCAB_FILE)
         if vocab.sha256 != manifest.vocab_sha256:
             raise UserError(
@@ -107,43 +112,45 @@ class WarmStart:
             )
         if manifest.config.lower_case != self.lower_case:
             raise UserError(
-                f"BuildConfig.lower_case={manifest.config.lower_case} in the data, but the weights in"
-                f" {self.directory} are of {self.lower_case} there; build the data again"
+                f"the data was built with BuildConfig.lower_case={manifest.config.lower_case}, but the"
+                f" weights in {self.directory} need {self.lower_case}; build the data again"
             )
 
 
 def settings_of(encoder: EncoderConfig) -> list[str]:
-    """An architecture as gin bindings."""
+    """Return an architecture as gin bindings."""
     fields = dataclasses.asdict(encoder)
     return [f"EncoderConfig.{name} = {value!r}" for name, value in fields.items()]
 
 
-def check_architecture(asked: EncoderConfig, theirs: EncoderConfig, *, where: str) -> None:
-    """Raises a UserError unless two architectures differ in dropout and initialisation at most.
+def check_architecture(requested: EncoderConfig, stored: EncoderConfig, *, where: str) -> None:
+    """Raise a UserError unless two architectures differ in dropout and initialization at most.
 
     Args:
-      asked: the settings of a run.
-      theirs: that of the weights it starts from.
-      where: these lie.
+      requested: settings of a run.
+      stored: architecture of the weights that the run starts from.
+      where: location of the weights, for the message.
     """
     for field in dataclasses.fields(EncoderConfig):
-        ours, found = getattr(asked, field.name), getattr(theirs, field.name)
-        if field.name not in _FREE and ours != found:
+        ours, theirs = getattr(requested, field.name), getattr(stored, field.name)
+        if field.name not in _FREE and ours != theirs:
             raise UserError(
-                f"EncoderConfig.{field.name}={ours!r}, but the weights in {where} have {found!r};"
+                f"EncoderConfig.{field.name}={ours!r}, but the weights in {where} have {theirs!r};"
                 " leave EncoderConfig out of the settings to take the weights'"
             )
 
 
 def start_from(warm_start: WarmStart, model) -> str:
-    """Sets the weights of a `model.mlm.Pretrainer` that were imported; returns what it did, for people."""
+    """Load the imported weights into a `model.mlm.Pretrainer`; return one line about it."""
     from model.weights import assign
 
     values = warm_start.values("encoder", "head")
     assign(model, values)
     head = {weight.name for weight in weights(warm_start.encoder, "head")}
-    fresh = "" if head <= values.keys() else "; the source has no MLM head: a fresh one starts"
-    return f"pretraining: from the weights of {warm_start.origin['path']}{fresh}"
+    fresh = (
+        "" if head <= values.keys() else "; the source has no MLM head: it is initialized at random"
+    )
+    return f"pretraining: starting from the weights of {warm_start.origin['path']}{fresh}"
 
 
 def write_warm_start(
@@ -155,7 +162,16 @@ def write_warm_start(
     values: Mapping[str, np.ndarray],
     vocab: Vocab,
 ) -> None:
-    """Writes `initial/`, the record last."""
+    """Write `initial/`, the record last.
+
+    Args:
+      directory: directory to create.
+      encoder: architecture.
+      lower_case: whether the source's tokenizer lower-cases.
+      origin: kind, path and checksum of the source, for people.
+      values: float32 weights by our names.
+      vocab: vocabulary of the source.
+    """
     from safetensors import numpy as safetensors
 
     directory.mkdir()

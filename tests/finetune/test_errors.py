@@ -127,7 +127,7 @@ def test_model_directory_of_another_task_is_an_error(small_encoder, finetuned, t
     trained = finetuned.model_dir
     fails(
         finetuned.arguments(trained, "TaskConfig.max_seq_length = 40"),
-        "seed-12345 belongs to another run: TaskConfig.max_seq_length is 48 there and 40 now",
+        "seed-12345 belongs to another run: TaskConfig.max_seq_length was 48 and is 40 now",
     )
     write_rows(
         tmp_path / "task", [{"text": t, "label": "ab"[i % 2]} for i, t in enumerate(clauses)]
@@ -139,7 +139,7 @@ def test_model_directory_of_another_task_is_an_error(small_encoder, finetuned, t
     random = "FinetuneConfig.initialize = 'random'"
     fails(
         finetuned.arguments(trained, random),
-        "initialize is encoder there and ra",
+        "initialize was encoder and is ra",
     )
 
 

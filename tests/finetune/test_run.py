@@ -18,11 +18,11 @@ from finetune.collapse import Collapsed, CollapseDetector
 from finetune.config import FinetuneConfig
 from pretrain.checkpoints.checkpoint import committed
 from pretrain.train.config import TrainConfig
-from pretrain.train.progress import read_metrics
+from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
-from tests.pretrain.train.test_stops import TIMES
 from tests.support.finetuning import LONGER, arguments, write_rows, write_squad
 from tests.support.html_pages import check_page, visible_text
+from tests.support.pretraining import CLOCK_METRICS
 
 STEPS = "TrainConfig.train_steps = {}"
 
@@ -112,7 +112,7 @@ def test_predict_answers_in_the_order_of_the_input(model_dir, clauses, tmp_path,
 def rows_of(directory: Path) -> list[dict]:
     """All that was measured, without what depends on the clock."""
     rows = read_metrics(directory / "seed-12345")
-    return [{name: v for name, v in row.items() if name not in TIMES} for row in rows]
+    return [{name: v for name, v in row.items() if name not in CLOCK_METRICS} for row in rows]
 
 
 def test_a_run_that_was_stopped_goes_on_exactly(

@@ -49,14 +49,14 @@ def test_run_starts_from_imported_weights(published, model_dir, small_build, cap
     assert held_out(capsys) == expected
     run.main(flags(small_build, model_dir, "TrainConfig.train_steps = 3"))
     output = capsys.readouterr().out
-    assert f"pretraining: from the weights of {published.hf_dir}" in output
+    assert f"pretraining: starting from the weights of {published.hf_dir}" in output
     assert committed(model_dir)[-1].step == 3
     run.main([*flags(small_build, model_dir), "--mode", "eval"])  # now from its own checkpoint
     output = capsys.readouterr().out
     assert "after 3 steps, held-out" in output
     assert "from the weights of" not in output
     (model_dir / "initial").rename(model_dir / "elsewhere")
-    with pytest.raises(UserError, match=r"started from other weights than initial/"):
+    with pytest.raises(UserError, match=r"started from other weights than those in initial/"):
         run.main(flags(small_build, model_dir, *ENCODER))
 
 
@@ -94,7 +94,9 @@ class TestRunErrors:
     def test_weights_changed_after_the_import(self, model_dir, small_build):
         path = model_dir / "initial/weights.safetensors"
         path.write_bytes(path.read_bytes()[:-1] + b"\1")
-        self.fails(flags(small_build, model_dir), "weights.safetensors is not what was imported")
+        self.fails(
+            flags(small_build, model_dir), "weights.safetensors has changed since the import"
+        )
 
     def test_damaged_record(self, model_dir, small_build):
         (model_dir / "initial/source.json").write_text("{}")

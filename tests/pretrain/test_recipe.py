@@ -100,7 +100,7 @@ def test_run_prints_its_recipe_and_resumes(small_build, tmp_path, capsys, params
         assert min(ratios.values()) == rows[0]["trust_ratio_min"]
         assert max(ratios.values()) == rows[0]["trust_ratio_max"]
     run.main([*argv, "--gin_param", "TrainConfig.train_steps = 6", "--mode", "train"])
-    assert "going on from step 4" in capsys.readouterr().out
+    assert "resuming at step 4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])

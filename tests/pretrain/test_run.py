@@ -16,32 +16,8 @@ from pretrain import fill_mask, run
 from pretrain.checkpoints.best import best_step
 from pretrain.checkpoints.checkpoint import committed
 from pretrain.export import __main__ as export
-from pretrain.train.progress import read_metrics
-
-TINY = [
-    "TrainConfig.train_steps = 6",
-    "TrainConfig.global_batch_size = 4",
-    "TrainConfig.eval_batch_size = 16",
-    "TrainConfig.log_interval = 2",
-    "TrainConfig.eval_interval = 4",
-    "TrainConfig.checkpoint_interval = 2",
-    "TrainConfig.keep_checkpoints = 2",
-    "TrainConfig.precision = 'float32'",
-    "ClusterConfig.strategy = 'default'",
-    "EncoderConfig.hidden_size = 16",
-    "EncoderConfig.num_hidden_layers = 2",
-    "EncoderConfig.num_attention_heads = 2",
-    "EncoderConfig.intermediate_size = 32",
-    "EncoderConfig.max_position_embeddings = 64",
-    "EncoderConfig.hidden_dropout_prob = 0.1",
-    "EncoderConfig.attention_probs_dropout_prob = 0.1",
-    "OptimizerConfig.warmup_steps = 2",
-]
-
-
-def arguments(data_dir, model_dir, *params: str) -> list[str]:
-    flags = [flag for param in [*TINY, *params] for flag in ("--gin_param", param)]
-    return [*flags, "--data_dir", str(data_dir), "--model_dir", str(model_dir)]
+from pretrain.train.metrics_log import read_metrics
+from tests.support.pretraining import TINY, arguments
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +217,7 @@ class TestErrors:
     def test_model_directory_of_another_configuration(self, small_build, model_dir):
         self.fails(
             arguments(small_build, model_dir, "EncoderConfig.hidden_size = 32"),
-            "belongs to another run: EncoderConfig.hidden_size is 16 there and 32 now",
+            "belongs to another run: EncoderConfig.hidden_size was 16 and is 32 now",
         )
 
     def test_model_directory_of_other_data(self, small_build, model_dir, tmp_path):
@@ -269,7 +245,7 @@ class TestErrors:
     def test_discarding_is_for_training(self, small_build, model_dir):
         argv = [*arguments(small_build, model_dir), "--mode", "eval", "--discard_checkpoints"]
         self.fails(
-            argv, "--discard_checkpoints starts training at step 0, and --mode eval does not"
+            argv, "--discard_checkpoints starts training at step 0, but --mode eval does not"
         )
         assert [ref.step for ref in committed(model_dir)] == [4, 6]
 
@@ -308,7 +284,7 @@ class TestErrors:
         """It stops the run before a checkpoint of it is written."""
         params = ("OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1")
         argv = arguments(small_build, tmp_path / "m", *params)
-        self.fails(argv, r"2 of the last 128 steps were passed over, .* \d \(loss nan, gradient")
+        self.fails(argv, r"2 of the last 128 steps were skipped, .* \d \(loss nan, gradient")
         rows = read_metrics(tmp_path / "m")
         assert all(np.isfinite(row["loss"]) for row in rows)
 
@@ -338,7 +314,7 @@ class TestErrors:
         self.fails(arguments(small_build, copy), r"run\.json cannot be read")
         for content in ("{}", '{"config": []}'):
             (copy / "run.json").write_text(content)
-            self.fails(arguments(small_build, copy), r"run\.json is of another version")
+            self.fails(arguments(small_build, copy), r"run\.json was written by another version")
 
     def test_ctrl_c(self, capsys):
         def interrupted(argv):

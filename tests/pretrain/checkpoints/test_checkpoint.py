@@ -136,7 +136,7 @@ def test_a_broken_one_is_reported_and_passed_over(tmp_path, capsys, damage, mess
 
 def test_one_of_another_run_is_not_restored(tmp_path):
     fill(tmp_path, 2)
-    with pytest.raises(UserError, match="is of another run: its data_sha256 differs"):
+    with pytest.raises(UserError, match="belongs to another run: its data_sha256"):
         restore(tmp_path, run={**RUN, "data_sha256": "d1"})
 
 
@@ -228,8 +228,8 @@ def test_one_is_chosen(tmp_path, which, step):
 @pytest.mark.parametrize(
     ("which", "message"),
     [
-        ("best", "no held-out text was evaluated, so none is the best"),
-        ("15", "the checkpoint of step 15 is not there: there are those of step 10, 20$"),
+        ("best", "has no best.json, because no held-out text"),
+        ("15", "has no checkpoint of step 15; it has those of step 10, 20$"),
         ("newest", "--checkpoint newest: must be best, latest or the number of a step"),
     ],
 )

@@ -183,7 +183,7 @@ def test_errors(tmp_path):
         report.main([str(tmp_path / "nowhere")])
     model_dir = make_model_dir(tmp_path / "m")
     (model_dir / "run.json").write_text('{"config": {"trainer": {}}}')
-    with pytest.raises(UserError, match=r"run\.json is of another version"):
+    with pytest.raises(UserError, match=r"run\.json was written by another version"):
         report.main([str(model_dir)])
     make_model_dir(tmp_path / "m")
     (model_dir / "environment.json").write_text("{")
