@@ -172,7 +172,9 @@ def _earlier_records(config, seeds: set[int], data, source: Source, args) -> lis
         match = re.fullmatch(r"seed-(-?\d+)", name)
         if match and (seed := int(match[1])) not in seeds:
             model_dir = files.join(args.model_dir, name)
-            record = read_finished(recipe.with_seed(config, seed), data, source, model_dir=model_dir)
+            record = read_finished(
+                recipe.with_seed(config, seed), data, source, model_dir=model_dir
+            )
             records += [record] if record else []
     return records
 

@@ -151,7 +151,7 @@ def test_model_directory_of_several_seeds_is_not_an_encoder(trained):
 
 
 def test_model_directory_of_finetuning_is_not_one_of_pretraining(trained):
-    with pytest.raises(UserError, match=r"seed-12345 is a model directory of finetune\.run"):
+    with pytest.raises(UserError, match=r"seed-12345 is a model directory made by finetune\.run"):
         load_run(str(trained / "seed-12345"), RunConfig)
 
 
