@@ -18,7 +18,7 @@ from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
-from pretrain.train.trainer import Trainer, TrainMetrics
+from pretrain.train.trainer import LoopMetrics, Trainer
 
 BATCH_SIZE = 8
 SEQ_LENGTH, PREDICTIONS, VOCAB_SIZE = 16, 3, 50
@@ -134,7 +134,7 @@ def fresh_trainer(config: RunConfig, replicas: int = 1) -> Trainer:
 class Training:
     """Metrics of each step, and all trained variables after the last one."""
 
-    metrics: list[TrainMetrics]
+    metrics: list[LoopMetrics]
     values: list[np.ndarray]
 
 
