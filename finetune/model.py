@@ -81,10 +81,10 @@ class Finetuner(tf.Module):
           dropout: dropout of this batch; None computes without.
         """
         if self.pooler is None:
-            x_BRH = self.encoder.at_all_positions(features, dropout=dropout)
+            x_BRH = self.encoder.encode(features, dropout=dropout)
         else:
             first_B1 = tf.zeros_like(features["input_word_ids"][:, :1])
-            x_BRH = self.encoder.at_positions(features, first_B1, dropout=dropout)
+            x_BRH = self.encoder.encode(features, dropout=dropout, positions_BP=first_B1)
             x_BRH = tf.tanh(add_bias(self.pooler.project(x_BRH), self.pooler.bias))
         if self._head.has_dropout:
             x_BRH = apply_dropout(x_BRH, self._mask(x_BRH.shape[1], dropout))

@@ -1,48 +1,61 @@
-"""The core of attention, from queries, keys and values to what the heads find.
+"""Scaled dot-product attention with dropout, from queries, keys and values to the heads' outputs.
 
-Two forms of the same function. Where XLA compiles the whole step, it fuses what lies around a matrix
-product into it, and traffic to memory decides: the form for it saves passes over [S, T]. Where
-products and the softmax are calls into a library (oneDNN, cuDNN), the other form leaves as much as
-possible to those calls.
+There are two implementations of the same function. Where XLA compiles the whole step, it fuses
+elementwise operations into the matrix products, and memory traffic decides: "compiler" saves passes over
+[S, T]. Where products and the softmax are calls into a library (oneDNN, cuDNN), "library" leaves as much
+as possible to those calls.
 
-Legend: B sequences, A heads, S rows (positions), T attended positions, D size of a head.
+Legend: B sequences, A heads, S query positions, T attended positions, D size of a head.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from model.config import lookup
 from model.dropout import Mask
 from model.tracing import compiled, in_compiled_step
 
 
 def attention(
-    q_BASD: tf.Tensor, k_BATD: tf.Tensor, v_BATD: tf.Tensor, bias_B11T: tf.Tensor, mask: Mask | None
+    q_BASD: tf.Tensor,
+    k_BATD: tf.Tensor,
+    v_BATD: tf.Tensor,
+    bias_B11T: tf.Tensor,
+    mask: Mask | None,
+    *,
+    implementation: str | None = None,
 ) -> tf.Tensor:
-    """softmax(q k' / sqrt(D) + bias), dropped, times v (https://arxiv.org/abs/1706.03762).
+    """Return dropout(softmax(q k' / sqrt(D) + bias)) v (https://arxiv.org/abs/1706.03762).
 
-    In the backward pass, the sum over attended positions of the gradient of the weights times the
-    weights equals the sum over D of the gradient of the result times the result: a matrix of [S, T]
-    less to go through. The dropout mask is made anew.
+    The softmax gradient needs the sum over T of weights times their gradient. It equals the sum over D of
+    the result times its gradient, which saves a pass over [S, T]. The backward pass recomputes the dropout
+    mask.
 
     Args:
       q_BASD: queries, in the compute type.
-      k_BATD: keys.
-      v_BATD: values.
-      bias_B11T: 0 for positions to attend to, very negative for others.
-      mask: of the weights [B, A, S, T].
+      k_BATD: keys, in the compute type.
+      v_BATD: values, in the compute type.
+      bias_B11T: 0 for positions to attend to, very negative for others; in the compute type.
+      mask: dropout mask of the weights [B, A, S, T]; None computes without dropout.
+      implementation: "compiler" or "library"; None chooses by whether XLA compiles the whole step.
 
     Returns:
-      [B, A, S, D].
+      Outputs of the heads [B, A, S, D], in the compute type.
+
+    Raises:
+      ValueError: unknown implementation.
     """
-    form = _for_compiler if in_compiled_step() else _for_library
-    return form(q_BASD, k_BATD, v_BATD, bias_B11T, mask)
+    if implementation is None:
+        implementation = "compiler" if in_compiled_step() else "library"
+    compute = lookup(_IMPLEMENTATIONS, implementation, "implementation")
+    return compute(q_BASD, k_BATD, v_BATD, bias_B11T, mask)
 
 
 def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
-    """Divides by the sums of the softmax after the last product: [S, D] is smaller than [S, T].
+    """Divide by the sums of the softmax after the last product: [S, D] is smaller than [S, T].
 
-    The maximum is subtracted in the compute type, so that no scores have to be kept in float32.
+    The maximum is subtracted in the compute type, so that no float32 scores have to be kept.
     """
     dtype = q_BASD.dtype
     keep_probability = 1.0 if mask is None else mask.keep_probability
@@ -60,15 +73,15 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
         y_BASD = tf.cast(tf.cast(y_BASD, tf.float32) / (sum_BAS1 * keep_probability), dtype)
 
         def gradient(dy_BASD):
-            along_BAS1 = tf.reduce_sum(
+            projection_BAS1 = tf.reduce_sum(
                 tf.cast(dy_BASD, tf.float32) * tf.cast(y_BASD, tf.float32), -1, keepdims=True
             )
             weights_BAST = e_BAST * (1 / sum_BAS1)
             dropped_BAST = drop(tf.cast(weights_BAST, dtype))
             ddropped_BAST = tf.einsum("BASD,BATD->BAST", dy_BASD, v_BATD)
             dweights_BAST = drop(tf.cast(ddropped_BAST, tf.float32)) / keep_probability
-            dscores_BAST = tf.cast(weights_BAST * (dweights_BAST - along_BAS1), dtype)
-            # Not in bfloat16, in which 0.9 is 0.8984: all gradients of values would be too large.
+            dscores_BAST = tf.cast(weights_BAST * (dweights_BAST - projection_BAS1), dtype)
+            # Not in bfloat16, where 0.9 is 0.8984: all gradients of values would be too large.
             scaled_dy_BASD = tf.cast(tf.cast(dy_BASD, tf.float32) / keep_probability, dtype)
             return (
                 tf.einsum("BAST,BATD->BASD", dscores_BAST, k_BATD),
@@ -83,22 +96,22 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
 
 
 def _for_library(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
-    """Keeps the weights before dropout for the backward pass."""
+    """Keep the weights before dropout for the backward pass."""
     scale = tf.constant(q_BASD.shape[-1] ** -0.5, q_BASD.dtype)
 
     @tf.custom_gradient
     def call(q_BASD, k_BATD, v_BATD):
-        # Written so that oneDNN multiplies and adds inside the product.
+        # In this form oneDNN scales and adds inside the product.
         scores_BAST = tf.matmul(q_BASD, k_BATD, transpose_b=True) * scale + bias_B11T
         weights_BAST = tf.nn.softmax(scores_BAST)
         dropped_BAST = weights_BAST if mask is None else _drop(weights_BAST, mask)
         y_BASD = tf.matmul(dropped_BAST, v_BATD)
 
         def gradient(dy_BASD):
-            along_BAS1 = _rows_product(dy_BASD, y_BASD)
+            projection_BAS1 = _row_dot(dy_BASD, y_BASD)
             ddropped_BAST = tf.matmul(dy_BASD, v_BATD, transpose_b=True)
             dscores_BAST, dropped_BAST = _softmax_gradient(
-                ddropped_BAST, weights_BAST, along_BAS1, mask
+                ddropped_BAST, weights_BAST, projection_BAS1, mask
             )
             return (
                 tf.matmul(dscores_BAST, k_BATD) * scale,
@@ -111,22 +124,25 @@ def _for_library(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
     return call(q_BASD, k_BATD, v_BATD)
 
 
+_IMPLEMENTATIONS = {"compiler": _for_compiler, "library": _for_library}
+
+
 @compiled
 def _drop(weights, mask):
     return tf.cast(mask.apply(tf.cast(weights, tf.float32)) / mask.keep_probability, weights.dtype)
 
 
 @compiled
-def _rows_product(a, b):
+def _row_dot(a, b):
     return tf.reduce_sum(tf.cast(a, tf.float32) * tf.cast(b, tf.float32), -1, keepdims=True)
 
 
 @compiled
-def _softmax_gradient(ddropped, weights, along, mask):
-    """Gradient of the scores, and the dropped weights."""
+def _softmax_gradient(ddropped, weights, projection, mask):
+    """Return the gradient of the scores, and the weights after dropout."""
     dweights, dropped = tf.cast(ddropped, tf.float32), tf.cast(weights, tf.float32)
     if mask is not None:
         scale = tf.where(mask.keep(), 1 / mask.keep_probability, 0.0)
         dweights, dropped = dweights * scale, dropped * scale
-    dscores = tf.cast(weights, tf.float32) * (dweights - along)
+    dscores = tf.cast(weights, tf.float32) * (dweights - projection)
     return tf.cast(dscores, weights.dtype), tf.cast(dropped, weights.dtype)

@@ -1,31 +1,35 @@
-"""The architecture, in BERT's own names. Bound by gin in pretrain/config.py."""
+"""Settings of the architecture, with BERT's own names. Bound by gin in pretrain/config.py."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import TypeVar
 
 from data.errors import UserError
+
+T = TypeVar("T")
 
 ACTIVATIONS = ("gelu_tanh", "gelu")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """A post-LN BERT encoder (https://arxiv.org/abs/1810.04805). Defaults are BERT-base.
+    """A post-LN BERT encoder (https://arxiv.org/abs/1810.04805). The defaults are BERT-base.
 
     Attributes:
-      vocab_size: rows of the embedding table; 0 takes the size of the vocabulary of the data.
+      vocab_size: rows of the embedding table; 0 takes the size of the data's vocabulary.
       hidden_size: H, width of the residual stream.
-      num_hidden_layers: L, Transformer blocks.
-      num_attention_heads: A; divides hidden_size.
+      num_hidden_layers: L, number of Transformer blocks.
+      num_attention_heads: A, number of attention heads; divides hidden_size.
       intermediate_size: F, width of the feed-forward layer.
-      hidden_activation: of the feed-forward layer and the MLM head: "gelu_tanh" is BERT's gelu, which
-        tf-models takes too; "gelu" is the exact one of checkpoints in Hugging Face's format.
-      hidden_dropout_prob: dropout after embeddings, attention and feed-forward.
-      attention_probs_dropout_prob: dropout of the attention weights.
-      max_position_embeddings: longest sequence.
-      type_vocab_size: segment types.
-      initializer_range: standard deviation of the truncated normal that weights start from.
+      hidden_activation: activation of the feed-forward layer and the MLM head: "gelu_tanh" is BERT's
+        gelu, also used by tf-models; "gelu" is the exact one of checkpoints in Hugging Face's format.
+      hidden_dropout_prob: dropout rate after embeddings, attention and feed-forward.
+      attention_probs_dropout_prob: dropout rate of the attention weights.
+      max_position_embeddings: length of the longest sequence, tokens.
+      type_vocab_size: number of segment types.
+      initializer_range: standard deviation of the truncated normal of initial weights.
     """
 
     vocab_size: int = 0
@@ -61,3 +65,19 @@ class EncoderConfig:
                 f"EncoderConfig.hidden_size={self.hidden_size} is not a multiple of"
                 f" EncoderConfig.num_attention_heads={self.num_attention_heads}"
             )
+
+
+def lookup(table: Mapping[str, T], name: str, setting: str) -> T:
+    """Return an entry of a table.
+
+    Args:
+      table: alternatives by name.
+      name: name of the alternative.
+      setting: setting or argument that has the name, for the error.
+
+    Raises:
+      ValueError: unknown name.
+    """
+    if name not in table:
+        raise ValueError(f"{setting}={name!r}: must be one of {', '.join(table)}")
+    return table[name]

@@ -1,17 +1,17 @@
-"""Dropout masks as a pure function: nothing is drawn, nothing has to be saved or synchronised.
+"""Dropout masks as a pure function, without a random generator whose state must be saved or synchronized.
 
-An element is kept or dropped by an integer hash of
+An element is kept or dropped according to an integer hash of
 
     (seed, step, example, site, row, column)
 
-where `example` is the place of the sequence in the global batch of the step, `site` the place in
-the network, `row` the position (and head), and `column` the feature or the attended position. So an
-example has the same masks on any number of devices, in micro-batches of any size and after any
-restart.
+where `example` is the index of the sequence in the step's global batch, `site` the index of the dropout
+layer in the network, `row` the position (and head), and `column` the feature or the attended position.
+An example therefore has the same masks on any number of devices, in micro-batches of any size and after
+any restart.
 
-Rows and columns are hashed once each; an element then costs two multiplications. One round fewer
-leaves columns correlated, and hashing every element from scratch gains nothing. The mask is made
-anew in the backward pass: that is cheaper than keeping it.
+Each row and each column is hashed once; an element then costs two multiplications. With one round less,
+columns are correlated; hashing every element from scratch gains nothing. The backward pass recomputes
+the mask, which is cheaper than keeping it.
 
 Legend: B examples, R rows, C columns, A heads.
 """
@@ -26,17 +26,17 @@ from model.tracing import compiled
 
 _ROW_SALT, _COLUMN_SALT = 0x9E3779B9, 0x85EBCA6B
 _FIRST_ROUND, _SECOND_ROUND = 0x7FEB352D, 0x846CA68B
-# Rows of attention are numbered head * _ROWS_OF_A_HEAD + position.
-_ROWS_OF_A_HEAD = 1 << 16
+# Rows of attention weights are numbered head * _ROWS_PER_HEAD + position.
+_ROWS_PER_HEAD = 1 << 16
 
 
 class Mask(NamedTuple):
-    """The mask of one site; `row` and `column` broadcast to the shape of what it is applied to.
+    """The mask of one site; `row` and `column` broadcast to the shape of the masked tensor.
 
     Attributes:
       row: uint32 hashes, [B, R, 1] or [B, A, R, 1].
       column: uint32 hashes, [B, 1, C] or [B, 1, 1, C].
-      threshold: an element whose hash is below is dropped.
+      threshold: bound below which the hash of an element drops it.
     """
 
     row: tf.Tensor
@@ -45,30 +45,30 @@ class Mask(NamedTuple):
 
     @property
     def keep_probability(self) -> float:
-        """Exact, if hashes are uniform: the rate is a multiple of 2**-32."""
+        """Probability that an element is kept, exact for uniform hashes: a multiple of 2**-32."""
         return 1 - self.threshold / 2**32
 
     def keep(self) -> tf.Tensor:
-        """bool, True where an element stays."""
+        """Return the mask as bool, True where an element is kept."""
         x = tf.bitwise.bitwise_xor(self.row, self.column) * _uint32(_FIRST_ROUND)
-        x = _xor_shifted(x, 15) * _uint32(_SECOND_ROUND)
+        x = _xorshift(x, 15) * _uint32(_SECOND_ROUND)
         return x >= _uint32(self.threshold)
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
-        """Zero where an element is dropped, unscaled elsewhere."""
+        """Return the values with dropped elements set to 0 and the others unscaled."""
         return tf.where(self.keep(), values, tf.zeros((), values.dtype))
 
 
 class Dropout:
-    """The masks of a batch at one step."""
+    """Source of the dropout masks of a batch at one step."""
 
     def __init__(self, *, seed: int, step: tf.Tensor, example_B: tf.Tensor):
-        """Derives one key an example.
+        """Derive one key per example.
 
         Args:
-          seed: of the run; its lower 64 bits count.
-          step: integer scalar, updates made before this one; its lower 32 bits count.
-          example_B: integers, places of the examples in the global batch.
+          seed: seed of the run; its lower 64 bits are used.
+          step: number of updates before this one, integer scalar; its lower 32 bits are used.
+          example_B: indices of the examples in the global batch, integers.
         """
         key = _mix(_uint32(seed & 0xFFFFFFFF))
         for part in (_uint32(seed >> 32 & 0xFFFFFFFF), step, example_B):
@@ -78,12 +78,12 @@ class Dropout:
     def hidden_mask(
         self, site: int, rate: float, *, rows_BR: tf.Tensor, columns: int
     ) -> Mask | None:
-        """The mask of activations [B, R, C]; None if the rate is 0.
+        """Return the mask of activations [B, R, C]; None if the rate is 0.
 
         Args:
-          site: number of the place in the network.
-          rate: share of elements to drop; the exact one is round(rate * 2**32) / 2**32.
-          rows_BR: integer positions, [B, R] or [1, R].
+          site: index of the dropout layer in the network.
+          rate: fraction of elements to drop, rounded to a multiple of 2**-32.
+          rows_BR: positions, integers [B, R] or [1, R].
           columns: C.
         """
         return self._mask(site, rate, rows_BR, columns)
@@ -91,8 +91,8 @@ class Dropout:
     def attention_probs_mask(
         self, site: int, rate: float, *, rows_BR: tf.Tensor, columns: int, heads: int
     ) -> Mask | None:
-        """The mask of attention weights [B, A, R, C]; see `hidden_mask`."""
-        head_A1 = tf.range(heads, dtype=tf.int32)[:, None] * _ROWS_OF_A_HEAD
+        """Return the mask of attention weights [B, A, R, C]; see `hidden_mask`."""
+        head_A1 = tf.range(heads, dtype=tf.int32)[:, None] * _ROWS_PER_HEAD
         return self._mask(site, rate, rows_BR[:, None, :] + head_A1, columns)
 
     def _mask(self, site: int, rate: float, rows: tf.Tensor, columns: int) -> Mask | None:
@@ -104,7 +104,7 @@ class Dropout:
 
 @compiled
 def _hashes(key_B, site, rows, columns_C):
-    """Hashes of rows [B, ..., 1] and of columns [B, ..., C], each made with a salt of its own."""
+    """Return the hashes of rows [B, ..., 1] and of columns [B, ..., C], with different salts."""
     axes = [1] * (rows.shape.rank - 1)
     key = tf.reshape(_chain(key_B, site), [-1, *axes])
     row = _chain(_chain(key, _uint32(_ROW_SALT)), rows)
@@ -117,16 +117,16 @@ def _chain(key: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 
 def _mix(x: tf.Tensor) -> tf.Tensor:
-    """The bijection `lowbias32` of uint32.
+    """Return the bijection `lowbias32` of uint32.
 
     Source: C. Wellons, "Prospecting for hash functions" (2018), https://nullprogram.com/blog/2018/07/31/.
     """
-    x = _xor_shifted(x, 16) * _uint32(0x7FEB352D)
-    x = _xor_shifted(x, 15) * _uint32(0x846CA68B)
-    return _xor_shifted(x, 16)
+    x = _xorshift(x, 16) * _uint32(0x7FEB352D)
+    x = _xorshift(x, 15) * _uint32(0x846CA68B)
+    return _xorshift(x, 16)
 
 
-def _xor_shifted(x: tf.Tensor, bits: int) -> tf.Tensor:
+def _xorshift(x: tf.Tensor, bits: int) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, _uint32(bits)))
 
 

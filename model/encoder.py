@@ -1,12 +1,12 @@
 """The encoder: BERT's post-LN Transformer (https://arxiv.org/abs/1810.04805).
 
-Numbers are those of tf-models' `BertEncoderV2` with the same weights, and the variables have its
-names (model/weights.py copies them). What differs: dropout is a function (model/dropout.py), and
-training computes the last block at predicted positions only, since nobody reads the others. There is
-no pooler: the MLM loss does not train it.
+Outputs equal those of tf-models' `BertEncoderV2` with the same weights, and the variables have its names
+(model/weights.py copies them). There are three differences: dropout is a pure function
+(model/dropout.py); training computes the last block at predicted positions only, since no other outputs
+are used; and there is no pooler, since the MLM loss does not train it.
 
-Legend: B sequences, S positions, P predictions, R rows (S, or P in the last block), H hidden,
-A heads, D = H / A, F feed-forward, T attended positions, K types.
+Legend: B sequences, S positions, P predictions, R output positions of a block (S, or P in the last
+block), H hidden, A heads, D = H / A, F feed-forward, T attended positions, K segment types.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import functools
 import tensorflow as tf
 
 from model.attention import attention
-from model.config import EncoderConfig
+from model.config import EncoderConfig, lookup
 from model.dropout import Dropout, Mask
 from model.layers import (
     Dense,
@@ -30,14 +30,14 @@ from model.layers import (
 )
 from model.rematerialize import rematerialize
 
-# Sites of dropout: one after the embeddings, three in each block; `num_sites` of them.
+# Dropout sites: one after the embeddings, then three per block.
 _EMBEDDINGS, _WEIGHTS, _ATTENTION, _FEED_FORWARD = 0, 1, 2, 3
-_SITES_OF_A_BLOCK = 3
-_MASKED = -1e9  # added to the scores of padding, as tf-models does
+_SITES_PER_BLOCK = 3
+_MASKED = -1e9  # added to the scores of padding, as in tf-models
 
 
 class Block(tf.Module):
-    """Self-attention and feed-forward, each followed by residual and LayerNorm."""
+    """Self-attention and feed-forward, each followed by dropout, residual and LayerNorm."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Block(tf.Module):
     ):
         super().__init__()
         hidden, inner = config.hidden_size, config.intermediate_size
-        self._config, self._first_site = config, index * _SITES_OF_A_BLOCK
+        self._config, self._first_site = config, index * _SITES_PER_BLOCK
         attention_name = f"{name}/self_attention"
         dense = functools.partial(Dense, initializer=initializer, dtype=dtype)
         self.query = dense(hidden, hidden, name=f"{attention_name}/query")
@@ -69,16 +69,17 @@ class Block(tf.Module):
         dropout: Dropout | None,
         positions_BP: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """The block's output at all positions, or at those given.
+        """Return the block's output at all positions, or at the given ones.
 
         Args:
-          x_BSH: in the compute type.
-          bias_B11T: added to the scores of attention.
-          dropout: dropout of this batch; None computes without.
-          positions_BP: int32; keys and values are computed at all positions, the rest at these.
+          x_BSH: input, in the compute type.
+          bias_B11T: bias of the attention scores, in the compute type.
+          dropout: dropout masks of this batch; None computes without dropout.
+          positions_BP: output positions, int32; None means all. Keys and values are always computed at
+            all positions.
 
         Returns:
-          [B, S, H] or [B, P, H].
+          Output in the compute type, [B, S, H] or [B, P, H].
         """
         residual_BRH, rows_BR = x_BSH, tf.range(x_BSH.shape[1])[None]
         if positions_BP is not None:
@@ -105,7 +106,7 @@ class Block(tf.Module):
         return self.output_norm(z_BRH, x_BSH.dtype)
 
     def _attend(self, x_BRH, x_BSH, bias_B11T, rows_BR, dropout) -> tf.Tensor:
-        """What the heads find for some rows among all positions, side by side: [B, R, H]."""
+        """Return the concatenated outputs of the heads, [B, R, H]."""
         mask = dropout and dropout.attention_probs_mask(
             self._first_site + _WEIGHTS,
             self._config.attention_probs_dropout_prob,
@@ -120,7 +121,7 @@ class Block(tf.Module):
         return tf.reshape(tf.transpose(y_BARD, [0, 2, 1, 3]), [-1, rows, heads * size])
 
     def _heads(self, dense: Dense, x_BRH: tf.Tensor) -> tf.Tensor:
-        """Projects and splits: [B, A, R, D]."""
+        """Project and split into heads, [B, A, R, D]."""
         y_BRH = add_bias(dense.project(x_BRH), dense.bias)
         heads = self._config.num_attention_heads
         _, rows, hidden = y_BRH.shape
@@ -146,19 +147,25 @@ class Encoder(tf.Module):
         dtype: tf.DType,
         *,
         rematerialize_blocks: bool = False,
+        position_encoding: str = "absolute",
     ):
-        """Makes the variables.
+        """Create the variables.
 
         Args:
-          config: the architecture; vocab_size must be known.
-          initializer: of kernels and embedding tables.
+          config: architecture; vocab_size must be known.
+          initializer: initializer of kernels and embedding tables.
           dtype: compute type, float32 or bfloat16.
-          rematerialize_blocks: for the backward pass of `at_positions` and `at_all_positions`, keep no
-            more of a block than its input, and compute the rest again.
+          rematerialize_blocks: whether `encode` keeps only the inputs of blocks for the backward pass,
+            and recomputes the rest.
+          position_encoding: a name in `POSITION_ENCODINGS`.
+
+        Raises:
+          ValueError: unknown position encoding.
         """
         super().__init__()
         self._config, self._dtype = config, dtype
         self._rematerialize_blocks = rematerialize_blocks
+        self._add_positions = lookup(POSITION_ENCODINGS, position_encoding, "position_encoding")
         hidden = config.hidden_size
 
         def table(rows: int, name: str) -> tf.Variable:
@@ -174,13 +181,13 @@ class Encoder(tf.Module):
         ]
 
     def __call__(self, features: dict[str, tf.Tensor]) -> dict:
-        """All positions of all blocks, without dropout.
+        """Compute the outputs of all blocks at all positions, without dropout.
 
         Args:
-          features: int32 `input_word_ids`, `input_mask`, `input_type_ids`, [B, S].
+          features: int32 `input_word_ids`, `input_mask` and `input_type_ids`, [B, S].
 
         Returns:
-          `encoder_outputs`, a list of [B, S, H] in the compute type, one a block, and its last item as
+          `encoder_outputs`, one [B, S, H] in the compute type per block, and the last of them as
           `sequence_output`.
         """
         x_BSH, bias_B11T = self._embed(features, dropout=None), self._attention_bias(features)
@@ -190,25 +197,23 @@ class Encoder(tf.Module):
             outputs.append(x_BSH)
         return {"sequence_output": x_BSH, "encoder_outputs": outputs}
 
-    def at_positions(
-        self, features: dict[str, tf.Tensor], positions_BP: tf.Tensor, *, dropout: Dropout | None
+    def encode(
+        self,
+        features: dict[str, tf.Tensor],
+        *,
+        dropout: Dropout | None,
+        positions_BP: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """What `sequence_output` holds at some positions, [B, P, H].
+        """Return the output of the last block at all positions, or at the given ones.
 
         Args:
-          features: as for a call.
-          positions_BP: int32.
-          dropout: dropout of this batch; None computes without.
+          features: see `__call__`.
+          dropout: dropout masks of this batch; None computes without dropout.
+          positions_BP: output positions, int32; None means all.
+
+        Returns:
+          Output in the compute type, [B, S, H] or [B, P, H].
         """
-        return self._through_blocks(features, positions_BP, dropout)
-
-    def at_all_positions(
-        self, features: dict[str, tf.Tensor], *, dropout: Dropout | None
-    ) -> tf.Tensor:
-        """`sequence_output` of a call, [B, S, H], with dropout unless it is None."""
-        return self._through_blocks(features, None, dropout)
-
-    def _through_blocks(self, features, positions_BP, dropout: Dropout | None) -> tf.Tensor:
         x_BSH, bias_B11T = self._embed(features, dropout=dropout), self._attention_bias(features)
         for block in self.blocks:
             rows = {"positions_BP": positions_BP} if block is self.blocks[-1] else {}
@@ -220,14 +225,14 @@ class Encoder(tf.Module):
 
     @property
     def num_sites(self) -> int:
-        """Sites of dropout here; heads number theirs from this on."""
-        return 1 + len(self.blocks) * _SITES_OF_A_BLOCK
+        """Number of dropout sites of the encoder; a head's own sites start at this number."""
+        return 1 + len(self.blocks) * _SITES_PER_BLOCK
 
     def _embed(self, features: dict[str, tf.Tensor], *, dropout: Dropout | None) -> tf.Tensor:
         word_ids_BS = features["input_word_ids"]
         length = word_ids_BS.shape[1]
-        x_BSH = tf.gather(self.word_embeddings, word_ids_BS) + self.position_embeddings[:length]
-        # A product: the gradient of a gather from so few rows would add up one row after the other.
+        x_BSH = self._add_positions(self, tf.gather(self.word_embeddings, word_ids_BS))
+        # A product: the gradient of a gather from so few rows would be added up row by row.
         types_BSK = tf.one_hot(features["input_type_ids"], self._config.type_vocab_size)
         x_BSH += matmul(types_BSK, tf.convert_to_tensor(self.type_embeddings))
         x_BSH = self.embeddings_norm(x_BSH, self._dtype)
@@ -242,6 +247,15 @@ class Encoder(tf.Module):
 
 
 def gather_rows(x_BSH: tf.Tensor, positions_BP: tf.Tensor) -> tf.Tensor:
-    """x[b, positions[b]], as a product: exact, and its gradient needs no scatter."""
-    chosen_BPS = tf.one_hot(positions_BP, x_BSH.shape[1], dtype=x_BSH.dtype)
-    return tf.matmul(chosen_BPS, x_BSH)
+    """Return x[b, positions[b]] [B, P, H], as a product: exact, and its gradient needs no scatter."""
+    one_hot_BPS = tf.one_hot(positions_BP, x_BSH.shape[1], dtype=x_BSH.dtype)
+    return tf.matmul(one_hot_BPS, x_BSH)
+
+
+def _add_absolute_positions(encoder: Encoder, x_BSH: tf.Tensor) -> tf.Tensor:
+    """Add learned embeddings of absolute positions, as BERT does."""
+    return x_BSH + encoder.position_embeddings[: x_BSH.shape[1]]
+
+
+# Functions that add positions to the word embeddings, by name.
+POSITION_ENCODINGS = {"absolute": _add_absolute_positions}

@@ -1,15 +1,15 @@
-"""How much arithmetic a training step is: the matrix products that ours really computes.
+"""Arithmetic of a training step: the matrix products that the model computes.
 
-A product of [m, k] and [k, n] is 2 m k n operations; everything else is left out, and so are
-products with one-hot rows, which only choose. The backward pass makes two products of each. In a
-sequence of S positions and P slots for predictions, with H hidden, F feed-forward, V pieces:
+A product of [m, k] and [k, n] is 2 m k n operations. Everything else is left out, and so are products
+with one-hot rows, which only select. The backward pass computes two products for each. For a sequence of
+S positions and P prediction slots, with hidden size H, feed-forward size F and V pieces:
 
     a block                 8 S H^2 + 4 S^2 H + 4 S H F
-    the last block          4 S H^2 + 4 P H^2 + 4 P S H + 4 P H F     the predicted positions only
+    the last block          4 S H^2 + 4 P H^2 + 4 P S H + 4 P H F     at predicted positions only
     the head                2 P H^2 + 2 P H V
     training                3 times the sum
 
-Slots and positions count whether they are used or padding: they are computed.
+Padding positions and unused slots count, because they are computed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from model.config import EncoderConfig
 
 
 def training_flops(config: EncoderConfig, *, seq_length: int, max_predictions: int) -> int:
-    """Floating-point operations of a training step, for each sequence of the batch.
+    """Return the floating-point operations of a training step per sequence of the batch.
 
     Args:
-      config: the architecture; vocab_size must be known.
+      config: architecture; vocab_size must be known.
       seq_length: S.
       max_predictions: P.
     """

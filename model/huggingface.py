@@ -1,4 +1,7 @@
-"""Hugging Face's format of a BERT: names, configuration and tokenizer files, as pure functions."""
+"""Hugging Face's format of a BERT: tensor names, configuration and tokenizer files.
+
+The functions are pure: they convert values in memory and neither read nor write files.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from data.errors import UserError
 from model.config import EncoderConfig
 from model.names import weights
 
-# PyTorch's gelu is the exact one; BERT's own is `gelu_new` there, and other names of the same.
+# In PyTorch "gelu" is the exact one; BERT's own has several names, and we write "gelu_new".
 _TO_HIDDEN_ACT = {"gelu_tanh": "gelu_new", "gelu": "gelu"}
 _FROM_HIDDEN_ACT = {
     "gelu": "gelu",
@@ -23,7 +26,7 @@ _FROM_HIDDEN_ACT = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_fast": "gelu_tanh",
 }
-# The settings that the two configurations call the same.
+# Settings with the same names in EncoderConfig and config.json.
 _COMMON = (
     "vocab_size",
     "hidden_size",
@@ -36,7 +39,7 @@ _COMMON = (
     "type_vocab_size",
     "initializer_range",
 )
-# What our encoder is not, by the setting that says so; a missing one has the value given here.
+# Settings of config.json that our encoder has fixed values for; these are also their defaults.
 _FIXED = {
     "model_type": "bert",
     "position_embedding_type": "absolute",
@@ -45,17 +48,17 @@ _FIXED = {
     "tie_word_embeddings": True,
     "layer_norm_eps": 1e-12,
 }
-# Other names of the same weight, and constants that older files hold.
+# Tensors of other or older checkpoints: aliases, the tied decoder, and a constant.
 _ALIASES = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
 _DECODER, _TABLE = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 _CONSTANT = "embeddings.position_ids"
 
 
 def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: str) -> dict:
-    """The content of config.json.
+    """Return the content of config.json.
 
     Args:
-      config: the architecture; vocab_size must be known.
+      config: architecture; vocab_size must be known.
       pad_token_id: id of [PAD].
       architecture: "BertForMaskedLM" or "BertModel".
     """
@@ -70,9 +73,9 @@ def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: st
 
 
 def bert_config_to_json(config: EncoderConfig) -> dict | None:
-    """The content of BERT's own bert_config.json; None if it cannot say the activation.
+    """Return the content of BERT's own bert_config.json; None if it cannot express the activation.
 
-    "gelu" means the approximation with tanh there, and the exact one has no name.
+    There "gelu" is the approximation with tanh, and the exact gelu has no name.
     """
     if config.hidden_activation != "gelu_tanh":
         return None
@@ -80,14 +83,14 @@ def bert_config_to_json(config: EncoderConfig) -> dict | None:
 
 
 def config_from_json(content: Mapping, source: str) -> EncoderConfig:
-    """The architecture that a config.json describes.
+    """Return the architecture in a config.json.
 
     Args:
-      content: of config.json.
+      content: content of config.json.
       source: name of the file, for errors.
 
     Raises:
-      UserError: it is not a BERT, or one that our encoder is not.
+      UserError: the model is not a BERT, or a BERT with settings that our encoder does not have.
     """
     if "model_type" not in content:
         raise UserError(f"{source} has no model_type: it is not the configuration of a BERT")
@@ -98,10 +101,15 @@ def config_from_json(content: Mapping, source: str) -> EncoderConfig:
 
 
 def common_settings(content: Mapping, source: str) -> dict:
-    """The settings that BERT's own bert_config.json and config.json call as we do.
+    """Return the settings with the same names in EncoderConfig, bert_config.json and config.json.
+
+    Args:
+      content: content of either file.
+      source: name of the file, for errors.
 
     Raises:
-      UserError: one of the sizes is missing or no number, or a setting says that it is another encoder.
+      UserError: a size is missing or not a number, or a setting has a value that our encoder does not
+        support.
     """
     for name, ours in _FIXED.items():
         if (theirs := content.get(name, ours)) != ours:
@@ -119,9 +127,9 @@ def common_settings(content: Mapping, source: str) -> dict:
 
 
 def _number(value: Any, name: str, *, is_rate: bool) -> float:
-    kinds, wanted = ((int, float), "number") if is_rate else ((int,), "whole number")
-    if type(value) not in kinds or not math.isfinite(value):
-        raise UserError(f"{name} is {value!r}, not a {wanted}")
+    types, expected = ((int, float), "number") if is_rate else ((int,), "whole number")
+    if type(value) not in types or not math.isfinite(value):
+        raise UserError(f"{name} is {value!r}, not a {expected}")
     return value
 
 
@@ -135,11 +143,11 @@ def _look_up(table: Mapping, name: str, content: Mapping, source: str) -> str:
 def to_tensors(
     values: Mapping[str, np.ndarray], config: EncoderConfig, *, architecture: str
 ) -> dict[str, np.ndarray]:
-    """The content of model.safetensors, float32.
+    """Return the content of model.safetensors, float32.
 
     Args:
-      values: by our names, in our shapes, all of them.
-      config: the architecture.
+      values: values of all weights of the architecture, by our names and in our shapes.
+      config: sizes of the model.
       architecture: "BertForMaskedLM" has the head and no pooler, "BertModel" the pooler and no head.
     """
     parts = {"BertForMaskedLM": ("encoder", "head"), "BertModel": ("encoder", "pooler")}
@@ -155,52 +163,53 @@ def to_tensors(
 def from_tensors(
     tensors: Mapping[str, np.ndarray], config: EncoderConfig, source: str
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Weights by our names.
+    """Convert tensors to our names and shapes.
 
     Args:
-      tensors: of a BertModel, BertForMaskedLM, BertForPreTraining or another model with a BERT in it.
-      config: the architecture.
+      tensors: tensors of a BertModel, BertForMaskedLM, BertForPreTraining or another model with a BERT
+        inside.
+      config: sizes of the model.
       source: name of the file, for errors.
 
     Returns:
-      (values, left_out): what is there of encoder, pooler and head, in our shapes, and the names of
-      tensors that are none of these, such as a classifier's.
+      (values, unused): weights of encoder, pooler and head as far as they are present, in our shapes,
+      and the sorted names of all other tensors, such as a classifier's.
 
     Raises:
-      UserError: the logits do not come from the word embeddings.
+      UserError: the decoder is not tied to the word embeddings.
     """
-    found = {_canonical(name): value for name, value in tensors.items()}
-    decoder, table = found.pop(_DECODER, None), found.get(_TABLE)
+    remaining = {_canonical(name): value for name, value in tensors.items()}
+    decoder, table = remaining.pop(_DECODER, None), remaining.get(_TABLE)
     if decoder is not None and not np.array_equal(decoder, table):
         raise UserError(
             f"{source}: {_DECODER} differs from the word embeddings; this encoder has one table for both"
         )
     values = {}
     for weight in weights(config):
-        if (value := found.pop(weight.huggingface, None)) is not None:
+        if (value := remaining.pop(weight.huggingface, None)) is not None:
             values[weight.name] = value.T if weight.is_kernel else value
-    return values, sorted(name for name in found if not name.endswith(_CONSTANT))
+    return values, sorted(name for name in remaining if not name.endswith(_CONSTANT))
 
 
 def _canonical(name: str) -> str:
-    """A tensor's name as BertForMaskedLM has it today."""
+    """Return a tensor's name in today's BertForMaskedLM."""
     if name.startswith(("embeddings.", "encoder.", "pooler.")):
-        name = f"bert.{name}"  # of a BertModel alone
+        name = f"bert.{name}"  # BertModel has no prefix
     stem, _, leaf = name.rpartition(".")
     if stem.endswith("LayerNorm"):
-        name = f"{stem}.{ {'gamma': 'weight', 'beta': 'bias'}.get(leaf, leaf) }"  # of old files
+        name = f"{stem}.{ {'gamma': 'weight', 'beta': 'bias'}.get(leaf, leaf) }"  # old checkpoints
     return _ALIASES.get(name, name)
 
 
 def tokenizer_files(
     pieces: tuple[str, ...], *, lower_case: bool, max_length: int
 ) -> dict[str, str]:
-    """The files of a fast BertTokenizer by name: vocab.txt, tokenizer.json, tokenizer_config.json.
+    """Return the files of a fast BertTokenizer by name: vocab.txt and the two JSON files.
 
     Args:
-      pieces: the vocabulary.
-      lower_case: as in the data build.
-      max_length: longest input of the encoder.
+      pieces: vocabulary.
+      lower_case: whether to lower-case text, as in the data build.
+      max_length: longest input of the encoder, tokens.
     """
     from tokenizers import BertWordPieceTokenizer
 
@@ -214,7 +223,7 @@ def tokenizer_files(
     tokenizer = BertWordPieceTokenizer(
         {piece: i for i, piece in enumerate(pieces)}, lowercase=lower_case, **special
     )
-    # Its content is that of `BertTokenizer.save_pretrained`.
+    # The same content as from `BertTokenizer.save_pretrained`.
     settings = {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": lower_case,

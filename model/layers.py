@@ -1,12 +1,12 @@
-"""The parts of a block: variables, and functions with gradients written out.
+"""Layers of a block: variables, and functions with explicit gradients.
 
-On a TPU the whole step is one program and XLA fuses all of this. Elsewhere matrix products and the
-softmax run in oneDNN or cuDNN, and what lies between them is compiled into single loops
-(model/tracing.py): dropout so made costs an eighth of `tf.nn.dropout` on a CPU.
+On a TPU the whole step is one program, and XLA fuses all of this. Elsewhere matrix products and the
+softmax run in oneDNN or cuDNN, and the elementwise operations between them are compiled into single
+loops (model/tracing.py). Dropout implemented this way costs an eighth of `tf.nn.dropout` on a CPU.
 
 Activations have the compute type (float32 or bfloat16); statistics are float32.
 
-Legend: B sequences, S rows (positions), H hidden, I inputs and O outputs of a dense layer.
+Legend: B sequences, S positions, H hidden, I inputs and O outputs of a dense layer, N = B * S.
 """
 
 from __future__ import annotations
@@ -16,28 +16,35 @@ import math
 import tensorflow as tf
 
 from model.compute_weights import ComputeWeight
+from model.config import ACTIVATIONS, lookup
 from model.dropout import Mask
 from model.tracing import compiled, in_compiled_step
 
-_EPSILON = 1e-12  # of LayerNorm, as BERT
+_EPSILON = 1e-12  # of LayerNorm, as in BERT
 _GELU_SCALE, _GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
 class Initializer:
-    """Truncated normals from a seed: the n-th variable of a model starts the same in every run."""
+    """Truncated normals from a seed: the n-th variable of a model is the same in every run."""
 
     def __init__(self, seed: int, stddev: float):
         self._seed, self._stddev, self._count = seed, stddev, 0
 
     def __call__(self, shape: list[int]) -> tf.Tensor:
-        """float32, cut at two standard deviations."""
+        """Return float32 initial values, truncated at two standard deviations."""
         self._count += 1
         seed = [self._seed, self._count]
         return tf.random.stateless_truncated_normal(shape, seed, stddev=self._stddev)
 
 
 class Dense(tf.Module):
-    """Variables `kernel` [I, O] and `bias` [O], float32; a `copy` of the kernel if `dtype` is another."""
+    """A dense layer.
+
+    Attributes:
+      kernel: float32 variable [I, O].
+      bias: float32 variable [O].
+      compute_kernel: the kernel in the compute type; None if that is float32.
+    """
 
     def __init__(
         self,
@@ -55,17 +62,17 @@ class Dense(tf.Module):
         )
 
     def project(self, x_BSI: tf.Tensor) -> tf.Tensor:
-        """The product with the kernel, in the compute type; the next function adds the bias."""
-        return matmul(
-            x_BSI,
-            self.compute_kernel.value()
-            if self.compute_kernel
-            else tf.convert_to_tensor(self.kernel),
-        )
+        """Return the product with the kernel [B, S, O], in the compute type and without the bias.
+
+        The function that follows adds the bias: `add_bias`, `bias_gelu` or `bias_dropout_add`.
+        """
+        if self.compute_kernel is None:
+            return matmul(x_BSI, tf.convert_to_tensor(self.kernel))
+        return matmul(x_BSI, self.compute_kernel.value())
 
 
 class LayerNorm(tf.Module):
-    """Variables `gamma` and `beta` [H]."""
+    """LayerNorm with float32 variables `gamma` and `beta` [H]."""
 
     def __init__(self, size: int, name: str):
         super().__init__()
@@ -73,15 +80,15 @@ class LayerNorm(tf.Module):
         self.beta = tf.Variable(tf.zeros([size]), name=f"{name}/beta")
 
     def __call__(self, x_BSH: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-        """Normalises in float32; the result has type `dtype`."""
+        """Normalize in float32 and return [B, S, H] in type `dtype`."""
         return layer_norm(x_BSH, self.gamma, self.beta, dtype)
 
 
 def matmul(x_BSI: tf.Tensor, kernel_IO: tf.Tensor) -> tf.Tensor:
-    """The product of x and a kernel.
+    """Return the product of x and a kernel, [B, S, O].
 
-    Libraries get one flat product: a batched one makes the gradient of the kernel transpose its
-    inputs. XLA chooses layouts itself, and reshaping would only bind it.
+    Libraries get one flat product: with a batched one, the gradient of the kernel would transpose its
+    inputs. XLA chooses layouts itself, and a reshape would only constrain it.
     """
     if in_compiled_step():
         return tf.einsum("BSI,IO->BSO", x_BSI, kernel_IO)
@@ -92,21 +99,21 @@ def matmul(x_BSI: tf.Tensor, kernel_IO: tf.Tensor) -> tf.Tensor:
 def layer_norm(
     x_BSH: tf.Tensor, gamma_H: tf.Tensor, beta_H: tf.Tensor, dtype: tf.DType
 ) -> tf.Tensor:
-    """LayerNorm (https://arxiv.org/abs/1607.06450) over the last axis.
+    """Return LayerNorm (https://arxiv.org/abs/1607.06450) over the last axis, [B, S, H].
 
     Args:
-      x_BSH: any float type.
-      gamma_H: float32.
-      beta_H: float32.
-      dtype: of the result.
+      x_BSH: input, any float type.
+      gamma_H: scale, float32.
+      beta_H: offset, float32.
+      dtype: type of the result.
     """
 
     @tf.custom_gradient
     def call(x_BSH, gamma_H, beta_H):
-        y_BSH, mean_BS1, scale_BS1 = _normalise(x_BSH, gamma_H, beta_H, dtype)
+        y_BSH, mean_BS1, scale_BS1 = _normalize(x_BSH, gamma_H, beta_H, dtype)
 
         def gradient(dy_BSH):
-            dx_BSH, dgamma_BSH, dbeta_BSH = _normalise_gradient(
+            dx_BSH, dgamma_BSH, dbeta_BSH = _normalize_gradient(
                 dy_BSH, x_BSH, mean_BS1, scale_BS1, gamma_H
             )
             return dx_BSH, sum_rows(dgamma_BSH), sum_rows(dbeta_BSH)
@@ -117,27 +124,27 @@ def layer_norm(
 
 
 @compiled
-def _normalise(x, gamma, beta, dtype):
+def _normalize(x, gamma, beta, dtype):
     x = tf.cast(x, tf.float32)
     mean = tf.reduce_mean(x, -1, keepdims=True)
-    # In one pass over x. Not below 0, which rounding could bring about where all x are equal.
+    # One pass over x. Rounding can make the difference negative where all x are equal.
     variance = tf.reduce_mean(tf.square(x), -1, keepdims=True) - tf.square(mean)
     scale = tf.math.rsqrt(tf.maximum(variance, 0.0) + _EPSILON)
     return tf.cast((x - mean) * scale * gamma + beta, dtype), mean, scale
 
 
 @compiled
-def _normalise_gradient(dy, x, mean, scale, gamma):
+def _normalize_gradient(dy, x, mean, scale, gamma):
     dy = tf.cast(dy, tf.float32)
     unit = (tf.cast(x, tf.float32) - mean) * scale
     g = dy * gamma
-    along = tf.reduce_mean(g * unit, -1, keepdims=True)
-    dx = scale * (g - tf.reduce_mean(g, -1, keepdims=True) - unit * along)
+    projection = tf.reduce_mean(g * unit, -1, keepdims=True)
+    dx = scale * (g - tf.reduce_mean(g, -1, keepdims=True) - unit * projection)
     return tf.cast(dx, x.dtype), dy * unit, dy
 
 
 def add_bias(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tf.Tensor:
-    """Computes x + bias, in the type of x."""
+    """Return x + bias [B, S, O], in the type of x."""
 
     @tf.custom_gradient
     def call(x_BSO, bias_O):
@@ -150,7 +157,7 @@ def add_bias(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tf.Tensor:
 
 
 def apply_dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
-    """Inverted dropout: what is kept is scaled up."""
+    """Return x [B, S, H] with inverted dropout: kept elements are scaled up. None keeps x as it is."""
     if mask is None:
         return x_BSH
 
@@ -164,7 +171,7 @@ def apply_dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
 def bias_dropout_add(
     residual_BSH: tf.Tensor, x_BSH: tf.Tensor, bias_H: tf.Tensor, mask: Mask | None
 ) -> tf.Tensor:
-    """Computes residual + dropout(x + bias), in the type of x."""
+    """Return residual + dropout(x + bias) [B, S, H], in the type of x; no dropout if mask is None."""
 
     @tf.custom_gradient
     def call(residual_BSH, x_BSH, bias_H):
@@ -191,13 +198,13 @@ def _bias_dropout_add(residual, x, bias, mask):
 
 
 def bias_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor:
-    """gelu(x + bias) (https://arxiv.org/abs/1606.08415).
+    """Return gelu(x + bias) [B, S, O] (https://arxiv.org/abs/1606.08415), in the type of x.
 
     Args:
-      x_BSO: in the compute type.
-      bias_O: float32.
-      activation: "gelu" is u * Phi(u), with Phi the normal distribution function; "gelu_tanh" the
-        approximation of section 2, which differs from it by less than 0.0005.
+      x_BSO: input, in the compute type.
+      bias_O: bias, float32.
+      activation: "gelu" is u * Phi(u), with Phi the normal distribution function; "gelu_tanh" is the
+        approximation of section 2 with tanh, which differs by less than 0.0005.
     """
 
     @tf.custom_gradient
@@ -214,35 +221,43 @@ def bias_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor
 @compiled
 def _gelu(x, bias, activation):
     u = tf.cast(x, tf.float32) + bias
-    share, _ = _gelu_share(u, activation)
-    return tf.cast(u * share, x.dtype)
+    factor, _ = lookup(_GELU_FACTORS, activation, "activation")(u)
+    return tf.cast(u * factor, x.dtype)
 
 
 @compiled
 def _gelu_gradient(dy, x, bias, activation):
     u = tf.cast(x, tf.float32) + bias
-    share, slope = _gelu_share(u, activation)
-    return tf.cast(tf.cast(dy, tf.float32) * (share + u * slope), x.dtype)
+    factor, slope = lookup(_GELU_FACTORS, activation, "activation")(u)
+    return tf.cast(tf.cast(dy, tf.float32) * (factor + u * slope), x.dtype)
 
 
-def _gelu_share(u, activation):
-    """The part of u that gelu lets through, from 0 to 1, and its derivative."""
-    if activation == "gelu":
-        density = tf.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
-        return 0.5 * (1 + tf.math.erf(u * math.sqrt(0.5))), density
+def _exact_gelu_factor(u):
+    """Return Phi(u) and its derivative."""
+    density = tf.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
+    return 0.5 * (1 + tf.math.erf(u * math.sqrt(0.5))), density
+
+
+def _tanh_gelu_factor(u):
+    """Return the approximation of Phi(u) with tanh and its derivative."""
     t = tf.tanh(_GELU_SCALE * (u + _GELU_CUBIC * u * u * u))
     inner = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * u * u)
     return 0.5 * (1 + t), 0.5 * (1 - t * t) * inner
 
 
+# The factor of u in gelu(u), from 0 to 1, by EncoderConfig.hidden_activation.
+_GELU_FACTORS = {"gelu_tanh": _tanh_gelu_factor, "gelu": _exact_gelu_factor}
+assert set(_GELU_FACTORS) == set(ACTIVATIONS), "model.config.ACTIVATIONS differs from the functions"
+
+
 def sum_rows(x_BSH: tf.Tensor) -> tf.Tensor:
-    """[H], float32: the sum over all axes but the last, accumulated in float32."""
+    """Return the sum over all axes but the last, float32 [H], accumulated in float32."""
     if in_compiled_step():
         return tf.reduce_sum(tf.cast(x_BSH, tf.float32), range(x_BSH.shape.rank - 1))
     if x_BSH.dtype == tf.float32:
         return tf.raw_ops.BiasAddGrad(out_backprop=x_BSH)  # fastest on CPUs
-    # That operation accumulates in bfloat16 on a CPU: a sum of ones ends at 256. A product does not,
-    # and takes two thirds of the time.
+    # BiasAddGrad accumulates in bfloat16 on a CPU, where a sum of ones stops at 256. A matrix product
+    # does not, and takes two thirds of the time.
     x_NH = tf.reshape(x_BSH, [-1, x_BSH.shape[-1]])
     ones_1N = tf.ones([1, tf.shape(x_NH)[0]], x_NH.dtype)
     return tf.cast(tf.matmul(ones_1N, x_NH)[0], tf.float32)

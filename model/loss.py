@@ -1,9 +1,9 @@
-"""The loss of the MLM head as sums, with the gradient of the cross-entropy written out.
+"""MLM loss as sums over predictions, with an explicit gradient of the cross-entropy.
 
-The logits are by far the largest tensor of the head. Automatic differentiation keeps a copy of them
-in float32; here statistics are float32, and a tensor of the size of the logits has the compute type.
+The logits are by far the largest tensor of the head. Automatic differentiation keeps a float32 copy of
+them. Here only statistics are float32, and tensors as large as the logits have the compute type.
 
-Legend: B sequences, P predictions in a sequence, N = B * P, V pieces of the vocabulary, H hidden,
+Legend: B sequences, P predictions per sequence, N = B * P, V pieces of the vocabulary, H hidden,
 K chunks of C predictions.
 """
 
@@ -16,23 +16,29 @@ from model.tracing import compiled
 
 
 def compute_logits(x_NH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor) -> tf.Tensor:
-    """Logits [N, V] in the type of x, which the table has too."""
+    """Return logits [N, V] in the type of x.
+
+    Args:
+      x_NH: outputs of the head's transform, in the compute type.
+      table_VH: word embeddings, in the compute type.
+      bias_V: bias of each piece, any float type.
+    """
     return tf.matmul(x_NH, table_VH, transpose_b=True) + tf.cast(bias_V, x_NH.dtype)
 
 
 def mlm_sums(
     logits_BPV: tf.Tensor, ids_BP: tf.Tensor, weights_BP: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Sums over the predictions of a batch.
+    """Return sums over the predictions of a batch.
 
     Args:
-      logits_BPV: scores of each piece, in any float type.
-      ids_BP: int32 ids of the right pieces.
-      weights_BP: float32, 1 for a prediction, 0 for an unused slot; without a gradient.
+      logits_BPV: logits, any float type.
+      ids_BP: int32 ids of the original tokens.
+      weights_BP: float32, 1 for a prediction, 0 for an unused slot; get no gradient.
 
     Returns:
-      (loss_sum, correct_sum, weight_sum), float32 scalars: cross-entropy in nats, number of right
-      first guesses (of equal scores the first counts), number of predictions.
+      (loss_sum, correct_sum, weight_sum), float32 scalars: cross-entropy in nats, number of correct
+      predictions (among equal logits the first counts), number of predictions.
     """
     ids_N, weights_N = tf.reshape(ids_BP, [-1]), tf.reshape(weights_BP, [-1])
 
@@ -49,14 +55,14 @@ def mlm_sums(
 
 
 def mlm_terms(logits_BPV: tf.Tensor, ids_BP: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What each prediction adds to the sums, whether it counts or not; without a gradient.
+    """Return loss and correctness of each prediction slot, used or not; they have no gradient.
 
     Args:
-      logits_BPV: as for `mlm_sums`.
-      ids_BP: as for `mlm_sums`.
+      logits_BPV: see `mlm_sums`.
+      ids_BP: see `mlm_sums`.
 
     Returns:
-      (loss_BP, correct_BP), float32: cross-entropy in nats; 1 for a right first guess, else 0.
+      (loss_BP, correct_BP), float32: cross-entropy in nats; 1 for a correct prediction, else 0.
     """
     logits_NV = tf.reshape(logits_BPV, [-1, logits_BPV.shape[-1]])
     loss_N, correct_N, _ = _statistics(logits_NV, tf.reshape(ids_BP, [-1]))
@@ -73,18 +79,18 @@ def mlm_sums_by_chunks(
     *,
     chunk_size: int,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """`mlm_sums` of the scores of x, of which only [C, V] exist at any time.
+    """Return `mlm_sums` without materializing more than [C, V] logits at a time.
 
-    The backward pass computes the scores again, one chunk after the other, and adds up the gradient
-    of the table in float32.
+    The backward pass recomputes the logits chunk by chunk and accumulates the gradient of the table in
+    float32.
 
     Args:
-      x_BPH: what the head makes of the encoder's output, in the compute type; all sizes static.
-      table_VH: float32 word embeddings.
-      bias_V: float32.
-      ids_BP: as for `mlm_sums`.
-      weights_BP: as for `mlm_sums`.
-      chunk_size: C, predictions at a time; it need not divide B * P.
+      x_BPH: outputs of the head's transform, in the compute type; all sizes are static.
+      table_VH: word embeddings, float32.
+      bias_V: bias of each piece, float32.
+      ids_BP: see `mlm_sums`.
+      weights_BP: see `mlm_sums`.
+      chunk_size: C, predictions per chunk; it need not divide B * P.
     """
     hidden, num_predictions = x_BPH.shape[-1], weights_BP.shape.num_elements()
     chunks = -(-num_predictions // chunk_size)
@@ -92,14 +98,14 @@ def mlm_sums_by_chunks(
 
     def chunked(values, inner):
         flat = tf.reshape(values, [num_predictions, *inner])
-        padded = tf.pad(flat, [[0, padding]] + [[0, 0]] * len(inner))  # with weights of 0
+        padded = tf.pad(flat, [[0, padding]] + [[0, 0]] * len(inner))  # these have weight 0
         return tf.reshape(padded, [chunks, chunk_size, *inner])
 
     ids_KC, weights_KC = chunked(ids_BP, []), chunked(weights_BP, [])
 
     @tf.custom_gradient
     def call(x_KCH, table_VH, bias_V):
-        compute_VH = tf.cast(table_VH, x_KCH.dtype)  # once, not in every turn
+        compute_VH = tf.cast(table_VH, x_KCH.dtype)  # once, not in every chunk
 
         def statistics(chunk):
             x_CH, ids_C = chunk
@@ -124,16 +130,16 @@ def mlm_sums_by_chunks(
 
 
 def _gradients_by_chunks(x_KCH, table_VH, bias_V, ids_KC, log_sum_KC, weights_KC):
-    """Gradients of x, in its type, and of table and bias, added up in float32."""
+    """Return the gradients of x, in its type, and of table and bias, accumulated in float32."""
 
     def add(k, dx_KCH, dtable_VH, dbias_V):
         logits_CV = compute_logits(x_KCH[k], table_VH, bias_V)
         dlogits_CV = _logits_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_KC[k])
-        more_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
+        chunk_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
         return (
             k + 1,
             dx_KCH.write(k, tf.matmul(dlogits_CV, table_VH)),
-            dtable_VH + tf.cast(more_VH, tf.float32),
+            dtable_VH + tf.cast(chunk_VH, tf.float32),
             dbias_V + sum_rows(dlogits_CV),
         )
 
@@ -159,22 +165,22 @@ def _weighted_sums(loss, correct, weights) -> tuple[tf.Tensor, tf.Tensor, tf.Ten
 
 @compiled
 def _statistics(logits, ids):
-    """(loss, correct, log of the sum of exponentials), float32 [N]."""
+    """Return (loss, correct, log of the sum of exponentials), float32 [N]."""
     x = tf.cast(logits, tf.float32)
     largest = tf.reduce_max(x, axis=-1)
     log_sum = largest + tf.math.log(tf.reduce_sum(tf.exp(x - largest[:, None]), axis=-1))
     piece = tf.range(x.shape[1])[None]
-    right = tf.reduce_sum(tf.where(piece == ids[:, None], x, 0.0), axis=-1)
-    # All sums of a row are made in one pass over the logits; a search for the best piece is another.
+    target = tf.reduce_sum(tf.where(piece == ids[:, None], x, 0.0), axis=-1)
+    # XLA computes all sums of a row in one pass over the logits; an argmax would be another pass.
     is_before = piece < ids[:, None]
-    as_good_before = tf.reduce_sum(tf.where(is_before & (x == largest[:, None]), 1.0, 0.0), axis=-1)
-    is_first_guess = (right == largest) & (as_good_before == 0)
-    return log_sum - right, tf.cast(is_first_guess, tf.float32), log_sum
+    ties_before = tf.reduce_sum(tf.where(is_before & (x == largest[:, None]), 1.0, 0.0), axis=-1)
+    is_correct = (target == largest) & (ties_before == 0)
+    return log_sum - target, tf.cast(is_correct, tf.float32), log_sum
 
 
 @compiled
 def _logits_gradient(logits, ids, log_sum, weights):
-    """(softmax - one-hot) * weight, in the type of the logits."""
+    """Return (softmax - one-hot) * weight, in the type of the logits."""
     softmax = tf.exp(tf.cast(logits, tf.float32) - log_sum[:, None])
-    is_right = tf.range(logits.shape[1])[None] == ids[:, None]
-    return tf.cast((softmax - tf.cast(is_right, tf.float32)) * weights[:, None], logits.dtype)
+    is_target = tf.range(logits.shape[1])[None] == ids[:, None]
+    return tf.cast((softmax - tf.cast(is_target, tf.float32)) * weights[:, None], logits.dtype)

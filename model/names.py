@@ -1,10 +1,11 @@
-"""What the weights of a BERT encoder are called here, at Google, in tf-models and in Hugging Face's format.
+"""Names of a BERT's weights: ours, Google's, those of tf-models and of Hugging Face's format.
 
-The first column are our variables, named as `BertPretrainerV2` names its own; the second the names in
-Google's TensorFlow 1 checkpoints, from which Hugging Face's follow by rule; the third the attributes
-that lead to a variable in a tf-models checkpoint. Legend of shapes: V pieces, S positions, K types,
-H hidden, F feed-forward. tf-models cuts an H of the attention into [A heads, H / A]; the numbers lie
-in the same order.
+The columns of the tables are: our variable names, which are those of `BertPretrainerV2`; shapes; names in
+Google's TensorFlow 1 checkpoints, from which Hugging Face's follow by rule; and attribute paths in a
+tf-models checkpoint.
+
+Legend of shapes: V pieces, S positions, K segment types, H hidden, F feed-forward. tf-models splits an H
+of the attention into [A heads, H / A]; the order of the values is the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from model.config import EncoderConfig
 POOLER = "encoder/pooler_transform/"
 HEAD = "bert/cls/predictions/"
 
-# Each table lies below three prefixes, which `weights` gives.
+# `weights` adds a prefix to the names in each column.
 _EMBEDDINGS = """
 word_embeddings/embeddings     VH  word_embeddings        _embedding_layer/embeddings
 position_embedding/embeddings  SH  position_embeddings    _position_embedding_layer/embeddings
@@ -62,11 +63,11 @@ class Weight:
     """One weight of a model.
 
     Attributes:
-      name: ours.
-      shape: ours.
-      google: its name in Google's TensorFlow 1 checkpoints, of the same shape.
-      tf_models: the attributes that lead to it in tf-models, from the encoder, or for weights of the
-        head from `masked_lm`.
+      name: name of our variable.
+      shape: shape of our variable.
+      google: name in Google's TensorFlow 1 checkpoints, where the shape is the same.
+      tf_models: attribute path in tf-models, starting at the encoder, or at `masked_lm` for weights of
+        the head.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Weight:
 
     @property
     def part(self) -> str:
-        """Which part of a model it belongs to: "encoder", "pooler" or "head"."""
+        """Part of the model: "encoder", "pooler" or "head"."""
         for prefix, part in ((POOLER, "pooler"), (HEAD, "head")):
             if self.name.startswith(prefix):
                 return part
@@ -84,7 +85,7 @@ class Weight:
 
     @property
     def huggingface(self) -> str:
-        """Its name in Hugging Face's BertForMaskedLM."""
+        """Name in Hugging Face's BertForMaskedLM."""
         name = self.google.replace("/layer_", "/layer.").replace("/", ".")
         if name.endswith("output_bias"):
             return name.replace("output_bias", "bias")
@@ -95,16 +96,16 @@ class Weight:
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is the matrix of a dense layer, which PyTorch stores transposed."""
+        """Whether this is the matrix of a dense layer, which PyTorch stores transposed."""
         return self.name.endswith("/kernel")
 
 
 def weights(config: EncoderConfig, *parts: str) -> list[Weight]:
-    """The weights of a model, or of some of its parts, in the order of computation.
+    """Return the weights of a model, or of some of its parts, in the order of computation.
 
     Args:
-      config: the architecture; vocab_size must be known.
-      *parts: "encoder", "pooler", "head"; none means all.
+      config: architecture; vocab_size must be known.
+      *parts: "encoder", "pooler", "head"; no parts means all.
     """
     sizes = {
         "V": config.vocab_size,
@@ -114,26 +115,26 @@ def weights(config: EncoderConfig, *parts: str) -> list[Weight]:
         "F": config.intermediate_size,
     }
 
-    def rows(table: str, *prefixes: str) -> list[Weight]:
-        found = []
+    def read(table: str, *prefixes: str) -> list[Weight]:
+        rows = []
         for row in table.strip().splitlines():
             name, shape, *others = row.split()
             name, google, tf_models = map("".join, zip(prefixes, (name, *others), strict=True))
             shape = tuple(sizes[letter] for letter in shape)
-            found.append(Weight(name=name, shape=shape, google=google, tf_models=tf_models))
-        return found
+            rows.append(Weight(name=name, shape=shape, google=google, tf_models=tf_models))
+        return rows
 
-    found = rows(_EMBEDDINGS, "encoder/", "bert/embeddings/", "")
+    rows = read(_EMBEDDINGS, "encoder/", "bert/embeddings/", "")
     for n in range(config.num_hidden_layers):
         ours, google = f"encoder/transformer/layer_{n}", f"bert/encoder/layer_{n}"
-        theirs = f"_transformer_layers/{n}"
+        tf_models = f"_transformer_layers/{n}"
         prefixes = (
             f"{ours}/self_attention/",
             f"{google}/attention/",
-            f"{theirs}/_attention_layer/",
+            f"{tf_models}/_attention_layer/",
         )
-        found += rows(_ATTENTION, *prefixes)
-        found += rows(_BLOCK, f"{ours}/", f"{google}/", f"{theirs}/")
-    found += rows(_POOLER, POOLER, "bert/pooler/dense/", "_pooler_layer/")
-    found += rows(_HEAD, HEAD, "cls/predictions/", "")
-    return [weight for weight in found if not parts or weight.part in parts]
+        rows += read(_ATTENTION, *prefixes)
+        rows += read(_BLOCK, f"{ours}/", f"{google}/", f"{tf_models}/")
+    rows += read(_POOLER, POOLER, "bert/pooler/dense/", "_pooler_layer/")
+    rows += read(_HEAD, HEAD, "cls/predictions/", "")
+    return [weight for weight in rows if not parts or weight.part in parts]

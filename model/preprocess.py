@@ -1,4 +1,4 @@
-"""The preprocessor SavedModel: text in, the encoder's inputs out."""
+"""Export of the preprocessor SavedModel, which turns text into the encoder's inputs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import os
 def export_preprocessor(
     path: str | os.PathLike, *, vocab_file: str | os.PathLike, lower_case: bool, seq_length: int
 ) -> None:
-    """Writes a preprocessor with the interface of the published bert_en_uncased_preprocess.
+    """Write a preprocessor with the interface of the published bert_en_uncased_preprocess.
 
-    The root turns strings [B] into a dict of int32 [B, seq_length]; `.tokenize`,
-    `.bert_pack_inputs` (with `seq_length=`) and `.tokenize.get_special_tokens_dict()` are its
-    parts.
+    The root function turns strings [B] into a dict of int32 [B, seq_length]. `.tokenize`,
+    `.bert_pack_inputs` (with `seq_length=`) and `.tokenize.get_special_tokens_dict()` are its parts.
 
     Args:
       path: directory to write.
-      vocab_file: the vocabulary; it becomes an asset of the SavedModel.
-      lower_case: as in the data build.
-      seq_length: default length of the packed inputs.
+      vocab_file: vocabulary; it becomes an asset of the SavedModel.
+      lower_case: whether to lower-case text, as in the data build.
+      seq_length: default length of the packed inputs, tokens.
     """
     from official.nlp.tools import export_tfhub_lib
 

@@ -1,4 +1,4 @@
-"""Memory for time: what lies inside a function is computed again in the backward pass, not kept."""
+"""Gradient checkpointing: recompute a function in the backward pass instead of keeping its results."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from model.tracing import compiled
 
 
 def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function, of whose insides the backward pass finds nothing but the input and variables.
+    """Return the function, of which only the input is kept for the backward pass.
 
-    The gradient is the same to the last bit: the same operations run on the same values. The
-    function must draw no random numbers.
+    The gradient is bitwise the same, because the same operations run on the same values. The function
+    must not draw random numbers.
 
-    `tf.recompute_grad` does the same, but holds the second computation apart from the first only by
-    adding `where(e == e, 0, nan)` of a bool to the input. The compiler of TPUs sees that this is 0,
-    finds both computations equal and keeps the results of the first: it made the very program that
-    it makes without. This one has an optimisation barrier, which also makes the second computation
-    wait for the gradient that needs it. (XLA for CPUs drops barriers early. There the memory falls
-    without XLA only.)
+    `tf.recompute_grad` does the same, but separates the second computation from the first only by
+    adding `where(e == e, 0, nan)` of a bool to the input. The TPU compiler sees that this is 0, merges
+    both computations and keeps the results of the first: the program is the same as without
+    checkpointing. This version has an optimization barrier, which also makes the second computation wait
+    for the gradient that needs it. (XLA for CPUs removes barriers early; on a CPU this saves memory only
+    without XLA.)
+
+    Args:
+      function: function of one tensor; it may use variables.
     """
 
     @tf.custom_gradient
@@ -42,5 +45,5 @@ def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Te
 
 @compiled
 def _barrier(*tensors):
-    """The tensors, of which XLA does not know where they come from."""
+    """Return the tensors, with an origin that XLA cannot see."""
     return xla.optimization_barrier(*tensors)

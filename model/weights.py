@@ -1,8 +1,8 @@
-"""Weights as arrays by name, and tf-models' model with them, for export and for comparison.
+"""Read, set and copy weights by name, and build tf-models' model, for export and for comparison.
 
-Our variables have the names of `BertPretrainerV2`'s; the table is in model/names.py. Its shapes differ
-in the attention, where heads have an axis of their own; the numbers lie in the same order. We have no
-pooler.
+Our variables have the names of those of `BertPretrainerV2`, listed in model/names.py. Shapes differ in the
+attention, where tf-models has a separate axis for heads; the order of the values is the same. Our model
+has no pooler.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from model.names import POOLER, weights
 
 
 def _exact_gelu(x: tf.Tensor) -> tf.Tensor:
-    # Keras computes it from erfc, which ONNX does not know.
+    # Keras computes gelu from erfc, which ONNX does not have.
     return 0.5 * x * (1 + tf.math.erf(x * math.sqrt(0.5)))
 
 
@@ -32,11 +32,11 @@ _ACTIVATIONS = {"gelu_tanh": activations.gelu, "gelu": _exact_gelu}
 
 
 def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretrainerV2:
-    """tf-models' encoder and MLM head, built; it computes by the global policy of tf_keras.
+    """Build tf-models' encoder and MLM head, with the global dtype policy of tf_keras.
 
     Args:
-      config: the architecture; vocab_size must be known.
-      seed: of the initial weights. The pooler keeps its own: we have none.
+      config: architecture; vocab_size must be known.
+      seed: seed of the initial weights. The pooler keeps its default initializer: we have no pooler.
     """
     tf_keras.utils.set_random_seed(seed)
 
@@ -62,7 +62,7 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
         mlm_activation=_ACTIVATIONS[config.hidden_activation],
         mlm_initializer=initializer(),
     )
-    # A call with the smallest inputs creates the variables.
+    # A call with short inputs creates the variables.
     pretrainer(
         {
             name: tf_keras.Input((min(8, config.max_position_embeddings),), dtype=tf.int32)
@@ -73,58 +73,67 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
 
 
 def values_of(model: tf.Module, config: EncoderConfig) -> dict[str, np.ndarray]:
-    """The weights of our model, of tf-models' or of a loaded SavedModel, by name, in our shapes."""
-    found = _by_name(model)
+    """Return the weights by name, in our shapes.
+
+    Args:
+      model: our model, tf-models' model, or a loaded SavedModel.
+      config: architecture of the model.
+    """
+    variables = _by_name(model)
     return {
-        weight.name: found[weight.name].numpy().reshape(weight.shape)
+        weight.name: variables[weight.name].numpy().reshape(weight.shape)
         for weight in weights(config)
-        if weight.name in found
+        if weight.name in variables
     }
 
 
 def assign(model: tf.Module, values: Mapping[str, np.ndarray]) -> None:
-    """Sets the variables of our model or of tf-models' that have a value; the others stay.
+    """Set the variables that have a value, and leave the others as they are.
+
+    Args:
+      model: our model or tf-models' model.
+      values: values by variable name.
 
     Raises:
-      ValueError: a value belongs to no variable, or has another number of elements.
+      ValueError: a value belongs to no variable, or has a different number of elements.
     """
     variables = _by_name(model)
-    if strangers := values.keys() - variables.keys():
-        raise ValueError(f"the model has no {sorted(strangers)}")
+    if unknown := values.keys() - variables.keys():
+        raise ValueError(f"the model has no {sorted(unknown)}")
     for name, value in values.items():
         variables[name].assign(tf.reshape(value, variables[name].shape))
     refresh_compute_weights(model)
 
 
 def to_tf_models(source: Pretrainer, target: models.BertPretrainerV2) -> None:
-    """Copies all our weights; the pooler, which we do not have, stays as it is."""
+    """Copy all weights of our model; tf-models' pooler is left as it is."""
     for ours, theirs in _pairs(source, target):
         theirs.assign(tf.reshape(ours, theirs.shape))
 
 
 def from_tf_models(source: models.BertPretrainerV2, target: Pretrainer) -> None:
-    """Copies all weights but the pooler's."""
+    """Copy all weights but those of the pooler."""
     for ours, theirs in _pairs(target, source):
         ours.assign(tf.reshape(theirs, ours.shape))
     refresh_compute_weights(target)
 
 
 def trained_variables(pretrainer: Pretrainer, model: models.BertPretrainerV2) -> list[tf.Variable]:
-    """tf-models' variables that correspond to ours, in our order: all but the pooler's."""
+    """Return tf-models' variables that correspond to ours, in our order: all but the pooler's."""
     return [theirs for _, theirs in _pairs(pretrainer, model)]
 
 
 def _by_name(model: tf.Module) -> dict[str, tf.Variable]:
-    # A variable of a loaded SavedModel keeps the suffix that TensorFlow shows, ":0".
+    # Variables of a loaded SavedModel keep the suffix ":0".
     return {variable.name.partition(":")[0]: variable for variable in model.trainable_variables}
 
 
 def _pairs(
     pretrainer: Pretrainer, model: models.BertPretrainerV2
 ) -> list[tuple[tf.Variable, tf.Variable]]:
-    """Variables of the same name; raises a ValueError if any has no partner."""
+    """Return pairs of variables with the same name; raise a ValueError if one has no partner."""
     ours, theirs = _by_name(pretrainer), _by_name(model)
     theirs = {name: v for name, v in theirs.items() if not name.startswith(POOLER)}
-    if alone := ours.keys() ^ theirs.keys():
-        raise ValueError(f"variables of one model only: {sorted(alone)}")
+    if unmatched := ours.keys() ^ theirs.keys():
+        raise ValueError(f"variables of only one model: {sorted(unmatched)}")
     return [(variable, theirs[name]) for name, variable in ours.items()]

@@ -164,9 +164,9 @@ def test_the_last_block_at_predicted_positions_equals_all_of_it(rate):
     size, length = features["input_word_ids"].shape
     dropout = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(size))
     everywhere = tf.tile(tf.range(length)[None], [size, 1])
-    whole = ours.encoder.at_positions(features, everywhere, dropout=dropout)
+    whole = ours.encoder.encode(features, dropout=dropout, positions_BP=everywhere)
     positions = features["masked_lm_positions"]
-    some = ours.encoder.at_positions(features, positions, dropout=dropout)
+    some = ours.encoder.encode(features, dropout=dropout, positions_BP=positions)
     np.testing.assert_allclose(some, tf.gather(whole, positions, batch_dims=1), atol=1e-5)
     if not rate:
         np.testing.assert_allclose(whole, ours.encoder(features)["sequence_output"], atol=1e-5)
