@@ -10,7 +10,7 @@ B, S, P = 2, 24, 5
 
 
 def operations(function_graph) -> int:
-    """Of all matrix products of a graph, by the shapes of their operands."""
+    """Return the operations of all matrix products of a graph, from the shapes of their operands."""
     total = 0
     for op in function_graph.get_operations():
         if op.type in ("MatMul", "BatchMatMulV2", "BatchMatMulV3"):
@@ -21,7 +21,7 @@ def operations(function_graph) -> int:
     return total
 
 
-def test_a_training_step_computes_what_the_formula_says():
+def test_formula_equals_the_products_of_a_training_step():
     config = EncoderConfig(
         vocab_size=50,
         hidden_size=12,
@@ -48,16 +48,16 @@ def test_a_training_step_computes_what_the_formula_says():
 
     inputs = [tf.TensorSpec([B, n], tf.int32) for n in (S, P, P)]
     graph = tf.function(step, autograph=False).get_concrete_function(*inputs).graph
-    # Products that only choose: the predicted rows, and the segment types (without a gradient of the
-    # one-hot rows, which TensorFlow adds to the graph for batches of matrices only, and never runs).
-    choosing = 3 * (2 * P * S * 12) + 2 * (2 * S * 2 * 12)
-    assert operations(graph) / B - choosing == training_flops(
+    # Products with one-hot rows: the predicted positions, and the segment types. (TensorFlow adds the
+    # gradient of one-hot rows to the graph only for batches of matrices, and never runs it.)
+    selections = 3 * (2 * P * S * 12) + 2 * (2 * S * 2 * 12)
+    assert operations(graph) / B - selections == training_flops(
         config, seq_length=S, max_predictions=P
     )
 
 
-def test_the_published_model():
-    """Forward, in billions: 23 blocks of 13.96, the last one 3.90, the head 4.91."""
+def test_operations_of_the_published_model():
+    """The forward pass in billions: 23 blocks of 13.96, the last block 3.90, the head 4.91."""
     config = EncoderConfig(
         vocab_size=30522,
         hidden_size=1024,

@@ -1,4 +1,4 @@
-"""The sums of the MLM loss and their gradients, beside float64 and beside automatic ones."""
+"""Sums of the MLM loss and their gradients equal float64 numpy and automatic differentiation."""
 
 import numpy as np
 import pytest
@@ -10,25 +10,25 @@ B, P, V, H = 4, 3, 50, 8
 
 
 def example(dtype=tf.float32):
-    """x [B, P, H], table, bias, ids, weights; a third of the weights is 0."""
+    """Return x [B, P, H], table, bias, ids and weights, a third of which are 0."""
     rng = np.random.default_rng(1)
     x = tf.constant(rng.normal(size=(B, P, H)), dtype)
     table, bias = rng.normal(size=(V, H)), rng.normal(size=V)
     ids, weights = rng.integers(0, V, (B, P)), np.array([[1, 1, 0]] * B)
-    guesses = np.argmax(x.numpy().astype(float) @ table.T + bias, axis=-1)
-    ids[:2] = guesses[:2]
+    predicted = np.argmax(x.numpy().astype(float) @ table.T + bias, axis=-1)
+    ids[:2] = predicted[:2]
     table, bias, weights = (tf.constant(a, tf.float32) for a in (table, bias, weights))
     return x, table, bias, tf.constant(ids, tf.int32), weights
 
 
 def in_float64(logits, ids, weights):
-    """The sums, and the gradient of the first, in numpy."""
+    """Return the sums, and the gradient of the loss, in numpy."""
     log_sum = np.log(np.exp(logits).sum(-1, keepdims=True))
-    right = np.eye(logits.shape[-1])[ids]
-    losses = log_sum[..., 0] - (logits * right).sum(-1)
+    one_hot = np.eye(logits.shape[-1])[ids]
+    losses = log_sum[..., 0] - (logits * one_hot).sum(-1)
     correct = logits.argmax(-1) == ids
     sums = [(losses * weights).sum(), (correct * weights).sum(), weights.sum()]
-    return sums, (np.exp(logits - log_sum) - right) * weights[..., None]
+    return sums, (np.exp(logits - log_sum) - one_hot) * weights[..., None]
 
 
 def sums_and_gradients(function, *inputs, factor=1.0):
@@ -45,10 +45,10 @@ def test_sums_and_gradient_equal_float64():
     sums, (gradient,) = sums_and_gradients(
         lambda logits: mlm_sums(logits, ids, weights), tf.constant(logits), factor=3.0
     )
-    wanted, wanted_gradient = in_float64(logits.astype(float), ids.numpy(), weights.numpy())
-    np.testing.assert_allclose([s.numpy() for s in sums], wanted, rtol=1e-6)
-    assert wanted[1:] == [4, 8]
-    np.testing.assert_allclose(gradient, 3 * wanted_gradient, atol=1e-6)
+    expected, expected_gradient = in_float64(logits.astype(float), ids.numpy(), weights.numpy())
+    np.testing.assert_allclose([s.numpy() for s in sums], expected, rtol=1e-6)
+    assert expected[1:] == [4, 8]
+    np.testing.assert_allclose(gradient, 3 * expected_gradient, atol=1e-6)
 
 
 def test_bfloat16_logits_have_float32_sums_and_a_bfloat16_gradient():
@@ -56,15 +56,15 @@ def test_bfloat16_logits_have_float32_sums_and_a_bfloat16_gradient():
     ids, weights = tf.zeros([2, 300], tf.int32), tf.ones([2, 300])
     sums, (gradient,) = sums_and_gradients(lambda x: mlm_sums(x, ids, weights), logits)
     values = logits.numpy().astype(float)
-    wanted, wanted_gradient = in_float64(values, ids.numpy(), weights.numpy())
-    np.testing.assert_allclose(sums[0], wanted[0], rtol=1e-6)  # a bfloat16 sum: 1e-2
+    expected, expected_gradient = in_float64(values, ids.numpy(), weights.numpy())
+    np.testing.assert_allclose(sums[0], expected[0], rtol=1e-6)  # a bfloat16 sum: 1e-2
     assert gradient.dtype == tf.bfloat16
     np.testing.assert_allclose(
-        gradient.numpy().astype(float), wanted_gradient, rtol=2**-8, atol=1e-7
+        gradient.numpy().astype(float), expected_gradient, rtol=2**-8, atol=1e-7
     )
 
 
-def test_of_equal_scores_the_first_counts():
+def test_first_of_equal_logits_is_the_prediction():
     logits = tf.constant([[[1.0, 2.0, 2.0]], [[1.0, 2.0, 2.0]]])
     _, correct, _ = mlm_sums(logits, tf.constant([[1], [2]]), tf.constant([[1.0], [10.0]]))
     assert correct.numpy() == 1
@@ -72,8 +72,8 @@ def test_of_equal_scores_the_first_counts():
 
 @pytest.mark.parametrize("chunk_size", [4, 5])
 @pytest.mark.parametrize("compiled", [False, True])
-def test_chunks_change_nothing(chunk_size, compiled):
-    """5 does not divide the 12 predictions."""
+def test_chunked_sums_and_gradients_equal_unchunked(chunk_size, compiled):
+    """A chunk size of 5 does not divide the 12 predictions."""
     x, table, bias, ids, weights = example()
 
     def whole(x, table, bias):
@@ -88,17 +88,17 @@ def test_chunks_change_nothing(chunk_size, compiled):
             lambda: sums_and_gradients(function, x, table, bias, factor=3.0), jit_compile=compiled
         )()
 
-    (sums, gradients), (wanted, wanted_gradients) = compute(chunked), compute(whole)
-    np.testing.assert_allclose(sums, wanted, rtol=1e-6)
-    for one, other in zip(gradients, wanted_gradients, strict=True):
-        assert np.abs(other).max() > 0.5
-        np.testing.assert_allclose(one, other, atol=3e-6)
+    (sums, gradients), (expected, expected_gradients) = compute(chunked), compute(whole)
+    np.testing.assert_allclose(sums, expected, rtol=1e-6)
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        assert np.abs(expected_gradient).max() > 0.5
+        np.testing.assert_allclose(gradient, expected_gradient, atol=3e-6)
 
 
-def test_chunks_add_up_in_float32():
-    """600 equal predictions in bfloat16: the gradient of the table is 600 times that of one."""
+def test_chunked_gradients_accumulate_in_float32():
+    """The gradient of 600 equal predictions in bfloat16 is 600 times that of one."""
     x = tf.ones([600, 1, H], tf.bfloat16)
-    table, bias = tf.zeros([2, H]), tf.zeros([2])  # scores 0 and 0: a gradient of -0.5 and 0.5
+    table, bias = tf.zeros([2, H]), tf.zeros([2])  # logits 0 and 0: gradients of -0.5 and 0.5
 
     @tf.function
     def compute():
@@ -110,12 +110,14 @@ def test_chunks_add_up_in_float32():
 
     _, (dx, dtable, dbias) = compute()
     assert (dx.dtype, dtable.dtype, dbias.dtype) == (tf.bfloat16, tf.float32, tf.float32)
-    np.testing.assert_array_equal(dtable[:, 0], [-300, 300])  # in bfloat16 128, and no further
+    np.testing.assert_array_equal(
+        dtable[:, 0], [-300, 300]
+    )  # in bfloat16 the sum would stop at 128
     np.testing.assert_array_equal(dbias, [-300, 300])
 
 
-def test_only_a_chunk_of_the_scores_exists():
-    """No tensor of a graph, its gradient and its loops included, is as large as all scores."""
+def test_logits_exist_only_in_chunks():
+    """No tensor of the graph, including its gradient and its loops, is as large as all logits."""
 
     def largest(compute):
         @tf.function(autograph=False)

@@ -1,6 +1,6 @@
-"""The preprocessor SavedModel: the checks of tf-models' own test of its export.
+"""The preprocessor SavedModel passes the checks of tf-models' own test of this export.
 
-That one no longer imports on TensorFlow 2.20.
+That test itself no longer imports on TensorFlow 2.20.
 """
 
 import shutil
@@ -16,7 +16,7 @@ PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "d", "##ef", "abc", "ABC
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory):
-    """Cased, 10 tokens; the vocabulary file is gone when it is loaded."""
+    """Export a cased preprocessor of 10 tokens, and delete the vocabulary file."""
     path = tmp_path_factory.mktemp("private_path_component")
     (path / "vocab.txt").write_text("".join(f"{piece}\n" for piece in PIECES))
     flags = {"vocab_file": path / "vocab.txt", "lower_case": False, "seq_length": 10}
@@ -30,11 +30,11 @@ def loaded(export):
     return tf.saved_model.load(str(export))
 
 
-def test_no_leaks(export):
+def test_saved_model_contains_no_path(export):
     assert b"private_path_component" not in (export / "saved_model.pb").read_bytes()
 
 
-def test_cased(loaded):
+def test_cased_tokens_and_packed_inputs(loaded):
     texts = tf.constant(["abc def", "ABC DEF"])
     tokens = loaded.tokenize(texts)
     assert tokens.to_list() == [[[7], [5, 6]], [[8], [1]]]
@@ -46,7 +46,7 @@ def test_cased(loaded):
     ]
     assert found["input_mask"].numpy().tolist() == [[1] * 5 + [0] * 5, [1] * 4 + [0] * 6]
     assert not found["input_type_ids"].numpy().any()
-    # The default length of the parts, and another one.
+    # A pair of segments with the default length and with another one.
     pair = [tokens, loaded.tokenize(tf.constant(["d ABC", "ABC abc"]))]
     found = loaded.bert_pack_inputs(pair)
     assert found["input_word_ids"].numpy().tolist() == [
@@ -61,7 +61,7 @@ def test_cased(loaded):
 
 
 @pytest.mark.parametrize("batch", [7, None])
-def test_shapes_are_known(loaded, batch):
+def test_static_shapes(loaded, batch):
     texts, tokens = tf.TensorSpec([batch], tf.string), [batch, None, None]
     ragged = [tf.RaggedTensorSpec(tokens, tf.int32)] * 2
 
@@ -75,7 +75,7 @@ def test_shapes_are_known(loaded, batch):
     assert packed == [[batch, 256]] * 3
 
 
-def test_saved_once_more(export, loaded, tmp_path):
+def test_loaded_preprocessor_can_be_saved_again(export, loaded, tmp_path):
     first = shutil.copytree(export, tmp_path / "first")
     tf.saved_model.save(tf.saved_model.load(str(first)), str(tmp_path / "second"))
     shutil.rmtree(first)
@@ -85,8 +85,8 @@ def test_saved_once_more(export, loaded, tmp_path):
     np.testing.assert_array_equal(again(texts)["input_word_ids"], expected)
 
 
-def test_special_tokens_in_a_graph(loaded):
-    """The function depends on nothing of the context it was loaded in."""
+def test_special_tokens_are_available_in_a_graph(loaded):
+    """The function does not depend on the context in which it was loaded."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         found = session.run(loaded.tokenize.get_special_tokens_dict())
     assert {name: int(value) for name, value in found.items()} == {

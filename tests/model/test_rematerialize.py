@@ -1,4 +1,4 @@
-"""Blocks computed again in the backward pass: the same gradients from less memory."""
+"""Gradient checkpointing of blocks gives the same gradients with less memory."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def loss(model: Pretrainer, batch) -> tf.Tensor:
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"])
-def test_gradients_are_equal_to_the_last_bit(dtype):
+def test_gradients_are_bitwise_equal(dtype):
     def compute(model):
         @tf.function
         def step():
@@ -57,45 +57,44 @@ def test_gradients_are_equal_to_the_last_bit(dtype):
         return value, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     value, gradients = compute(model(dtype=dtype, rematerialize_blocks=True))
-    wanted, wanted_gradients = compute(model(dtype=dtype))
-    assert value == wanted
-    for one, other in zip(gradients, wanted_gradients, strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert np.abs(other).max() > 0
+    expected_value, expected_gradients = compute(model(dtype=dtype))
+    assert value == expected_value
+    for gradient, expected in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_array_equal(gradient, expected)
+        assert np.abs(expected).max() > 0
 
 
 def kept_bytes(model: Pretrainer) -> int:
-    """Of results of the forward pass that the backward pass reads, beside variables."""
-    seen = {}
+    """Return the bytes of forward results that the backward pass reads, without variables."""
+    forward = set()
 
     @tf.function
     def step():
         with tf.GradientTape() as tape:
             value = loss(model, features())
-        seen["forward"] = set(tf.compat.v1.get_default_graph().get_operations())
+        forward.update(tf.compat.v1.get_default_graph().get_operations())
         return tape.gradient(value, list(model.trainable_variables))
 
     operations = step.get_concrete_function().graph.get_operations()
-    backward = [op for op in operations if op not in seen["forward"]]
+    backward = [op for op in operations if op not in forward]
     kept = {
         tensor.ref(): tensor.shape.num_elements() * tensor.dtype.size
         for op in backward
         for tensor in op.inputs
-        if tensor.op in seen["forward"]
-        and tensor.op.type not in ("Const", "Placeholder", "ReadVariableOp")
+        if tensor.op in forward and tensor.op.type not in ("Const", "Placeholder", "ReadVariableOp")
     }
     return sum(kept.values())
 
 
-def test_little_is_kept_for_the_backward_pass():
-    whole, less = kept_bytes(model()), kept_bytes(model(rematerialize_blocks=True))
+def test_backward_pass_keeps_little_more_than_block_inputs():
+    plain, rematerialized = kept_bytes(model()), kept_bytes(model(rematerialize_blocks=True))
     inputs = L * B * S * 16 * 4
-    assert whole > 10 * inputs
-    assert inputs < less < 0.2 * whole
+    assert plain > 10 * inputs
+    assert inputs < rematerialized < 0.2 * plain
 
 
-def test_xla_is_told_that_the_second_computation_is_another():
-    """Without a barrier before it XLA would find both equal, and keep the results of the first."""
+def test_recomputation_is_behind_an_optimization_barrier():
+    """Without it XLA would merge both computations and keep the results of the first."""
     small = model(rematerialize_blocks=True)
 
     @tf.function(jit_compile=True)
@@ -108,7 +107,7 @@ def test_xla_is_told_that_the_second_computation_is_another():
     assert text.count(" opt-barrier(") == L
 
 
-def test_a_function_without_variables():
+def test_functions_without_variables_have_gradients():
     x = tf.constant([1.0, 2.0])
     with tf.GradientTape() as tape:
         tape.watch(x)
