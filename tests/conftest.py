@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["LAMBERT_PREEMPTION_URL"] = ""  # no questions to a metadata server
+os.environ["LAMBERT_PREEMPTION_URL"] = ""  # never ask a metadata server
 
 import pytest
 import tensorflow as tf
@@ -20,7 +20,7 @@ from data.vocab import Vocab
 from tests.support.paths import GOLDEN
 from tests.support.sharing import shared_directory
 
-# Four logical CPUs: MirroredStrategy over them is how replicas are tested on one machine.
+# Four logical CPUs, so that MirroredStrategy has replicas on one machine.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
@@ -33,7 +33,7 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def sums_of():
-    """The sha256 of every file below a directory."""
+    """Function that returns the sha256 of every file below a directory, by relative path."""
 
     def sums(directory: Path) -> dict[str, str]:
         return {
@@ -110,9 +110,9 @@ def small_encoder(tmp_path_factory, vocab) -> Path:
 
 @pytest.fixture(scope="session")
 def clauses(paragraphs) -> list[str]:
-    """24 clauses of verse with the mark at their end, of six to nine words."""
-    found = re.findall(r"[^,;:.!?]+[,;:.!?]", " ".join(paragraphs))
-    return [text.strip() for text in found if 6 <= len(text.split()) <= 9][:24]
+    """24 clauses of verse of six to nine words, with their final punctuation mark."""
+    clauses = re.findall(r"[^,;:.!?]+[,;:.!?]", " ".join(paragraphs))
+    return [text.strip() for text in clauses if 6 <= len(text.split()) <= 9][:24]
 
 
 @pytest.fixture(scope="session")

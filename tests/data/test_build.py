@@ -1,3 +1,5 @@
+"""Builds of real text: content, counts, errors."""
+
 import bz2
 import dataclasses
 import json
@@ -55,23 +57,23 @@ def test_every_document_is_in_one_split_with_all_its_tokens(
 ):
     manifest = Manifest.load(small_build)
     documents = {"train": 0, "eval": 0}
-    bags = {split: np.zeros(len(vocab), np.int64) for split in schema.SPLITS}
+    token_counts = {split: np.zeros(len(vocab), np.int64) for split in schema.SPLITS}
     for document in tokenize(read_all(inputs), vocab, small_config):
         hashed = np.array([document_hash(document.id)], np.uint64)
         split = "eval" if partition_of(hashed, small_config)[0] >= 2 else "train"
-        bags[split] += np.bincount(document.tokens, minlength=len(vocab))
+        token_counts[split] += np.bincount(document.tokens, minlength=len(vocab))
         documents[split] += 1
     assert documents["train"] + documents["eval"] == 11
     outside = [vocab.ids[token] for token in (schema.PAD, schema.CLS, schema.SEP)]
-    for split, bag in bags.items():
+    for split, expected in token_counts.items():
         sequences = packed(small_build, manifest, split)
         assert sequences.dtype == np.uint16
-        found = np.bincount(sequences.ravel(), minlength=len(vocab))
-        separators = found[outside[1:]].sum()
-        found[outside] = 0
-        np.testing.assert_array_equal(found, bag)
+        counts = np.bincount(sequences.ravel(), minlength=len(vocab))
+        separators = counts[outside[1:]].sum()
+        counts[outside] = 0
+        np.testing.assert_array_equal(counts, expected)
         shards = manifest.split(split)
-        assert sum(shard.tokens for shard in shards) == bag.sum()
+        assert sum(shard.tokens for shard in shards) == expected.sum()
         assert sum(shard.separators for shard in shards) == separators
         assert sum(shard.documents for shard in shards) == documents[split]
         assert sum(map(sum, (shard.sequence_lengths for shard in shards))) == len(sequences)

@@ -1,3 +1,5 @@
+"""Manifest of a build, and the comparison of files with it."""
+
 import shutil
 
 import pytest
@@ -21,7 +23,7 @@ def test_manifest_round_trips(small_build):
     assert manifest.sha256 == sha256_of(small_build / schema.MANIFEST_FILE)
 
 
-def test_missing(tmp_path):
+def test_missing_manifest_is_an_error(tmp_path):
     with pytest.raises(UserError, match="is not a finished build"):
         Manifest.load(tmp_path)
     with pytest.raises(UserError, match="none does not exist"):
@@ -36,7 +38,7 @@ def test_other_version_is_an_error(copy):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"format": "lambert-build", "version": 3}'])
-def test_damaged(copy, content):
+def test_damaged_manifest_is_an_error(copy, content):
     (copy / schema.MANIFEST_FILE).write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json"):
         Manifest.load(copy)

@@ -1,4 +1,4 @@
-"""The same bytes from every way of running the build."""
+"""A build has the same bytes with any runner and any number of workers."""
 
 import bz2
 import contextlib
@@ -51,7 +51,7 @@ def test_bytes_do_not_depend_on_workers(
 def test_bytes_do_not_depend_on_units_and_batches(
     small_build, small_config, vocab, inputs, tmp_path, monkeypatch, sums_of
 ):
-    """Parts of a few kilobytes, batches of three paragraphs, segments of one: nobody may notice."""
+    """Use parts of a few kilobytes, batches of three paragraphs and segments of one batch."""
     plain = tmp_path / "wiki.xml"
     with bz2.open(next(file.path for file in inputs if file.kind == "wiki")) as dump:
         plain.write_bytes(dump.read())
@@ -69,12 +69,12 @@ def test_bytes_do_not_depend_on_units_and_batches(
         monkeypatch.setattr("data.stages.extract._SEGMENT_BYTES", 1)
     assert len(plan_units(inputs, unit_bytes=1)) > 5
     assert manifests[0] == manifests[1]
-    del manifests[0]["manifest.json"]  # names the dump by its other name
+    del manifests[0]["manifest.json"]  # has the other name of the dump
     assert manifests[0].items() <= sums_of(small_build).items()
 
 
 def test_manifest_does_not_depend_on_the_file_system(small_build, small_config, vocab, inputs):
-    """ram:// takes the code path of gs://."""
+    """ram:// uses the same code as gs://."""
     directory = "ram://build-on-ram"
     build(config=small_config, vocab=vocab, inputs=inputs, output_dir=directory)
     manifest = Manifest.load(directory)
@@ -87,7 +87,7 @@ def test_manifest_does_not_depend_on_the_file_system(small_build, small_config, 
 
 @contextlib.contextmanager
 def job_service():
-    """Beam's own portable job server, which starts a worker process for each job."""
+    """Start Beam's portable job server, which starts a worker process for each job."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Input of hosts that are fed from another process, as those of a TPU slice are."""
+"""Input of hosts that another process feeds, like those of a TPU slice."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ server = tf.distribute.Server(
 print(server.target, flush=True)
 sys.stdin.read()
 """
-# A process of its own: whoever is connected to other hosts cannot make the other tests' devices.
+# In a separate process: one that is connected to other hosts cannot create the devices of the tests.
 CLIENT = """
 import json, sys
 import tensorflow as tf
@@ -42,19 +42,20 @@ for masks in ("materialised", "online"):
     batches = training_batches(
         reader, InputConfig(masks=masks), seed=3, global_batch_size=8, start_step=5
     )
-    found = {}
+    by_host = {}
     for name, host in hosts.items():
         with tf.device(host):
-            found[name] = next(iter(batches(context)))
+            by_host[name] = next(iter(batches(context)))
     print(json.dumps([
-        found["there"]["input_word_ids"].device,
-        all((found["here"][k].numpy() == found["there"][k].numpy()).all() for k in found["here"]),
+        by_host["there"]["input_word_ids"].device,
+        all((value.numpy() == by_host["there"][k].numpy()).all()
+            for k, value in by_host["here"].items()),
     ]))
 """
 
 
 @pytest.mark.slow
-def test_another_host_reads_the_same_batches_for_itself(small_build, tmp_path):
+def test_another_host_reads_the_same_batches(small_build, tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", SERVER], **pipes, text=True) as server:
         target = server.stdout.readline().strip()

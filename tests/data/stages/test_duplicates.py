@@ -71,7 +71,7 @@ def test_paragraphs_of_dropped_documents_do_not_count():
     st.randoms(),
 )
 def test_every_text_is_kept_once_in_any_order_of_reading(rows, random):
-    rows = list({row[1:]: row for row in rows}.values())  # a place has one text
+    rows = list({row[1:]: row for row in rows}.values())  # one text for each paragraph
     if not rows:
         return
     none = np.array([], np.uint64)
@@ -79,8 +79,8 @@ def test_every_text_is_kept_once_in_any_order_of_reading(rows, random):
     dropped = set(paragraph_positions(found))
     kept = sorted(row for row in rows if row[1:] not in dropped)
     assert [text for text, *_ in kept] == sorted({text for text, *_ in rows})
-    for text, *place in kept:
-        assert place == min(list(other) for same, *other in rows if same == text)
+    for text, *position in kept:
+        assert position == min(list(other) for same, *other in rows if same == text)
     random.shuffle(rows)
     np.testing.assert_array_equal(find_duplicate_paragraphs(paragraphs(*rows), none), found)
 
@@ -112,7 +112,7 @@ def test_near_duplicates_are_found_and_other_documents_are_not(paragraphs):
     assert near.tolist() == []
 
 
-def test_a_near_duplicate_of_a_dropped_document_is_kept():
+def test_near_duplicate_of_a_dropped_document_is_kept():
     """Each document is similar to the previous one, but the third is not similar to the first."""
     base = np.arange(64, dtype=np.uint32)
     signatures = np.stack([base, base, base])

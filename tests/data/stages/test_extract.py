@@ -1,3 +1,5 @@
+"""First stage: tokenizing, partitioning, rejects, and the counts of it."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Masks: examples, a reference implementation, statistics."""
+
 import dataclasses
 from fractions import Fraction
 

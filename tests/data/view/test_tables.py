@@ -1,3 +1,5 @@
+"""Tables of the counts of a build."""
+
 import dataclasses
 import io
 
@@ -17,7 +19,7 @@ def printed(tables, **options) -> str:
     return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
 
 
-# What two sources hold: invented, but it adds up.
+# Invented counts of two sources, which add up.
 WIKI = {
     "bytes_input": 1_000_000,
     "bytes_skipped_redirects": 30_000,
@@ -52,7 +54,7 @@ BOOKS = {
 
 
 def handmade() -> Manifest:
-    """A build of both sources."""
+    """Return the manifest of a build of both sources."""
     common = dict(sentence_lengths=(3, 1), documents=2, sentences=4, unknown_tokens=1)
     shards = [
         Shard(

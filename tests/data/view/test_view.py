@@ -1,3 +1,5 @@
+"""`python -m data.view`: tables, sequences, the page, and damaged builds."""
+
 import dataclasses
 import html.parser
 import io
