@@ -159,7 +159,7 @@ def _evaluation(model_dir: str, step: int) -> str:
     return (
         f"On held-out text, after {last['step']:,} steps: MLM loss {last['eval_loss']:.3f},"
         f" accuracy {last['eval_mlm_accuracy']:.2%}, {last['eval_hidden_accuracy']:.2%} where the"
-        " piece is hidden (always guessing the most frequent piece:"
+        " token is hidden (always guessing the most frequent token:"
         f" {last['eval_baseline_accuracy']:.2%})."
     )
 

@@ -26,7 +26,7 @@ def held_out_figures(records: Sequence[RunRecord]) -> Iterator[str]:
     losses = [curve for run in runs for curve in _losses(*run, several=several)]
     accuracies = [curve for run in runs for curve in _accuracies(*run, several=several)]
     groups = [] if several else _by_group(records[0])
-    thin, dashed = (" (thin: training)", " (dashed: hidden pieces)") if several else ("", "")
+    thin, dashed = (" (thin: training)", " (dashed: hidden tokens)") if several else ("", "")
     yield from two_columns(
         [
             plot(f"Loss, in nats{thin}", losses, show=three_decimals),
@@ -55,7 +55,7 @@ def _losses(colour: str, record: RunRecord, *, several: bool) -> list[Curve]:
 
 
 def _accuracies(colour: str, record: RunRecord, *, several: bool) -> list[Curve]:
-    """Return accuracy on all predictions and on hidden pieces; for one run, also of a constant guess."""
+    """Return accuracy on all predictions and on hidden tokens; for one run, also of a constant guess."""
     everything = Curve(
         label=record.name if several else "all predictions",
         points=points_of(record.evaluations, "eval_mlm_accuracy"),
@@ -63,14 +63,14 @@ def _accuracies(colour: str, record: RunRecord, *, several: bool) -> list[Curve]
         style="dots",
     )
     hidden = Curve(
-        label=f"{record.name}, hidden pieces" if several else "hidden pieces",
+        label=f"{record.name}, hidden tokens" if several else "hidden tokens",
         points=points_of(record.evaluations, "eval_hidden_accuracy"),
         colour=colour,
         style="dashed",
         is_listed=not several,
     )
     constant = Curve(
-        label="always the most frequent piece",
+        label="always the most frequent token",
         points=[] if several else points_of(record.evaluations, "eval_baseline_accuracy"),
         colour="var(--soft)",
         style="faint",

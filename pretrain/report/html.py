@@ -24,11 +24,11 @@ _PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", 
 def render_page(records: Sequence[RunRecord]) -> str:
     """Return the whole page."""
     title = " and ".join(record.name for record in records)
-    body = _one(records[0]) if len(records) == 1 else _several(records)
+    body = _run_body(records[0]) if len(records) == 1 else _comparison_body(records)
     return "\n".join([*page.head(f"{title}: training", STYLE_FILE), *body, "</body></html>\n"])
 
 
-def _one(record: RunRecord) -> Iterator[str]:
+def _run_body(record: RunRecord) -> Iterator[str]:
     yield '<p class="soft">Lambert run</p>'
     yield f"<h1>{escape(record.name)}</h1>"
     yield f'<p class="soft">{escape(_subtitle(record))}</p>'
@@ -42,7 +42,7 @@ def _one(record: RunRecord) -> Iterator[str]:
     yield from section("Environment", environment(record))
 
 
-def _several(records: Sequence[RunRecord]) -> Iterator[str]:
+def _comparison_body(records: Sequence[RunRecord]) -> Iterator[str]:
     yield '<p class="soft">Lambert runs, side by side</p>'
     yield f"<h1>{escape(', '.join(record.name for record in records))}</h1>"
     for record in records:
@@ -96,7 +96,7 @@ def _tiles(record: RunRecord) -> dict[str, str]:
         tiles |= {
             "held-out loss": cell(last, "eval_loss", three_decimals),
             "held-out accuracy": cell(last, "eval_mlm_accuracy", percent),
-            "where the piece is hidden": cell(last, "eval_hidden_accuracy", percent),
+            "accuracy, hidden tokens": cell(last, "eval_hidden_accuracy", percent),
         }
         if record.best_step is not None:
             tiles["best step, held out"] = f"{record.best_step:,}"
@@ -126,13 +126,13 @@ def _evaluation_tables(record: RunRecord) -> Iterator[str]:
 def _evaluation_table(row: dict, which: str) -> str:
     suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
     names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
-    shows = (_count, three_decimals, _one_digit, percent, percent)
+    formats = (_count, three_decimals, _one_digit, percent, percent)
     rows = [
         (
             GROUP_NAMES.get(suffix.removeprefix("/"), suffix.removeprefix("/")),
             *(
-                cell(row, f"eval_{name}{suffix}", show)
-                for name, show in zip(names, shows, strict=True)
+                cell(row, f"eval_{name}{suffix}", format_value)
+                for name, format_value in zip(names, formats, strict=True)
             ),
         )
         for suffix in suffixes
@@ -142,8 +142,8 @@ def _evaluation_table(row: dict, which: str) -> str:
     return (
         f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
         f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'
-        f" the most frequent piece: {baseline}. Hidden: accuracy where the input does not show the"
-        " piece. Each sequence belongs to one source or to mixed sources, and to one group by whether it"
+        f" the most frequent token: {baseline}. Hidden: accuracy where the input does not show the"
+        " token. Each sequence belongs to one source or to mixed sources, and to one group by whether it"
         " crosses a boundary of documents (or chapters).</p></div>"
     )
 
@@ -160,10 +160,10 @@ def _differences(records: Sequence[RunRecord]) -> str:
         + "</tr>"
         for name, values in settings.items()
     )
-    nothing = "" if settings else '<p class="soft small">No setting differs.</p>'
+    none = "" if settings else '<p class="soft small">No setting differs.</p>'
     return (
         f'<div class="card"><table class="text"><thead><tr><th>setting</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>{nothing}</div>"
+        f"<tbody>{rows}</tbody></table>{none}</div>"
     )
 
 

@@ -150,7 +150,7 @@ def evaluation_row(sums_N23: np.ndarray, held_out: HeldOut) -> tuple[dict[str, f
         f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
         f" on {metrics.predictions:,} predictions"
         f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%}), and"
-        f" {metrics.hidden_accuracy:.2%} where the piece is hidden"
+        f" {metrics.hidden_accuracy:.2%} where the token is hidden"
     ]
     for name, chosen_N in held_out.groups.items():
         if group := metrics_of(sums_N23[chosen_N]):

@@ -162,7 +162,7 @@ def test_card_ignores_evaluations_after_the_exported_step(published, tmp_path):
     rows = [{"step": step, **dict.fromkeys(names, step / 100)} for step in (4, 6, 8)]
     (model_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     card = saved_model_card(run, str(model_dir), step=6, pooler="initial")
-    assert "after 6 steps: MLM loss 0.060, accuracy 6.00%, 6.00% where the piece is" in card
+    assert "after 6 steps: MLM loss 0.060, accuracy 6.00%, 6.00% where the token is" in card
 
 
 def test_card_of_online_masking(published, tmp_path):

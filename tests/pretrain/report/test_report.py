@@ -90,7 +90,7 @@ def test_report_of_a_run(tmp_path):
         "mixed sources 15,754 5.012",
         "across documents 15,754 5.112",
         "Step 150: the best",
-        "Always guessing the most frequent piece: 5.80%",
+        "Always guessing the most frequent token: 5.80%",
         "Not recorded: an older version started the run.",
         "TrainConfig.train_steps = 400 # <all>",
         "git commit unknown",
@@ -134,7 +134,7 @@ def test_report_describes_the_data(tmp_path):
 
 
 def test_rows_of_an_older_version_are_shown(tmp_path):
-    """They lack trust ratios by variable, tokens per second, groups, and accuracy on hidden pieces."""
+    """They lack trust ratios by variable, tokens per second, groups, and accuracy on hidden tokens."""
     new = ("trust_ratios", "tokens_per_second", "peak_share")
     rows = [
         {k: v for k, v in row.items() if k not in new and "/" not in k and "predictions" not in k}

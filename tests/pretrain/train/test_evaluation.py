@@ -20,7 +20,7 @@ from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
 from pretrain.train.evaluation import Baseline, HeldOut, evaluation_row, metrics_of, read_held_out
 
-# Loss, right guesses and predictions of three sequences: over all, and where the piece is hidden.
+# Loss, right guesses and predictions of three sequences: over all, and where the token is hidden.
 SUMS = np.array(
     [
         [[6.0, 2, 4], [5.0, 1, 3]],
@@ -77,7 +77,7 @@ def test_a_row_has_every_group_that_has_predictions():
     }
     assert lines.splitlines() == [
         "held-out: loss 2.000, MLM accuracy 50.00% on 8 predictions (always guessing ',': 25.00%),"
-        " and 20.00% where the piece is hidden",
+        " and 20.00% where the token is hidden",
         "  wiki: loss 1.500, 50.00% on 4",
         "  mixed: loss 2.500, 50.00% on 4",
     ]
