@@ -24,6 +24,7 @@ from launch.plan.compiled import load_rows, reader_rates
 from launch.plan.figures import figures
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
 from launch.plan.planner import Assumptions, make_plan
+from launch.plan.scaling_html import scaling_page
 from launch.plan.settings import load_plan_input
 from launch.plan.text import plan_text
 from pretrain.gin_files import add_gin_flags
@@ -124,8 +125,6 @@ def main(argv: Sequence[str]) -> None:
         args.json.write_text(json.dumps(figures(plan), indent=1) + "\n")
         print(f"\nnumbers: {args.json}")
     if args.scaling:
-        from launch.plan.scaling_html import scaling_page
-
         args.scaling.write_text(scaling_page(plan))
         print(f"\nscaling: {args.scaling}")
 
