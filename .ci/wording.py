@@ -19,15 +19,15 @@ DIRECTORIES = (
 # A description is a noun phrase; one that starts so continues the name instead.
 _CONTINUES_NAME = re.compile(r"(?:as )?of\b|that\b|which\b", re.IGNORECASE)
 _RIDDLE = re.compile(r"(?:Of|What|Whether any way)\b")
-# Verbs of the third person that docstrings tend to begin with.
+# Verbs that docstrings tend to begin with. "Copies of the corpus" is a noun phrase.
 _THIRD_PERSON = re.compile(
     r"(?:Adds|Applies|Asks|Assigns|Brings|Builds|Calls|Checks|Closes|Compares|Compiles|Computes|"
     r"Converts|Copies|Counts|Creates|Cuts|Decides|Deletes|Describes|Draws|Drops|Evaluates|Exports|"
     r"Fills|Finds|Formats|Generates|Gets|Gives|Goes|Holds|Imports|Keeps|Learns|Lets|Lists|Loads|"
-    r"Looks|Makes|Maps|Marks|Masks|Measures|Merges|Moves|Opens|Packs|Parses|Prepares|Prints|Puts|Raises|"
-    r"Reads|Records|Refuses|Removes|Replaces|Reports|Returns|Runs|Saves|Says|Sends|Sets|Shows|"
+    r"Looks|Makes|Maps|Marks|Measures|Merges|Moves|Opens|Packs|Parses|Prepares|Prints|Puts|Raises|"
+    r"Reads|Refuses|Removes|Replaces|Reports|Returns|Runs|Saves|Says|Sends|Sets|Shows|"
     r"Sorts|Splits|Starts|Stops|Sums|Takes|Tells|Tokenizes|Trains|Tries|Turns|Updates|Uses|Waits|"
-    r"Walks|Writes|Yields)\b"
+    r"Walks|Writes|Yields)\b(?! of\b)"
 )
 _SECTION = re.compile(r"\s*(Args|Attributes|Returns|Yields):\s*(.*)")
 _ENTRY = re.compile(r"\s*\*{0,2}\w+(?: \([^)]*\))?: ?(.*)")
@@ -54,12 +54,20 @@ def _in_docstring(lines: list[str], node: _Documented) -> Iterator[tuple[int, st
     summary = lines[first].strip()
     if _RIDDLE.match(summary):
         yield first, f'summary begins with "{summary.split()[0]}": name the thing itself'
-    is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    if is_function and (verb := _THIRD_PERSON.match(summary)):
+    if _is_action(node) and (verb := _THIRD_PERSON.match(summary)):
         yield first, f'summary begins with "{verb[0]}": use the imperative'
     for offset, section, description in _descriptions(lines):
         if start := _CONTINUES_NAME.match(description):
             yield offset, f'{section}: a description begins with "{start[0]}": use a noun phrase'
+
+
+def _is_action(node: _Documented) -> bool:
+    """Return whether a node is a function that is called: no property, and no test."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    decorators = map(ast.unparse, node.decorator_list)
+    is_property = any(name.endswith("property") for name in decorators)
+    return not is_property and not node.name.startswith("test_")
 
 
 def _descriptions(lines: list[str]) -> Iterator[tuple[int, str, str]]:

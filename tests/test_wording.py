@@ -34,6 +34,12 @@ def test_third_person_is_fine_in_modules_and_classes():
     assert not list(wording.findings('"""Reads it."""\nclass C:\n    """Makes it."""\n'))
 
 
+def test_summaries_of_properties_and_tests_may_be_statements():
+    docstring = '"""Copies the file."""'
+    assert not list(wording.findings(f"@functools.cached_property\ndef f(self):\n  {docstring}"))
+    assert not list(wording.findings(f"def test_f():\n  {docstring}"))
+
+
 @pytest.mark.parametrize("start", ["of the run", "as of load", "that is read", "which to read"])
 @pytest.mark.parametrize("section", ["Args", "Attributes"])
 def test_descriptions_that_continue_a_name_are_found(section, start):
@@ -64,7 +70,7 @@ def test_results_that_continue_a_name_are_found(section):
 
 
 def test_plain_wording_is_accepted():
-    docstring = """Return the number of tokens of a file.
+    docstring = """Copies of a file.
 
     What follows is prose, and of no concern.
 
