@@ -1,4 +1,4 @@
-"""What a pretraining run records about its settings and its data in its model directory."""
+"""Record of a pretraining run's settings and data in its model directory."""
 
 from __future__ import annotations
 

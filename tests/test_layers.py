@@ -71,7 +71,7 @@ STANDARD_LIBRARY_ONLY = (
 
 
 def our_imports(module: str) -> set[str]:
-    """Of our own modules, the packages that Python runs on the way among them."""
+    """Return our modules that a module imports, including the packages that contain them."""
     found = {name for name in imports(module) if name in MODULES}
     parents = {
         ".".join(name.split(".")[:depth])

@@ -72,7 +72,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Action:
-    """What a verb of a target does: write files, then run commands.
+    """Files to write and commands to run for a verb of a target.
 
     Attributes:
       commands: commands in order, each with program and arguments.

@@ -55,7 +55,7 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What candidates are evaluated for.
+    """Machine for which candidates are evaluated.
 
     Attributes:
       accelerator: machines of the job.

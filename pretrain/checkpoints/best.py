@@ -16,7 +16,7 @@ BEST_FILE = "best.json"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Criterion:
-    """What makes one evaluation better than another.
+    """Metric that decides which of two evaluations is better.
 
     Attributes:
       metric: column of the evaluation rows in metrics.jsonl.

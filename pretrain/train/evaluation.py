@@ -42,7 +42,7 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """What evaluation needs to know about the held-out split.
+    """Facts about the held-out split that evaluation needs.
 
     Attributes:
       num_sequences: N.

@@ -14,7 +14,7 @@ _SUMS = ("loss_sum", "correct_sum", "weight_sum", "grad_norm_sum", "good_steps")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What one update processes: turns steps per second into other rates.
+    """Work of one update, by which steps per second become other rates.
 
     Attributes:
       examples: sequences in a global batch.

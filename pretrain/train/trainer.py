@@ -34,7 +34,7 @@ _NUM_COLUMNS, _KIND = 6, 4
 
 
 class Model(Protocol):
-    """What can be trained. Features are tensors [B, ...]; one of them is `input_word_ids`."""
+    """Interface of a trainable model. Features are tensors [B, ...]; one of them is `input_word_ids`."""
 
     trainable_variables: Sequence[tf.Variable]
     checkpoint_items: dict[str, tf.Module]

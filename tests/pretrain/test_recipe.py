@@ -1,4 +1,4 @@
-"""What a run prints and checks before its first step."""
+"""The recipe that a run prints, and the checks before its first step."""
 
 import re
 import shutil

@@ -16,7 +16,7 @@ COLUMNS = {"text_column": "text", "label_column": "label"}
 
 @pytest.fixture
 def open_custom(vocab, tmp_path):
-    """Writes files, {"train.tsv": content}, and opens their task."""
+    """Write files, {"train.tsv": content}, and open their task."""
 
     def open_custom(contents: dict[str, str], **settings):
         for name, content in contents.items():

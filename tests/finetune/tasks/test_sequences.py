@@ -21,7 +21,7 @@ def test_longer_text_of_a_pair_is_truncated_first(first, second, max_tokens):
 
 
 def test_pairs_are_assembled_as_by_tensorflow_text(vocab, paragraphs):
-    """Compares with the operations in `bert_pack_inputs` of the exported preprocessor."""
+    """Compare with the operations in `bert_pack_inputs` of the exported preprocessor."""
     length = 12
     tokenizer = WordPieceTokenizer(vocab, lower_case=True)
     texts = [tokenizer.encode(paragraphs[start:60:2]) for start in (0, 1)]

@@ -25,7 +25,7 @@ London NNP B-NP B-LOC
 
 @pytest.fixture
 def open_custom(vocab, tmp_path):
-    """Writes files, {"train.conll": content}, and opens their task."""
+    """Write files, {"train.conll": content}, and open their task."""
 
     def open_custom(contents: dict[str, str], *, max_seq_length: int = 16, **settings):
         for name, content in contents.items():

@@ -69,14 +69,14 @@ def batches(directory, config: RunConfig):
 
 
 class Curve(NamedTuple):
-    """Of a run: all losses, and how the first five updates changed each variable, by its name."""
+    """Losses of a run, and the change of each variable over the first five updates."""
 
     losses: np.ndarray
     changes: dict[str, np.ndarray]
 
 
 def curve(step, variables: dict[str, tf.Variable], directory, config: RunConfig) -> Curve:
-    """Runs all steps; `step` takes an iterator, makes one update and returns its loss."""
+    """Run all steps; `step` takes an iterator, makes one update and returns its loss."""
     iterator = batches(directory, config)
     before = {name: variable.numpy() for name, variable in variables.items()}
     losses = [step(iterator) for _ in range(5)]
