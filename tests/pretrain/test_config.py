@@ -124,7 +124,8 @@ def test_recorded_settings_read_back():
     import json
 
     config = load_run_config(["gin/lambert_large.gin"], [], kind=RunConfig)
-    assert run_config_from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    recorded = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert run_config_from_dict(recorded, RunConfig) == config
 
 
 @pytest.mark.parametrize(
