@@ -228,9 +228,8 @@ class SeedRun:
         record["step"] = self._restore_best()
         splits = self._score_and_predict()
         if collapse and self._has_learned(splits["dev"]):
-            record["collapse"] = (
-                None  # it learned late, or diverged late: the best checkpoint is good
-            )
+            # It learned late, or diverged late: the best checkpoint is good.
+            record["collapse"] = None
         return {**record, "splits": splits}
 
     def _has_learned(self, scores: dict[str, float]) -> bool:

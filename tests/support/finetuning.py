@@ -61,10 +61,10 @@ def one_hot(ids: Sequence[int], num_labels: int) -> np.ndarray:
 
 
 def write_encoder(path: Path, vocab: Vocab) -> None:
-    """Encoder and pooler, as another maker would publish them."""
+    """Write an encoder with a pooler in Hugging Face's format."""
     config = dataclasses.replace(ENCODER, vocab_size=len(vocab))
     values = values_of(Pretrainer(config, seed=1), config)
-    rows = {
+    pooler = {
         "encoder/pooler_transform/kernel": values[
             "encoder/transformer/layer_0/self_attention/query/kernel"
         ],
@@ -74,12 +74,12 @@ def write_encoder(path: Path, vocab: Vocab) -> None:
     content = huggingface.config_to_json(config, pad_token_id=0, architecture="BertModel")
     (path / "config.json").write_text(json.dumps(content))
     (path / "vocab.txt").write_text(vocab.text)
-    tensors = huggingface.to_tensors(values | rows, config, architecture="BertModel")
+    tensors = huggingface.to_tensors(values | pooler, config, architecture="BertModel")
     (path / "model.safetensors").write_bytes(safetensors.save(tensors))
 
 
 def write_rows(directory: Path, rows: Sequence[dict]) -> list[str]:
-    """A task of one's own, to be learned by heart: all splits are the same."""
+    """Write a custom task with the same rows in all splits; return its settings."""
     directory.mkdir()
     for split in ("train", "dev", "test"):
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
@@ -88,7 +88,7 @@ def write_rows(directory: Path, rows: Sequence[dict]) -> list[str]:
 
 
 def write_squad(directory: Path, contexts: Sequence[str]) -> list[str]:
-    """The longest word of each context is the answer to a question about it."""
+    """Write SQuAD files with the longest word of each context as the answer; return settings."""
     paragraphs = []
     for number, context in enumerate(contexts):
         word = max(context.split(), key=len).strip(",;:.!?'")
@@ -111,13 +111,14 @@ def write_squad(directory: Path, contexts: Sequence[str]) -> list[str]:
 
 
 def arguments(encoder: Path, task: Path, model_dir: Path, *params: str) -> list[str]:
+    """Return the command line of `finetune.run`."""
     flags = [f"--encoder={encoder}", f"--task_data={task}", f"--model_dir={model_dir}"]
     return [*flags, *(f"--gin_param={param}" for param in (*SETTINGS, *params))]
 
 
 @dataclasses.dataclass(frozen=True)
 class Finetuned:
-    """A task of clauses, whether they end with a comma, and two seeds on it, trained to the end."""
+    """The task whether a clause ends with a comma, and a model directory with two trained seeds."""
 
     encoder: Path
     task: Path
@@ -129,7 +130,7 @@ class Finetuned:
 
 
 def finetuned_in(directory: Path, encoder: Path) -> Finetuned:
-    """Return what `finetune` writes into a directory."""
+    """Return the paths and settings of what `finetune` writes into a directory."""
     return Finetuned(
         encoder=encoder,
         task=directory / "task",
@@ -138,9 +139,15 @@ def finetuned_in(directory: Path, encoder: Path) -> Finetuned:
     )
 
 
-def finetune(directory: Path, encoder: Path, clauses: Sequence[str]) -> None:
+def write_clauses(directory: Path, clauses: Sequence[str]) -> None:
+    """Write the task whether a clause ends with a comma."""
     rows = [{"text": text, "label": "yes" if text[-1] == "," else "no"} for text in clauses]
     assert 6 < sum(row["label"] == "yes" for row in rows) < 18
+    write_rows(directory, rows)
+
+
+def finetune(directory: Path, encoder: Path, clauses: Sequence[str]) -> None:
+    """Write the task and train two seeds."""
     finetuned = finetuned_in(directory, encoder)
-    write_rows(finetuned.task, rows)
+    write_clauses(finetuned.task, clauses)
     run.main([*finetuned.arguments(finetuned.model_dir), "--restarts=2"])

@@ -1,0 +1,44 @@
+"""Errors of predictions for new text; tests/finetune/test_run.py has the predictions."""
+
+import json
+
+import pytest
+
+from data.errors import UserError
+from finetune import predict
+from finetune.predict import read_input
+
+
+def test_errors_of_predict(finetuned, tmp_path):
+    model_dir = finetuned.model_dir
+    flags = [f"--output={tmp_path}/o", f"--input={tmp_path}/i.txt"]
+    with pytest.raises(UserError, match=r"is not a fine-tuned model: .* and model/saved_model\.pb"):
+        predict.main([f"--model_dir={tmp_path}", *flags])
+    (tmp_path / "o").touch()
+    with pytest.raises(UserError, match="/o exists; delete it or choose another name"):
+        predict.main([f"--model_dir={model_dir}", *flags])
+
+    (tmp_path / "broken/model").mkdir(parents=True)
+    (tmp_path / "broken/model/saved_model.pb").touch()
+    (tmp_path / "broken/export.json").write_text("{")
+    with pytest.raises(UserError, match=r"export\.json is damaged: .*; delete the export and run"):
+        predict.main([f"--model_dir={tmp_path}/broken", flags[1], f"--output={tmp_path}/new"])
+
+    record = json.loads((model_dir / "export/export.json").read_text())
+    assert record["inputs"] == ["text"]
+    pairs = {**record, "inputs": ["text", "pair"]}
+    (tmp_path / "i.txt").write_text("one text\n")
+    with pytest.raises(UserError, match=r"i\.txt: the model takes text and pair, and a line"):
+        read_input(str(tmp_path / "i.txt"), pairs)
+    # With a single column, empty lines are rows.
+    (tmp_path / "i.tsv").write_text("text\n\none text\n\n\n")
+    assert read_input(str(tmp_path / "i.tsv"), record)[0] == [["", "one text", "", ""]]
+    (tmp_path / "i.csv").write_text("words\nhello\n")
+    with pytest.raises(UserError, match=r"i\.csv.*text"):
+        read_input(str(tmp_path / "i.csv"), record)
+    (tmp_path / "i.jsonl").write_text('{"text": 3}\n')
+    with pytest.raises(UserError, match="line 1: 'text' is 3, not text"):
+        read_input(str(tmp_path / "i.jsonl"), record)
+    (tmp_path / "i.jsonl").write_text('{"text": ["New York"]}\n')
+    with pytest.raises(UserError, match="line 1: 'text' must be a list of words without blanks"):
+        read_input(str(tmp_path / "i.jsonl"), {**record, "kind": "tokens"})

@@ -1,0 +1,47 @@
+"""Summaries of seeds, and their comparison."""
+
+import pytest
+
+from finetune import summary
+
+
+def record_of(seed, accuracy, collapse=None) -> dict:
+    return {
+        "seed": seed,
+        "step": 10,
+        "main_metric": "accuracy",
+        "collapse": collapse,
+        "splits": {"dev": {"accuracy": accuracy}},
+    }
+
+
+def test_summary_has_statistics_with_and_without_collapsed_seeds():
+    """As on the card for MNLI: one run of three collapsed."""
+    collapsed = record_of(3, 0.33, {"step": 5, "reason": "loss 1.1"})
+    of_seeds = summary.summarize([record_of(1, 0.89), record_of(2, 0.88), collapsed])
+    assert of_seeds["dev"] == {
+        "best": 0.89,
+        "median": 0.88,
+        "mean": pytest.approx(0.7),
+        "standard_deviation": pytest.approx(0.32047, abs=1e-5),
+    }
+    assert of_seeds["dev_without_collapsed"]["median"] == pytest.approx(0.885)
+    assert (of_seeds["best_seed"], of_seeds["num_collapsed"]) == (1, 1)
+    lines = summary.describe(of_seeds).splitlines()
+    assert lines[3].split() == ["3", "10", "0.3300", "collapsed:", "loss", "1.1"]
+    assert lines[4] == (
+        "3 seeds, dev accuracy: best 0.8900, median 0.8800, mean 0.7000 ± 0.3205; 1 collapsed,"
+        " without them median 0.8850"
+    )
+
+
+def test_comparison_of_model_directories():
+    good, bad = (
+        summary.summarize([record_of(s, a) for s, a in enumerate(accuracies)])
+        for accuracies in ((0.9, 0.8), (0.6, 0.7))
+    )
+    first, second = summary.compare({"good": good, "bad": bad}).splitlines()
+    assert first == (
+        "dev accuracy  good  mean 0.8500 ± 0.0707 of 2 seeds, from 0.8000 to 0.9000; +0.2000 against bad"
+    )
+    assert second == "dev accuracy  bad   mean 0.6500 ± 0.0707 of 2 seeds, from 0.6000 to 0.7000"
