@@ -122,7 +122,7 @@ def test_best_checkpoint(published, tmp_path, capsys, monkeypatch):
     assert json.loads((target / "export.json").read_text())["step"] == 6
     assert "after 6 steps: MLM loss 3.250" in (target / "README.md").read_text()
     shutil.rmtree(model_dir / "checkpoints/step-00000006")
-    with pytest.raises(UserError, match=r"--checkpoint best: .* of step 6 is not there"):
+    with pytest.raises(UserError, match=r"--checkpoint best: .* no checkpoint of step 6"):
         export.main([*argv, "--checkpoint", "best"])
 
 
