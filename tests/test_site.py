@@ -1,6 +1,5 @@
 """The site of `make docs` builds without warnings, loads nothing remote and fits the screen."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.browser import run_script
 from tests.support.markdown import DOCUMENTS, ROOT
 
 SPHINX = ROOT / ".venv-docs/bin/sphinx-build"
@@ -77,25 +77,10 @@ def test_a_broken_link_is_an_error(tmp_path, link):
 @pytest.mark.parametrize("width", [390, 820, 1280])
 def test_pages_do_not_scroll_sideways(tmp_path, site, width):
     """Wide tables and code blocks scroll inside the page."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("no chromium on this machine")
     pages = sorted(page for page in site.rglob("*.html") if page.name != "search.html")
     frames = "".join(f'<iframe src="{page}" style="width:{width}px"></iframe>' for page in pages)
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f"{frames}<script>onload = () => {{ document.body.textContent = JSON.stringify("
-        "Array.from(frames, frame => frame.document.documentElement.scrollWidth)) }</script>"
-    )
-    browser = [chromium, "--headless", "--no-sandbox", "--disable-gpu"]
-    browser += ["--allow-file-access-from-files", f"--user-data-dir={tmp_path}/browser"]
-    done = subprocess.run(
-        [*browser, "--virtual-time-budget=10000", "--dump-dom", frame.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    widths = json.loads(re.search(r"<body>(\[.*?\])", done.stdout)[1])
+    script = "Array.from(frames, frame => frame.document.documentElement.scrollWidth)"
+    widths = [int(text) for text in run_script(tmp_path, frames, script).split(",")]
     assert len(widths) == len(pages)
     border = 4  # two pixels on each side of a frame
     assert {w for w in widths if w > width + border} == set(), dict(zip(pages, widths, strict=True))
