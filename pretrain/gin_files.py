@@ -20,8 +20,8 @@ from data.errors import UserError
 
 AnyRunConfig = TypeVar("AnyRunConfig")
 
-# Every class of settings and its module. By name: a command that reads gin files needs no other
-# command's package, and still knows the settings of all of them when it names a mistake.
+# Every class of settings, with its module by name: a command that reads gin files does not depend on
+# the packages of other commands, but recognizes their settings in error messages.
 _SETTINGS = {
     "BuildConfig": "data.config",
     "InputConfig": "data.config",
@@ -37,7 +37,7 @@ _SETTINGS = {
 
 @functools.cache
 def config_classes() -> dict[str, type]:
-    """Return every class of settings by its name, registered with gin."""
+    """Return every class of settings by name; all are registered with gin."""
     classes = {
         name: getattr(importlib.import_module(module), name) for name, module in _SETTINGS.items()
     }
@@ -48,7 +48,7 @@ def config_classes() -> dict[str, type]:
 
 @functools.cache
 def _gin_twin(cls: type):
-    """Return what gin fills: a class with the same fields and no checks, for gin knows no types."""
+    """Return the class that gin fills: the same fields without checks, since gin ignores types."""
     fields = [
         (f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(cls)
     ]
@@ -62,12 +62,12 @@ gin.add_config_file_search_path(str(_HERE if (_HERE / "gin").is_dir() else _HERE
 
 
 def add_gin_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds --gin_file and --gin_param, both repeatable."""
+    """Add --gin_file, --gin_param (both repeatable) and --strict_gin."""
     parser.add_argument("--gin_file", action="append", default=[], metavar="F")
     parser.add_argument(
         "--strict_gin",
         action="store_true",
-        help="refuse gin files that import or refer to anything but the settings of this program",
+        help="refuse gin files that import modules or refer to anything but settings of this program",
     )
     parser.add_argument(
         "--gin_param",
@@ -85,21 +85,23 @@ def load_config(
     defaults: Sequence[str] = (),
     strict: bool = False,
 ) -> list:
-    """Reads gin files and parameters, and builds one checked instance of each class.
+    """Read gin files and parameters, and build one checked instance of each class.
 
     Args:
       files: gin files; later ones override earlier ones.
       params: bindings such as "TrainConfig.seed=7"; they override the files.
-      *classes: configuration classes.
-      defaults: bindings that stand in for the classes' own defaults; the files override them.
-      strict: refuse what could run code. Gin files can import modules and call functions by name.
+      *classes: classes of settings.
+      defaults: bindings that replace the classes' own defaults; the files override them.
+      strict: refuse whatever could run code: gin files can import modules and call functions.
 
     Raises:
       UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
     """
     config_classes()
     gin.clear_config()
-    logging.disable(logging.ERROR)  # gin logs every path it tries; our error says it once
+    logging.disable(
+        logging.ERROR
+    )  # gin logs every path that it tries; our error names the file once
     try:
         if strict:
             for file in files:
@@ -120,7 +122,7 @@ def load_config(
         raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
     except UnicodeDecodeError:
         raise UserError(
-            f"{', '.join(files)}: must be UTF-8 text, as must what is included"
+            f"{', '.join(files)}: these files and the files they include must be UTF-8 text"
         ) from None
     except (ValueError, TypeError, SyntaxError, AttributeError, ImportError) as error:
         raise UserError(_explain(error)) from None
@@ -168,35 +170,44 @@ def load_and_split(
     Raises:
       UserError: as `load_config`, for all of the classes.
     """
-    instance, *asked = load_config(files, params, separate, *classes, strict=True)
+    instance, *others = load_config(files, params, separate, *classes, strict=True)
     with gin.unlock_config():
         for key in [key for key in gin.config._CONFIG if key[1].endswith(f".{separate.__name__}")]:
             del gin.config._CONFIG[key]
     text = config_text()
-    if load_config([], [text] if text.strip() else [], *classes, strict=True) != asked:
-        raise AssertionError(f"gin wrote something else than it read:\n{text}")
+    if load_config([], [text] if text.strip() else [], *classes, strict=True) != others:
+        raise AssertionError(f"gin did not write what it read:\n{text}")
     return instance, text
 
 
 def run_config_from_dict(content: dict, kind: type[AnyRunConfig]) -> AnyRunConfig:
-    """The inverse of `dataclasses.asdict`, for settings that were recorded."""
+    """Rebuild settings that `dataclasses.asdict` turned into a dict.
+
+    Args:
+      content: values by part and setting.
+      kind: dataclass whose fields are classes of settings.
+
+    Raises:
+      UserError: a value has the wrong type or is out of range.
+      KeyError, TypeError: a part or a setting is unknown.
+    """
     hints = typing.get_type_hints(kind)
     parts = {name: hints[name](**_typed(hints[name], values)) for name, values in content.items()}
     return kind(**parts)
 
 
 def config_text() -> str:
-    """What was asked for: the bindings of the last `load_config` (config.gin)."""
+    """Return the bindings of the last `load_config`, for config.gin."""
     return gin.config_str()
 
 
 def operative_config_text() -> str:
-    """What is in force: every parameter of the last `load_config` (operative_config.gin)."""
+    """Return every parameter of the last `load_config`, for operative_config.gin."""
     return gin.operative_config_str()
 
 
 class _NoReferences(gin.config_parser.ParserDelegate):
-    """Takes references to values for what they are, and refuses those to anything else."""
+    """Accept macros, which stand for values, and refuse references to functions."""
 
     def __init__(self, place: str):
         self._place = place
@@ -212,7 +223,7 @@ class _NoReferences(gin.config_parser.ParserDelegate):
 
 
 def _refuse_code_in_file(file: str) -> None:
-    """Includes are followed as gin does: the first of its search paths that has the file."""
+    """Check a file where gin would find it: in the first of its search paths that has it."""
     paths = (Path(directory, file) for directory in gin.config._LOCATION_PREFIXES)
     if path := next(filter(Path.is_file, paths), None):
         _refuse_code(path.read_text(encoding="utf-8"), str(path))
@@ -232,12 +243,12 @@ def _refuse_statement(statement, place: str) -> None:
         _refuse_code_in_file(statement.filename)
     elif isinstance(statement, gin.config_parser.ImportStatement):
         raise UserError(
-            f"{place} imports {statement.module!r}, which --strict_gin refuses: the module would be run"
+            f"{place} imports {statement.module!r}, which --strict_gin refuses: it would run the module"
         )
     elif statement.selector not in _SETTINGS and getattr(statement, "arg_name", None):
         raise UserError(
-            f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin refuses: there"
-            f" are {', '.join(sorted(_SETTINGS))}"
+            f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin refuses;"
+            f" the settings are {', '.join(sorted(_SETTINGS))}"
         )
 
 
@@ -253,27 +264,27 @@ def _parse_param(param: str) -> None:
 
 
 def _explain(error: Exception) -> str:
-    """Gin's message in one line, with the place and the nearest name that exists."""
+    """Return gin's message in one line, with the location and the most similar existing name."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
     message = str(error).splitlines()[0].rstrip(".: ")
-    found = re.search(r'In file "(.*)", line (\d+)', str(error))
-    place = f"{found[1]}, line {found[2]}: " if found else ""
+    match = re.search(r'In file "(.*)", line (\d+)', str(error))
+    location = f"{match[1]}, line {match[2]}: " if match else ""
     if unknown := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
         owner = unknown[1].rpartition(".")[2]
         names = [field.name for field in dataclasses.fields(config_classes()[owner])]
         message = f"{owner} has no parameter {unknown[2]!r}; {_nearest(unknown[2], names)}"
     elif unknown := re.search(r"No configurable matching '([\w.]+)'", message):
         nearest = _nearest(unknown[1], list(_SETTINGS))
-        message = f"there is nothing to configure called {unknown[1]!r}; {nearest}"
-    return f"{place}{message}"
+        message = f"{unknown[1]!r} is not a class of settings; {nearest}"
+    return f"{location}{message}"
 
 
 def _refuse_unused_bindings() -> None:
-    """Raises for what was bound and means nothing to this command.
+    """Raise a UserError for bindings that this command does not use.
 
-    Without this, `train_steps=5` would define a macro that nobody reads, and `BuildConfig.copies=3`
-    would be accepted by a command that builds nothing.
+    Without this check, `train_steps=5` would define an unused macro, and `BuildConfig.copies=3` would
+    be accepted by a command that builds nothing.
     """
     for scope, selector in set(gin.config._CONFIG) - set(gin.config._OPERATIVE_CONFIG):
         if selector == "gin.macro":
@@ -285,16 +296,18 @@ def _refuse_unused_bindings() -> None:
             hint = f"; did you mean {' or '.join(owners)}?" if owners else ""
             raise UserError(f"{scope!r} is set, but nothing refers to it{hint}")
         name = selector.rpartition(".")[2]
-        raise UserError(f"{name} is set, but this command has no use for it; remove its settings")
+        raise UserError(f"{name} is set, but this command does not use it; remove its settings")
 
 
 def _nearest(name: str, candidates: list[str]) -> str:
     close = difflib.get_close_matches(name, candidates, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(candidates))}"
+    return (
+        f"did you mean {close[0]!r}?" if close else f"valid names: {', '.join(sorted(candidates))}"
+    )
 
 
 def _typed(cls: type, values: dict) -> dict:
-    """The values of a class's fields, each of the declared type."""
+    """Return the values of a class's fields, converted to their declared types."""
     hints = typing.get_type_hints(cls)
     return {name: _typed_value(cls, name, value, hints[name]) for name, value in values.items()}
 
@@ -303,13 +316,13 @@ def _typed_value(cls: type, name: str, value, expected):
     if typing.get_origin(expected) is tuple:
         if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             return tuple(value)
-        wanted = "a list of strings"
+        expected_text = "a list of strings"
     else:
         if expected is float and type(value) is int:
             return float(value)
         if type(value) is expected:
             return value
-        wanted = {int: "a whole number", float: "a number", bool: "True or False"}.get(
+        expected_text = {int: "a whole number", float: "a number", bool: "True or False"}.get(
             expected, "a string"
         )
-    raise UserError(f"{cls.__name__}.{name}={value!r}: must be {wanted}")
+    raise UserError(f"{cls.__name__}.{name}={value!r}: must be {expected_text}")

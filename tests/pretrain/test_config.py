@@ -132,7 +132,7 @@ def test_recorded_settings_read_back():
     ("param", "message"),
     [
         ("TrainConfig.train_stepz=3", "TrainConfig has no parameter 'train_stepz'; did you mean"),
-        ("TranConfig.seed=3", "nothing to configure called 'TranConfig'; did you mean 'TrainC"),
+        ("TranConfig.seed=3", "'TranConfig' is not a class of settings; did you mean 'TrainC"),
         ("TrainConfig.jit_compile='yes'", "jit_compile='yes': must be 'auto', 'on' or 'off'"),
         ("TrainConfig.logits_chunk_size=-1", "TrainConfig.logits_chunk_size=-1: is negative"),
         ("TrainConfig.train_steps='x'", "TrainConfig.train_steps='x': must be a whole number"),
@@ -147,7 +147,7 @@ def test_recorded_settings_read_back():
         ("InputConfig.reader='tf'", "must be 'auto', 'python' or 'graph'"),
         ("train_steps=5", "'train_steps' is set, but nothing refers to it; did you mean Train"),
         ("nothing=5", "'nothing' is set, but nothing refers to it"),
-        ("BuildConfig.copies=3", "BuildConfig is set, but this command has no use for it"),
+        ("BuildConfig.copies=3", "BuildConfig is set, but this command does not use it"),
         ("ClusterConfig.strategy='gpu'", "must be one of auto, default"),
         ("EncoderConfig.hidden_size=100", "is not a multiple of EncoderConfig.num_attention_heads"),
         ("EncoderConfig.hidden_activation='relu'", "='relu': must be one of gelu_tanh, gelu"),
