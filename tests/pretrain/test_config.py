@@ -1,6 +1,8 @@
-"""Every gin file builds, and wrong settings are one clear line."""
+"""Every gin file loads, and wrong settings are one-line errors."""
 
+import dataclasses
 import hashlib
+import json
 
 import pytest
 
@@ -28,7 +30,7 @@ BUILDS = sorted(ROOT.glob("gin/data_*.gin"))
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
-def test_every_run_configuration_builds(path, monkeypatch):
+def test_every_gin_file_of_a_run_loads(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     load_run_config([f"gin/{path.name}"], [], kind=RunConfig)
     text = path.read_text()
@@ -37,32 +39,36 @@ def test_every_run_configuration_builds(path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", BUILDS, ids=lambda path: path.stem)
-def test_every_build_configuration_builds(path):
+def test_every_gin_file_of_a_build_loads(path):
     load_config([str(path)], [], BuildConfig)
 
 
 @pytest.mark.parametrize("path", FINETUNINGS, ids=lambda path: path.stem)
-def test_every_configuration_of_fine_tuning_builds(path, monkeypatch):
+def test_every_gin_file_of_fine_tuning_loads(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = load_run_config([f"gin/{path.name}"], [], kind=FinetuneRunConfig)
-    assert config.train.spike_threshold == 0  # losses near 0 make spikes of hard batches
+    assert config.train.spike_threshold == 0  # with losses near 0, a hard batch looks like a spike
     text = path.read_text()
     assert f"--gin_file gin/{path.name}" in text
     assert all(word in text for word in ("# Data:", "# Hardware:", "# Result:"))
 
 
-def test_fine_tuning_is_that_of_the_card():
-    """AdamW for SQuAD, LAMB for GLUE, at 3e-5 with warm-up and linear decay; the card's lists."""
+def test_fine_tuning_files_match_the_model_card():
+    """AdamW for SQuAD, LAMB for GLUE, at 3e-5 with warm-up and linear decay; the card's exclusions."""
     for name, optimizer in {"squad_v1": "adamw", "squad_v2": "adamw", "mnli": "lamb"}.items():
         config = load_run_config([f"gin/finetune_{name}.gin"], [], kind=FinetuneRunConfig)
         assert config.task.task == name
-        found = config.optimizer
-        assert (found.optimizer, found.peak_learning_rate) == (optimizer, 3e-5)
-        assert (found.schedule, found.decay_power, found.end_learning_rate) == ("polynomial", 1, 0)
+        settings = config.optimizer
+        assert (settings.optimizer, settings.peak_learning_rate) == (optimizer, 3e-5)
+        assert (settings.schedule, settings.decay_power, settings.end_learning_rate) == (
+            "polynomial",
+            1,
+            0,
+        )
         assert config.finetune.warmup_fraction > 0
-        assert found.weight_decay_rate == 0.01
-        assert found.exclude_from_weight_decay == ("LayerNorm", "layer_norm", "bias")
-        assert found.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
+        assert settings.weight_decay_rate == 0.01
+        assert settings.exclude_from_weight_decay == ("LayerNorm", "layer_norm", "bias")
+        assert settings.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
 
 
 def test_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
@@ -73,7 +79,7 @@ def test_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
     )
 
 
-def test_lambert_large_is_the_recipe_of_the_card():
+def test_lambert_large_matches_the_model_card():
     config = load_run_config(["gin/lambert_large.gin"], [], kind=RunConfig)
     assert (config.train.train_steps, config.train.global_batch_size) == (200_000, 8192)
     assert (config.optimizer.peak_learning_rate, config.optimizer.beta_2) == (2.5e-3, 0.99)
@@ -90,7 +96,7 @@ def test_lambert_large_is_the_recipe_of_the_card():
     assert (build.copies, build.max_seq_length, build.max_predictions) == (100, 512, 76)
 
 
-def test_sizes_build_on_the_recipe():
+def test_smaller_sizes_inherit_the_recipe():
     base = load_run_config(["gin/lambert_base.gin"], [], kind=RunConfig)
     assert base.optimizer.peak_learning_rate == 2.5e-3
     assert base.encoder.hidden_size == 768
@@ -103,26 +109,23 @@ def test_parameters_override_files_and_are_recorded():
     assert config.train.train_steps == 5
     assert "TrainConfig.train_steps = 5" in config_text()
     assert "TrainConfig.train_steps = 5" in operative_config_text()
-    # The operative configuration also has what was left at its default.
+    # The operative configuration also lists defaults.
     assert "TrainConfig.keep_checkpoints = 5" not in config_text()
     assert "TrainConfig.keep_checkpoints = 5" in operative_config_text()
 
 
-def test_an_empty_list_is_empty():
+def test_empty_exclusion_list_excludes_nothing():
     config = load_run_config([], ["OptimizerConfig.exclude_from_weight_decay = []"], kind=RunConfig)
     assert config.optimizer.exclude_from_weight_decay == ()
     assert config.optimizer.exclude_from_layer_adaptation == ("LayerNorm", "layer_norm", "bias")
 
 
-def test_macros_that_are_used_are_fine():
+def test_macros_are_accepted_where_they_are_used():
     config = load_run_config([], ["STEPS = 7", "TrainConfig.train_steps = %STEPS"], kind=RunConfig)
     assert config.train.train_steps == 7
 
 
 def test_recorded_settings_read_back():
-    import dataclasses
-    import json
-
     config = load_run_config(["gin/lambert_large.gin"], [], kind=RunConfig)
     recorded = json.loads(json.dumps(dataclasses.asdict(config)))
     assert run_config_from_dict(recorded, RunConfig) == config
@@ -199,16 +202,16 @@ def test_errors_in_files_name_file_and_line(tmp_path):
     with pytest.raises(UserError, match=r"^--gin_param 'seed', line 1: "):
         load_run_config([], ["seed"], strict=True, kind=RunConfig)
     path.write_bytes(b"\xff")
-    with pytest.raises(UserError, match=rf"^{path}: must be UTF-8 text"):
+    with pytest.raises(UserError, match=rf"^{path}: .*must be UTF-8 text"):
         load_run_config([str(path)], [], kind=RunConfig)
     with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
         load_run_config([str(tmp_path / "none.gin")], [], kind=RunConfig)
 
 
 class TestStrictGin:
-    """Gin files are code: what is refused here would run otherwise."""
+    """Gin files can run code: everything that strict mode refuses would run without it."""
 
-    def refuses(self, tmp_path, monkeypatch, text, message):
+    def check_refusal(self, tmp_path, monkeypatch, text, message):
         marker = tmp_path / "ran"
         (tmp_path / "evil.py").write_text(f"import pathlib; pathlib.Path({str(marker)!r}).touch()")
         monkeypatch.syspath_prepend(tmp_path)
@@ -235,19 +238,21 @@ class TestStrictGin:
             ("gin.singleton.constructor = 3", "sets gin.singleton.constructor, which"),
         ],
     )
-    def test_what_runs_code(self, tmp_path, monkeypatch, text, message):
-        self.refuses(tmp_path, monkeypatch, text, message)
+    def test_code_in_a_file(self, tmp_path, monkeypatch, text, message):
+        self.check_refusal(tmp_path, monkeypatch, text, message)
 
-    def test_what_an_included_file_runs(self, tmp_path, monkeypatch):
+    def test_code_in_an_included_file(self, tmp_path, monkeypatch):
         (tmp_path / "b.gin").write_text("import evil")
-        self.refuses(tmp_path, monkeypatch, f"include '{tmp_path}/b.gin'", r"b\.gin imports 'evil'")
+        self.check_refusal(
+            tmp_path, monkeypatch, f"include '{tmp_path}/b.gin'", r"b\.gin imports 'evil'"
+        )
 
-    def test_what_a_parameter_runs(self):
+    def test_code_in_a_parameter(self):
         with pytest.raises(UserError, match=r"--gin_param 'TrainConfig.seed=@f\(\)' refers to @f"):
             load_run_config([], ["TrainConfig.seed=@f()"], strict=True, kind=RunConfig)
 
     @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
-    def test_our_own_files_pass(self, path, tmp_path):
+    def test_shipped_files_are_accepted(self, path, tmp_path):
         macro = tmp_path / "m.gin"
         macro.write_text(f"include '{path}'\nlearning_seed = 5\nTrainConfig.seed = %learning_seed")
         config = load_run_config(
@@ -256,7 +261,7 @@ class TestStrictGin:
         assert (config.train.seed, config.train.log_interval) == (5, 7)
 
 
-def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
+def test_identity_ignores_defaults_and_settings_that_may_change():
     def sha256_of(**train) -> str:
         config = RunConfig(
             train=TrainConfig(**train),
@@ -267,7 +272,7 @@ def test_a_new_setting_at_its_default_keeps_the_identity_of_a_run():
         )
         return identity(Run(config=config, data_sha256="d0", lower_case=True))["config_sha256"]
 
-    # Of {"train.seed": 7} alone: what is at its default, or may change, does not count.
+    # Defaults, and settings that may change, do not count.
     expected = hashlib.sha256(b'{"train.seed": 7}').hexdigest()
     assert sha256_of(seed=7) == sha256_of(seed=7, log_interval=3) == expected
     assert sha256_of(seed=7, global_batch_size=16) != expected

@@ -1,4 +1,4 @@
-"""The commands, from a build to an answer, and the errors a newcomer meets."""
+"""The command pretrain.run: what it writes, how it resumes, and its errors."""
 
 import json
 import shutil
@@ -12,10 +12,9 @@ import pytest
 from data import files, schema
 from data.errors import UserError, run_main
 from data.manifest import Manifest
-from pretrain import fill_mask, run
+from pretrain import run
 from pretrain.checkpoints.best import best_step
 from pretrain.checkpoints.checkpoint import committed
-from pretrain.export import __main__ as export
 from pretrain.train.metrics_log import read_metrics
 from tests.support.pretraining import TINY, arguments
 
@@ -27,18 +26,11 @@ def model_dir(small_build, tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def export_dir(model_dir, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("export") / "export"
-    export.main(["--model_dir", str(model_dir), "--output_dir", str(path)])
-    return path
-
-
 def losses(model_dir) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in read_metrics(model_dir) if "loss" in row}
 
 
-def test_a_model_directory_has_all_it_promises(model_dir, small_build):
+def test_model_directory_has_every_file(model_dir, small_build):
     names = {path.name for path in model_dir.iterdir()}
     assert {
         "config.gin",
@@ -88,7 +80,7 @@ def test_metrics(model_dir, small_build):
     assert all(0 <= row["input_wait_fraction"] <= 1 for row in training)
     evaluations = [row for row in rows if "eval_loss" in row]
     assert len(evaluations) == 2
-    # The baseline, computed here from the files of the build.
+    # The baseline, computed from the files of the build.
     import tensorflow as tf
 
     from data.storage.records import parse_specs
@@ -112,10 +104,10 @@ def test_only_the_newest_checkpoints_are_kept(model_dir):
     ]
 
 
-def test_a_stopped_run_goes_on_with_the_same_numbers(small_build, model_dir, tmp_path):
+def test_resumed_run_has_the_same_losses(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     shutil.rmtree(copy / "checkpoints/step-00000006")
-    # As a kill in the middle of saving leaves it: files, but no commit record.
+    # What a kill during a save leaves behind: files without a commit record.
     shutil.copytree(copy / "checkpoints/step-00000004", copy / "checkpoints/step-00000005")
     (copy / "checkpoints/step-00000005/COMMIT.json").unlink()
     run.main(arguments(small_build, copy))
@@ -128,17 +120,17 @@ def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
     assert losses(tmp_path / "m") == losses(model_dir)
 
 
-def test_a_model_directory_with_a_scheme(small_build, model_dir, tmp_path):
+def test_remote_model_directory(small_build, model_dir, tmp_path):
     remote = f"ram://{tmp_path.name}/m"
     run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
-    run.main(arguments(small_build, remote))  # goes on
+    run.main(arguments(small_build, remote))  # resumes
     assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
     assert [ref.step for ref in committed(remote)] == [4, 6]
     assert best_step(remote) in (4, 6)
     assert files.exists(f"{remote}/report.html")
 
 
-def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, tmp_path):
+def test_missing_last_evaluation_is_made_on_resume(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "m")
     path, rows = copy / "metrics.jsonl", (model_dir / "metrics.jsonl").read_text()
     path.write_text("".join(rows.splitlines(keepends=True)[:-1]))
@@ -146,7 +138,7 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(small_build, model_dir, t
     assert path.read_text() == rows
 
 
-def test_a_finished_run_is_not_trained_again(small_build, model_dir, capsys):
+def test_finished_run_is_not_trained_again(small_build, model_dir, capsys):
     before = losses(model_dir)
     run.main(arguments(small_build, model_dir))
     output = capsys.readouterr().out
@@ -156,38 +148,30 @@ def test_a_finished_run_is_not_trained_again(small_build, model_dir, capsys):
     assert losses(model_dir) == before
 
 
-def test_more_steps_may_follow(small_build, model_dir, tmp_path):
+def test_finished_run_continues_with_more_steps(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8"))
     assert [ref.step for ref in committed(copy)] == [6, 8]
 
 
-def test_what_is_evaluated_is_saved(small_build, model_dir, tmp_path):
+def test_evaluated_steps_are_saved(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "model")
     params = [f"TrainConfig.{name}_interval = {n}" for name, n in (("eval", 7), ("checkpoint", 0))]
     run.main(arguments(small_build, copy, "TrainConfig.train_steps = 8", *params))
     assert [ref.step for ref in committed(copy)] == [7, 8]
 
 
-def test_evaluation_alone(small_build, model_dir, capsys):
+def test_eval_mode_prints_the_metrics(small_build, model_dir, capsys):
     run.main([*arguments(small_build, model_dir), "--mode", "eval"])
     line = f"MLM accuracy {read_metrics(model_dir)[-1]['eval_mlm_accuracy']:.2%}"
     assert line in capsys.readouterr().out
 
 
-def test_evaluation_does_not_touch_the_records(small_build, model_dir):
+def test_eval_mode_does_not_change_the_record(small_build, model_dir):
     before = {name: (model_dir / name).read_bytes() for name in ("run.json", "config.gin")}
     longer = "TrainConfig.train_steps = 9999"
     run.main([*arguments(small_build, model_dir, longer), "--mode", "eval"])
     assert {name: (model_dir / name).read_bytes() for name in before} == before
-
-
-def test_padded_embeddings_are_never_filled_in(small_build, tmp_path):
-    params = ("EncoderConfig.vocab_size = 1536", "TrainConfig.train_steps = 3")
-    run.main(arguments(small_build, tmp_path / "m", *params))
-    export.main(["--model_dir", f"{tmp_path}/m", "--output_dir", f"{tmp_path}/e"])
-    (fillings,) = fill_mask.MaskFiller(f"{tmp_path}/e").fill("a [MASK]", top_k=1500)
-    assert len({filling.piece for filling in fillings}) == 1500
 
 
 def test_dry_run_prints_and_writes_nothing(small_build, tmp_path, capsys):
@@ -226,7 +210,7 @@ class TestErrors:
         manifest.write_text(manifest.read_text().replace('"rejected": 0', '"rejected": 1'))
         self.fails(arguments(copy, model_dir), "its data has sha256 .*, the data given")
 
-    def test_checkpoints_of_nobody(self, small_build, model_dir, tmp_path):
+    def test_checkpoints_without_a_run_record(self, small_build, model_dir, tmp_path):
         shutil.copytree(model_dir / "checkpoints", tmp_path / "m/checkpoints")
         self.fails(arguments(small_build, tmp_path / "m"), r"has checkpoints but no run\.json")
 
@@ -242,7 +226,7 @@ class TestErrors:
         self.fails([*arguments(small_build, tmp_path / "m"), "--mode", "eval"], "has no checkpoint")
         assert not (tmp_path / "m").exists()
 
-    def test_discarding_is_for_training(self, small_build, model_dir):
+    def test_discarding_checkpoints_in_eval_mode(self, small_build, model_dir):
         argv = [*arguments(small_build, model_dir), "--mode", "eval", "--discard_checkpoints"]
         self.fails(
             argv, "--discard_checkpoints starts training at step 0, but --mode eval does not"
@@ -250,7 +234,7 @@ class TestErrors:
         assert [ref.step for ref in committed(model_dir)] == [4, 6]
 
     def test_damaged_held_out_text(self, small_build, model_dir, tmp_path):
-        """In a file that is sound when the run starts."""
+        """Manifest and sizes are right, so only reading finds it."""
         copy = shutil.copytree(small_build, tmp_path / "data")
         for path in copy.glob("masked/eval/*/*.tfrecord"):
             content = bytearray(path.read_bytes())
@@ -280,8 +264,8 @@ class TestErrors:
     def test_remote_paths(self, small_build):
         self.fails(arguments("gs://b/d", "m"), "--data_dir gs://b/d: must be a local path")
 
-    def test_a_loss_that_is_no_number(self, small_build, model_dir, tmp_path):
-        """It stops the run before a checkpoint of it is written."""
+    def test_nan_loss_stops_the_run(self, small_build, model_dir, tmp_path):
+        """Before a row of metrics has it."""
         params = ("OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1")
         argv = arguments(small_build, tmp_path / "m", *params)
         self.fails(argv, r"2 of the last 128 steps were skipped, .* \d \(loss nan, gradient")
@@ -294,21 +278,21 @@ class TestErrors:
             "max_position_embeddings=32 is smaller than the sequences of the data, 64",
         )
 
-    def test_one_line_and_exit_code_on_the_terminal(self, tmp_path):
+    def test_wrong_setting_is_one_line_with_exit_code_2(self, tmp_path):
         command = [sys.executable, "-m", "pretrain.run", "--gin_param", "TrainConfig.seeed=1"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 2
         lines = done.stderr.splitlines()
         assert lines == ["error: TrainConfig has no parameter 'seeed'; did you mean 'seed'?"]
 
-    def test_a_file_in_the_way_is_one_line(self, small_build, tmp_path, capsys):
+    def test_file_in_place_of_the_model_directory_is_one_line(self, small_build, tmp_path, capsys):
         (tmp_path / "file").touch()
         with pytest.raises(SystemExit) as caught:
             run_main(run.main, arguments(small_build, tmp_path / "file"))
         assert caught.value.code == 2
         assert capsys.readouterr().err.endswith("file: File exists\n")
 
-    def test_a_damaged_record_of_the_run(self, small_build, model_dir, tmp_path):
+    def test_damaged_run_record(self, small_build, model_dir, tmp_path):
         copy = shutil.copytree(model_dir, tmp_path / "m")
         (copy / "run.json").write_text("{")
         self.fails(arguments(small_build, copy), r"run\.json cannot be read")
@@ -324,72 +308,3 @@ class TestErrors:
             run_main(interrupted, [])
         assert caught.value.code == 130
         assert "run the same command again to resume" in capsys.readouterr().err
-
-
-class TestExport:
-    def test_is_whole(self, export_dir):
-        assert {path.name for path in export_dir.iterdir()} == {
-            "encoder",
-            "preprocessor",
-            "README.md",
-            "SHA256SUMS",
-            "export.json",
-        }
-        card = (export_dir / "README.md").read_text()
-        assert "6 of 6 steps of 4 sequences" in card
-        assert "On held-out text, after 6 steps: MLM loss" in card
-
-    def test_again_is_skipped_and_elsewhere_refused(self, export_dir, model_dir, tmp_path, capsys):
-        export.main(["--model_dir", str(model_dir), "--output_dir", str(export_dir)])
-        assert "holds step 6" in capsys.readouterr().out
-        (tmp_path / "file").touch()
-        with pytest.raises(UserError, match="is not empty"):
-            export.main(["--model_dir", str(model_dir), "--output_dir", str(tmp_path)])
-        assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-    def test_nothing_to_export(self, tmp_path):
-        with pytest.raises(UserError, match="is not a model directory"):
-            export.main(["--model_dir", str(tmp_path), "--output_dir", str(tmp_path / "e")])
-
-    def test_fill_mask(self, export_dir, capsys):
-        text = "the [MASK] and the [MASK] of england."
-        fill_mask.main(["--model_dir", str(export_dir), "--top_k", "3", text])
-        lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == text
-        assert [line for line in lines if "[MASK] " in line][1:] == ["  [MASK] 1", "  [MASK] 2"]
-        fillings = fill_mask.MaskFiller(str(export_dir)).fill(text, top_k=1500)
-        assert len(fillings) == 2
-        for candidates in fillings:
-            assert sum(filling.probability for filling in candidates) == pytest.approx(1, abs=1e-4)
-            probabilities = [filling.probability for filling in candidates]
-            assert probabilities == sorted(probabilities, reverse=True)
-
-    def test_fill_mask_without_a_head(self, export_dir, tmp_path):
-        import tensorflow as tf
-
-        shutil.copytree(export_dir / "preprocessor", tmp_path / "preprocessor")
-        name = "encoder/position_embedding/embeddings"
-        for variables, message in (
-            (
-                [tf.Variable(tf.zeros([64, 16]), name=name)],
-                r"/encoder has no \.mlm: it cannot fill",
-            ),
-            (
-                [tf.Variable(0.0, name="step")],
-                f"/encoder has no {name}: it is no export of Lambert",
-            ),
-        ):
-            tf.saved_model.save(tf.train.Checkpoint(variables=variables), str(tmp_path / "encoder"))
-            with pytest.raises(UserError, match=message):
-                fill_mask.MaskFiller(str(tmp_path))
-
-    def test_fill_mask_errors(self, export_dir, tmp_path):
-        with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):
-            fill_mask.MaskFiller(str(tmp_path))
-        filler = fill_mask.MaskFiller(str(export_dir))
-        with pytest.raises(UserError, match=r"there is no \[MASK\] \(in capitals\) in 'no blank'"):
-            filler.fill("no blank", top_k=5)
-        with pytest.raises(UserError, match="--top_k 1501: must be between 1 and 1500"):
-            filler.fill("a [MASK]", top_k=1501)
-        with pytest.raises(UserError, match="the text is too long for the encoder: "):
-            filler.fill("many words " * 50 + "[MASK]", top_k=5)

@@ -1,4 +1,4 @@
-"""Model directories made by hand, for tests of what reads them."""
+"""Handmade model directories, for tests of code that reads them."""
 
 import dataclasses
 import json
@@ -13,6 +13,7 @@ from pretrain.train.config import TrainConfig
 
 
 def run_config(**train) -> RunConfig:
+    """Return settings of a run with the given TrainConfig."""
     return RunConfig(
         train=TrainConfig(**train),
         input=InputConfig(),
@@ -23,7 +24,7 @@ def run_config(**train) -> RunConfig:
 
 
 def make_model_dir(path: Path, rows=(), **train) -> Path:
-    """As an older version left it: settings and metrics, no record of the data."""
+    """Write settings and metrics without data.json, as an older version did."""
     path.mkdir(parents=True, exist_ok=True)
     record = {
         "config": dataclasses.asdict(run_config(**train)),

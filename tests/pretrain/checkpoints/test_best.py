@@ -1,3 +1,5 @@
+"""The record of the best step."""
+
 import pytest
 
 from data.errors import UserError
@@ -8,7 +10,7 @@ def record(directory, *evaluations):
     return [record_best(directory, step, {"eval_loss": loss}) for step, loss in evaluations]
 
 
-def test_the_lowest_loss_is_the_best(tmp_path):
+def test_lowest_loss_is_the_best(tmp_path):
     assert best_step(tmp_path) is None
     assert record(tmp_path, (10, 3.0), (20, 2.0), (30, 2.0), (40, 2.5)) == [
         True,
@@ -19,22 +21,22 @@ def test_the_lowest_loss_is_the_best(tmp_path):
     assert best_step(tmp_path) == 20
 
 
-def test_a_loss_that_is_no_number_is_never_the_best(tmp_path):
+def test_nan_is_never_the_best(tmp_path):
     assert record(tmp_path, (10, float("nan")), (20, 4.0), (30, float("nan"))) == [
         *(False, True, False)
     ]
     assert best_step(tmp_path) == 20
 
 
-def test_work_that_was_lost_does_not_count(tmp_path):
-    """A run that goes on from step 20 makes step 30 again."""
+def test_steps_that_are_made_again_are_recorded_again(tmp_path):
+    """A run that resumes at step 20 makes step 30 again."""
     record(tmp_path, (30, 2.0))
     assert record(tmp_path, (25, 2.5), (30, 2.4)) == [True, True]
     assert best_step(tmp_path) == 30
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": 1}'])
-def test_a_damaged_record(tmp_path, content):
+def test_damaged_record_is_an_error(tmp_path, content):
     (tmp_path / "best.json").write_text(content)
     with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):
         best_step(tmp_path)

@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved, what is believed, and what is kept."""
+"""Checkpoints: saving, verification, restoring, retention."""
 
 import json
 import resource
@@ -48,18 +48,18 @@ def model_dir(request, tmp_path):
     return str(tmp_path / "m") if request.param == "local" else f"ram://{tmp_path.name}/m"
 
 
-def test_the_newest_comes_back_with_its_notes(model_dir):
+def test_newest_checkpoint_is_restored_with_its_notes(model_dir):
     assert restore(model_dir) == (None, {-1.0})
     fill(model_dir, 2, 4, 10)
-    restored, found = restore(model_dir)
-    assert (restored.step, restored.notes, found) == (10, {"loss": 10 / 3}, {10.0})
+    restored, state_values = restore(model_dir)
+    assert (restored.step, restored.notes, state_values) == (10, {"loss": 10 / 3}, {10.0})
 
 
-def test_the_state_is_that_of_the_call(tmp_path):
-    """Training goes on at once, and does not show in what is being written."""
+def test_save_captures_the_state_at_the_call(tmp_path):
+    """Updates made while the files are written do not change them."""
     items = state(1.0)
     saving = Checkpoints(tmp_path, items=items, run=RUN, keep=1)
-    for step in (1, 2):  # the first save goes another way inside TensorFlow
+    for step in (1, 2):  # TensorFlow takes another path for the first save
         saving.save(step)
         for variable in [*items["model"], items["step"]]:
             variable.assign_add(tf.ones_like(variable))
@@ -67,7 +67,7 @@ def test_the_state_is_that_of_the_call(tmp_path):
         assert restore(tmp_path)[1] == {float(step)}
 
 
-def test_the_newest_and_every_so_many_are_kept(model_dir):
+def test_newest_and_every_nth_checkpoints_are_kept(model_dir):
     fill(model_dir, 10, 20, 30, 40, 50, keep=2, keep_every=20)
     assert [ref.step for ref in committed(model_dir)] == [20, 40, 50]
     assert files.list_dir(files.join(model_dir, "checkpoints"))[:2] == [
@@ -92,16 +92,16 @@ def drop_index(folder):
     (folder / "ckpt.index").unlink()
 
 
-def spoil_record(folder):
+def truncate_record(folder):
     (folder / "COMMIT.json").write_text('{"step": 4, "fi')
 
 
-def move_record(folder):
+def copy_record_of_other_step(folder):
     shutil.copy(folder.parent / "step-00000002/COMMIT.json", folder)
 
 
 def lose_variable(folder):
-    """Whole files of a smaller model."""
+    """Replace the files by intact files of a smaller model."""
     shutil.rmtree(folder)
     items = {name: value for name, value in state(4.0).items() if name != "step"}
     saving = Checkpoints(folder.parent.parent, items=items, run=RUN, keep=9)
@@ -115,16 +115,16 @@ def lose_variable(folder):
         (truncate, r"is damaged: ckpt\.data-00000-of-00001 has \d+ bytes of \d+"),
         (flip, r"is damaged: ckpt\.data-00000-of-00001 has another content"),
         (drop_index, r"is damaged: ckpt\.index is missing"),
-        (spoil_record, r"COMMIT\.json cannot be read"),
-        (move_record, r"COMMIT\.json cannot be read: it is of step 2"),
+        (truncate_record, r"COMMIT\.json cannot be read"),
+        (copy_record_of_other_step, r"COMMIT\.json cannot be read: it belongs to step 2"),
         (lose_variable, r"cannot be restored: .*step"),
     ],
 )
-def test_a_broken_one_is_reported_and_passed_over(tmp_path, capsys, damage, message):
+def test_damaged_checkpoint_is_reported_and_skipped(tmp_path, capsys, damage, message):
     fill(tmp_path, 2, 4)
     damage(tmp_path / "checkpoints/step-00000004")
-    restored, found = restore(tmp_path)
-    assert (restored.step, found) == (2, {2.0})
+    restored, state_values = restore(tmp_path)
+    assert (restored.step, state_values) == (2, {2.0})
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"training: checkpoint {tmp_path}/checkpoints/step-00000004")
     assert line.endswith("; trying the one before")
@@ -134,13 +134,13 @@ def test_a_broken_one_is_reported_and_passed_over(tmp_path, capsys, damage, mess
         checkpoint.read(tf.train.Checkpoint(**state(0.0)), ref)
 
 
-def test_one_of_another_run_is_not_restored(tmp_path):
+def test_checkpoint_of_another_run_is_refused(tmp_path):
     fill(tmp_path, 2)
     with pytest.raises(UserError, match="belongs to another run: its data_sha256"):
         restore(tmp_path, run={**RUN, "data_sha256": "d1"})
 
 
-def test_it_never_starts_from_zero_by_itself(tmp_path, capsys):
+def test_lost_checkpoints_are_an_error_until_discarded(tmp_path, capsys):
     fill(tmp_path, 2, 4)
     for folder in (tmp_path / "checkpoints").glob("step-*"):
         flip(folder)
@@ -154,7 +154,7 @@ def test_it_never_starts_from_zero_by_itself(tmp_path, capsys):
     assert restore(tmp_path)[0] is None
 
 
-def test_an_unfinished_one_does_not_count_and_is_removed(model_dir, capsys):
+def test_unfinished_checkpoint_is_ignored_and_removed(model_dir, capsys):
     folder = files.join(model_dir, "checkpoints/step-00000003")
     files.write_atomically(files.join(folder, "ckpt.index"), b"half")
     files.write_atomically(files.join(folder, "ckpt_temp/part-0"), b"half")
@@ -165,7 +165,7 @@ def test_an_unfinished_one_does_not_count_and_is_removed(model_dir, capsys):
     assert not files.exists(folder)
 
 
-def test_a_full_disk_is_told_and_leaves_the_ones_before(tmp_path):
+def test_full_disk_is_an_error_and_keeps_earlier_checkpoints(tmp_path):
     fill(tmp_path, 2)
     items = {**state(3.0), "large": tf.Variable(tf.zeros([100_000]))}
     saving = Checkpoints(tmp_path, items=items, run=RUN, keep=1)
@@ -187,7 +187,7 @@ def test_a_full_disk_is_told_and_leaves_the_ones_before(tmp_path):
     assert [ref.step for ref in committed(tmp_path)] == [8]
 
 
-def test_a_record_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_unwritable_commit_record_is_an_error(tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device", path)
 
@@ -201,7 +201,7 @@ def test_a_record_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     assert committed(tmp_path) == []
 
 
-def test_what_fails_after_the_commit_record_leaves_the_checkpoint(tmp_path):
+def test_failure_after_the_commit_record_keeps_the_checkpoint(tmp_path):
     (tmp_path / "best.json").write_text("{")
     with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):
         fill(tmp_path, 2)
@@ -209,7 +209,7 @@ def test_what_fails_after_the_commit_record_leaves_the_checkpoint(tmp_path):
     assert restore(tmp_path)[1] == {2.0}
 
 
-def test_the_best_is_kept(model_dir):
+def test_best_checkpoint_is_kept(model_dir):
     fill(model_dir, 10, keep=1)
     record_best(model_dir, 10, {"eval_loss": 3.0})
     fill(model_dir, 20, 30, keep=1)
@@ -219,7 +219,7 @@ def test_the_best_is_kept(model_dir):
 
 
 @pytest.mark.parametrize(("which", "step"), [("latest", 30), ("best", 10), ("20", 20)])
-def test_one_is_chosen(tmp_path, which, step):
+def test_choosing_a_checkpoint(tmp_path, which, step):
     fill(tmp_path, 10, 20, 30)
     record_best(tmp_path, 10, {"eval_loss": 3.0})
     assert checkpoint.choose(tmp_path, which).step == step
@@ -233,7 +233,7 @@ def test_one_is_chosen(tmp_path, which, step):
         ("newest", "--checkpoint newest: must be best, latest or the number of a step"),
     ],
 )
-def test_none_is_chosen(tmp_path, which, message):
+def test_choosing_a_missing_checkpoint_is_an_error(tmp_path, which, message):
     with pytest.raises(UserError, match="has no finished checkpoint; train first"):
         checkpoint.choose(tmp_path, which)
     fill(tmp_path, 10, 20)
@@ -241,7 +241,7 @@ def test_none_is_chosen(tmp_path, which, message):
         checkpoint.choose(tmp_path, which)
 
 
-def test_a_record_names_every_file(tmp_path):
+def test_commit_record_lists_every_file(tmp_path):
     fill(tmp_path, 2)
     folder = tmp_path / "checkpoints/step-00000002"
     record = json.loads((folder / "COMMIT.json").read_text())

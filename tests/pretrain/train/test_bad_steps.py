@@ -38,12 +38,12 @@ def full():
     return bad_steps
 
 
-def test_the_threshold(full):
+def test_threshold(full):
     # Half of the window lies on the median: its deviation counts as one hundredth of it.
     assert classified(full, [5.0, 5.6], [5.0, 5.0], first=128) == [(GOOD, 0), (SPIKE, 1)]
 
 
-def test_the_threshold_of_a_lively_window():
+def test_threshold_of_a_window_that_varies():
     bad_steps = BadSteps(threshold=10.0)
     lively = [3.0, 4.0, 5.0, 6.0, 7.0, 4.0, 6.0, 5.0] * 16  # median absolute deviation 1
     classified(bad_steps, lively, lively)
@@ -54,33 +54,33 @@ def test_the_threshold_of_a_lively_window():
     assert classified(bad_steps, [0.0], [0.0], first=131) == [(GOOD, 2)]  # low is no spike
 
 
-def test_nothing_is_a_spike_before_the_window_is_full_or_without_a_threshold(full):
+def test_no_spikes_before_the_window_is_full_or_without_a_threshold(full):
     assert classified(BadSteps(threshold=10.0), [*CALM[:127], 1e6])[-1] == (GOOD, 0)
     off = BadSteps(threshold=0.0)
     assert classified(off, [*CALM, 1e6, np.inf])[-2:] == [(GOOD, 0), (NOT_FINITE, 1)]
 
 
-def test_what_is_not_finite_does_not_enter_the_window(full):
+def test_nan_and_inf_do_not_enter_the_window(full):
     before = full.losses.numpy().tolist()
     found = classified(full, [np.nan, 5.0, np.inf], [5.0, np.nan, 5.0], first=128)
     assert found == [(NOT_FINITE, 1), (NOT_FINITE, 2), (NOT_FINITE, 3)]
     assert full.losses.numpy().tolist() == before
 
 
-def test_a_lasting_change_of_level_is_followed(full):
+def test_window_follows_a_lasting_change_of_level(full):
     found = classified(full, [20.0] * 70, [5.0] * 70, first=128)
     kinds = [kind for kind, _ in found]
     # When a third of the window has the new level, it belongs to what is usual.
     assert kinds == [SPIKE] * 42 + [GOOD] * 28
 
 
-def test_marks_leave_the_window(full):
+def test_old_bad_steps_leave_the_window(full):
     assert classified(full, [np.nan], first=128) == [(NOT_FINITE, 1)]
     assert classified(full, CALM, CALM, first=129)[-2:] == [(GOOD, 1), (GOOD, 0)]
 
 
 @pytest.mark.parametrize("name", ["lamb", "adamw"])
-def test_a_closed_gate_leaves_everything_but_the_count(name):
+def test_closed_gate_changes_nothing_but_the_step_counter(name):
     variables = [tf.Variable([1.0, -2.0], name="kernel"), tf.Variable([3.0], name="bias")]
     optimizer = build_optimizer(OptimizerConfig(optimizer=name), 0.1)
     optimizer.build(variables)

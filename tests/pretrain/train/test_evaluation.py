@@ -1,4 +1,4 @@
-"""Figures on held-out text: of sums, of groups, and of a whole split whose last batch is not full."""
+"""Metrics on held-out text: sums, groups, and a split whose last batch is partly empty."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
 from pretrain.train.evaluation import Baseline, HeldOut, evaluation_row, metrics_of, read_held_out
 
-# Loss, right guesses and predictions of three sequences: over all, and where the token is hidden.
+# Loss, correct predictions and predictions of three sequences: over all, and over hidden tokens.
 SUMS = np.array(
     [
         [[6.0, 2, 4], [5.0, 1, 3]],
@@ -45,7 +45,7 @@ def test_sums_are_added_in_float64():
     assert metrics_of(sums).loss == (2**24 + 2) / 3
 
 
-def test_a_row_has_every_group_that_has_predictions():
+def test_row_has_every_group_with_predictions():
     held_out = HeldOut(
         num_sequences=3,
         baseline=Baseline(piece=",", accuracy=0.25),
@@ -55,8 +55,8 @@ def test_a_row_has_every_group_that_has_predictions():
             "cross_boundary": np.zeros(3, bool),
         },
     )
-    filling = np.full((1, 2, 3), 99.0)
-    row, lines = evaluation_row(np.concatenate([SUMS, filling]), held_out)
+    padding = np.full((1, 2, 3), 99.0)
+    row, lines = evaluation_row(np.concatenate([SUMS, padding]), held_out)
     assert row == {
         "eval_loss": 2.0,
         "eval_perplexity": math.exp(2.0),
@@ -94,7 +94,7 @@ def held_out(small_build, manifest):
     return read_held_out(small_build, manifest, reader)
 
 
-def test_groups_are_those_of_the_unmasked_sequences(small_build, manifest, held_out, vocab):
+def test_groups_match_the_unmasked_sequences(small_build, manifest, held_out, vocab):
     (shard,) = manifest.split("eval")
     packed = np.load(small_build / shard.packed.path)
     crosses = (packed == vocab.ids[schema.SEP]).sum(axis=1) > 1
@@ -110,11 +110,11 @@ def test_groups_are_those_of_the_unmasked_sequences(small_build, manifest, held_
             assert name not in held_out.groups
 
 
-def evaluate(small_build, manifest, strategy, batch_size, how="python"):
+def evaluate(small_build, manifest, strategy, batch_size, reader_kind="python"):
     reader = SplitReader(small_build, manifest, "eval", "materialised")
     config = RunConfig(
         train=TrainConfig(precision="float32"),
-        input=InputConfig(reader=how),
+        input=InputConfig(reader=reader_kind),
         encoder=EncoderConfig(
             vocab_size=1500,
             hidden_size=16,
@@ -133,9 +133,9 @@ def evaluate(small_build, manifest, strategy, batch_size, how="python"):
     return trainer.evaluate(iterator, num_steps)
 
 
-@pytest.mark.parametrize(("replicas", "how"), [(1, "graph"), (4, "python")])
-def test_a_last_batch_that_is_not_full_counts_exactly(
-    small_build, manifest, held_out, replicas, how
+@pytest.mark.parametrize(("replicas", "reader_kind"), [(1, "graph"), (4, "python")])
+def test_partly_empty_last_batch_counts_exactly(
+    small_build, manifest, held_out, replicas, reader_kind
 ):
     size = held_out.num_sequences
     assert size % 16
@@ -144,21 +144,21 @@ def test_a_last_batch_that_is_not_full_counts_exactly(
     strategy = tf.distribute.get_strategy()
     if replicas > 1:
         strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
-    many = evaluate(small_build, manifest, strategy, 16, how)
+    many = evaluate(small_build, manifest, strategy, 16, reader_kind)
     assert len(many) == -(-size // 16) * 16
     np.testing.assert_allclose(many[:size], one, rtol=1e-4)
     assert not many[size:].any()
-    found, expected = (evaluation_row(sums, held_out)[0] for sums in (many, one))
-    assert found == pytest.approx(expected, rel=1e-5)
-    # The masks on disk say how many predictions there are.
+    row, expected = (evaluation_row(sums, held_out)[0] for sums in (many, one))
+    assert row == pytest.approx(expected, rel=1e-5)
+    # The records on disk have the number of predictions.
     (shard,) = manifest.split("eval")
     from data.storage.records import parse_specs
 
     records = tf.data.TFRecordDataset(str(small_build / shard.masked[0].path))
     weights = tf.io.parse_example(list(records), parse_specs(64, 10))["masked_lm_weights"]
-    assert found["eval_predictions"] == int(weights.numpy().sum())
+    assert row["eval_predictions"] == int(weights.numpy().sum())
     kinds = [("same_document", "cross_boundary"), ("books", "wiki", "mixed")]
     for names in kinds:
-        parts = [found.get(f"eval_predictions/{name}", 0) for name in names]
-        assert sum(parts) == found["eval_predictions"]
-    json.dumps(found)  # as metrics.jsonl needs it
+        parts = [row.get(f"eval_predictions/{name}", 0) for name in names]
+        assert sum(parts) == row["eval_predictions"]
+    json.dumps(row)  # metrics.jsonl needs plain numbers
