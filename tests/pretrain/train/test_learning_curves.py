@@ -1,7 +1,7 @@
-"""Losses of many steps: beside tf-models' trainer, beside stored ones, and in bfloat16.
+"""Losses over many steps, compared with tf-models' trainer, with golden losses, and in bfloat16.
 
-Both trainers start from the same weights and see the batches of our input pipeline, without dropout.
-tf-models' side is its own: model, loss, training step and LAMB; only the learning rates are ours.
+Both trainers start from the same weights and read the same batches, without dropout. Model, loss,
+training step and LAMB of tf-models are its own; only the learning rates are ours.
 """
 
 import dataclasses
@@ -91,8 +91,8 @@ def our_curve(directory, config: RunConfig) -> Curve:
     return curve(lambda it: trainer.train(it, 1).loss, variables, directory, config)
 
 
-class TheirTrainer:
-    """tf-models' task, model and optimizer, from the weights that ours starts with."""
+class TfModelsTrainer:
+    """tf-models' task, model and optimizer, starting from the same weights as ours."""
 
     def __init__(self, config: RunConfig):
         tf_keras.mixed_precision.set_global_policy("float32")
@@ -120,13 +120,13 @@ class TheirTrainer:
 
     @tf.function
     def step(self, features) -> tf.Tensor:
-        """One update; the loss before it."""
+        """Make one update; return the loss before it."""
         logs = self._task.train_step(features, self.model, self._optimizer, self._metrics)
         return logs[self._task.loss]
 
 
-def their_curve(directory, config: RunConfig) -> Curve:
-    trainer = TheirTrainer(config)
+def tf_models_curve(directory, config: RunConfig) -> Curve:
+    trainer = TfModelsTrainer(config)
     variables = {variable.name: variable for variable in trainer.variables}
     return curve(lambda it: trainer.step(next(it)).numpy(), variables, directory, config)
 
@@ -144,43 +144,43 @@ def in_bfloat16(config: RunConfig) -> RunConfig:
 
 
 def test_losses_and_updates_equal_those_of_tf_models_trainer(small):
-    """Measured: losses are 5e-7 apart, changes of variables 4e-6 of their norm.
+    """Measured: losses differ by 5e-7, changes of variables by 4e-6 of their norm.
 
-    Ours with its initial weights changed by a rounding moves the losses by 1.3e-6.
+    Perturbing our initial weights by one rounding changes the losses by 1.3e-6.
     """
     directory, config, ours = small
-    theirs = their_curve(directory, config)
+    theirs = tf_models_curve(directory, config)
     assert ours.losses[0] - ours.losses[-5:].mean() > 0.2
     np.testing.assert_allclose(theirs.losses, ours.losses, rtol=0, atol=4e-6)
     assert theirs.changes.keys() == ours.changes.keys()
     for name, change in ours.changes.items():
-        wanted = np.reshape(theirs.changes[name], change.shape)
+        expected = np.reshape(theirs.changes[name], change.shape)
         if "key/bias" in name:
-            # A shift of all scores of a row changes nothing: its gradient is rounding alone, which
-            # LAMB's epsilon keeps small.
-            assert max(np.abs(change).max(), np.abs(wanted).max()) < 1e-3
+            # Shifting all scores of a row changes nothing: the gradient is rounding error, which LAMB's
+            # epsilon keeps small.
+            assert max(np.abs(change).max(), np.abs(expected).max()) < 1e-3
         else:
-            assert np.abs(wanted).max() > 1e-3, name
-            assert np.linalg.norm(change - wanted) < 2e-5 * np.linalg.norm(wanted), name
+            assert np.abs(expected).max() > 1e-3, name
+            assert np.linalg.norm(change - expected) < 2e-5 * np.linalg.norm(expected), name
 
 
-def test_losses_are_those_stored(small, golden):
-    """A change of the numbers shows here; one that is meant stores them anew and says why.
+def test_losses_equal_the_golden_ones(small, golden):
+    """Any change of the numbers fails here. An intended one updates the file and says why.
 
-    Another set of instructions (oneDNN without AVX-512) moves them by 6e-7, twice LAMB's epsilon by
-    1.7e-4. The two forms of gelu are only 4e-6 apart here, near zero where this model works:
-    tests/model/test_encoder.py tells them apart.
+    Other CPU instructions (oneDNN without AVX-512) change the losses by 6e-7, twice LAMB's epsilon by
+    1.7e-4. The two forms of gelu differ by only 4e-6 here, since activations are near zero:
+    tests/model/test_encoder.py distinguishes them.
     """
     stored = json.loads((golden / "losses.json").read_text())
     np.testing.assert_allclose(small[2].losses, stored, rtol=0, atol=5e-6)
 
 
 def test_losses_in_bfloat16(small):
-    """Measured: 2.5e-4 apart; one rounding to bfloat16 of a number like these losses is 0.016."""
+    """Measured: a difference of 2.5e-4; rounding one such loss to bfloat16 changes it by 0.016."""
     directory, config, ours = small
-    found = our_curve(directory, in_bfloat16(config)).losses
-    assert np.abs(found - ours.losses).max() > 1e-6  # it is another type indeed
-    np.testing.assert_allclose(found, ours.losses, rtol=0, atol=1e-3)
+    losses = our_curve(directory, in_bfloat16(config)).losses
+    assert np.abs(losses - ours.losses).max() > 1e-6  # bfloat16 was really used
+    np.testing.assert_allclose(losses, ours.losses, rtol=0, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -207,20 +207,20 @@ def demo(tmp_path_factory):
 
 @pytest.mark.slow
 def test_200_losses_equal_those_of_tf_models_trainer(demo):
-    """Measured: 1.3e-6 apart, while the loss falls from 9 to 6.7.
+    """Measured: a difference of 1.3e-6 while the loss falls from 9 to 6.7.
 
-    At four times the learning rate a rounding grows by a factor of hundreds within 100 steps, in
-    ours alone too (other instructions of the CPU do it): that would measure chaos.
+    At four times the learning rate a rounding error grows by a factor of hundreds within 100 steps, even
+    between two runs of ours on different CPUs: that would measure chaos.
     """
     directory, config, ours = demo
     assert ours.losses[0] - ours.losses[-10:].mean() > 1.5
-    theirs = their_curve(directory, config)
+    theirs = tf_models_curve(directory, config)
     np.testing.assert_allclose(theirs.losses, ours.losses, rtol=0, atol=4e-6)
 
 
 @pytest.mark.slow
 def test_200_losses_in_bfloat16(demo):
-    """Measured: 1.0e-3 apart."""
+    """Measured: a difference of 1.0e-3."""
     directory, config, ours = demo
-    found = our_curve(directory, in_bfloat16(config)).losses
-    np.testing.assert_allclose(found, ours.losses, rtol=0, atol=3e-3)
+    losses = our_curve(directory, in_bfloat16(config)).losses
+    np.testing.assert_allclose(losses, ours.losses, rtol=0, atol=3e-3)
