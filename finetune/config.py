@@ -14,7 +14,8 @@ from pretrain.train.config import TrainConfig
 
 GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 SQUAD_TASKS = ("squad_v1", "squad_v2")
-# Kinds of tasks; all but "spans" (SQuAD) can be read from custom files, too.
+# Kinds of tasks; all but "spans" (SQuAD) can be read from custom files, too. A new kind needs an entry
+# in every table made by `for_every_kind`, and inputs and a signature in finetune/export.
 CUSTOM_KINDS = ("classification", "regression", "tokens")
 KINDS = (*CUSTOM_KINDS, "spans")
 # Suffixes of custom files; word files hold one word with its label a line, for kind "tokens".
