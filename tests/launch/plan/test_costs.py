@@ -124,7 +124,7 @@ def test_formulas_are_within_10_percent_of_every_compiled_row(table):
     rows = [row for row in load_rows(table) if "out_of_memory" not in row]
     assert len(rows) >= 5
     for row in rows:
-        for error in estimates.estimated(row).errors(row).values():
+        for error in estimates.estimate(row).errors(row).values():
             assert abs(error) < 0.10, row
 
 
@@ -132,7 +132,7 @@ def test_formulas_are_close_for_arguments_and_temporaries_of_full_size():
     for row in load_rows("tpu"):
         if "out_of_memory" in row:
             continue
-        found = estimates.estimated(row)
+        found = estimates.estimate(row)
         assert found.argument_bytes == pytest.approx(row["hbm_argument_bytes"], rel=0.003)
         assert found.temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.05)
 
