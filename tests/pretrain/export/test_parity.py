@@ -112,10 +112,10 @@ def test_hidden_states_of_a_published_checkpoint(references):
     assert (single.dtype, double.dtype) == (np.float32, np.float64)
     assert len(outputs) == len(single) == 6
     is_text = features["input_mask"].numpy() > 0
-    for found, expected, exact in zip(outputs, single, double, strict=True):
+    for actual, expected, exact in zip(outputs, single, double, strict=True):
         assert np.std(expected[is_text]) > 0.1
-        np.testing.assert_allclose(found.numpy()[is_text], expected[is_text], rtol=0, atol=3e-5)
-        assert np.abs(found - exact).max() < 3 * np.abs(expected - exact).max()
+        np.testing.assert_allclose(actual.numpy()[is_text], expected[is_text], rtol=0, atol=3e-5)
+        assert np.abs(actual - exact).max() < 3 * np.abs(expected - exact).max()
 
 
 def test_logits_loss_and_gradients_of_pretraining(references):
@@ -137,10 +137,12 @@ def test_logits_loss_and_gradients_of_pretraining(references):
     np.testing.assert_allclose(logits, expected["logits"], rtol=0, atol=2e-5)  # measured: 4e-6
     np.testing.assert_allclose(loss, expected["loss"], rtol=1e-6)
 
-    references = [reference_array(variable, reference["gradient"]) for variable in variables]
-    scale = max(np.linalg.norm(gradient) for gradient in references)
-    for variable, gradient, reference in zip(variables, gradients, references, strict=True):
-        error = np.linalg.norm(tf.convert_to_tensor(gradient) - reference)
+    expected_gradients = [
+        reference_array(variable, reference["gradient"]) for variable in variables
+    ]
+    scale = max(np.linalg.norm(gradient) for gradient in expected_gradients)
+    for variable, actual, expected in zip(variables, gradients, expected_gradients, strict=True):
+        error = np.linalg.norm(tf.convert_to_tensor(actual) - expected)
         # Softmax ignores a shift of all logits of a row: the gradient of key biases is pure rounding.
-        norm = scale if "key/bias" in variable.name else np.linalg.norm(reference)
+        norm = scale if "key/bias" in variable.name else np.linalg.norm(expected)
         assert error < 1e-5 * norm, variable.name  # measured: 1.6e-6
