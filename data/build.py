@@ -35,6 +35,7 @@ from data.sources.formats import (
 )
 from data.stages.contamination import NgramFilter
 from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
+from data.stages.masking import MaskingRule
 from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
 from data.storage.sequence_sources import check_sources
 from data.vocab import Vocab
@@ -70,6 +71,7 @@ class BuildJob:
         inputs = sorted(self.inputs, key=lambda file: (file.kind, file.name))
         _check_names(inputs)
         check_sources(file.kind for file in inputs if file.kind != DECONTAMINATE)
+        MaskingRule.create(self.config, self.vocab)  # raises if no scheme has these settings
         object.__setattr__(self, "inputs", tuple(inputs))
 
     @functools.cached_property

@@ -38,7 +38,7 @@ def attention(
       v_BATD: values, in the compute type.
       bias_B11T: 0 for positions to attend to, very negative for others; in the compute type.
       mask: dropout mask of the weights [B, A, S, T]; None computes without dropout.
-      implementation: "compiler" or "library"; None chooses by whether XLA compiles the whole step.
+      implementation: key of IMPLEMENTATIONS; None takes `default_implementation`.
 
     Returns:
       Outputs of the heads [B, A, S, D], in the compute type.
@@ -46,10 +46,14 @@ def attention(
     Raises:
       ValueError: unknown implementation.
     """
-    if implementation is None:
-        implementation = "compiler" if in_compiled_step() else "library"
-    compute = lookup(_IMPLEMENTATIONS, implementation, "implementation")
+    name = implementation or default_implementation()
+    compute = lookup(IMPLEMENTATIONS, name, "implementation")
     return compute(q_BASD, k_BATD, v_BATD, bias_B11T, mask)
+
+
+def default_implementation() -> str:
+    """Return the faster implementation, by whether XLA compiles the whole step."""
+    return "compiler" if in_compiled_step() else "library"
 
 
 def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
@@ -124,9 +128,6 @@ def _for_library(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
     return call(q_BASD, k_BATD, v_BATD)
 
 
-_IMPLEMENTATIONS = {"compiler": _for_compiler, "library": _for_library}
-
-
 @compiled
 def _drop(weights, mask):
     return tf.cast(mask.apply(tf.cast(weights, tf.float32)) / mask.keep_probability, weights.dtype)
@@ -146,3 +147,7 @@ def _softmax_gradient(ddropped, weights, projection, mask):
         dweights, dropped = dweights * scale, dropped * scale
     dscores = tf.cast(weights, tf.float32) * (dweights - projection)
     return tf.cast(dscores, weights.dtype), tf.cast(dropped, weights.dtype)
+
+
+# Functions of the arguments of `attention`, with the same results but for rounding.
+IMPLEMENTATIONS = {"compiler": _for_compiler, "library": _for_library}

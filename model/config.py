@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from data.errors import UserError
 
@@ -30,6 +30,8 @@ class EncoderConfig:
       max_position_embeddings: length of the longest sequence, tokens.
       type_vocab_size: number of segment types.
       initializer_range: standard deviation of the truncated normal of initial weights.
+      position_encoding: key of `model.encoder.POSITION_ENCODINGS`. Not a setting while there is one only;
+        docs/extending.md makes it one. Exports accept "absolute" only, BERT's.
     """
 
     vocab_size: int = 0
@@ -43,6 +45,7 @@ class EncoderConfig:
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
     initializer_range: float = 0.02
+    position_encoding: ClassVar[str] = "absolute"
 
     def __post_init__(self):
         if self.hidden_activation not in ACTIVATIONS:

@@ -11,7 +11,9 @@ block), H hidden, A heads, D = H / A, F feed-forward, T attended positions, K se
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -147,7 +149,6 @@ class Encoder(tf.Module):
         dtype: tf.DType,
         *,
         rematerialize_blocks: bool = False,
-        position_encoding: str = "absolute",
     ):
         """Create the variables.
 
@@ -157,7 +158,6 @@ class Encoder(tf.Module):
           dtype: compute type, float32 or bfloat16.
           rematerialize_blocks: whether `encode` keeps only the inputs of blocks for the backward pass,
             and recomputes the rest.
-          position_encoding: a name in `POSITION_ENCODINGS`.
 
         Raises:
           ValueError: unknown position encoding.
@@ -165,14 +165,17 @@ class Encoder(tf.Module):
         super().__init__()
         self._config, self._dtype = config, dtype
         self._rematerialize_blocks = rematerialize_blocks
-        self._add_positions = lookup(POSITION_ENCODINGS, position_encoding, "position_encoding")
+        self._positions = lookup(
+            POSITION_ENCODINGS, config.position_encoding, "EncoderConfig.position_encoding"
+        )
         hidden = config.hidden_size
 
         def table(rows: int, name: str) -> tf.Variable:
             return tf.Variable(initializer([rows, hidden]), name=f"encoder/{name}/embeddings")
 
         self.word_embeddings = table(config.vocab_size, "word_embeddings")
-        self.position_embeddings = table(config.max_position_embeddings, "position_embedding")
+        if self._positions.has_table:
+            self.position_embeddings = table(config.max_position_embeddings, "position_embedding")
         self.type_embeddings = table(config.type_vocab_size, "type_embeddings")
         self.embeddings_norm = LayerNorm(hidden, "encoder/embeddings/layer_norm")
         self.blocks = [
@@ -231,7 +234,7 @@ class Encoder(tf.Module):
     def _embed(self, features: dict[str, tf.Tensor], *, dropout: Dropout | None) -> tf.Tensor:
         word_ids_BS = features["input_word_ids"]
         length = word_ids_BS.shape[1]
-        x_BSH = self._add_positions(self, tf.gather(self.word_embeddings, word_ids_BS))
+        x_BSH = self._positions.add(self, tf.gather(self.word_embeddings, word_ids_BS))
         # A product: the gradient of a gather from so few rows would be added up row by row.
         types_BSK = tf.one_hot(features["input_type_ids"], self._config.type_vocab_size)
         x_BSH += matmul(types_BSK, tf.convert_to_tensor(self.type_embeddings))
@@ -252,10 +255,24 @@ def gather_rows(x_BSH: tf.Tensor, positions_BP: tf.Tensor) -> tf.Tensor:
     return tf.matmul(one_hot_BPS, x_BSH)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PositionEncoding:
+    """How the encoder gets to know the order of its input.
+
+    Attributes:
+      add: function of (encoder, x_BSH): the Encoder and the word embeddings, float32; it returns the sum of
+        both.
+      has_table: whether `encoder.position_embeddings`, a trained table [longest sequence, H], exists.
+        Every trained variable needs a gradient: a table that `add` does not use is an error.
+    """
+
+    add: Callable[[Encoder, tf.Tensor], tf.Tensor]
+    has_table: bool
+
+
 def _add_absolute_positions(encoder: Encoder, x_BSH: tf.Tensor) -> tf.Tensor:
     """Add learned embeddings of absolute positions, as BERT does."""
     return x_BSH + encoder.position_embeddings[: x_BSH.shape[1]]
 
 
-# Functions that add positions to the word embeddings, by name.
-POSITION_ENCODINGS = {"absolute": _add_absolute_positions}
+POSITION_ENCODINGS = {"absolute": PositionEncoding(add=_add_absolute_positions, has_table=True)}

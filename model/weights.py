@@ -16,6 +16,7 @@ import tf_keras
 from official.modeling import activations
 from official.nlp.modeling import models, networks
 
+from data.errors import UserError
 from model.compute_weights import refresh_compute_weights
 from model.config import EncoderConfig
 from model.mlm import Pretrainer
@@ -37,7 +38,15 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
     Args:
       config: architecture; vocab_size must be known.
       seed: seed of the initial weights. The pooler keeps its default initializer: we have no pooler.
+
+    Raises:
+      UserError: tf-models has no such encoder.
     """
+    if config.position_encoding != "absolute":
+        raise UserError(
+            f"EncoderConfig.position_encoding={config.position_encoding!r}: BERT, and so tf-models and the"
+            " exported formats, have 'absolute' only"
+        )
     tf_keras.utils.set_random_seed(seed)
 
     def initializer():

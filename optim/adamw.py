@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from optim.config import layer_factors, matches
-from optim.gate import Gate
+from optim.config import matches
+from optim.gate import Gated
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
-class AdamW(tf_keras.optimizers.AdamW):
+class AdamW(Gated, tf_keras.optimizers.AdamW):
     """Adam with decoupled weight decay, with the arithmetic of tf_keras.
 
     Loshchilov and Hutter, "Decoupled weight decay regularization", algorithm 2 without the schedule
@@ -31,7 +31,6 @@ class AdamW(tf_keras.optimizers.AdamW):
         self,
         *args,
         exclude_patterns: Sequence[str] = (),
-        layer_decay: float = 1.0,
         bias_correction: bool = True,
         **kwargs,
     ):
@@ -40,23 +39,19 @@ class AdamW(tf_keras.optimizers.AdamW):
         Args:
           *args: see tf_keras' AdamW.
           exclude_patterns: regular expressions, searched in variable names; matches do not decay.
-          layer_decay: see `optim.config.layer_factors`.
           bias_correction: whether to correct the moments for their start at 0.
-          **kwargs: see tf_keras' AdamW.
+          **kwargs: see tf_keras' AdamW; `layer_decay`, see `optim.config.layer_factors`.
         """
         kwargs.setdefault("jit_compile", False)
         super().__init__(*args, **kwargs)
-        self._no_decay, self._layer_decay = tuple(exclude_patterns), layer_decay
-        self._bias_correction = bias_correction
+        self._no_decay, self._bias_correction = tuple(exclude_patterns), bias_correction
 
     def build(self, var_list) -> None:
-        """Create the moments; find the variables without decay and the layer of each variable."""
+        """Create the gate and the moments; find the variables without decay."""
         if not getattr(self, "_built", False):
-            self.gate = Gate()
             # Not by `var_names`: the names of replicated variables end in "/replica_1".
             excluded = [v for v in var_list if matches(self._no_decay, v.name)]
             self.exclude_from_weight_decay(var_list=excluded)
-            self._factors = layer_factors([v.name for v in var_list], self._layer_decay)
         super().build(var_list)
 
     def update_step(self, gradient, variable) -> None:
@@ -70,9 +65,7 @@ class AdamW(tf_keras.optimizers.AdamW):
         m.assign(m_factor * m + g_factor * gradient)
         v.assign(v_factor * v + g2_factor * tf.square(gradient))
         step = tf.cast(self.iterations + 1, tf.float32)
-        rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
-        rate = self.gate.choose(rate, 0.0)
-        alpha = rate
+        alpha = rate = self.gated_learning_rate(variable)
         if self._bias_correction:
             alpha *= tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
         if self._use_weight_decay(variable):
@@ -87,6 +80,5 @@ class AdamW(tf_keras.optimizers.AdamW):
         return {
             **super().get_config(),
             "exclude_patterns": list(self._no_decay),
-            "layer_decay": self._layer_decay,
             "bias_correction": self._bias_correction,
         }

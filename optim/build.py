@@ -6,6 +6,7 @@ import tf_keras
 
 from optim.adamw import AdamW
 from optim.config import OPTIMIZERS, SCHEDULES, OptimizerConfig
+from optim.gate import Gated
 from optim.lamb import LAMB
 from optim.schedule import WarmupConstant, WarmupCosineDecay, WarmupPolynomialDecay
 
@@ -25,8 +26,20 @@ def build_optimizer(
     Args:
       config: settings of the optimizer.
       schedule: learning rate schedule, or a constant learning rate.
+
+    Raises:
+      TypeError: the optimizer is not what its row of OPTIMIZERS says.
     """
-    return _OPTIMIZER_BUILDERS[config.optimizer](config, schedule)
+    optimizer = _OPTIMIZER_BUILDERS[config.optimizer](config, schedule)
+    cls, entry = type(optimizer), f"optim.config.OPTIMIZERS[{config.optimizer!r}]"
+    if not isinstance(optimizer, Gated):
+        raise TypeError(f"{entry}: {cls.__name__} lacks optim.gate.Gated, which skips bad steps")
+    if hasattr(cls, "trust_ratios") != config.properties.has_trust_ratios:
+        raise TypeError(
+            f"{entry}: has_trust_ratios={config.properties.has_trust_ratios}, but"
+            f" {cls.__name__} {'has' if hasattr(cls, 'trust_ratios') else 'lacks'} `trust_ratios`"
+        )
+    return optimizer
 
 
 def _polynomial(config: OptimizerConfig, total_steps: int) -> Schedule:

@@ -1,4 +1,4 @@
-"""A switch that makes an optimizer step leave all variables and slots unchanged.
+"""A switch that makes an optimizer step leave all variables and slots unchanged, and its optimizers.
 
 A branch around the whole update would have to hold both outcomes of every variable. The gate selects
 the factors of the update instead: this costs no memory and no pass over the variables, and a step
@@ -7,7 +7,11 @@ stays one program on any device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
+
+from optim.config import layer_factors
 
 
 class Gate:
@@ -42,3 +46,37 @@ class Gate:
     def choose(self, when_open, when_closed) -> tf.Tensor:
         """Return one of two float32 tensors."""
         return tf.where(self.is_open, when_open, when_closed)
+
+
+class Gated:
+    """Mixin that every optimizer of this package has, before its tf_keras base class.
+
+    It adds the gate and layer-wise learning rates. `update_step` of a subclass must keep variable and slots
+    while the gate is closed: with `gate.filter`, `gate.averaging_factors` and `gated_learning_rate`.
+
+    Attributes:
+      gate: lets updates through or blocks them; exists after `build`.
+    """
+
+    gate: Gate
+
+    def __init__(self, *args, layer_decay: float = 1.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._layer_decay = layer_decay
+
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
+        """Create the gate and the variables of the optimizer; find the layer of each variable."""
+        if not getattr(self, "_built", False):
+            self.gate = Gate()
+            # Not in `update_step`: the names of replicated variables end in "/replica_1" there.
+            self._factors = layer_factors([v.name for v in var_list], self._layer_decay)
+        super().build(var_list)
+
+    def gated_learning_rate(self, variable: tf.Variable) -> tf.Tensor:
+        """Return the learning rate of a variable, float32 scalar; 0 while the gate is closed."""
+        factor = self._factors[self._index_dict[self._var_key(variable)]]
+        return self.gate.choose(factor * tf.cast(self.learning_rate, tf.float32), 0.0)
+
+    def get_config(self) -> dict:
+        """Return the constructor arguments."""
+        return {**super().get_config(), "layer_decay": self._layer_decay}

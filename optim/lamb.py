@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tf_keras
 
-from optim.config import LAMB_VARIANTS, layer_factors, matches
-from optim.gate import Gate
+from optim.config import LAMB_VARIANTS, matches
+from optim.gate import Gated
 
 # XLA fuses the function into one loop over a variable where operations run one by one. In a step that is
 # compiled as a whole, this changes nothing. (model/tracing.py has the same decorator; optim imports no
@@ -19,7 +19,7 @@ _compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
-class LAMB(tf_keras.optimizers.Optimizer):
+class LAMB(Gated, tf_keras.optimizers.Optimizer):
     """LAMB with decoupled weight decay and, by default, bias-corrected moments.
 
     With g the gradient, x the weights of one variable, |.| the Euclidean norm, and steps t from 1:
@@ -83,7 +83,7 @@ class LAMB(tf_keras.optimizers.Optimizer):
         # tf_keras applies its own decay outside the trust ratio, and its default of 0 costs a pass over
         # all weights.
         kwargs.setdefault("weight_decay", None)
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, layer_decay=layer_decay, **kwargs)
         self._learning_rate = self._build_learning_rate(learning_rate)
         self._beta_1, self._beta_2, self._epsilon = beta_1, beta_2, epsilon
         self._weight_decay_rate = weight_decay_rate
@@ -92,18 +92,16 @@ class LAMB(tf_keras.optimizers.Optimizer):
         self._variant, self._rules = variant, LAMB_VARIANTS[variant]
         self._gamma_l, self._gamma_u = gamma_l, gamma_u
         self._min_trust_ratio, self._max_trust_ratio = min_trust_ratio, max_trust_ratio
-        self._layer_decay, self._bias_correction = layer_decay, bias_correction
+        self._bias_correction = bias_correction
 
     def build(self, var_list) -> None:
-        """Create two float32 moments and the last trust ratio of each variable."""
+        """Create the gate, and two float32 moments and the last trust ratio of each variable."""
         super().build(var_list)
         if getattr(self, "_built", False):
             return
         self._built = True
-        self.gate = Gate()
         # Not in `update_step`: the names of replicated variables end in "/replica_1" there.
         self._names = [variable.name for variable in var_list]
-        self._factors = layer_factors(self._names, self._layer_decay)
         self._moments_1 = [self._add_slot(v, "m", v.shape, "zeros") for v in var_list]
         self._moments_2 = [self._add_slot(v, "v", v.shape, "zeros") for v in var_list]
         self._trust_ratios = [self._add_slot(v, "trust_ratio", (), "ones") for v in var_list]
@@ -136,9 +134,8 @@ class LAMB(tf_keras.optimizers.Optimizer):
             ratio = self._trust_ratio(_norm(weights), _norm(direction))
         last_ratio = self._trust_ratios[index]
         last_ratio.assign(self.gate.choose(ratio, last_ratio))
-        rate = self._factors[index] * tf.cast(self.learning_rate, tf.float32)
-        rate = self.gate.choose(rate, 0.0)
-        variable.assign(_step(variable, direction, rate * ratio))
+        rate = ratio * self.gated_learning_rate(variable)
+        variable.assign(_step(variable, direction, rate))
 
     @property
     def trust_ratios(self) -> dict[str, tf.Variable]:
@@ -165,7 +162,6 @@ class LAMB(tf_keras.optimizers.Optimizer):
             "gamma_u": self._gamma_u,
             "min_trust_ratio": self._min_trust_ratio,
             "max_trust_ratio": self._max_trust_ratio,
-            "layer_decay": self._layer_decay,
             "bias_correction": self._bias_correction,
         }
 

@@ -88,9 +88,15 @@ class MaskingRule:
             is_continuation[:] = [piece.startswith("##") for piece in vocab.pieces]
             # Without "##" pieces every word is a single token, which is faster to mask.
             unit = "whole_word" if is_continuation.any() else "token"
+        scheme = scheme_name(unit, config.max_ngram)
+        if scheme not in SCHEMES:
+            raise UserError(
+                f"BuildConfig.max_ngram={config.max_ngram}: must be 1 with"
+                f" BuildConfig.mask_unit={config.mask_unit!r}, which has no n-grams"
+            )
         weights = [Fraction(1, n) for n in range(1, config.max_ngram + 1)]
         return cls(
-            scheme=scheme_name(unit, config.max_ngram),
+            scheme=scheme,
             seed=config.seed,
             max_predictions=config.max_predictions,
             rate=(rate.numerator, rate.denominator),
@@ -215,6 +221,11 @@ def choose_units(
     candidate_NS = ~np.take(rule.is_special, tokens_NS)
     continuation_NS = np.take(rule.is_continuation, tokens_NS)
     taken_NS = choose_spans(key_N1, candidate_NS, continuation_NS, count_N, rule.length_from)
+    return positions_of(taken_NS, rule)
+
+
+def positions_of(taken_NS: np.ndarray, rule: MaskingRule) -> tuple[np.ndarray, np.ndarray]:
+    """Return the taken positions as `MaskingScheme.choose` does, from a bool [N, S] of them."""
     chosen_NP = np.arange(rule.max_predictions) < np.count_nonzero(taken_NS, axis=1)[:, None]
     position_NP = np.zeros(chosen_NP.shape, np.int64)
     position_NP[chosen_NP] = np.nonzero(taken_NS)[1]
@@ -341,5 +352,7 @@ SCHEMES = {
     "token_ngram": MaskingScheme(choose=choose_units),
     "whole_word_ngram": MaskingScheme(choose=choose_units),
 }
-_MISSING = {scheme_name(unit, n) for unit in MASK_UNITS for n in (1, 2)} - SCHEMES.keys()
-assert not _MISSING, f"BuildConfig.mask_unit allows schemes that SCHEMES lacks: {_MISSING}"
+# A unit without a "_ngram" scheme allows BuildConfig.max_ngram=1 only.
+assert set(MASK_UNITS) <= SCHEMES.keys(), (
+    f"data.config.MASK_UNITS has {set(MASK_UNITS) - SCHEMES.keys()}, which SCHEMES lacks"
+)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 from data.errors import UserError
 from launch.accelerators.chips import CPU, GPUS, TPUS, Chip, gpu_chip, this_cpu, tpu_chip
 from launch.config import LaunchConfig
-
-_NAME = re.compile(r"(?P<tpu>v\w+)-(?P<size>\d+)|(?P<gpu>[a-z]\d+(?:-\d+g)?)x(?P<number>\d+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,11 +64,12 @@ def parse(name: str, setting: str = "--accelerator ") -> Accelerator:
     if name == CPU:
         return Accelerator(name=name, chip=this_cpu(), chips=1)
     label = f"{setting}{name}"
-    match = _NAME.fullmatch(name)
-    if match and (tpu := tpu_chip(match["tpu"] or "")):
-        return _tpus(name, tpu, int(match["size"]), label)
-    if match and (gpu := gpu_chip(match["gpu"] or "")):
-        return _gpus(name, gpu, int(match["number"]), label)
+    kind, _, size = name.rpartition("-")
+    if size.isdecimal() and (tpu := tpu_chip(kind)):
+        return _tpus(name, tpu, int(size), label)
+    kind, _, size = name.rpartition("x")
+    if size.isdecimal() and (gpu := gpu_chip(kind)):
+        return _gpus(name, gpu, int(size), label)
     raise UserError(
         f"{label}: must be a TPU like v5e-256 ({', '.join(TPUS)}), GPUs like h100x16"
         f" ({', '.join(GPUS)}) or cpu"

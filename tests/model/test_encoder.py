@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.errors import UserError
 from model.compute_weights import refresh_compute_weights
+from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.encoder import Encoder, gather_rows
 from model.layers import Initializer
 from model.mlm import Pretrainer, mlm_sums
-from model.weights import trained_variables
+from model.weights import build_tf_models, trained_variables
 from optim.lamb import LAMB
 from tests.support.encoders import (
     batch,
@@ -104,10 +106,16 @@ def test_positions_of_the_last_block_equal_those_of_its_full_output():
     )
 
 
-def test_unknown_position_encoding_is_an_error():
-    config = encoder_config(layers=1)
+def test_unknown_position_encoding_is_an_error(monkeypatch):
+    monkeypatch.setattr(EncoderConfig, "position_encoding", "rotary")
     with pytest.raises(ValueError, match="position_encoding='rotary': must be one of absolute"):
-        Encoder(config, Initializer(0, 0.1), tf.float32, position_encoding="rotary")
+        Encoder(encoder_config(layers=1), Initializer(0, 0.1), tf.float32)
+
+
+def test_tf_models_has_absolute_positions_only(monkeypatch):
+    monkeypatch.setattr(EncoderConfig, "position_encoding", "rotary")
+    with pytest.raises(UserError, match=r"position_encoding='rotary': .* 'absolute' only"):
+        build_tf_models(encoder_config(layers=1), seed=0)
 
 
 def test_bfloat16_is_close_to_float32():

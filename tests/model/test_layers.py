@@ -1,10 +1,12 @@
 """Functions with explicit gradients equal automatic differentiation, also with dropout."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.attention import attention
+from model.attention import IMPLEMENTATIONS, attention
 from model.dropout import Dropout
 from model.layers import apply_dropout, bias_dropout_add, bias_gelu, layer_norm, sum_rows
 
@@ -81,7 +83,9 @@ def test_gradients_with_dropout_equal_automatic_differentiation(jit_compile):
             np.testing.assert_allclose(result, wanted, atol=2e-6)
             assert np.abs(wanted).max() > 0.1
 
-    compare(lambda *x: attention(*x, bias, mask), plain_attention, [q, k, v], weights)
+    for name in IMPLEMENTATIONS:
+        compute = functools.partial(attention, bias_B11T=bias, mask=mask, implementation=name)
+        compare(compute, plain_attention, [q, k, v], weights)
     inputs = [q[:, 0], k[:, 0], v[0, 0, 0]]
     compare(
         lambda x, y, b: bias_dropout_add(x, y, b, hidden_mask),

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from optim.adamw import AdamW
-from optim.build import build_optimizer, build_schedule
+from optim.build import _OPTIMIZER_BUILDERS, build_optimizer, build_schedule
 from optim.config import OPTIMIZERS, SCHEDULES, OptimizerConfig
 from optim.lamb import LAMB
 from tests.support.optimizers import (
@@ -115,6 +115,19 @@ def test_properties_describe_the_built_optimizer(name):
     assert hasattr(optimizer, "trust_ratios") == config.properties.has_trust_ratios
     assert config.adapts("kernel") == config.properties.has_trust_ratios
     assert not config.adapts("bias")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (tf_keras.optimizers.SGD(), "SGD lacks optim.gate.Gated"),
+        (LAMB(), "has_trust_ratios=False, but LAMB has `trust_ratios`"),
+    ],
+)
+def test_an_optimizer_that_differs_from_its_row_is_an_error(monkeypatch, optimizer, message):
+    monkeypatch.setitem(_OPTIMIZER_BUILDERS, "adamw", lambda config, schedule: optimizer)
+    with pytest.raises(TypeError, match=rf"OPTIMIZERS\['adamw'\]: {message}"):
+        build_optimizer(OptimizerConfig(optimizer="adamw"), 0.1)
 
 
 def compiled_model(config: OptimizerConfig) -> tf_keras.Model:

@@ -13,6 +13,7 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.hashing import derive_key, mix64
 from data.stages.masking import (
+    SCHEMES,
     MaskingRule,
     choose_spans,
     fingerprints,
@@ -275,6 +276,15 @@ def test_an_unknown_scheme_is_an_error():
 PIECES = Vocab(
     (*schema.SPECIAL_TOKENS, *(f"w{i}" for i in range(20)), *(f"##s{i}" for i in range(20)))
 )
+
+
+def test_ngrams_of_a_unit_without_them_are_an_error(monkeypatch):
+    monkeypatch.delitem(SCHEMES, "token_ngram")
+    assert MaskingRule.create(BuildConfig(), PIECES).scheme == "token"
+    with pytest.raises(
+        UserError, match=r"max_ngram=3: must be 1 with BuildConfig.mask_unit='token'"
+    ):
+        MaskingRule.create(BuildConfig(max_ngram=3), PIECES)
 
 
 @pytest.mark.parametrize(

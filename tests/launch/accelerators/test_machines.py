@@ -22,6 +22,7 @@ from launch.config import LaunchConfig
         ("h100x64", 64, 64, 8, 80.0),
         ("a100-40gx16", 16, 16, 2, 40.0),
         ("a100x1", 1, 1, 1, 80.0),
+        ("nvidia-h100-80gbx8", 8, 8, 1, 80.0),
     ],
 )
 def test_size_of_named_machines(name, chips, devices, hosts, gigabytes):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from optim.build import build_optimizer
-from optim.config import OptimizerConfig
+from optim.config import OPTIMIZERS, OptimizerConfig
 from pretrain.train.bad_steps import (
     GOOD,
     NOT_FINITE,
@@ -79,7 +79,7 @@ def test_old_bad_steps_leave_the_window(full):
     assert classified(full, CALM, CALM, first=129)[-2:] == [(GOOD, 1), (GOOD, 0)]
 
 
-@pytest.mark.parametrize("name", ["lamb", "adamw"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_closed_gate_changes_nothing_but_the_step_counter(name):
     variables = [tf.Variable([1.0, -2.0], name="kernel"), tf.Variable([3.0], name="bias")]
     optimizer = build_optimizer(OptimizerConfig(optimizer=name), 0.1)
