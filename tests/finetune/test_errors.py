@@ -53,7 +53,7 @@ def fails(argv, message: str) -> None:
             ["TaskConfig.label_column = 'class'"],
             r"train\.jsonl, line 1: no field 'class'; there are",
         ),
-        (["InputConfig.masks = 'online'"], "InputConfig is set, but this command has no use for"),
+        (["InputConfig.masks = 'online'"], "^InputConfig is set, but this command"),
     ],
 )
 def test_invalid_setting_is_an_error(small_encoder, task, tmp_path, params, message):
