@@ -26,6 +26,7 @@ from finetune.report.pages import write_report, write_seed_report
 from finetune.source import Source, read_source
 from finetune.tasks.registry import open_task
 from launch.config import DISCARD_FLAG
+from launch.strategy import build_strategy, is_chief
 from model.names import weights
 from pretrain.checkpoints.warm_start import check_architecture, settings_of
 from pretrain.gin_files import add_gin_flags, load_run_config
@@ -95,7 +96,6 @@ def main(argv: Sequence[str]) -> None:
 
 def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) -> None:
     from finetune.seed_run import TaskData
-    from launch.strategy import build_strategy, is_chief
     from pretrain.train.exits import exit_on_stop
     from pretrain.train.trainer import is_multi_worker
 
@@ -135,7 +135,6 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
 def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
     """Return the content of metrics.json of one seed, which is trained unless it is finished."""
     from finetune.seed_run import SeedRun, read_finished, score_text
-    from launch.strategy import is_chief
 
     config = recipe.with_seed(config, seed)
     model_dir = files.join(args.model_dir, f"seed-{seed}")

@@ -1,4 +1,4 @@
-"""Settings of the architecture, with BERT's own names. Bound by gin in pretrain/config.py."""
+"""Settings of the architecture, with BERT's own names. Bound by gin in pretrain/gin_files.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the optimizer and the learning rate schedule. Bound by gin in pretrain/config.py."""
+"""Settings of the optimizer and the learning rate schedule. Bound by gin in pretrain/gin_files.py."""
 
 from __future__ import annotations
 

@@ -11,7 +11,13 @@ import pytest
 
 from tests.support.markdown import table_rows
 from tests.support.paths import ROOT
-from tests.support.sources import MODULES, PACKAGES, imports
+from tests.support.sources import (
+    MODULES,
+    PACKAGES,
+    function_level_imports,
+    imports,
+    libraries,
+)
 
 # Each package, with its modules and sub-packages from the bottom up: a module imports what stands
 # above it in the list, never what stands below.
@@ -113,6 +119,19 @@ def test_modules_import_what_stands_above_them():
             if order.index(imported) > order.index(unit):
                 wrong.append(f"{module} imports {name}")
     assert wrong == []
+
+
+def test_function_level_imports_delay_large_libraries():
+    """Commands report wrong settings before these libraries load, which takes seconds."""
+    large = {"apache_beam", "matplotlib", "official", "tensorflow", "tf_keras"}
+    needless = [
+        f"{module} imports {name}"
+        for module in MODULES
+        if not module.startswith("bench")
+        for name in function_level_imports(module)
+        if not (libraries(name) - libraries(module)) & large
+    ]
+    assert needless == []
 
 
 def test_packages_import_only_what_they_may():

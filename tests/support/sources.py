@@ -39,3 +39,34 @@ def imports_of(source: str) -> set[str]:
 def imports(module: str) -> frozenset[str]:
     """Return the modules that one of ours imports, at the top or inside functions."""
     return frozenset(imports_of(MODULES[module].read_text()))
+
+
+def top_level_imports(module: str) -> set[str]:
+    """Return the modules that one of ours imports when it is loaded, outside functions."""
+    tree = ast.parse(MODULES[module].read_text())
+    statements = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return imports_of("\n".join(map(ast.unparse, statements)))
+
+
+@functools.cache
+def libraries(module: str) -> frozenset[str]:
+    """Return the libraries that loading one of our modules loads, directly or through others."""
+    found = set()
+    for name in top_level_imports(module):
+        found |= libraries(name) if name in MODULES else {name.partition(".")[0]}
+    return frozenset(found)
+
+
+def function_level_imports(module: str) -> set[str]:
+    """Return those of our own modules that one of ours imports inside functions."""
+    tree = ast.parse(MODULES[module].read_text())
+    functions = [
+        n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    statements = [
+        node
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    return imports_of("\n".join(map(ast.unparse, statements))) & MODULES.keys()
