@@ -1,4 +1,4 @@
-"""Settings of the devices to train on, and of a job on other machines. Bound by gin in pretrain/gin_files.py."""
+"""Settings of the devices, and of a job on other machines. Bound by gin in pretrain/gin_files.py."""
 
 from __future__ import annotations
 
