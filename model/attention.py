@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from model.config import lookup
 from model.dropout import Mask
-from model.tracing import compiled, in_compiled_step
+from model.tracing import Gradient, compiled, in_compiled_step
 
 
 def attention(
@@ -56,7 +56,13 @@ def default_implementation() -> str:
     return "compiler" if in_compiled_step() else "library"
 
 
-def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
+def _for_compiler(
+    q_BASD: tf.Tensor,
+    k_BATD: tf.Tensor,
+    v_BATD: tf.Tensor,
+    bias_B11T: tf.Tensor,
+    mask: Mask | None,
+) -> tf.Tensor:
     """Divide by the sums of the softmax after the last product: [S, D] is smaller than [S, T].
 
     The maximum is subtracted in the compute type, so that no float32 scores have to be kept.
@@ -64,11 +70,11 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
     dtype = q_BASD.dtype
     keep_probability = 1.0 if mask is None else mask.keep_probability
 
-    def drop(x_BAST):
+    def drop(x_BAST: tf.Tensor) -> tf.Tensor:
         return x_BAST if mask is None else mask.apply(x_BAST)
 
     @tf.custom_gradient
-    def call(q_BASD, k_BATD, v_BATD):
+    def call(q_BASD: tf.Tensor, k_BATD: tf.Tensor, v_BATD: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         scores_BAST = tf.einsum("BASD,BATD->BAST", q_BASD, k_BATD) + bias_B11T
         shifted_BAST = scores_BAST - tf.reduce_max(scores_BAST, -1, keepdims=True)
         e_BAST = tf.exp(tf.cast(shifted_BAST, tf.float32))
@@ -76,7 +82,7 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
         y_BASD = tf.einsum("BAST,BATD->BASD", drop(tf.cast(e_BAST, dtype)), v_BATD)
         y_BASD = tf.cast(tf.cast(y_BASD, tf.float32) / (sum_BAS1 * keep_probability), dtype)
 
-        def gradient(dy_BASD):
+        def gradient(dy_BASD: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             projection_BAS1 = tf.reduce_sum(
                 tf.cast(dy_BASD, tf.float32) * tf.cast(y_BASD, tf.float32), -1, keepdims=True
             )
@@ -99,19 +105,25 @@ def _for_compiler(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
     return call(q_BASD * scale, k_BATD, v_BATD)
 
 
-def _for_library(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
+def _for_library(
+    q_BASD: tf.Tensor,
+    k_BATD: tf.Tensor,
+    v_BATD: tf.Tensor,
+    bias_B11T: tf.Tensor,
+    mask: Mask | None,
+) -> tf.Tensor:
     """Keep the weights before dropout for the backward pass."""
     scale = tf.constant(q_BASD.shape[-1] ** -0.5, q_BASD.dtype)
 
     @tf.custom_gradient
-    def call(q_BASD, k_BATD, v_BATD):
+    def call(q_BASD: tf.Tensor, k_BATD: tf.Tensor, v_BATD: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         # In this form oneDNN scales and adds inside the product.
         scores_BAST = tf.matmul(q_BASD, k_BATD, transpose_b=True) * scale + bias_B11T
         weights_BAST = tf.nn.softmax(scores_BAST)
         dropped_BAST = weights_BAST if mask is None else _drop(weights_BAST, mask)
         y_BASD = tf.matmul(dropped_BAST, v_BATD)
 
-        def gradient(dy_BASD):
+        def gradient(dy_BASD: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             projection_BAS1 = _row_dot(dy_BASD, y_BASD)
             ddropped_BAST = tf.matmul(dy_BASD, v_BATD, transpose_b=True)
             dscores_BAST, dropped_BAST = _softmax_gradient(
@@ -129,17 +141,19 @@ def _for_library(q_BASD, k_BATD, v_BATD, bias_B11T, mask):
 
 
 @compiled
-def _drop(weights, mask):
+def _drop(weights: tf.Tensor, mask: Mask) -> tf.Tensor:
     return tf.cast(mask.apply(tf.cast(weights, tf.float32)) / mask.keep_probability, weights.dtype)
 
 
 @compiled
-def _row_dot(a, b):
+def _row_dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(a, tf.float32) * tf.cast(b, tf.float32), -1, keepdims=True)
 
 
 @compiled
-def _softmax_gradient(ddropped, weights, projection, mask):
+def _softmax_gradient(
+    ddropped: tf.Tensor, weights: tf.Tensor, projection: tf.Tensor, mask: Mask | None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the gradient of the scores, and the weights after dropout."""
     dweights, dropped = tf.cast(ddropped, tf.float32), tf.cast(weights, tf.float32)
     if mask is not None:

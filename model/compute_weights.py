@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from model.tracing import Gradient
+
 
 class ComputeWeight:
     """A float32 master weight cast to the compute type.
@@ -42,8 +44,8 @@ def refresh_compute_weights(model: tf.Module) -> None:
 
 
 @tf.custom_gradient
-def _substitute(master, compute_weight):
-    def gradient(dweight):
+def _substitute(master: tf.Tensor, compute_weight: tf.Variable) -> tuple[tf.Tensor, Gradient]:
+    def gradient(dweight: tf.Tensor) -> tuple[tf.Tensor, None]:
         return tf.cast(dweight, master.dtype), None
 
     return tf.identity(compute_weight), gradient

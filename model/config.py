@@ -47,7 +47,7 @@ class EncoderConfig:
     initializer_range: float = 0.02
     position_encoding: ClassVar[str] = "absolute"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.hidden_activation not in ACTIVATIONS:
             raise UserError(
                 f"EncoderConfig.hidden_activation={self.hidden_activation!r}: must be one of"

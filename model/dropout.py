@@ -103,7 +103,9 @@ class Dropout:
 
 
 @compiled
-def _hashes(key_B, site, rows, columns_C):
+def _hashes(
+    key_B: tf.Tensor, site: tf.Tensor, rows: tf.Tensor, columns_C: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the hashes of rows [B, ..., 1] and of columns [B, ..., C], with different salts."""
     axes = [1] * (rows.shape.rank - 1)
     key = tf.reshape(_chain(key_B, site), [-1, *axes])

@@ -107,15 +107,24 @@ class Block(tf.Module):
         )
         return self.output_norm(z_BRH, x_BSH.dtype)
 
-    def _attend(self, x_BRH, x_BSH, bias_B11T, rows_BR, dropout) -> tf.Tensor:
+    def _attend(
+        self,
+        x_BRH: tf.Tensor,
+        x_BSH: tf.Tensor,
+        bias_B11T: tf.Tensor,
+        rows_BR: tf.Tensor,
+        dropout: Dropout | None,
+    ) -> tf.Tensor:
         """Return the concatenated outputs of the heads, [B, R, H]."""
-        mask = dropout and dropout.attention_probs_mask(
-            self._first_site + _WEIGHTS,
-            self._config.attention_probs_dropout_prob,
-            rows_BR=rows_BR,
-            columns=x_BSH.shape[1],
-            heads=self._config.num_attention_heads,
-        )
+        mask = None
+        if dropout is not None:
+            mask = dropout.attention_probs_mask(
+                self._first_site + _WEIGHTS,
+                self._config.attention_probs_dropout_prob,
+                rows_BR=rows_BR,
+                columns=x_BSH.shape[1],
+                heads=self._config.num_attention_heads,
+            )
         q_BARD = self._heads(self.query, x_BRH)
         k_BATD, v_BATD = self._heads(self.key, x_BSH), self._heads(self.value, x_BSH)
         y_BARD = attention(q_BARD, k_BATD, v_BATD, bias_B11T, mask)
@@ -131,7 +140,9 @@ class Block(tf.Module):
         return tf.transpose(y_BRAD, [0, 2, 1, 3])
 
     def _mask(self, site: int, rows_BR: tf.Tensor, dropout: Dropout | None) -> Mask | None:
-        return dropout and dropout.hidden_mask(
+        if dropout is None:
+            return None
+        return dropout.hidden_mask(
             self._first_site + site,
             self._config.hidden_dropout_prob,
             rows_BR=rows_BR,
@@ -183,7 +194,7 @@ class Encoder(tf.Module):
             for i in range(config.num_hidden_layers)
         ]
 
-    def __call__(self, features: dict[str, tf.Tensor]) -> dict:
+    def __call__(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
         """Compute the outputs of all blocks at all positions, without dropout.
 
         Args:
@@ -219,8 +230,10 @@ class Encoder(tf.Module):
         """
         x_BSH, bias_B11T = self._embed(features, dropout=dropout), self._attention_bias(features)
         for block in self.blocks:
-            rows = {"positions_BP": positions_BP} if block is self.blocks[-1] else {}
-            compute = functools.partial(block, bias_B11T=bias_B11T, dropout=dropout, **rows)
+            positions = positions_BP if block is self.blocks[-1] else None
+            compute: Callable[[tf.Tensor], tf.Tensor] = functools.partial(
+                block, bias_B11T=bias_B11T, dropout=dropout, positions_BP=positions
+            )
             if self._rematerialize_blocks:
                 compute = rematerialize(compute)
             x_BSH = compute(x_BSH)
@@ -241,7 +254,9 @@ class Encoder(tf.Module):
         x_BSH = self.embeddings_norm(x_BSH, self._dtype)
         rate, columns = self._config.hidden_dropout_prob, self._config.hidden_size
         rows_1S = tf.range(length)[None]
-        mask = dropout and dropout.hidden_mask(_EMBEDDINGS, rate, rows_BR=rows_1S, columns=columns)
+        mask = None
+        if dropout is not None:
+            mask = dropout.hidden_mask(_EMBEDDINGS, rate, rows_BR=rows_1S, columns=columns)
         return apply_dropout(x_BSH, mask)
 
     def _attention_bias(self, features: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -54,7 +54,9 @@ _DECODER, _TABLE = "cls.predictions.decoder.weight", "bert.embeddings.word_embed
 _CONSTANT = "embeddings.position_ids"
 
 
-def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: str) -> dict:
+def config_to_json(
+    config: EncoderConfig, *, pad_token_id: int, architecture: str
+) -> dict[str, Any]:
     """Return the content of config.json.
 
     Args:
@@ -72,7 +74,7 @@ def config_to_json(config: EncoderConfig, *, pad_token_id: int, architecture: st
     }
 
 
-def bert_config_to_json(config: EncoderConfig) -> dict | None:
+def bert_config_to_json(config: EncoderConfig) -> dict[str, Any] | None:
     """Return the content of BERT's own bert_config.json; None if it cannot express the activation.
 
     There "gelu" is the approximation with tanh, and the exact gelu has no name.
@@ -82,7 +84,7 @@ def bert_config_to_json(config: EncoderConfig) -> dict | None:
     return {**{name: getattr(config, name) for name in _COMMON}, "hidden_act": "gelu"}
 
 
-def config_from_json(content: Mapping, source: str) -> EncoderConfig:
+def config_from_json(content: Mapping[str, Any], source: str) -> EncoderConfig:
     """Return the architecture in a config.json.
 
     Args:
@@ -100,7 +102,7 @@ def config_from_json(content: Mapping, source: str) -> EncoderConfig:
     )
 
 
-def common_settings(content: Mapping, source: str) -> dict:
+def common_settings(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return the settings with the same names in EncoderConfig, bert_config.json and config.json.
 
     Args:
@@ -133,7 +135,7 @@ def _number(value: Any, name: str, *, is_rate: bool) -> float:
     return value
 
 
-def _look_up(table: Mapping, name: str, content: Mapping, source: str) -> str:
+def _look_up(table: Mapping[str, str], name: str, content: Mapping[str, Any], source: str) -> str:
     value = content.get(name, "gelu")
     if not isinstance(value, str) or value not in table:
         raise UserError(f"{source}: {name} is {value!r}; known are {', '.join(table)}")
@@ -180,7 +182,7 @@ def from_tensors(
     """
     remaining = {_canonical(name): value for name, value in tensors.items()}
     decoder, table = remaining.pop(_DECODER, None), remaining.get(_TABLE)
-    if decoder is not None and not np.array_equal(decoder, table):
+    if decoder is not None and (table is None or not np.array_equal(decoder, table)):
         raise UserError(
             f"{source}: {_DECODER} differs from the word embeddings; this encoder has one table for both"
         )

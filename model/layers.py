@@ -18,7 +18,7 @@ import tensorflow as tf
 from model.compute_weights import ComputeWeight
 from model.config import ACTIVATIONS, lookup
 from model.dropout import Mask
-from model.tracing import compiled, in_compiled_step
+from model.tracing import Gradient, compiled, in_compiled_step
 
 _EPSILON = 1e-12  # of LayerNorm, as in BERT
 _GELU_SCALE, _GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
@@ -109,10 +109,10 @@ def layer_norm(
     """
 
     @tf.custom_gradient
-    def call(x_BSH, gamma_H, beta_H):
+    def call(x_BSH: tf.Tensor, gamma_H: tf.Tensor, beta_H: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         y_BSH, mean_BS1, scale_BS1 = _normalize(x_BSH, gamma_H, beta_H, dtype)
 
-        def gradient(dy_BSH):
+        def gradient(dy_BSH: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             dx_BSH, dgamma_BSH, dbeta_BSH = _normalize_gradient(
                 dy_BSH, x_BSH, mean_BS1, scale_BS1, gamma_H
             )
@@ -124,7 +124,9 @@ def layer_norm(
 
 
 @compiled
-def _normalize(x, gamma, beta, dtype):
+def _normalize(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, dtype: tf.DType
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     x = tf.cast(x, tf.float32)
     mean = tf.reduce_mean(x, -1, keepdims=True)
     # One pass over x. Rounding can make the difference negative where all x are equal.
@@ -134,7 +136,9 @@ def _normalize(x, gamma, beta, dtype):
 
 
 @compiled
-def _normalize_gradient(dy, x, mean, scale, gamma):
+def _normalize_gradient(
+    dy: tf.Tensor, x: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor, gamma: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     dy = tf.cast(dy, tf.float32)
     unit = (tf.cast(x, tf.float32) - mean) * scale
     g = dy * gamma
@@ -147,8 +151,8 @@ def add_bias(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tf.Tensor:
     """Return x + bias [B, S, O], in the type of x."""
 
     @tf.custom_gradient
-    def call(x_BSO, bias_O):
-        def gradient(dy_BSO):
+    def call(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+        def gradient(dy_BSO: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return dy_BSO, sum_rows(dy_BSO)
 
         return x_BSO + tf.cast(bias_O, x_BSO.dtype), gradient
@@ -162,7 +166,7 @@ def apply_dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
         return x_BSH
 
     @tf.custom_gradient
-    def call(x_BSH):
+    def call(x_BSH: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         return _drop(x_BSH, mask), lambda dy_BSH: _drop(dy_BSH, mask)
 
     return call(x_BSH)
@@ -174,8 +178,10 @@ def bias_dropout_add(
     """Return residual + dropout(x + bias) [B, S, H], in the type of x; no dropout if mask is None."""
 
     @tf.custom_gradient
-    def call(residual_BSH, x_BSH, bias_H):
-        def gradient(dy_BSH):
+    def call(
+        residual_BSH: tf.Tensor, x_BSH: tf.Tensor, bias_H: tf.Tensor
+    ) -> tuple[tf.Tensor, Gradient]:
+        def gradient(dy_BSH: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             dx_BSH = dy_BSH if mask is None else _drop(dy_BSH, mask)
             return dy_BSH, dx_BSH, sum_rows(dx_BSH)
 
@@ -185,12 +191,14 @@ def bias_dropout_add(
 
 
 @compiled
-def _drop(x, mask):
+def _drop(x: tf.Tensor, mask: Mask) -> tf.Tensor:
     return tf.cast(mask.apply(tf.cast(x, tf.float32)) / mask.keep_probability, x.dtype)
 
 
 @compiled
-def _bias_dropout_add(residual, x, bias, mask):
+def _bias_dropout_add(
+    residual: tf.Tensor, x: tf.Tensor, bias: tf.Tensor, mask: Mask | None
+) -> tf.Tensor:
     y = tf.cast(x, tf.float32) + bias
     if mask is not None:
         y = mask.apply(y) / mask.keep_probability
@@ -208,8 +216,8 @@ def bias_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor
     """
 
     @tf.custom_gradient
-    def call(x_BSO, bias_O):
-        def gradient(dy_BSO):
+    def call(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+        def gradient(dy_BSO: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             dx_BSO = _gelu_gradient(dy_BSO, x_BSO, bias_O, activation)
             return dx_BSO, sum_rows(dx_BSO)
 
@@ -219,26 +227,26 @@ def bias_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor
 
 
 @compiled
-def _gelu(x, bias, activation):
+def _gelu(x: tf.Tensor, bias: tf.Tensor, activation: str) -> tf.Tensor:
     u = tf.cast(x, tf.float32) + bias
     factor, _ = lookup(_GELU_FACTORS, activation, "activation")(u)
     return tf.cast(u * factor, x.dtype)
 
 
 @compiled
-def _gelu_gradient(dy, x, bias, activation):
+def _gelu_gradient(dy: tf.Tensor, x: tf.Tensor, bias: tf.Tensor, activation: str) -> tf.Tensor:
     u = tf.cast(x, tf.float32) + bias
     factor, slope = lookup(_GELU_FACTORS, activation, "activation")(u)
     return tf.cast(tf.cast(dy, tf.float32) * (factor + u * slope), x.dtype)
 
 
-def _exact_gelu_factor(u):
+def _exact_gelu_factor(u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return Phi(u) and its derivative."""
     density = tf.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
     return 0.5 * (1 + tf.math.erf(u * math.sqrt(0.5))), density
 
 
-def _tanh_gelu_factor(u):
+def _tanh_gelu_factor(u: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the approximation of Phi(u) with tanh and its derivative."""
     t = tf.tanh(_GELU_SCALE * (u + _GELU_CUBIC * u * u * u))
     inner = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * u * u)

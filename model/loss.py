@@ -12,7 +12,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from model.layers import sum_rows
-from model.tracing import compiled
+from model.tracing import Gradient, compiled
 
 
 def compute_logits(x_NH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor) -> tf.Tensor:
@@ -43,10 +43,12 @@ def mlm_sums(
     ids_N, weights_N = tf.reshape(ids_BP, [-1]), tf.reshape(weights_BP, [-1])
 
     @tf.custom_gradient
-    def call(logits_NV):
+    def call(
+        logits_NV: tf.Tensor,
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Gradient]:
         loss_N, correct_N, log_sum_N = _statistics(logits_NV, ids_N)
 
-        def gradient(dloss, *_):
+        def gradient(dloss: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
             return _logits_gradient(logits_NV, ids_N, log_sum_N, weights_N * dloss)
 
         return _weighted_sums(loss_N, correct_N, weights_N), gradient
@@ -96,7 +98,7 @@ def mlm_sums_by_chunks(
     chunks = -(-num_predictions // chunk_size)
     padding = chunks * chunk_size - num_predictions
 
-    def chunked(values, inner):
+    def chunked(values: tf.Tensor, inner: list[int]) -> tf.Tensor:
         flat = tf.reshape(values, [num_predictions, *inner])
         padded = tf.pad(flat, [[0, padding]] + [[0, 0]] * len(inner))  # these have weight 0
         return tf.reshape(padded, [chunks, chunk_size, *inner])
@@ -104,10 +106,14 @@ def mlm_sums_by_chunks(
     ids_KC, weights_KC = chunked(ids_BP, []), chunked(weights_BP, [])
 
     @tf.custom_gradient
-    def call(x_KCH, table_VH, bias_V):
+    def call(
+        x_KCH: tf.Tensor, table_VH: tf.Tensor, bias_V: tf.Tensor
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Gradient]:
         compute_VH = tf.cast(table_VH, x_KCH.dtype)  # once, not in every chunk
 
-        def statistics(chunk):
+        def statistics(
+            chunk: tuple[tf.Tensor, tf.Tensor],
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             x_CH, ids_C = chunk
             return _statistics(compute_logits(x_CH, compute_VH, bias_V), ids_C)
 
@@ -118,7 +124,7 @@ def mlm_sums_by_chunks(
             parallel_iterations=1,
         )
 
-        def gradient(dloss, *_):
+        def gradient(dloss: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             dweights_KC = weights_KC * dloss
             return _gradients_by_chunks(x_KCH, compute_VH, bias_V, ids_KC, log_sum_KC, dweights_KC)
 
@@ -129,10 +135,19 @@ def mlm_sums_by_chunks(
     )
 
 
-def _gradients_by_chunks(x_KCH, table_VH, bias_V, ids_KC, log_sum_KC, weights_KC):
+def _gradients_by_chunks(
+    x_KCH: tf.Tensor,
+    table_VH: tf.Tensor,
+    bias_V: tf.Tensor,
+    ids_KC: tf.Tensor,
+    log_sum_KC: tf.Tensor,
+    weights_KC: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the gradients of x, in its type, and of table and bias, accumulated in float32."""
 
-    def add(k, dx_KCH, dtable_VH, dbias_V):
+    def add(
+        k: tf.Tensor, dx_KCH: tf.TensorArray, dtable_VH: tf.Tensor, dbias_V: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.TensorArray, tf.Tensor, tf.Tensor]:
         logits_CV = compute_logits(x_KCH[k], table_VH, bias_V)
         dlogits_CV = _logits_gradient(logits_CV, ids_KC[k], log_sum_KC[k], weights_KC[k])
         chunk_VH = tf.matmul(dlogits_CV, x_KCH[k], transpose_a=True)
@@ -145,17 +160,19 @@ def _gradients_by_chunks(x_KCH, table_VH, bias_V, ids_KC, log_sum_KC, weights_KC
 
     chunks = x_KCH.shape[0]
     dx_KCH = tf.TensorArray(x_KCH.dtype, chunks, element_shape=x_KCH.shape[1:])
-    _, dx_KCH, *dweights = tf.while_loop(
+    _, dx_KCH, dtable_VH, dbias_V = tf.while_loop(
         lambda k, *_: k < chunks,
         add,
         (tf.constant(0), dx_KCH, tf.zeros(table_VH.shape), tf.zeros(bias_V.shape)),
         parallel_iterations=1,
         maximum_iterations=chunks,
     )
-    return dx_KCH.stack(), *dweights
+    return dx_KCH.stack(), dtable_VH, dbias_V
 
 
-def _weighted_sums(loss, correct, weights) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _weighted_sums(
+    loss: tf.Tensor, correct: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return (
         tf.reduce_sum(loss * weights),
         tf.reduce_sum(correct * weights),
@@ -164,7 +181,7 @@ def _weighted_sums(loss, correct, weights) -> tuple[tf.Tensor, tf.Tensor, tf.Ten
 
 
 @compiled
-def _statistics(logits, ids):
+def _statistics(logits: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return (loss, correct, log of the sum of exponentials), float32 [N]."""
     x = tf.cast(logits, tf.float32)
     largest = tf.reduce_max(x, axis=-1)
@@ -179,7 +196,9 @@ def _statistics(logits, ids):
 
 
 @compiled
-def _logits_gradient(logits, ids, log_sum, weights):
+def _logits_gradient(
+    logits: tf.Tensor, ids: tf.Tensor, log_sum: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
     """Return (softmax - one-hot) * weight, in the type of the logits."""
     softmax = tf.exp(tf.cast(logits, tf.float32) - log_sum[:, None])
     is_target = tf.range(logits.shape[1])[None] == ids[:, None]

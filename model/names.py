@@ -118,9 +118,9 @@ def weights(config: EncoderConfig, *parts: str) -> list[Weight]:
     def read(table: str, *prefixes: str) -> list[Weight]:
         rows = []
         for row in table.strip().splitlines():
-            name, shape, *others = row.split()
+            name, letters, *others = row.split()
             name, google, tf_models = map("".join, zip(prefixes, (name, *others), strict=True))
-            shape = tuple(sizes[letter] for letter in shape)
+            shape = tuple(sizes[letter] for letter in letters)
             rows.append(Weight(name=name, shape=shape, google=google, tf_models=tf_models))
         return rows
 

@@ -6,7 +6,11 @@ import os
 
 
 def export_preprocessor(
-    path: str | os.PathLike, *, vocab_file: str | os.PathLike, lower_case: bool, seq_length: int
+    path: str | os.PathLike[str],
+    *,
+    vocab_file: str | os.PathLike[str],
+    lower_case: bool,
+    seq_length: int,
 ) -> None:
     """Write a preprocessor with the interface of the published bert_en_uncased_preprocess.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
-from model.tracing import compiled
+from model.tracing import Gradient, compiled
 
 
 def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -28,8 +29,8 @@ def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Te
     """
 
     @tf.custom_gradient
-    def call(x):
-        def gradient(dy, variables=()):
+    def call(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+        def gradient(dy: tf.Tensor, variables: Sequence[tf.Variable] = ()) -> Any:
             later_x, later_dy = _barrier(x, dy)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(later_x)
@@ -44,6 +45,6 @@ def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Te
 
 
 @compiled
-def _barrier(*tensors):
+def _barrier(*tensors: tf.Tensor) -> list[tf.Tensor]:
     """Return the tensors, with an origin that XLA cannot see."""
     return xla.optimization_barrier(*tensors)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
-# XLA fuses the elementwise operations of such a function into one loop where operations run one by one.
-# In a step that is compiled as a whole, it is a function like any other.
-compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+Function = TypeVar("Function", bound=Callable[..., Any])
+# Backward pass of a function with `tf.custom_gradient`: gradients of its results to those of its arguments.
+Gradient = Callable[..., Any]
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function with XLA.
+
+    XLA fuses its elementwise operations into one loop where operations run one by one. In a step that is
+    compiled as a whole, it is a function like any other.
+    """
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 def in_compiled_step() -> bool:

@@ -49,7 +49,7 @@ def build_tf_models(config: EncoderConfig, *, seed: int) -> models.BertPretraine
         )
     tf_keras.utils.set_random_seed(seed)
 
-    def initializer():
+    def initializer() -> tf_keras.initializers.Initializer:
         return tf_keras.initializers.TruncatedNormal(stddev=config.initializer_range)
 
     encoder = networks.BertEncoderV2(

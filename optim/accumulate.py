@@ -48,7 +48,7 @@ def accumulate(
         name: tf.reshape(value, [-1, size, *value.shape[1:]]) for name, value in batch.items()
     }
 
-    def add(step, totals):
+    def add(step: tf.Tensor, totals: Sums) -> tuple[tf.Tensor, Sums]:
         summands = compute({name: values[step] for name, values in micro_batches.items()})
         return step + 1, tf.nest.map_structure(lambda t, s: t + _float32(s), totals, summands)
 

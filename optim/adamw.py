@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -29,10 +30,10 @@ class AdamW(Gated, tf_keras.optimizers.AdamW):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         exclude_patterns: Sequence[str] = (),
         bias_correction: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Create the optimizer; `build` creates its variables.
 
@@ -46,7 +47,7 @@ class AdamW(Gated, tf_keras.optimizers.AdamW):
         super().__init__(*args, **kwargs)
         self._no_decay, self._bias_correction = tuple(exclude_patterns), bias_correction
 
-    def build(self, var_list) -> None:
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Create the gate and the moments; find the variables without decay."""
         if not getattr(self, "_built", False):
             # Not by `var_names`: the names of replicated variables end in "/replica_1".
@@ -54,7 +55,7 @@ class AdamW(Gated, tf_keras.optimizers.AdamW):
             self.exclude_from_weight_decay(var_list=excluded)
         super().build(var_list)
 
-    def update_step(self, gradient, variable) -> None:
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """Update one variable."""
         # Converting a sparse gradient adds up its rows.
         gradient = self.gate.filter(tf.convert_to_tensor(gradient))
@@ -72,10 +73,10 @@ class AdamW(Gated, tf_keras.optimizers.AdamW):
             variable.assign_sub(variable * self.weight_decay * rate)
         variable.assign_sub(m * alpha / (tf.sqrt(v) + self.epsilon))
 
-    def _apply_weight_decay(self, variables) -> None:
+    def _apply_weight_decay(self, variables: Sequence[tf.Variable]) -> None:
         """Do nothing: `update_step` applies the decay."""
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         return {
             **super().get_config(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import tf_keras
 
 from optim.adamw import AdamW
@@ -10,7 +12,7 @@ from optim.gate import Gated
 from optim.lamb import LAMB
 from optim.schedule import WarmupConstant, WarmupCosineDecay, WarmupPolynomialDecay
 
-Schedule = tf_keras.optimizers.schedules.LearningRateSchedule
+Schedule: TypeAlias = tf_keras.optimizers.schedules.LearningRateSchedule
 
 
 def build_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:

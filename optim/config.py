@@ -86,7 +86,7 @@ def layer_factors(names: Sequence[str], decay: float) -> list[float]:
     blocks = [re.match(r"encoder/transformer/layer_(\d+)/", name) for name in names]
     num_blocks = max((int(block[1]) + 1 for block in blocks if block), default=0)
 
-    def layers_above(name: str, block: re.Match | None) -> int:
+    def layers_above(name: str, block: re.Match[str] | None) -> int:
         if block:
             return num_blocks - int(block[1])
         is_embedding = name.startswith("encoder/") and "/pooler_transform/" not in name
@@ -148,10 +148,10 @@ class OptimizerConfig:
     clip_norm: float = 1.0
     layer_decay: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, choices in {
-            "optimizer": OPTIMIZERS,
-            "variant": LAMB_VARIANTS,
+            "optimizer": tuple(OPTIMIZERS),
+            "variant": tuple(LAMB_VARIANTS),
             "schedule": SCHEDULES,
         }.items():
             if getattr(self, name) not in choices:

@@ -17,7 +17,7 @@ from optim.config import layer_factors
 class Gate:
     """Lets updates through while its variable is 1, and blocks them while it is 0."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Every replica assigns the same value.
         self.variable = tf.Variable(
             1.0,
@@ -43,7 +43,7 @@ class Gate:
         """Return the float32 gradient, or 0; a factor of 0 would not do, since 0 * NaN is NaN."""
         return self.choose(gradient, 0.0)
 
-    def choose(self, when_open, when_closed) -> tf.Tensor:
+    def choose(self, when_open: tf.Tensor | float, when_closed: tf.Tensor | float) -> tf.Tensor:
         """Return one of two float32 tensors."""
         return tf.where(self.is_open, when_open, when_closed)
 

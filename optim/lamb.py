@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import tensorflow as tf
 import tf_keras
@@ -12,10 +12,14 @@ import tf_keras
 from optim.config import LAMB_VARIANTS, matches
 from optim.gate import Gated
 
-# XLA fuses the function into one loop over a variable where operations run one by one. In a step that is
-# compiled as a whole, this changes nothing. (model/tracing.py has the same decorator; optim imports no
-# other package.)
-_compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _compiled(function: _Function) -> _Function:
+    # XLA fuses the function into one loop over a variable where operations run one by one. In a step that
+    # is compiled as a whole, this changes nothing. (model/tracing.py has the same decorator; optim imports
+    # no other package.)
+    return tf.function(function, jit_compile=True, autograph=False)
 
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
@@ -55,7 +59,7 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=1e-3,
+        learning_rate: float | tf_keras.optimizers.schedules.LearningRateSchedule = 1e-3,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-6,
@@ -70,7 +74,7 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         layer_decay: float = 1.0,
         bias_correction: bool = True,
         name: str = "LAMB",
-        **kwargs,
+        **kwargs: Any,
     ):
         """Arguments are explained in OptimizerConfig; kwargs are those of tf_keras' Optimizer.
 
@@ -94,7 +98,7 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         self._min_trust_ratio, self._max_trust_ratio = min_trust_ratio, max_trust_ratio
         self._bias_correction = bias_correction
 
-    def build(self, var_list) -> None:
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Create the gate, and two float32 moments and the last trust ratio of each variable."""
         super().build(var_list)
         if getattr(self, "_built", False):
@@ -106,7 +110,7 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         self._moments_2 = [self._add_slot(v, "v", v.shape, "zeros") for v in var_list]
         self._trust_ratios = [self._add_slot(v, "trust_ratio", (), "ones") for v in var_list]
 
-    def update_step(self, gradient, variable) -> None:
+    def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """Update one variable."""
         # Converting a sparse gradient adds up its rows.
         gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
@@ -146,7 +150,7 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
             if not matches(self._no_adaptation, name)
         }
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments, including both exclusion lists."""
         return {
             **super().get_config(),
@@ -165,7 +169,9 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
             "bias_correction": self._bias_correction,
         }
 
-    def _clip_gradients(self, gradients):
+    def _clip_gradients(
+        self, gradients: Sequence[tf.Tensor | tf.IndexedSlices]
+    ) -> Sequence[tf.Tensor | tf.IndexedSlices]:
         """Scale the gradients for "nvlamb".
 
         This is the only hook of tf_keras that gets all gradients together, summed over the replicas.
@@ -194,7 +200,9 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
             ratio = tf.clip_by_value(ratio, self._min_trust_ratio, self._max_trust_ratio)
         return tf.where((weight_norm > 0) & (direction_norm > 0), ratio, 1.0)
 
-    def _add_slot(self, variable, name: str, shape, initializer: str) -> tf.Variable:
+    def _add_slot(
+        self, variable: tf.Variable, name: str, shape: Sequence[int], initializer: str
+    ) -> tf.Variable:
         with tf.distribute.get_strategy().extended.colocate_vars_with(variable):
             return self.add_variable(
                 shape, dtype=tf.float32, initializer=initializer, name=f"{name}/{_stem(variable)}"
@@ -202,7 +210,18 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
 
 
 @_compiled
-def _moments_and_direction(g, x, m, v, is_open, averages, corrections, *, epsilon, decay):
+def _moments_and_direction(
+    g: tf.Tensor,
+    x: tf.Tensor,
+    m: tf.Tensor,
+    v: tf.Tensor,
+    is_open: tf.Tensor,
+    averages: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor],
+    corrections: tuple[tf.Tensor, tf.Tensor],
+    *,
+    epsilon: float,
+    decay: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Return the new moments and r of the class docstring, all float32.
 
     Args:
@@ -225,7 +244,7 @@ def _moments_and_direction(g, x, m, v, is_open, averages, corrections, *, epsilo
 
 
 @_compiled
-def _step(x, r, rate):
+def _step(x: tf.Variable, r: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
     """Return x - rate * r, in the type of x."""
     return x - tf.cast(rate * r, x.dtype)
 
@@ -235,5 +254,5 @@ def _norm(x: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(2 * tf.nn.l2_loss(x))
 
 
-def _stem(variable) -> str:
+def _stem(variable: tf.Variable) -> str:
     return variable.name.partition(":")[0]

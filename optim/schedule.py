@@ -20,11 +20,11 @@ class _Warmup(tf_keras.optimizers.schedules.LearningRateSchedule):
     the decayed rate never reaches the peak.)
     """
 
-    def __init__(self, **config):
+    def __init__(self, **config: float):
         super().__init__()
         self._config = config
 
-    def __call__(self, step) -> tf.Tensor:
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Return the learning rate of a step, float32 with the step's shape."""
         step = tf.cast(step, tf.float32)
         peak, warmup = self._config["peak_learning_rate"], self._config["warmup_steps"]
@@ -32,7 +32,7 @@ class _Warmup(tf_keras.optimizers.schedules.LearningRateSchedule):
         warming = peak * ((step + 1.0) / max(warmup, 1))
         return tf.where(step < warmup, warming, self._after_warmup(step))
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, float]:
         """Return the constructor arguments."""
         return dict(self._config)
 
