@@ -17,7 +17,7 @@ import itertools
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data import build_dir, files, schema
 from data.config import BuildConfig
@@ -67,7 +67,7 @@ class BuildJob:
     output_dir: str
     beam_args: Sequence[str] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         inputs = sorted(self.inputs, key=lambda file: (file.kind, file.name))
         _check_names(inputs)
         check_sources(file.kind for file in inputs if file.kind != DECONTAMINATE)
@@ -179,7 +179,7 @@ def dry_run(**job) -> None:
     )
 
 
-def _describe(file: InputFile) -> dict:
+def _describe(file: InputFile) -> dict[str, Any]:
     """Return the manifest entry of an input. Remote files have no hash: it would cost a second read."""
     sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
     return {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}

@@ -97,7 +97,7 @@ class BuildConfig:
     near_duplicate_threshold: float = 0.0
     seed: int = 12345
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             has_type = isinstance(value, int) or isinstance(most, float)
@@ -150,7 +150,7 @@ class InputConfig:
     reader: str = "auto"
     prefetch: int = -1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _require(
             self.masks in ("materialised", "online"),
             f"InputConfig.masks={self.masks!r}: must be 'materialised' or 'online'",

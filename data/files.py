@@ -27,17 +27,17 @@ CHUNK_BYTES = 2**16  # of streamed inputs
 _BLOCK_BYTES = 2**20
 
 
-def is_remote(path: str | os.PathLike) -> bool:
+def is_remote(path: str | os.PathLike[str]) -> bool:
     """Return whether a path has a scheme, like gs://bucket/file."""
     return "://" in os.fspath(path)
 
 
-def join(directory: str | os.PathLike, *parts: str) -> str:
+def join(directory: str | os.PathLike[str], *parts: str) -> str:
     """Join path components and keep a scheme, unlike pathlib."""
     return os.path.join(os.fspath(directory), *parts)
 
 
-def open_read(path: str | os.PathLike) -> BinaryIO:
+def open_read(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a local or remote file for reading bytes.
 
     Raises:
@@ -112,13 +112,13 @@ def search(
     return None
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Return the whole content of a file."""
     with open_read(path) as file:
         return file.read()
 
 
-def open_append(path: str | os.PathLike) -> TextIO:
+def open_append(path: str | os.PathLike[str]) -> TextIO:
     """Open a local or remote text file for appending."""
     if is_remote(path):
         with _storage(path) as gfile:
@@ -127,7 +127,7 @@ def open_append(path: str | os.PathLike) -> TextIO:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yield a file for writing bytes; it gets its name when the block ends without an exception.
 
     No reader sees a half-written file under that name, even if the writer is killed.
@@ -144,7 +144,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[str]:
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield a temporary path next to `path`; rename it when the block ends without an exception."""
     directory, name = os.path.split(os.fspath(path))
     temporary = os.path.join(directory, f".tmp-{uuid.uuid4().hex}-{name}")
@@ -164,13 +164,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[str]:
             os.unlink(temporary)
 
 
-def write_atomically(path: str | os.PathLike, content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a whole file, atomically."""
     with atomic_write(path) as file:
         file.write(content)
 
 
-def flush(path: str | os.PathLike) -> None:
+def flush(path: str | os.PathLike[str]) -> None:
     """Flush a closed local file to disk, before a file is written that refers to it."""
     if not is_remote(path):
         descriptor = os.open(path, os.O_RDONLY)
@@ -180,7 +180,7 @@ def flush(path: str | os.PathLike) -> None:
             os.close(descriptor)
 
 
-def exists(path: str | os.PathLike) -> bool:
+def exists(path: str | os.PathLike[str]) -> bool:
     """Return whether a file or directory exists."""
     if not is_remote(path):
         return os.path.exists(path)
@@ -188,7 +188,7 @@ def exists(path: str | os.PathLike) -> bool:
         return gfile.exists(os.fspath(path))
 
 
-def size(path: str | os.PathLike) -> int | None:
+def size(path: str | os.PathLike[str]) -> int | None:
     """Return the size of a file in bytes; None if there is none."""
     if is_remote(path):
         with _storage(path) as gfile:
@@ -196,7 +196,7 @@ def size(path: str | os.PathLike) -> int | None:
     return os.path.getsize(path) if os.path.isfile(path) else None
 
 
-def modified_seconds(path: str | os.PathLike) -> float:
+def modified_seconds(path: str | os.PathLike[str]) -> float:
     """Return the modification time of a file in seconds since 1970, by the clock of its storage."""
     if is_remote(path):
         with _storage(path) as gfile:
@@ -255,7 +255,7 @@ def _matches(names: list[str], patterns: list[str]) -> bool:
     )
 
 
-def list_dir(directory: str | os.PathLike) -> list[str]:
+def list_dir(directory: str | os.PathLike[str]) -> list[str]:
     """Return the sorted names in a directory; none if it does not exist."""
     if not exists(directory):
         return []
@@ -265,7 +265,7 @@ def list_dir(directory: str | os.PathLike) -> list[str]:
     return sorted(os.listdir(directory))
 
 
-def remove(path: str | os.PathLike) -> None:
+def remove(path: str | os.PathLike[str]) -> None:
     """Remove a file if it exists."""
     if not is_remote(path):
         if exists(path):
@@ -276,7 +276,7 @@ def remove(path: str | os.PathLike) -> None:
             gfile.remove(os.fspath(path))
 
 
-def remove_tree(directory: str | os.PathLike) -> None:
+def remove_tree(directory: str | os.PathLike[str]) -> None:
     """Remove a directory and its content if it exists."""
     if not is_remote(directory):
         shutil.rmtree(directory, ignore_errors=True)
@@ -285,7 +285,7 @@ def remove_tree(directory: str | os.PathLike) -> None:
             gfile.rmtree(os.fspath(directory))
 
 
-def sha256_of(path: str | os.PathLike) -> str:
+def sha256_of(path: str | os.PathLike[str]) -> str:
     """Return the sha256 of a file as a hex digest."""
     digest = hashlib.sha256()
     with open_read(path) as file:
@@ -303,7 +303,7 @@ def require_local(name: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def _storage(path: str | os.PathLike) -> Iterator[types.ModuleType]:
+def _storage(path: str | os.PathLike[str]) -> Iterator[types.ModuleType]:
     """Yield `tf.io.gfile` and translate its errors.
 
     Args:

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+from typing import Any
 
 from data import files, schema
 from data.config import BuildConfig
@@ -54,12 +55,12 @@ class DataFile:
     sha256: str
 
     @classmethod
-    def describe(cls, directory: str | os.PathLike, path: str) -> DataFile:
+    def describe(cls, directory: str | os.PathLike[str], path: str) -> DataFile:
         """Return size and hash of a file that has just been written; `records` stays 0."""
         full_path = files.join(directory, path)
         return cls(path=path, bytes=files.size(full_path), sha256=files.sha256_of(full_path))
 
-    def check_content(self, directory: str | os.PathLike) -> None:
+    def check_content(self, directory: str | os.PathLike[str]) -> None:
         """Raise a UserError if the sha256 of the file differs."""
         path = files.join(directory, self.path)
         digest = files.sha256_of(path)
@@ -130,7 +131,7 @@ class Manifest:
     vocab_pieces: int
     vocab_sha256: str
     made_by: dict[str, str]
-    inputs: tuple[dict, ...]
+    inputs: tuple[dict[str, Any], ...]
     rejected: int
     rejects: DataFile | None
     accounts: dict[str, dict[str, int]]
@@ -168,11 +169,11 @@ class Manifest:
         content = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(self)}
         return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
-    def write(self, directory: str | os.PathLike) -> None:
+    def write(self, directory: str | os.PathLike[str]) -> None:
         """Write the manifest, which marks the build as finished."""
         files.write_atomically(files.join(directory, schema.MANIFEST_FILE), self.to_json().encode())
 
-    def check_same_build(self, directory: str | os.PathLike, requested: Manifest) -> None:
+    def check_same_build(self, directory: str | os.PathLike[str], requested: Manifest) -> None:
         """Raise a UserError that names the differences from a requested build, if there are any.
 
         Versions of packages matter only for an unfinished build, which would mix the work of both.
@@ -211,7 +212,7 @@ class Manifest:
             )
 
     @classmethod
-    def load(cls, directory: str | os.PathLike) -> Manifest:
+    def load(cls, directory: str | os.PathLike[str]) -> Manifest:
         """Read the manifest of a build and compare the size of every file with it.
 
         Raises:
@@ -233,7 +234,12 @@ class Manifest:
 
     @classmethod
     def planned(
-        cls, *, config: BuildConfig, vocab: Vocab, inputs: list[dict], made_by: dict[str, str]
+        cls,
+        *,
+        config: BuildConfig,
+        vocab: Vocab,
+        inputs: list[dict[str, Any]],
+        made_by: dict[str, str],
     ) -> Manifest:
         """Return the manifest of a build that has not begun."""
         return cls(
@@ -280,7 +286,7 @@ class Manifest:
         except (TypeError, KeyError, UserError) as error:
             raise UserError(f"{path} is damaged: {error}; build the data again") from error
 
-    def require_unchanged(self, directory: str | os.PathLike) -> None:
+    def require_unchanged(self, directory: str | os.PathLike[str]) -> None:
         """Raise a UserError if the directory now holds another build, or none."""
         path = files.join(directory, schema.MANIFEST_FILE)
         try:
@@ -294,7 +300,7 @@ class Manifest:
                 " saved"
             )
 
-    def load_vocab(self, directory: str | os.PathLike) -> Vocab:
+    def load_vocab(self, directory: str | os.PathLike[str]) -> Vocab:
         """Return the vocabulary of the build.
 
         Raises:
@@ -309,7 +315,7 @@ class Manifest:
             )
         return vocab
 
-    def check_sizes(self, directory: str | os.PathLike) -> None:
+    def check_sizes(self, directory: str | os.PathLike[str]) -> None:
         """Raise a UserError for the first file that is missing or has another size."""
         for file in self.files:
             path = files.join(directory, file.path)
@@ -322,7 +328,7 @@ class Manifest:
                 )
 
 
-def _first_difference(old: list[dict], new: list[dict]) -> str:
+def _first_difference(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str:
     old_by_name, new_by_name = ({(f["kind"], f["name"]): f for f in files} for files in (old, new))
     for key in sorted(old_by_name.keys() | new_by_name.keys()):
         if key not in new_by_name:
@@ -334,7 +340,7 @@ def _first_difference(old: list[dict], new: list[dict]) -> str:
     return "they are in another order"
 
 
-def _shard_from_json(content: dict) -> Shard:
+def _shard_from_json(content: dict[str, Any]) -> Shard:
     packed, sources, masked = (content.pop(name) for name in ("packed", "sources", "masked"))
     lists = {name: tuple(content.pop(name)) for name in _LISTS}
     return Shard(

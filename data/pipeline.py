@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import apache_beam as beam
 
@@ -91,13 +92,15 @@ class BuildCorpus(beam.PTransform):
         )
 
 
-def _step(pipeline, name: str, run: Callable, plan: BuildPlan, **collections):
+def _step(pipeline, name: str, run: Callable[..., Any], plan: BuildPlan, **collections):
     """Call a function once, with all elements of the collections as lists."""
     lists = {key: beam.pvalue.AsList(collection) for key, collection in collections.items()}
     return pipeline | f"{name}Plan" >> beam.Create([plan]) | name >> beam.Map(run, **lists)
 
 
-def _wave(pipeline, name: str, tasks: list, run: Callable, plan: BuildPlan, after=None):
+def _wave(
+    pipeline, name: str, tasks: list[Any], run: Callable[..., Any], plan: BuildPlan, after=None
+):
     """Run tasks on the workers, after the collection `after` is complete."""
     dependency = {} if after is None else {"after": beam.pvalue.AsList(after)}
     return (
@@ -108,12 +111,12 @@ def _wave(pipeline, name: str, tasks: list, run: Callable, plan: BuildPlan, afte
     )
 
 
-def _run_task(task, *, run: Callable, plan: BuildPlan, after=()):
+def _run_task(task, *, run: Callable[..., Any], plan: BuildPlan, after=()):
     del after  # a dependency only
     return run(task, plan)
 
 
-def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict:
+def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
     """Read and tokenize one unit of input; report its counts and rejects."""
     index, unit = indexed
 
@@ -150,7 +153,7 @@ def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
     plan.journal.run_once(f"duplicates/{bucket:05d}", run)
 
 
-def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
+def pack_shard(key: ShardKey, plan: BuildPlan) -> dict[str, Any]:
     """Pack one shard; the report of an empty one has no "shard"."""
     split, shard = key
 
@@ -177,7 +180,9 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict:
     }
 
 
-def copies_of(report: dict, *, plan: BuildPlan, after: list) -> Iterator[tuple[Shard, int]]:
+def copies_of(
+    report: dict[str, Any], *, plan: BuildPlan, after: list[Any]
+) -> Iterator[tuple[Shard, int]]:
     """Yield the masked copies to write: all for training, one for evaluation (its masks are fixed)."""
     del after  # a dependency only
     if shard := report.get("shard"):
@@ -207,7 +212,7 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
     return (shard.split, shard.shard), file
 
 
-def check_rejected(plan: BuildPlan, *, reports: list[dict]) -> None:
+def check_rejected(plan: BuildPlan, *, reports: list[dict[str, Any]]) -> None:
     """Stop a build that rejects too many documents, before any other work."""
     check_rejects(
         plan.config,
@@ -217,7 +222,9 @@ def check_rejected(plan: BuildPlan, *, reports: list[dict]) -> None:
     )
 
 
-def check_packed(plan: BuildPlan, *, packed: list[dict], reports: list[dict]) -> None:
+def check_packed(
+    plan: BuildPlan, *, packed: list[dict[str, Any]], reports: list[dict[str, Any]]
+) -> None:
     """Stop a build whose corpus fails the checks, before the masked copies."""
     shards = [report["shard"] for report in packed if "shard" in report]
     check_corpus(plan.config, shards=shards, tally=_tally([*reports, *packed]))
@@ -226,9 +233,9 @@ def check_packed(plan: BuildPlan, *, packed: list[dict], reports: list[dict]) ->
 def write_manifest(
     plan: BuildPlan,
     *,
-    packed: list[dict],
+    packed: list[dict[str, Any]],
     copies: list[tuple[ShardKey, DataFile]],
-    reports: list[dict],
+    reports: list[dict[str, Any]],
 ) -> None:
     """Write the manifest, which marks the build as finished."""
     masked: dict[ShardKey, list[DataFile]] = {}
@@ -260,5 +267,5 @@ def write_manifest(
     ).write(plan.output_dir)
 
 
-def _tally(reports: list[dict]) -> dict[str, dict[str, int]]:
+def _tally(reports: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
     return accounting.add(report["tally"] for report in reports)

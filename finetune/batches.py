@@ -7,6 +7,7 @@ it is sent to. The order, and the division of a batch among replicas, are those 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -76,6 +77,6 @@ def _gather(arrays: Mapping[str, tf.Tensor], index_B: tf.Tensor) -> dict[str, tf
     return {name: tf.gather(values, index_B) for name, values in arrays.items()}
 
 
-def _load_batches(positions: tf.data.Dataset, load: Callable) -> tf.data.Dataset:
+def _load_batches(positions: tf.data.Dataset, load: Callable[..., Any]) -> tf.data.Dataset:
     batches = positions.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from finetune.config import FinetuneConfig
 from finetune.recipe import collapse_check_step
@@ -45,7 +46,7 @@ class CollapseDetector(Hook):
         train: TrainConfig,
         *,
         constant_loss: float,
-        rows: Sequence[dict],
+        rows: Sequence[dict[str, Any]],
     ):
         """Start from the rows of earlier starts of the run.
 
@@ -63,7 +64,7 @@ class CollapseDetector(Hook):
         self._losses = {row["step"]: row["loss"] for row in rows if row.get("loss") is not None}
         self._is_checked = any(step >= self._check_step for step in self._losses)
 
-    def after_row(self, step: int, row: dict) -> None:
+    def after_row(self, step: int, row: dict[str, Any]) -> None:
         """Add a row of training metrics; raise `Collapsed` if the check is due and fails."""
         self._losses[step] = row["loss"]
         is_due = not self._is_checked and self._check_step <= step < self._last_step

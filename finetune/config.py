@@ -92,7 +92,7 @@ class TaskConfig:
     dev_file: str = ""
     test_file: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.task and self.task not in GLUE_TASKS + SQUAD_TASKS:
             raise UserError(
                 f"TaskConfig.task={self.task!r}: must be one of"
@@ -199,7 +199,7 @@ class FinetuneConfig:
     collapse_check_fraction: float = 0.3
     collapse_margin: float = 0.02
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "evaluations", "reinitialize_top_blocks"):
             if getattr(self, name) < 0:
                 raise UserError(f"FinetuneConfig.{name}={getattr(self, name)}: is negative")

@@ -82,7 +82,7 @@ def _is_export(path: Path) -> bool:
     return (path / RECORD_FILE).is_file() and (path / MODEL / "saved_model.pb").is_file()
 
 
-def _read_record(path: Path) -> dict:
+def _read_record(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -97,7 +97,7 @@ def _as_json(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value.item()
 
 
-def read_input(path: str, record: dict) -> tuple[list[list[str]], list[dict]]:
+def read_input(path: str, record: dict[str, Any]) -> tuple[list[list[str]], list[dict[str, Any]]]:
     """Read an input file.
 
     Args:
@@ -137,13 +137,13 @@ def read_input(path: str, record: dict) -> tuple[list[list[str]], list[dict]]:
     return columns, [{name: row.cells[name] for name in names} for row in table.rows]
 
 
-def _text_columns(task: dict) -> list[str]:
+def _text_columns(task: dict[str, Any]) -> list[str]:
     known = glue.GLUE.get(task["task"])
     names = (known.text, known.pair) if known else (task["text_column"], task["pair_column"])
     return [name for name in names if name]
 
 
-def _read_words(path: str, task: dict) -> tuple[list[list[str]], list[dict]]:
+def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[dict[str, Any]]]:
     """Read sentences of words; the input of the model is the words joined by blanks."""
     if path.endswith(".conll"):
         table, name = tables.read_conll(path), "words"
@@ -159,13 +159,13 @@ def _read_words(path: str, task: dict) -> tuple[list[list[str]], list[dict]]:
 
 
 def predict_rows(
-    predictor: Predictor, columns: list[list[str]], rows: list[dict], *, batch_size: int
-) -> Iterator[dict]:
+    predictor: Predictor, columns: list[list[str]], rows: list[dict[str, Any]], *, batch_size: int
+) -> Iterator[dict[str, Any]]:
     """Yield each row with its outputs, in order."""
     # Batches of texts of similar length need little padding, which costs as much as text.
     lengths = np.sum([[len(text) for text in column] for column in columns], axis=0)
     order = np.argsort(lengths, kind="stable")[::-1]
-    outputs: dict[int, dict] = {}
+    outputs: dict[int, dict[str, Any]] = {}
     with tqdm(total=len(order), unit="row", disable=None) as bar:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size].tolist()

@@ -15,6 +15,7 @@ import gc
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from data import files
 from data.errors import UserError, run_main
@@ -132,7 +133,7 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
         _write_results(sorted(records, key=lambda record: record["seed"]), args.model_dir)
 
 
-def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
+def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict[str, Any]:
     """Return the content of metrics.json of one seed, which is trained unless it is finished."""
     from finetune.seed_run import SeedRun, read_finished, score_text
 
@@ -162,7 +163,7 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict:
     return record
 
 
-def _earlier_records(config, seeds: set[int], data, source: Source, args) -> list[dict]:
+def _earlier_records(config, seeds: set[int], data, source: Source, args) -> list[dict[str, Any]]:
     """Return the records of other seeds that were run earlier with the same settings."""
     from finetune.seed_run import read_finished
 
@@ -178,7 +179,7 @@ def _earlier_records(config, seeds: set[int], data, source: Source, args) -> lis
     return records
 
 
-def _write_results(records: list[dict], model_dir: str) -> None:
+def _write_results(records: list[dict[str, Any]], model_dir: str) -> None:
     """Write the summary, the report and the export of the best seed.
 
     Raises:

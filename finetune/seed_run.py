@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -73,7 +74,7 @@ class TaskData:
         return digest.hexdigest()
 
     @functools.cached_property
-    def description(self) -> dict:
+    def description(self) -> dict[str, Any]:
         """Summary of the data for data.json, for readers of the run who lack the data."""
         return {
             "task": self.task.name,
@@ -148,7 +149,7 @@ class SeedRun:
             write_report=write_report,
         )
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, Any]:
         """Train to the end or until the run has collapsed; write metrics.json and predictions.
 
         Returns:
@@ -214,7 +215,7 @@ class SeedRun:
             return Collapse(step=self._trainer.step, reason=str(error))
         return detector.check()
 
-    def _record(self, collapse: Collapse | None) -> dict:
+    def _record(self, collapse: Collapse | None) -> dict[str, Any]:
         """Return metrics.json: scores of the best checkpoint, or of the last weights if collapsed."""
         record = {
             **_settings(self._run, self._data),
@@ -297,7 +298,7 @@ class SeedRun:
 
 def read_finished(
     config: FinetuneRunConfig, data: TaskData, source: Source, *, model_dir: str
-) -> dict | None:
+) -> dict[str, Any] | None:
     """Return what `SeedRun.run` returned earlier with the same settings; None if it did not finish."""
     path = files.join(model_dir, METRICS_FILE)
     if not files.exists(path):
@@ -320,7 +321,7 @@ def _as_run(config: FinetuneRunConfig, data: TaskData, source: Source) -> Run:
     )
 
 
-def _settings(run: Run, data: TaskData) -> dict:
+def _settings(run: Run, data: TaskData) -> dict[str, Any]:
     """Return what decides the result of a run, including how answers are decoded."""
     return {
         **identity(run),

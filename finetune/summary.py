@@ -12,6 +12,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from data import files
 from data.errors import UserError, run_main
@@ -20,7 +21,7 @@ from data.files import require_local
 SUMMARY_FILE = "summary.json"
 
 
-def summarize(records: Sequence[dict]) -> dict:
+def summarize(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the content of summary.json.
 
     Args:
@@ -53,7 +54,7 @@ def _statistics(values: list[float]) -> dict[str, float]:
     }
 
 
-def describe(summary: dict) -> str:
+def describe(summary: dict[str, Any]) -> str:
     """Return a table of the seeds, and a line with statistics on dev."""
     metric = summary["main_metric"]
     columns = [
@@ -86,7 +87,7 @@ def _title(split: str, metric: str) -> str:
     return f"{split} {metric}"
 
 
-def compare(summaries: dict[str, dict]) -> str:
+def compare(summaries: dict[str, dict[str, Any]]) -> str:
     """Return lines with the means of several model directories, compared with the last, by split."""
     *_, last = summaries
     metric = summaries[last]["main_metric"]
@@ -117,7 +118,7 @@ def _common_splits(summaries) -> list[str]:
     return sorted(set.intersection(*scored))
 
 
-def read_summary(model_dir: str) -> dict:
+def read_summary(model_dir: str) -> dict[str, Any]:
     """Read summary.json of a model directory.
 
     Raises:

@@ -28,7 +28,7 @@ class ClusterConfig:
     strategy: str = "auto"
     tpu: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise UserError(
                 f"ClusterConfig.strategy={self.strategy!r}: must be one of {', '.join(STRATEGIES)}"
@@ -103,7 +103,7 @@ class LaunchConfig:
     crashes: int = 3
     max_restarts: int = 100
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?", self.name):
             raise UserError(
                 f"LaunchConfig.name={self.name!r}: must be up to 40 lower-case letters, digits and"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from data.errors import UserError, run_main
 from launch.accelerators.tpu_types import single_host
@@ -50,7 +51,7 @@ def create(job: Job, work_dir: str) -> Action:
     )
 
 
-def jobset(job: Job) -> dict:
+def jobset(job: Job) -> dict[str, Any]:
     """Return the JobSet as a Kubernetes object.
 
     A pod that ends because its machine stops fails its Job, which makes the JobSet restart, up to
@@ -89,12 +90,12 @@ def jobset(job: Job) -> dict:
     }
 
 
-def _final_failure_rule() -> dict:
+def _final_failure_rule() -> dict[str, Any]:
     codes = {"containerName": _WORKER, "operator": "NotIn", "values": _PREEMPTED_CODES}
     return {"action": "FailJob", "onExitCodes": codes}
 
 
-def _pod(job: Job) -> dict:
+def _pod(job: Job) -> dict[str, Any]:
     config = job.config
     selector, resource, count = _devices(config)
     if config.spot:
@@ -123,7 +124,7 @@ def _pod(job: Job) -> dict:
     }
 
 
-def _container(config: LaunchConfig, devices: dict[str, int]) -> dict:
+def _container(config: LaunchConfig, devices: dict[str, int]) -> dict[str, Any]:
     return {
         "name": _WORKER,
         "image": config.image,
@@ -154,7 +155,7 @@ def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
     return selector, "google.com/tpu", chips
 
 
-def _environment(config: LaunchConfig) -> list[dict]:
+def _environment(config: LaunchConfig) -> list[dict[str, Any]]:
     """Return TF_CONFIG, in which Kubernetes inserts the index of the pod."""
     if not config.is_gpu or config.nodes == 1:
         return []

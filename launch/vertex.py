@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from data.errors import UserError, run_main
 from launch.jobs.commands import run_target
@@ -44,7 +45,7 @@ def create(job: Job, work_dir: str) -> Action:
     )
 
 
-def custom_job_spec(job: Job) -> dict:
+def custom_job_spec(job: Job) -> dict[str, Any]:
     """Return the CustomJobSpec of Vertex AI's API."""
     config = job.config
     if not config.is_gpu:

@@ -13,7 +13,7 @@ import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gin
 from data.errors import UserError
@@ -84,7 +84,7 @@ def load_config(
     *classes: type,
     defaults: Sequence[str] = (),
     strict: bool = False,
-) -> list:
+) -> list[Any]:
     """Read gin files and parameters, and build one checked instance of each class.
 
     Args:
@@ -180,7 +180,7 @@ def load_and_split(
     return instance, text
 
 
-def run_config_from_dict(content: dict, kind: type[AnyRunConfig]) -> AnyRunConfig:
+def run_config_from_dict(content: dict[str, Any], kind: type[AnyRunConfig]) -> AnyRunConfig:
     """Rebuild settings that `dataclasses.asdict` turned into a dict.
 
     Args:
@@ -306,7 +306,7 @@ def _nearest(name: str, candidates: list[str]) -> str:
     )
 
 
-def _typed(cls: type, values: dict) -> dict:
+def _typed(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of a class's fields, converted to their declared types."""
     hints = typing.get_type_hints(cls)
     return {name: _typed_value(cls, name, value, hints[name]) for name, value in values.items()}

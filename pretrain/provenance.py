@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from data import schema
 from data.manifest import Manifest
@@ -29,7 +30,7 @@ def identify_run(model_dir: str, config: RunConfig, manifest: Manifest) -> Run:
     )
 
 
-def describe_data(manifest: Manifest) -> dict:
+def describe_data(manifest: Manifest) -> dict[str, Any]:
     """Return the summary of the data for data.json, for readers of the run who lack the build."""
     splits = {
         split: {

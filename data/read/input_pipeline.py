@@ -176,7 +176,7 @@ def _python_batches(
 
 
 def require_on_hosts(
-    directory: str | os.PathLike, manifest: Manifest, hosts: Sequence[str]
+    directory: str | os.PathLike[str], manifest: Manifest, hosts: Sequence[str]
 ) -> None:
     """Raise a UserError unless every host has the same build under the same path.
 

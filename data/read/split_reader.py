@@ -46,7 +46,9 @@ class SplitReader:
       bounds: exclusive upper bound of each feature that indexes a table on the device.
     """
 
-    def __init__(self, directory: str | os.PathLike, manifest: Manifest, split: str, masks: str):
+    def __init__(
+        self, directory: str | os.PathLike[str], manifest: Manifest, split: str, masks: str
+    ):
         """Open a split and check what can be checked before the first batch.
 
         Args:
@@ -159,7 +161,7 @@ class SplitReader:
                 f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or rebuild it"
             )
 
-    def _open_packed(self, directory: str | os.PathLike, shard: Shard) -> RowFile:
+    def _open_packed(self, directory: str | os.PathLike[str], shard: Shard) -> RowFile:
         packed = shard.packed
         packed.check_content(directory)
         shape = (packed.records, self.max_seq_length)

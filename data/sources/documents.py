@@ -56,7 +56,7 @@ class Reject:
     reason: str
     num_bytes: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Reasons quote the input, which may be megabytes long.
         if len(self.reason) > _MAX_REASON:
             object.__setattr__(self, "reason", self.reason[: _MAX_REASON - 1] + "…")

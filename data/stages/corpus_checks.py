@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from data import files, schema
 from data.config import BuildConfig
@@ -15,7 +16,7 @@ Tally = dict[str, dict[str, int]]
 
 
 def check_rejects(
-    config: BuildConfig, *, rejects: Sequence[dict], tally: Tally, output_dir: str
+    config: BuildConfig, *, rejects: Sequence[dict[str, Any]], tally: Tally, output_dir: str
 ) -> None:
     """Write the list of rejected documents; raise a UserError if there are too many.
 

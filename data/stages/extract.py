@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -93,10 +94,10 @@ class UnitExtractor:
     def __init__(self, config: BuildConfig, vocab: Vocab, contaminated: NgramFilter):
         self._config, self._vocab, self._contaminated = config, vocab, contaminated
         self._tally = accounting.new_tally()
-        self._rejects: list[dict] = []
+        self._rejects: list[dict[str, Any]] = []
         self._clear()
 
-    def run(self, unit: Unit, *, index: int, output_dir: str) -> dict:
+    def run(self, unit: Unit, *, index: int, output_dir: str) -> dict[str, Any]:
         """Read the unit and write its two files.
 
         Args:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from data import files
 from data.manifest import DataFile
@@ -31,8 +32,8 @@ class Journal:
     directory: str
 
     def run_once(
-        self, task: str, make: Callable[[], tuple[dict, Sequence[str]]]
-    ) -> tuple[dict, list[DataFile]]:
+        self, task: str, make: Callable[[], tuple[dict[str, Any], Sequence[str]]]
+    ) -> tuple[dict[str, Any], list[DataFile]]:
         """Run a task unless it is finished.
 
         Args:
@@ -60,7 +61,7 @@ class Journal:
         root = Path(self.directory, _RECORDS)
         return {kind.name: len(list(kind.glob("*.json"))) for kind in root.glob("*")}
 
-    def _read(self, path: str) -> dict | None:
+    def _read(self, path: str) -> dict[str, Any] | None:
         """Return a record; None if there is none, or if a power cut left it empty."""
         try:
             return json.loads(files.read_bytes(path))

@@ -66,7 +66,7 @@ class MaskingRule:
     is_continuation: np.ndarray
     length_from: tuple[int, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.scheme not in SCHEMES:
             raise UserError(
                 f"masking scheme {self.scheme!r} is unknown; the known schemes are"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def write_duplicate_paragraphs(
 
 def write_packed_shard(
     output_dir: str, split: str, shard: int, *, num_units: int, config: BuildConfig, vocab: Vocab
-) -> dict:
+) -> dict[str, Any]:
     """Pack the documents of a shard and write its sequences and their sources.
 
     Args:
@@ -128,7 +129,7 @@ def write_packed_shard(
 
 def write_masked_copy(
     output_dir: str, split: str, shard: int, copy: int, *, config: BuildConfig, vocab: Vocab
-) -> dict:
+) -> dict[str, Any]:
     """Mask the sequences of a packed shard and write them as one masked copy.
 
     Returns:

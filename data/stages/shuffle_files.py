@@ -55,7 +55,7 @@ class PartitionWriter:
         self._num_bytes += len(content)
 
 
-def write_partitions(path: str | os.PathLike, partitions: Sequence[Sequence[bytes]]) -> None:
+def write_partitions(path: str | os.PathLike[str], partitions: Sequence[Sequence[bytes]]) -> None:
     """Write a partition file with one segment."""
     with files.atomic_write(path) as file:
         writer = PartitionWriter(file)
@@ -63,7 +63,7 @@ def write_partitions(path: str | os.PathLike, partitions: Sequence[Sequence[byte
         writer.close()
 
 
-def read_partition(path: str | os.PathLike, index: int) -> bytes:
+def read_partition(path: str | os.PathLike[str], index: int) -> bytes:
     """Read one partition of a file from all its segments, and nothing else."""
     with files.open_read(path) as file:
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -184,7 +184,7 @@ def read_examples(
 
 
 @functools.cache
-def parse_specs(max_seq_length: int, max_predictions: int) -> dict:
+def parse_specs(max_seq_length: int, max_predictions: int) -> dict[str, Any]:
     """Return the feature specifications with which `tf.io.parse_example` reads the records."""
     import tensorflow as tf
 

@@ -62,7 +62,7 @@ def read_rows(
     return rows
 
 
-def open_npy(path: str | os.PathLike, *, shape: tuple[int, int], dtype: np.dtype) -> RowFile:
+def open_npy(path: str | os.PathLike[str], *, shape: tuple[int, int], dtype: np.dtype) -> RowFile:
     """Open a .npy file and check by header and size that it holds the expected array.
 
     Args:

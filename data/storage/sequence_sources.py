@@ -45,7 +45,7 @@ def source_bits(source_T: np.ndarray, tokens_N: np.ndarray) -> np.ndarray:
 
 
 def read_sequence_sources(
-    directory: str | os.PathLike, manifest: Manifest, split: str
+    directory: str | os.PathLike[str], manifest: Manifest, split: str
 ) -> np.ndarray:
     """Return the source of each sequence of a split, or MIXED: text [N], in storage order.
 
@@ -55,7 +55,7 @@ def read_sequence_sources(
     return np.concatenate([_read_shard(directory, shard) for shard in manifest.split(split)])
 
 
-def _read_shard(directory: str | os.PathLike, shard: Shard) -> np.ndarray:
+def _read_shard(directory: str | os.PathLike[str], shard: Shard) -> np.ndarray:
     shard.sources.check_content(directory)
     path = files.join(directory, shard.sources.path)
     with files.open_read(path) as file:

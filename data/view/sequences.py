@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -171,7 +172,9 @@ class SequenceViewer:
             )
         return packed_NS
 
-    def _compare_with_disk(self, shard: Shard, row: int, copy: int, features: dict) -> str:
+    def _compare_with_disk(
+        self, shard: Shard, row: int, copy: int, features: dict[str, Any]
+    ) -> str:
         file = shard.masked[copy]
         path = files.join(self._directory, file.path)
         stored = read_examples([RowFile(path)], np.array([0]), np.array([row]), codec=self._codec)
@@ -225,7 +228,7 @@ def gaps(spans: Sequence[Span]) -> list[str]:
     return texts
 
 
-def spans_of(tokens_S: np.ndarray, features: dict, vocab: Vocab) -> tuple[Span, ...]:
+def spans_of(tokens_S: np.ndarray, features: dict[str, Any], vocab: Vocab) -> tuple[Span, ...]:
     """Return the spans of one sequence; consecutive plain pieces form one span."""
     shown_S = features["input_word_ids"][0]
     is_predicted_P = features["masked_lm_weights"][0] > 0

@@ -24,7 +24,7 @@ class Vocab:
     pieces: tuple[str, ...]
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Vocab:
+    def load(cls, path: str | os.PathLike[str]) -> Vocab:
         """Read a vocabulary file.
 
         Raises:

@@ -9,6 +9,7 @@ import math
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from data import files, schema
 from data.errors import UserError
@@ -74,7 +75,9 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         _upload(local, output_dir)
 
 
-def _export_record(run: Run, data: dict, scores: dict, *, checkpoint_sha256: str) -> dict:
+def _export_record(
+    run: Run, data: dict[str, Any], scores: dict[str, Any], *, checkpoint_sha256: str
+) -> dict[str, Any]:
     return {
         "kind": data["kind"],
         "labels": data["labels"],
@@ -111,7 +114,7 @@ def inputs_of(kind: str, *, has_pair: bool) -> list[str]:
             raise ValueError(f"no serving inputs for tasks of kind {kind!r}")
 
 
-def _save(path: Path, run: Run, ref, model_dir: str, record: dict) -> None:
+def _save(path: Path, run: Run, ref, model_dir: str, record: dict[str, Any]) -> None:
     import tensorflow as tf
 
     from finetune.export.saved_model import save
@@ -140,7 +143,7 @@ def _save(path: Path, run: Run, ref, model_dir: str, record: dict) -> None:
     )
 
 
-def _card(record: dict, data: dict) -> str:
+def _card(record: dict[str, Any], data: dict[str, Any]) -> str:
     """Return README.md: how to call the model, and its scores."""
     call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
     baseline = data["baseline"]

@@ -27,7 +27,7 @@ from finetune.export.tokens import token_signature
 
 
 def save(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     model: TextModel,
     config: TaskConfig,
     *,
@@ -35,7 +35,7 @@ def save(
     labels: Sequence[str],
     has_pair: bool,
     null_threshold: float,
-    vocab_file: str | os.PathLike,
+    vocab_file: str | os.PathLike[str],
 ) -> None:
     """Write the SavedModel.
 

@@ -6,6 +6,8 @@ sequence, L lengths of answers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from finetune.config import TaskConfig
@@ -57,7 +59,7 @@ def span_signature(model: TextModel, config: TaskConfig, null_threshold: float):
 
 def _answer(
     model: TextModel, config: TaskConfig, query_T, ids_T, begins_T, ends_T, context
-) -> dict:
+) -> dict[str, Any]:
     """Return the best answer to one question, ignoring the threshold for no answer."""
     query_length, num_tokens = tf.size(query_T), tf.size(ids_T)
     longest = config.max_seq_length - 3 - query_length

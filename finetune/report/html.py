@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from data.view import page
 from data.view.page import escape, plain_table
@@ -20,7 +21,7 @@ from pretrain.report.html import cell, collapsible, configuration, environment, 
 from pretrain.report.run_record import RunRecord
 
 
-def page_of_seed(record: RunRecord, scores: Mapping | None) -> str:
+def page_of_seed(record: RunRecord, scores: Mapping[str, Any] | None) -> str:
     """Return the page of one seed.
 
     Args:
@@ -45,7 +46,7 @@ def page_of_seed(record: RunRecord, scores: Mapping | None) -> str:
     return _document(f"{task}: {record.name}", parts)
 
 
-def page_of_seeds(name: str, summary: Mapping, records: Sequence[RunRecord]) -> str:
+def page_of_seeds(name: str, summary: Mapping[str, Any], records: Sequence[RunRecord]) -> str:
     """Return the page of all seeds.
 
     Args:
@@ -99,14 +100,14 @@ def _subtitle(record: RunRecord) -> str:
     )
 
 
-def _collapse_note(scores: Mapping | None) -> Iterator[str]:
+def _collapse_note(scores: Mapping[str, Any] | None) -> Iterator[str]:
     if scores and scores["collapse"]:
         collapse = scores["collapse"]
         text = f"Collapsed, detected at step {collapse['step']:,}: {collapse['reason']}."
         yield f'<p class="note">{escape(text)}</p>'
 
 
-def _figures(record: RunRecord, scores: Mapping | None) -> dict[str, str]:
+def _figures(record: RunRecord, scores: Mapping[str, Any] | None) -> dict[str, str]:
     metric = record.data["main_metric"]
     step = max((row["step"] for row in record.rows), default=0)
     figures = {f"of {record.run.config.train.train_steps:,} steps": f"{step:,}"}
@@ -126,7 +127,7 @@ def _figures(record: RunRecord, scores: Mapping | None) -> dict[str, str]:
     return {label: figure for label, figure in figures.items() if figure}
 
 
-def _score_table(record: RunRecord, scores: Mapping | None) -> str:
+def _score_table(record: RunRecord, scores: Mapping[str, Any] | None) -> str:
     if not scores:
         return ""
     baseline = record.data["baseline"]
@@ -142,7 +143,7 @@ def _score_table(record: RunRecord, scores: Mapping | None) -> str:
     )
 
 
-def _seed_table(summary: Mapping) -> str:
+def _seed_table(summary: Mapping[str, Any]) -> str:
     metric = summary["main_metric"]
     splits = list(dict.fromkeys(name for seed in summary["seeds"] for name in seed["splits"]))
     has_collapsed = summary["num_collapsed"] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from data import files
 from finetune.config import FinetuneRunConfig
@@ -29,7 +30,7 @@ def write_seed_report(model_dir: str) -> None:
     files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())
 
 
-def write_report(model_dir: str, summary: dict) -> None:
+def write_report(model_dir: str, summary: dict[str, Any]) -> None:
     """Write report.html of all seeds in a model directory.
 
     Args:

@@ -12,6 +12,7 @@ answers.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class DecodedAnswers:
     null_odds: float
     n_best: list[ScoredAnswer]
 
-    def records(self) -> list[dict]:
+    def records(self) -> list[dict[str, Any]]:
         """Return `n_best` as in nbest_predictions.json; probabilities are a softmax of the scores."""
         scores = np.array([answer.score for answer in self.n_best])
         exponentials = np.exp(scores - scores.max())

@@ -59,7 +59,7 @@ class SquadFile:
     is_labelled: bool
 
 
-def read_squad(path: str | os.PathLike, *, has_unanswerable: bool) -> SquadFile:
+def read_squad(path: str | os.PathLike[str], *, has_unanswerable: bool) -> SquadFile:
     """Read a SQuAD file.
 
     Args:

@@ -57,7 +57,7 @@ class Table:
         return f"{self.path}, line {row.line}"
 
 
-def read_text(path: str | os.PathLike) -> str:
+def read_text(path: str | os.PathLike[str]) -> str:
     """Return the content of a text file, without byte order mark.
 
     Raises:
@@ -92,7 +92,7 @@ def json_text(value: Any) -> str:
 
 
 def read_table(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     columns: Sequence[str],
     optional: Sequence[str] = (),
@@ -195,7 +195,7 @@ def _read_jsonl(path: str, columns: Sequence[str], optional: Sequence[str]) -> T
     return Table(path, (*columns, *present), rows, [])
 
 
-def read_conll(path: str | os.PathLike) -> Table:
+def read_conll(path: str | os.PathLike[str]) -> Table:
     """Read the format of the CoNLL shared tasks: a word and its label on each line.
 
     The first field of a line is the word; the last of several fields is its label. Blank lines

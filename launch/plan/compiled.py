@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import UserError
 from launch.accelerators.chips import Tpu
@@ -27,7 +28,7 @@ _SETTING = re.compile(
 )
 
 
-def load_rows(name: str) -> list[dict]:
+def load_rows(name: str) -> list[dict[str, Any]]:
     """Return the rows of bench/results/NAME.json, or none if they are not installed."""
     path = _RESULTS and _RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path and path.exists() else []
@@ -49,7 +50,7 @@ class CompiledStep:
 
 
 def find_compiled(
-    step: Step, accelerator: Accelerator, rows: Sequence[dict]
+    step: Step, accelerator: Accelerator, rows: Sequence[dict[str, Any]]
 ) -> CompiledStep | None:
     """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
@@ -77,7 +78,7 @@ def find_compiled(
     return None
 
 
-def step_from_row(row: dict, *, defaults: Step) -> Step:
+def step_from_row(row: dict[str, Any], *, defaults: Step) -> Step:
     """Return the step that a row was compiled from; `defaults` has what rows do not contain."""
     sizes = {name: int(n) for name, n in _SETTING.match(row["setting"]).groupdict().items()}
     lengths = {name: sizes.pop(name) for name in ("seq_length", "max_predictions")}
@@ -96,7 +97,7 @@ def step_from_row(row: dict, *, defaults: Step) -> Step:
     )
 
 
-def measured_flops_per_second(precision: str, rows: Sequence[dict]) -> float:
+def measured_flops_per_second(precision: str, rows: Sequence[dict[str, Any]]) -> float:
     """Return the FLOP/s of whole updates on the CPUs of bench.step, at the slower of its sizes.
 
     Raises:
@@ -114,7 +115,7 @@ def measured_flops_per_second(precision: str, rows: Sequence[dict]) -> float:
     return min(rates)
 
 
-def reader_rates(rows: Sequence[dict]) -> dict[str, float]:
+def reader_rates(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Return the sequences per second that one core reads, by InputConfig.masks, from rows of bench.data."""
     return {
         row["what"].removeprefix("masks "): row["sequences_per_second"]

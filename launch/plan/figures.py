@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from launch.accelerators.machines import Accelerator
 from launch.plan.micro_batch import Candidate
@@ -20,7 +21,7 @@ _CHIP_FIGURES = (
 )
 
 
-def figures(plan: Plan) -> dict:
+def figures(plan: Plan) -> dict[str, Any]:
     """Return the figures of a plan for JSON."""
     accelerator = plan.machine.accelerator
     return {
@@ -49,12 +50,12 @@ def figures(plan: Plan) -> dict:
     }
 
 
-def _accelerator_figures(accelerator: Accelerator) -> dict:
+def _accelerator_figures(accelerator: Accelerator) -> dict[str, Any]:
     chip = {name: getattr(accelerator.chip, name) for name in _CHIP_FIGURES}
     return {"name": accelerator.name, "chip": chip, "chips": accelerator.chips}
 
 
-def _candidate_figures(candidate: Candidate | None) -> dict | None:
+def _candidate_figures(candidate: Candidate | None) -> dict[str, Any] | None:
     return candidate and {
         "micro_batch_size": candidate.step.micro_batch,
         "accumulated": candidate.step.accumulation_steps,

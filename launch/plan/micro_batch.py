@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from launch.accelerators.chips import CPU, GPUS, TPUS
 from launch.accelerators.machines import Accelerator
@@ -67,8 +68,8 @@ class Machine:
 
     accelerator: Accelerator
     headroom: float
-    compiled: Sequence[dict] = ()
-    measured: Sequence[dict] = ()
+    compiled: Sequence[dict[str, Any]] = ()
+    measured: Sequence[dict[str, Any]] = ()
 
     @property
     def budget_bytes(self) -> int:

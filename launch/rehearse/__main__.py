@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import UserError, run_main
 from launch.jobs.job import ROOT
@@ -159,7 +160,7 @@ def _require_equal(name: str, whole, interrupted) -> None:
         )
 
 
-def _rows(model_dir: Path) -> list[dict]:
+def _rows(model_dir: Path) -> list[dict[str, Any]]:
     rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
     return [{name: row[name] for name in row.keys() - _TIMING_METRICS} for row in rows]
 

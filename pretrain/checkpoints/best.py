@@ -40,7 +40,7 @@ LEAST_LOSS = Criterion()
 
 
 def record_best(
-    model_dir: str | os.PathLike,
+    model_dir: str | os.PathLike[str],
     step: int,
     metrics: Mapping[str, float],
     criterion: Criterion = LEAST_LOSS,
@@ -72,7 +72,7 @@ def record_best(
     return True
 
 
-def best_step(model_dir: str | os.PathLike) -> int | None:
+def best_step(model_dir: str | os.PathLike[str]) -> int | None:
     """Return the recorded step, or None if no evaluation was recorded.
 
     Raises:
@@ -82,7 +82,7 @@ def best_step(model_dir: str | os.PathLike) -> int | None:
     return best and best[0]
 
 
-def _read(model_dir: str | os.PathLike) -> tuple[int, float] | None:
+def _read(model_dir: str | os.PathLike[str]) -> tuple[int, float] | None:
     """Return step and value of the record."""
     path = files.join(model_dir, BEST_FILE)
     try:

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import re
+from typing import Any
 
 import tensorflow as tf
 
@@ -48,10 +49,10 @@ class Restored:
     """The step at which a run resumes, and the notes saved with its checkpoint."""
 
     step: int
-    notes: dict
+    notes: dict[str, Any]
 
 
-def committed(model_dir: str | os.PathLike) -> list[CheckpointRef]:
+def committed(model_dir: str | os.PathLike[str]) -> list[CheckpointRef]:
     """Return the checkpoints that have a commit record, oldest first; their files are not checked."""
     return [
         CheckpointRef(step=step, folder=folder)
@@ -60,7 +61,7 @@ def committed(model_dir: str | os.PathLike) -> list[CheckpointRef]:
     ]
 
 
-def choose(model_dir: str | os.PathLike, which: str) -> CheckpointRef:
+def choose(model_dir: str | os.PathLike[str], which: str) -> CheckpointRef:
     """Return one of the committed checkpoints.
 
     Args:
@@ -103,9 +104,9 @@ class Checkpoints:
 
     def __init__(
         self,
-        model_dir: str | os.PathLike,
+        model_dir: str | os.PathLike[str],
         *,
-        items: dict,
+        items: dict[str, Any],
         run: dict[str, str],
         keep: int,
         keep_every: int = 0,
@@ -128,7 +129,7 @@ class Checkpoints:
         self._pending: CheckpointRef | None = None
         self._failure: Exception | None = None
 
-    def save(self, step: int, notes: dict | None = None) -> None:
+    def save(self, step: int, notes: dict[str, Any] | None = None) -> None:
         """Start to save a step; return as soon as the variables may change again.
 
         Args:
@@ -233,7 +234,7 @@ class Checkpoints:
             " command again"
         ) from failure
 
-    def _commit(self, ref: CheckpointRef, notes: dict) -> None:
+    def _commit(self, ref: CheckpointRef, notes: dict[str, Any]) -> None:
         paths, _ = files.find(f"{ref.prefix}.*")
         content = {}
         for path in paths:
@@ -255,7 +256,7 @@ class Checkpoints:
                 _remove(old.folder)
 
 
-def discard(model_dir: str | os.PathLike) -> None:
+def discard(model_dir: str | os.PathLike[str]) -> None:
     """Remove all checkpoints of a model directory, and the record of the best one."""
     files.remove(files.join(model_dir, BEST_FILE))
     folder = files.join(model_dir, "checkpoints")
@@ -264,7 +265,7 @@ def discard(model_dir: str | os.PathLike) -> None:
         files.remove_tree(folder)
 
 
-def verify(ref: CheckpointRef) -> dict:
+def verify(ref: CheckpointRef) -> dict[str, Any]:
     """Return the commit record of a checkpoint after comparing it with the files.
 
     Raises:
@@ -301,7 +302,7 @@ def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
         ) from error
 
 
-def _folders(model_dir: str | os.PathLike) -> list[tuple[int, str]]:
+def _folders(model_dir: str | os.PathLike[str]) -> list[tuple[int, str]]:
     """Return steps and folders of all checkpoints, committed or not, oldest first."""
     directory = files.join(model_dir, "checkpoints")
     return sorted(
@@ -318,5 +319,5 @@ def _remove(folder: str) -> None:
     files.remove_tree(folder)
 
 
-def _write_json(path: str, content: dict) -> None:
+def _write_json(path: str, content: dict[str, Any]) -> None:
     files.write_atomically(path, json.dumps(content).encode())

@@ -126,7 +126,7 @@ def check_model_dir(model_dir: str, run: Run) -> None:
         )
 
 
-def record_run(model_dir: str, run: Run, *, vocab_text: str, data: dict) -> None:
+def record_run(model_dir: str, run: Run, *, vocab_text: str, data: dict[str, Any]) -> None:
     """Write the record of a run into its directory.
 
     Args:
@@ -202,7 +202,7 @@ def load_run(model_dir: str, kind: type) -> Run:
         ) from error
 
 
-def describe_environment() -> dict:
+def describe_environment() -> dict[str, Any]:
     """Return versions, machine and command, to reproduce the run."""
     distributions = {
         distribution.metadata["Name"]: distribution.version

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def check_layers(encoder: EncoderConfig, num_layers: int, source: object) -> Non
         )
 
 
-def read_json(path: Path) -> Mapping:
+def read_json(path: Path) -> Mapping[str, Any]:
     """Return the JSON object in a file; raise a UserError if it is something else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

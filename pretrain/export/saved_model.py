@@ -6,6 +6,7 @@ https://www.tensorflow.org/hub/common_saved_model_apis/text#transformer-encoders
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -18,11 +19,11 @@ _IDS = tf.TensorSpec([None, None], tf.int32)
 
 
 def save_encoder(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     pretrainer: models.BertPretrainerV2,
     config: EncoderConfig,
     *,
-    vocab_file: str | os.PathLike,
+    vocab_file: str | os.PathLike[str],
     lower_case: bool,
 ) -> None:
     """Write tf-models' model as a SavedModel that loads without custom code.
@@ -57,7 +58,7 @@ def encoder_with_mlm(pretrainer: models.BertPretrainerV2, *, max_length: int) ->
       max_length: longest input in tokens.
     """
 
-    def fresh_inputs(inputs: dict) -> dict:
+    def fresh_inputs(inputs: dict[str, Any]) -> dict[str, Any]:
         return {
             name: tf_keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
             for name, tensor in inputs.items()
@@ -92,7 +93,7 @@ class _LengthCheck(tf_keras.layers.Layer):
         super().__init__(**settings)
         self._max_length = max_length
 
-    def call(self, inputs: dict) -> dict:
+    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
         limit = self._max_length
         length = tf.shape(inputs["input_word_ids"])[1]
         assertion = tf.debugging.assert_less_equal(
@@ -105,12 +106,12 @@ class _LengthCheck(tf_keras.layers.Layer):
         with tf.control_dependencies([check]):
             return {name: tf.identity(tensor) for name, tensor in inputs.items()}
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "max_length": self._max_length}
 
 
-def _signatures(core: tf_keras.Model) -> dict:
-    def named(outputs: dict) -> dict:
+def _signatures(core: tf_keras.Model) -> dict[str, Any]:
+    def named(outputs: dict[str, Any]) -> dict[str, Any]:
         return {name: tensor for name, tensor in outputs.items() if name != "encoder_outputs"}
 
     @tf.function(input_signature=[_IDS] * 3)

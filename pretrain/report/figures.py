@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from data.view.page import short
 from pretrain.report.curves import Curve, plot
@@ -128,7 +129,7 @@ def training_figures(records: Sequence[RunRecord]) -> Iterator[str]:
 
 def _by_layer(record: RunRecord) -> list[Curve]:
     """Return a curve per layer, coloured by depth."""
-    points: dict[str, list] = {}
+    points: dict[str, list[Any]] = {}
     for row in record.training:
         groups: dict[str, list[float]] = {}
         for name, ratio in row.get("trust_ratios", {}).items():
@@ -196,7 +197,7 @@ def with_colours(records: Sequence[RunRecord]) -> list[tuple[str, RunRecord]]:
     return [(f"var(--run-{index})", record) for index, record in enumerate(records)]
 
 
-def points_of(rows: Sequence[dict], key: str) -> list[tuple[float, float]]:
+def points_of(rows: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
     """Return (step, value) of the rows that have a value for `key`."""
     return [(row["step"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
 

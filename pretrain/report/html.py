@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from data.view import page
 from data.view.page import escape, plain_table, short
@@ -123,7 +124,7 @@ def _evaluation_tables(record: RunRecord) -> Iterator[str]:
         yield _evaluation_table(evaluations[record.best_step], "the best")
 
 
-def _evaluation_table(row: dict, which: str) -> str:
+def _evaluation_table(row: dict[str, Any], which: str) -> str:
     suffixes = [key.removeprefix("eval_loss") for key in row if key.startswith("eval_loss")]
     names = ("predictions", "loss", "perplexity", "mlm_accuracy", "hidden_accuracy")
     formats = (_count, three_decimals, _one_digit, percent, percent)
@@ -247,7 +248,7 @@ def collapsible(summary: str, content: str) -> str:
     return f'<details class="card"><summary>{escape(summary)}</summary>{content}</details>'
 
 
-def cell(row: dict, key: str, show: Callable[[float], str]) -> str:
+def cell(row: dict[str, Any], key: str, show: Callable[[float], str]) -> str:
     """Return a value as text; "" if the row lacks it, as rows of older versions may."""
     value = row.get(key)
     return show(value) if isinstance(value, (int, float)) else ""

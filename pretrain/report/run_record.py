@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from data import files
 from data.errors import UserError
@@ -31,20 +32,20 @@ class RunRecord:
 
     name: str
     run: Run
-    rows: tuple[dict, ...]
+    rows: tuple[dict[str, Any], ...]
     unread_lines: int
     best_step: int | None
-    data: dict | None
-    environment: dict | None
+    data: dict[str, Any] | None
+    environment: dict[str, Any] | None
     gin_texts: dict[str, str]
 
     @property
-    def training(self) -> list[dict]:
+    def training(self) -> list[dict[str, Any]]:
         """Rows about training steps."""
         return [row for row in self.rows if "loss" in row]
 
     @property
-    def evaluations(self) -> list[dict]:
+    def evaluations(self) -> list[dict[str, Any]]:
         """Rows about held-out data."""
         return [row for row in self.rows if any(name.startswith("eval_") for name in row)]
 
@@ -91,7 +92,7 @@ def read_record(model_dir: str, name: str, kind: type = RunConfig) -> RunRecord:
     )
 
 
-def differing_settings(records: Sequence[RunRecord]) -> dict[str, list]:
+def differing_settings(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
     """Return the settings that are not the same in all runs, with one value per run."""
     columns = [record.settings for record in records]
     names = dict.fromkeys(name for settings in columns for name in settings)
@@ -108,7 +109,7 @@ def _read(model_dir: str, name: str) -> bytes | None:
     return files.read_bytes(path) if files.exists(path) else None
 
 
-def _read_json(model_dir: str, name: str) -> dict | None:
+def _read_json(model_dir: str, name: str) -> dict[str, Any] | None:
     content = _read(model_dir, name)
     try:
         return None if content is None else json.loads(content)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -172,7 +173,7 @@ class BadStepLog:
             " OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps"
         )
 
-    def _row(self, bad_step: BadStep) -> dict:
+    def _row(self, bad_step: BadStep) -> dict[str, Any]:
         first = (bad_step.step - 1) * self._batch_size
         index, epoch = sequence_at(
             np.arange(first, first + self._batch_size),
@@ -189,10 +190,10 @@ class BadStepLog:
             "sequences": index.tolist(),
         }
 
-    def _rows(self) -> list[dict]:
+    def _rows(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in files.read_bytes(self._path).splitlines()]
 
-    def _write(self, rows: list[dict]) -> None:
+    def _write(self, rows: list[dict[str, Any]]) -> None:
         text = "".join(f"{json.dumps(row)}\n" for row in rows)
         files.write_atomically(self._path, text.encode())
 

@@ -59,7 +59,7 @@ class TrainConfig:
     seed: int = 12345
     wandb_project: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least_one = "train_steps global_batch_size eval_batch_size steps_per_loop log_interval"
         for name in [*at_least_one.split(), "keep_checkpoints"]:
             if getattr(self, name) < 1:

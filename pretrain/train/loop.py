@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -27,13 +28,13 @@ class Hook:
     checkpoints saved before it stay.
     """
 
-    def after_row(self, step: int, row: dict) -> None:
+    def after_row(self, step: int, row: dict[str, Any]) -> None:
         """Handle a row of training metrics, which covers the steps since the last row."""
 
     def before_save(self, step: int) -> None:
         """Check whatever must hold before a checkpoint is saved; raise to prevent the save."""
 
-    def after_evaluation(self, step: int, row: dict, text: str) -> None:
+    def after_evaluation(self, step: int, row: dict[str, Any], text: str) -> None:
         """Handle the metrics of an evaluation, as a row and as lines for the terminal."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 
@@ -38,13 +39,13 @@ class MetricAccumulator:
     uninterrupted run. Evaluation and saving do not count as training time.
     """
 
-    def __init__(self, saved: dict | None = None):
+    def __init__(self, saved: dict[str, Any] | None = None):
         """Start from nothing, or from what `to_json` returned."""
         names = (*_SUMS, "bad_steps", "seconds", "input_wait_seconds")
         self._sums = {**dict.fromkeys(names, 0), **(saved or {})}
         self.restart_clock()
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Return the sums, for the constructor."""
         return dict(self._sums)
 
@@ -89,7 +90,7 @@ class MetricAccumulator:
 
 def training_row(
     accumulator: MetricAccumulator, trainer: Trainer, workload: Workload
-) -> dict[str, float | dict]:
+) -> dict[str, float | dict[str, Any]]:
     """Return a row of metrics.jsonl for the accumulated steps.
 
     Args:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tqdm import tqdm
@@ -54,7 +55,7 @@ class WandB:
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 
-    def log(self, step: int, row: dict) -> None:
+    def log(self, step: int, row: dict[str, Any]) -> None:
         """Send a row."""
         self._run.log({"step": step, **row})
 
@@ -103,7 +104,7 @@ class Progress(Hook):
             dynamic_ncols=True,
         )
 
-    def after_row(self, step: int, row: dict) -> None:
+    def after_row(self, step: int, row: dict[str, Any]) -> None:
         """Record a row of training metrics: numbers, or several numbers under one name.
 
         Raises:
@@ -118,7 +119,7 @@ class Progress(Hook):
             self._bar.update(step - self._bar.n)
             self._bar.refresh()
 
-    def after_evaluation(self, step: int, row: dict, text: str) -> None:
+    def after_evaluation(self, step: int, row: dict[str, Any], text: str) -> None:
         """Record the metrics of an evaluation, and whether it is the best so far.
 
         Raises:
@@ -159,7 +160,7 @@ class Progress(Hook):
         tqdm.write(text, file=sys.stdout)
         sys.stdout.flush()
 
-    def _record(self, step: int, row: dict, *, prefix: str) -> None:
+    def _record(self, step: int, row: dict[str, Any], *, prefix: str) -> None:
         tagged = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
         target = files.join(self._model_dir, METRICS_FILE)  # the errors do not name their file
         try:
@@ -175,7 +176,7 @@ class Progress(Hook):
         if self._wandb:
             self._wandb.log(step, tagged)
 
-    def _write_summaries(self, step: int, row: dict) -> None:
+    def _write_summaries(self, step: int, row: dict[str, Any]) -> None:
         with self._writer.as_default(step=step):  # flushes when it ends
             for name, value in row.items():
                 if isinstance(value, dict):
@@ -184,7 +185,7 @@ class Progress(Hook):
                     tf.summary.scalar(name, value)
 
 
-def training_line(row: dict) -> str:
+def training_line(row: dict[str, Any]) -> str:
     """Return a row of training metrics as text; the share of peak only where the peak is known."""
     parts = [f"loss {row['loss']:.3f}"]
     parts += [f"accuracy {row[name]:.1%}" for name in ("mlm_accuracy", "accuracy") if name in row]

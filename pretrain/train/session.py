@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from data.errors import UserError
 from pretrain.checkpoints import checkpoint
@@ -38,7 +39,7 @@ class Session:
         trainer: Trainer,
         is_chief: bool,
         vocab_text: str,
-        data: dict,
+        data: dict[str, Any],
         write_report: Callable[[str], None],
         record: bool = True,
         discard_checkpoints: bool = False,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -124,7 +124,7 @@ class Trainer:
             )
 
     @property
-    def checkpoint_items(self) -> dict:
+    def checkpoint_items(self) -> dict[str, Any]:
         """All state of the run, by name."""
         return {
             **self.model.checkpoint_items,
