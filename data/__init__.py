@@ -1,1 +1,1 @@
-"""From raw text to batches of masked examples."""
+"""Build training data from raw text, and read it as batches of masked examples."""

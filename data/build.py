@@ -238,7 +238,7 @@ def verify(directory: str) -> Manifest:
         for file in manifest.files:
             file.check_content(directory)
             bar.update(file.bytes)
-    print(f"data: {directory} is whole: {len(manifest.files)} files, {num_bytes:,} bytes")
+    print(f"data: {directory} is intact: {len(manifest.files)} files, {num_bytes:,} bytes")
     return manifest
 
 

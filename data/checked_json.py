@@ -1,14 +1,14 @@
 """Read JSON records from disk, and check the type of every field that is used.
 
-A record on disk may be truncated, overwritten or made by somebody else. `read_json` and `Record`
+A record on disk may be truncated, overwritten or come from an untrusted source. `read_json` and `Record`
 turn everything that can be wrong with it into one `DamagedRecord` that names the file, the field, the
-value and the way out:
+value and the remedy:
 
     record = read_json(path, remedy="delete it")
     step = record.integer("step", minimum=0)
     sizes = {name: file.integer("bytes", minimum=0) for name, file in record.mappings("files").items()}
 
-Standard library only, but for paths with a scheme.
+Uses only the standard library, except for paths with a scheme.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Record:
 
     Attributes:
       fields: content of the object, unchecked.
-      path: file that contains the record, as errors name it.
+      path: file that contains the record, for errors.
       location: position of the object in the file, like "shards[3].packed"; "" for the whole file.
-      remedy: way out, at the end of errors; "" for none.
+      remedy: what to do about a damaged file, at the end of errors; "" for no hint.
     """
 
     fields: dict[str, Any]
@@ -208,7 +208,7 @@ class Record:
         return Record(value, self.path, self._locate(name), self.remedy)
 
     def _wrong(self, name: str, value, expected: str) -> DamagedRecord:
-        return self.damaged(f"{self._locate(name)} is {shown(value)}, must be {expected}")
+        return self.damaged(f"{self._locate(name)} is {format_value(value)}, must be {expected}")
 
     def _locate(self, name: str) -> str:
         name = name if len(name) <= _MAX_SHOWN else f"{name[:_MAX_SHOWN]}..."
@@ -227,7 +227,7 @@ def read_json(
 
     Args:
       path: local or remote file.
-      remedy: way out, for errors.
+      remedy: what to do about a damaged file, for errors.
       max_bytes: largest size of the file.
       max_depth: largest number of nested lists and objects.
 
@@ -240,7 +240,7 @@ def read_json(
 
 
 def read_at_most(path: str | os.PathLike, max_bytes: int) -> bytes:
-    """Return the content of a file, or its first `max_bytes + 1` bytes; errors name the file."""
+    """Return the content of a file, or its first `max_bytes + 1` bytes; add its name to errors."""
     try:
         with files.open_read(path) as file:
             return file.read(max_bytes + 1)
@@ -261,8 +261,8 @@ def parse_json(
 
     Args:
       content: content of the file.
-      path: path of the file, as errors name it.
-      remedy: way out, for errors.
+      path: path of the file, for errors.
+      remedy: what to do about a damaged file, for errors.
       max_bytes: largest length of the content.
       max_depth: largest number of nested lists and objects.
 
@@ -280,7 +280,7 @@ def parse_json(
         reason = str(error).partition(";")[0]
         raise _damaged(path, f"it is not JSON: {reason}", remedy) from None
     if not isinstance(value, dict):
-        raise _damaged(path, f"it is {shown(value)}, must be an object", remedy)
+        raise _damaged(path, f"it is {format_value(value)}, must be an object", remedy)
     if _is_deeper(value, max_depth):
         raise _damaged(path, f"it is nested more than {max_depth} deep", remedy)
     return Record(value, path, "", remedy)
@@ -293,7 +293,7 @@ def parse_json_lines(
 
     Args:
       content: content of a .jsonl file.
-      path: path of the file, as errors name it.
+      path: path of the file, for errors.
     """
     for number, line in enumerate(content.split(b"\n"), 1):
         if line.strip():
@@ -320,7 +320,7 @@ def is_inside(path: str) -> bool:
     )
 
 
-def shown(value) -> str:
+def format_value(value) -> str:
     """Return a JSON value for a message, on one line and shortened."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_MAX_SHOWN:
         return f"a whole number of {value.bit_length()} bits"

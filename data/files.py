@@ -207,7 +207,7 @@ def modified_seconds(path: str | os.PathLike[str]) -> float:
 def find(pattern: str) -> tuple[list[str], int]:
     """Return the files that match a glob, sorted, and the number of directories that match it.
 
-    The name of an existing local file is not taken for a pattern, whatever its characters.
+    The name of an existing local file is never a pattern, even if it contains "*" or "[".
     """
     if is_remote(pattern) and "**" in pattern:
         return sorted(_walk(pattern)), 0
@@ -307,7 +307,7 @@ def _storage(path: str | os.PathLike[str]) -> Iterator[types.ModuleType]:
     """Yield `tf.io.gfile` and translate its errors.
 
     Args:
-      path: path that errors name.
+      path: path for errors.
 
     Raises:
       FileNotFoundError: the file does not exist.

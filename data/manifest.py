@@ -179,7 +179,7 @@ class Manifest:
         Versions of packages matter only for an unfinished build, which would mix the work of both.
 
         Args:
-          directory: build directory, as errors name it.
+          directory: build directory, for errors.
           requested: manifest of the requested build before it has begun.
         """
         config, inputs = requested.config, list(requested.inputs)
@@ -260,7 +260,7 @@ class Manifest:
 
         Args:
           text: content of the file.
-          path: path of the file, as errors name it.
+          path: path of the file, for errors.
 
         Raises:
           UserError: the text is not a manifest, or has another format or version.

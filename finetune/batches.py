@@ -27,7 +27,7 @@ def training_batches(
       features: arrays [N, ...]; every example is shown once in each pass.
       seed: seed of the order.
       global_batch_size: examples in a step, over all replicas.
-      start_step: number of steps made so far.
+      start_step: number of updates so far.
 
     Returns:
       Input function for `distribute_datasets_from_function`; each element is the batch of one

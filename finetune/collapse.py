@@ -22,7 +22,7 @@ class Collapse:
 
     Attributes:
       step: step at which it was detected.
-      reason: one sentence for people.
+      reason: one sentence for the terminal and the report.
     """
 
     step: int

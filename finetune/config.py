@@ -72,7 +72,7 @@ class TaskConfig:
       labels: labels in the order of the model's outputs; () takes those of the training file,
         sorted.
       train_file: file in the task's directory, .tsv, .csv or .jsonl; for 'tokens' .jsonl or .conll:
-        a word and, after the last blank, its label on each line, sentences separated by blank lines.
+        a word and, after the last space, its label on each line, sentences separated by blank lines.
       dev_file: likewise; '' if there is none.
       test_file: likewise; its labels may be missing.
     """
@@ -180,7 +180,7 @@ class FinetuneConfig:
         same architecture, for comparison.
       pooler: 'imported' starts from the encoder's pooler, if it has one that was trained; 'fresh'
         from a new one. Only 'classification' and 'regression' have a pooler.
-      reinitialize_top_blocks: number of last blocks to initialize anew, and the pooler with them
+      reinitialize_top_blocks: number of last blocks to initialize at random, with the pooler
         (https://arxiv.org/abs/2006.05987, section 5).
       collapse_check_fraction: fraction of the steps after which a run that has learned nothing is
         stopped; 0 never stops one. A collapse at the end is reported in any case.

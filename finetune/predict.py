@@ -144,7 +144,7 @@ def _text_columns(task: dict[str, Any]) -> list[str]:
 
 
 def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[dict[str, Any]]]:
-    """Read sentences of words; the input of the model is the words joined by blanks."""
+    """Read sentences of words; the input of the model is the words joined by spaces."""
     if path.endswith(".conll"):
         table, name = tables.read_conll(path), "words"
     else:
@@ -153,7 +153,7 @@ def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[
     for row in table.rows:
         words = row.cells[name]
         if not isinstance(words, list) or any(word.split() != [word] for word in map(str, words)):
-            raise UserError(f"{table.where(row)}: {name!r} must be a list of words without blanks")
+            raise UserError(f"{table.where(row)}: {name!r} must be a list of words without spaces")
     sentences = [row.cells[name] for row in table.rows]
     return [[" ".join(words) for words in sentences]], [{"words": words} for words in sentences]
 

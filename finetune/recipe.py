@@ -118,7 +118,7 @@ def describe(
     initialized: Sequence[str],
     replicas: int = 1,
 ) -> str:
-    """Describe a resolved and checked configuration, for people.
+    """Return a readable description of a resolved and checked configuration.
 
     Args:
       config: settings of the run.

@@ -129,7 +129,7 @@ class SeedRun:
           strategy: the devices.
           model_dir: model directory of this seed.
           write_report: writes the report page of a model directory.
-          discard_checkpoints: start at step 0, whatever is there.
+          discard_checkpoints: whether to remove existing checkpoints and start at step 0.
         """
         self._config, self._data, self.model_dir = config, data, model_dir
         self._write_report = write_report

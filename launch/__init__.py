@@ -1,1 +1,1 @@
-"""From a description of the machines to a tf.distribute strategy."""
+"""Run on other machines: tf.distribute strategy, plan, preflight, and one module per target."""

@@ -61,7 +61,7 @@ class LaunchConfig:
       network: VPC network; empty is the project's default. Vertex needs its full name, with the project's
         number: "projects/123/global/networks/NAME".
       subnetwork: subnetwork of the network.
-      external_ips: whether machines have addresses on the internet. Without, they reach package indices
+      external_ips: whether machines have addresses on the internet. If not, they reach package indices
         only through Cloud NAT.
       service_account: e-mail address of the service account; on GKE the Kubernetes service account.
       spot: whether to take cheaper machines that may be preempted.

@@ -1,1 +1,1 @@
-"""The encoder, its MLM head and the exported preprocessor."""
+"""The encoder, the MLM head, and weights in the formats of other projects."""

@@ -163,5 +163,5 @@ def _softmax_gradient(
     return tf.cast(dscores, weights.dtype), tf.cast(dropped, weights.dtype)
 
 
-# Functions of the arguments of `attention`, with the same results but for rounding.
+# Functions of the arguments of `attention`, with the same results except for rounding.
 IMPLEMENTATIONS = {"compiler": _for_compiler, "library": _for_library}

@@ -18,7 +18,7 @@ from model.tracing import Gradient
 class ComputeWeight:
     """A float32 master weight cast to the compute type.
 
-    It can be recomputed from its master, so it is not state: it is no tf.Module, and therefore neither
+    It can be recomputed from its master, so it is not state: it is not a tf.Module, and therefore neither
     in checkpoints nor among the variables of a model. Code that sets the master must call `refresh`.
     """
 

@@ -272,7 +272,7 @@ def gather_rows(x_BSH: tf.Tensor, positions_BP: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PositionEncoding:
-    """How the encoder gets to know the order of its input.
+    """How the order of the input enters the encoder.
 
     Attributes:
       add: function of (encoder, x_BSH): the Encoder and the word embeddings, float32; it returns the sum of

@@ -14,7 +14,7 @@ class Optimizer:
     """Properties of an optimizer that settings, plans and reports need.
 
     Attributes:
-      label: name for people.
+      label: display name.
       variants: allowed values of OptimizerConfig.variant; empty if the optimizer has no variants.
       has_trust_ratios: whether it scales the update of each variable by a trust ratio.
       state_bytes_per_parameter: size of the slots as large as the weights, bytes.
@@ -202,7 +202,7 @@ class OptimizerConfig:
 
     @property
     def label(self) -> str:
-        """Name for people, with the variant if there are any."""
+        """Display name, with the variant if the optimizer has variants."""
         label = self.properties.label
         return f"{label} ({self.variant})" if self.properties.variants else label
 

@@ -1,4 +1,4 @@
-"""A switch that makes an optimizer step leave all variables and slots unchanged, and its optimizers.
+"""A gate that lets an optimizer skip a step, and the mixin of optimizers that have a gate.
 
 A branch around the whole update would have to hold both outcomes of every variable. The gate selects
 the factors of the update instead: this costs no memory and no pass over the variables, and a step

@@ -105,7 +105,7 @@ class WarmupCosineDecay(_Decay):
 
 @tf_keras.utils.register_keras_serializable(package="lambert")
 class WarmupConstant(_Warmup):
-    """Warm-up, then constantly the peak."""
+    """Warm-up, then the peak rate without decay."""
 
     def __init__(self, *, peak_learning_rate: float, warmup_steps: int):
         """Arguments are explained in OptimizerConfig."""

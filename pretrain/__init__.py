@@ -10,6 +10,6 @@ for _name in ("data", "launch", "model", "optim"):
     _spec = importlib.util.find_spec(_name)
     if _spec is None or Path(_spec.origin or "").resolve().parent.parent != _ROOT:
         raise ImportError(
-            f"the package {_name!r} of Lambert lies in {_ROOT}, but Python finds"
+            f"the package {_name!r} of Lambert is in {_ROOT}, but Python finds"
             f" {_spec and _spec.origin}; run from another directory, or with `python -P -m`"
         )

@@ -62,11 +62,11 @@ class Experiment:
           data_dir: build directory.
           model_dir: a new directory, or the directory of the same run.
           record: whether the run may write into the model directory; False to evaluate only.
-          discard_checkpoints: start at step 0, whatever is there.
+          discard_checkpoints: whether to remove existing checkpoints and start at step 0.
           hooks: further code to run between updates, see `pretrain.train.loop.Hook`.
 
         Raises:
-          UserError: a setting or a file is wrong; the message names it and the way out.
+          UserError: a setting or a file is wrong; the message names it and the remedy.
         """
         self._manifest = Manifest.load(data_dir)
         self._warm_start = WarmStart.load(model_dir)
@@ -102,7 +102,7 @@ class Experiment:
         )
 
     def __enter__(self) -> Experiment:
-        """Enter the session, and load imported weights if the run is new; raise what it raises."""
+        """Enter the session (see `Session`), and load imported weights if the run is new."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session)
             if self._warm_start is not None and not self._session.start_step:

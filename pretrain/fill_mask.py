@@ -29,7 +29,7 @@ class MaskFiller:
     """Predicts masked pieces with an export; needs TensorFlow only, not the model's code."""
 
     def __init__(self, export_dir: str):
-        """Load an export; raise a UserError if `export_dir` is none, or has no MLM head."""
+        """Load an export; raise a UserError if `export_dir` is not one or has no MLM head."""
         exported = LoadedExport.load(export_dir)
         encoder = exported.encoder
         if not hasattr(encoder, "mlm"):

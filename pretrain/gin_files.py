@@ -56,7 +56,7 @@ def _gin_twin(cls: type):
     return gin.external_configurable(twin, name=cls.__name__, module="lambert")
 
 
-# `gin/` lies beside the packages in a checkout and inside this package when installed.
+# `gin/` is next to the packages in a checkout, and inside this package when installed.
 _HERE = Path(__file__).resolve().parent
 gin.add_config_file_search_path(str(_HERE if (_HERE / "gin").is_dir() else _HERE.parent))
 
@@ -92,7 +92,7 @@ def load_config(
       params: bindings such as "TrainConfig.seed=7"; they override the files.
       *classes: classes of settings.
       defaults: bindings that replace the classes' own defaults; the files override them.
-      strict: refuse whatever could run code: gin files can import modules and call functions.
+      strict: refuse statements that could run code: gin files can import modules and call functions.
 
     Raises:
       UserError: a file is missing or malformed, a parameter is unknown, ill-typed or out of range.
@@ -159,7 +159,7 @@ def load_and_split(
 ) -> tuple[typing.Any, str]:
     """Read one class of settings, and return the others as the text of one gin file.
 
-    The text will be read elsewhere, so whatever could run code is refused here.
+    Other machines will read the text, so statements that could run code are refused.
 
     Args:
       files: as in `load_config`.
@@ -207,7 +207,7 @@ def operative_config_text() -> str:
 
 
 class _NoReferences(gin.config_parser.ParserDelegate):
-    """Accept macros, which stand for values, and refuse references to functions."""
+    """Accept macros, which name values, and refuse references to functions."""
 
     def __init__(self, place: str):
         self._place = place

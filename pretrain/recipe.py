@@ -44,7 +44,7 @@ def passes(train: TrainConfig, sequences: int, copies: int) -> tuple[float, int]
     Args:
       train: settings of the training loop.
       sequences: sequences in the training split.
-      copies: masked copies in the data; 0 if every pass masks anew.
+      copies: masked copies in the data; 0 if every pass has new masks.
     """
     number = train.train_steps * train.global_batch_size / sequences
     return number, copies or math.ceil(number)

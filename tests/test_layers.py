@@ -19,8 +19,8 @@ from tests.support.sources import (
     libraries,
 )
 
-# Each package, with its modules and sub-packages from the bottom up: a module imports what stands
-# above it in the list, never what stands below.
+# Each package, with its modules and sub-packages from the bottom up: a module imports those
+# above it in the list, never those below.
 ORDER = {
     "data": "errors schema hashing config files checked_json samples sources vocab text manifest"
     " storage stages read build_dir pipeline build view",
@@ -64,7 +64,7 @@ ALLOWED = {
         *("pretrain.checkpoints", "pretrain.config", "pretrain.experiment", "pretrain.train"),
     },
 }
-# Every package may import these: standard library only, but for remote files.
+# Every package may import these: standard library only, except for remote files.
 FREE = {"data.errors", "data.schema", "data.checked_json"}
 # Entry points read gin files through the one module that imports gin.
 EXCEPTIONS = {("data.build", "pretrain.gin_files")}
@@ -89,11 +89,11 @@ def our_imports(module: str) -> set[str]:
 
 
 def is_within(module: str, names) -> bool:
-    """Whether a module is one of these names, or lies in one of them."""
+    """Return whether a module is one of these names or inside one of them."""
     return any(module == name or module.startswith(f"{name}.") for name in names)
 
 
-def test_no_module_imports_itself_on_any_way():
+def test_imports_have_no_cycles():
     graph = {module: our_imports(module) for module in MODULES}
     try:
         graphlib.TopologicalSorter(graph).prepare()
@@ -101,13 +101,13 @@ def test_no_module_imports_itself_on_any_way():
         pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
 
 
-def test_every_module_has_its_place_in_the_order():
+def test_every_module_is_in_the_order():
     for package, order in ORDER.items():
         units = {name.split(".")[1] for name in MODULES if name.startswith(f"{package}.")}
         assert units == set(order.split()), package
 
 
-def test_modules_import_what_stands_above_them():
+def test_modules_import_only_those_above_them():
     wrong = []
     for module in MODULES:
         package, *rest = module.split(".")
@@ -161,7 +161,7 @@ def test_the_architecture_page_has_these_rules():
 
 
 @pytest.mark.parametrize("stranger", ["model.py", "data/__init__.py"])
-def test_a_stranger_of_the_same_name_is_named(tmp_path, stranger):
+def test_a_foreign_package_of_the_same_name_is_an_error(tmp_path, stranger):
     (tmp_path / stranger).parent.mkdir(exist_ok=True)
     (tmp_path / stranger).touch()
     done = subprocess.run(
@@ -175,7 +175,7 @@ def test_a_stranger_of_the_same_name_is_named(tmp_path, stranger):
     assert f"Python finds {tmp_path / stranger}; run from" in done.stderr.splitlines()[-1]
 
 
-def test_heavy_libraries_stay_in_their_rooms():
+def test_heavy_libraries_stay_in_their_modules():
     rooms = {
         "apache_beam": {"data.build", "data.pipeline", "data.stages.runner"},
         "gin": {"pretrain.gin_files"},

@@ -156,7 +156,7 @@ def _process_tree(root: int) -> list[int]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it has just ended
-                # The program name, in brackets, may contain blanks and brackets.
+                # The program name, in brackets, may contain spaces and brackets.
                 fields = Path(entry.path, "stat").read_text().rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(entry.name))
     tree = [root]

@@ -77,7 +77,7 @@ def read_reference(path: Path) -> list[list[str]]:
 
 
 def join(sentences: list[str]) -> str:
-    """Join sentences to a paragraph: with a blank between them, but none before a dash."""
+    """Join sentences to a paragraph: with a space between them, but none before a dash."""
     return "\n".join(sentences).replace("\n--", "--").replace("\n", " ")
 
 

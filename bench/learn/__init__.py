@@ -1,1 +1,1 @@
-"""Does it learn: pretraining beside tf-models' reference trainer, on the same data."""
+"""Benchmark of learning: pretraining compared with tf-models' trainer, on the same data."""

@@ -40,7 +40,7 @@ def run_config(settings: dict, manifest: Manifest, start: WarmStart | None) -> R
     Args:
       settings: see bench/learn/__main__.py.
       manifest: manifest of the build.
-      start: the weights it goes on from, which give the architecture; None for fresh ones, with
+      start: imported weights, which determine the architecture; None for random weights, with
         BERT's proportions and dropout.
     """
     encoder = EncoderConfig(

@@ -58,7 +58,7 @@ def timed_run(
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        # At once, before it starts threads.
+        # Immediately, before the command starts threads.
         os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:cores])
         for line in process.stdout:
             if match := _STEP.match(line):

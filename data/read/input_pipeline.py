@@ -53,7 +53,7 @@ def training_batches(
       config: settings of the input.
       seed: order seed.
       global_batch_size: sequences per step, over all replicas.
-      start_step: number of steps already made.
+      start_step: number of updates so far.
 
     Returns:
       Function for `distribute_datasets_from_function`: the dataset of one host. Each element is the

@@ -46,7 +46,7 @@ class Reject:
 
     Attributes:
       source: name of the file.
-      offset: position in the file, for people: "byte 12".
+      offset: readable position in the file: "byte 12".
       reason: error, cut to 200 characters.
       num_bytes: uncompressed bytes that are lost.
     """
@@ -152,7 +152,7 @@ def is_compressed(path: str) -> bool:
 
 
 def normalise(text: str) -> str:
-    """Return the text in NFC, without invisible characters, with single blanks as white space."""
+    """Return the text in NFC, without invisible characters, with single spaces as white space."""
     return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).split())
 
 

@@ -1,6 +1,6 @@
 """Find documents and paragraphs that occur more than once in the corpus.
 
-Everything here works on hashes. Of equal texts the one whose document ranks first is kept, so the
+Everything here works on hashes. Among equal texts the one whose document ranks first is kept, so the
 result does not depend on the order of reading. The rank is a hash of the document's hash. The
 document's hash itself also selects the held-out split; ranking by it would collect all frequent
 texts there.
@@ -60,7 +60,7 @@ def find_duplicate_documents(
 
     Args:
       documents_D: records of `document_dtype`.
-      near_threshold: least share of equal positions in the signatures of near duplicates; 0 looks
+      near_threshold: minimum share of equal positions in the signatures of near duplicates; 0 looks
         for exact duplicates only.
 
     Returns:

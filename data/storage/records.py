@@ -29,7 +29,7 @@ _HEADER_BYTES, _FOOTER_BYTES = 12, 4
 class ExampleCodec:
     """Serialize and parse batches of masked examples, as `tf.train.Example`s of equal length.
 
-    All examples share their bytes but for the values of the features, so encoding copies a template
+    All examples have equal bytes except for the values of the features, so encoding copies a template
     and fills in the values.
     """
 
@@ -175,7 +175,9 @@ def read_examples(
     is_bad_N = (records[:, :_HEADER_BYTES] != _record_header(codec.example_bytes)).any(axis=1)
     is_bad_N |= (records[:, -_FOOTER_BYTES:] != _checksums(examples_NR)).any(axis=1)
     problems = [(n, "is damaged (wrong checksum)") for n in np.flatnonzero(is_bad_N)[:1]]
-    problems += [(n, "is no example of this build") for n in codec.find_foreign(examples_NR)[:1]]
+    problems += [
+        (n, "is not an example of this build") for n in codec.find_foreign(examples_NR)[:1]
+    ]
     for n, problem in problems:
         raise UserError(
             f"{files[file_N[n]].path}: record {row_N[n]} {problem}; copy it again or rebuild it"

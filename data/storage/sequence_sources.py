@@ -16,7 +16,7 @@ from data.errors import UserError
 from data.manifest import Manifest, Shard
 
 MAX_SOURCES = 8  # bits of the byte of a sequence
-MIXED = "mixed"  # stands for the source of a sequence with text of several sources
+MIXED = "mixed"  # source of a sequence with text of several sources
 
 
 def check_sources(names: Iterable[str]) -> None:

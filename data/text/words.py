@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Kana and Chinese characters, which are written without blanks between words. Each is a word.
+# Kana and Chinese characters, which are written without spaces between words. Each is a word.
 _UNSPACED = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
     "\U0001b000-\U0001b16f\U00020000-\U000323af"

@@ -31,7 +31,7 @@ def learn(
     Args:
       texts: paragraphs of text.
       vocab_size: number of pieces, special tokens included.
-      min_frequency: least number of occurrences for a pair to be merged.
+      min_frequency: minimum number of occurrences for a pair to be merged.
       max_characters: number of characters, the most frequent ones, that get a piece of their own.
       lower_case: whether to lower-case text and strip accents first ("uncased").
 
@@ -84,15 +84,15 @@ def _train(
 
 
 def _replace_rare_characters(texts: list[str], *, max_characters: int) -> list[str]:
-    """Replace all but the most frequent characters by blanks; ties are resolved by code point."""
+    """Replace all but the most frequent characters by spaces; break ties by code point."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
         counts.update(text)
     ranked = sorted(counts, key=lambda character: (-counts[character], character))
     if len(ranked) <= max_characters:
         return texts
-    blanks = dict.fromkeys(map(ord, ranked[max_characters:]), " ")
-    return [text.translate(blanks) for text in texts]
+    spaces = dict.fromkeys(map(ord, ranked[max_characters:]), " ")
+    return [text.translate(spaces) for text in texts]
 
 
 def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ The encoder is tf-models', with our weights. Operations of tensorflow-text token
 
     classification   text (and pair) -> label [B], probabilities [B, C]
     regression       text (and pair) -> score [B]
-    tokens           text, words separated by blanks -> labels [B, W] of the words, "" after the last
+    tokens           text, words separated by spaces -> labels [B, W] of the words, "" after the last
     spans            question, context -> answer [B], start [B] and end [B] in characters, score [B] of the
                      answer, null_odds [B]: score of no answer minus score of the answer
 

@@ -141,7 +141,7 @@ class Task(abc.ABC):
         """Return the loss of a model that has learned only how frequent each answer is.
 
         Entropy in nats of the labels (of labelled tokens); for "regression" the variance, which is
-        the least squared error of a constant; for "spans" the mean of `position_entropy` over starts
+        the smallest squared error of a constant; for "spans" the mean of `position_entropy` over starts
         and ends.
 
         Args:

@@ -2,9 +2,9 @@
 
 In a ring of n devices each sends 2 (n - 1) / n times the bytes of the gradient: n - 1 parts while they are
 summed, and n - 1 parts of the result (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for
-clusters of workstations", 2009). A torus does the same in all directions at once, so the bandwidth is that
-of all links of a chip. Hosts with GPUs first reduce inside the host; then each GPU sends its part to the
-other hosts.
+clusters of workstations", 2009). A torus does the same in all directions simultaneously, so the
+bandwidth is that of all links of a chip. Hosts with GPUs first reduce inside the host; then each GPU sends
+its part to the other hosts.
 
 A sharded optimizer sends as many bytes: gradients in the first half, new weights in the second.
 """

@@ -150,7 +150,7 @@ def with_memory_savings(step: Step, machine: Machine) -> dict[str, Candidate | N
 
 
 def suggest_changes(step: Step, machine: Machine) -> list[str]:
-    """Return changes that make a step fit which is too large."""
+    """Return changes by which a step that is too large would fit."""
     candidates = with_memory_savings(step, machine)
     if candidate := candidates[NO_SAVING]:
         return [f"set TrainConfig.micro_batch_size={candidate.step.micro_batch}"]

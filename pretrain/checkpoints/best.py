@@ -47,8 +47,8 @@ def record_best(
 ) -> bool:
     """Record a step if it did better on held-out data than all before; ties keep the earlier step.
 
-    A record of this step or a later one comes from steps that were lost and made again: it is
-    replaced.
+    A record of this step or a later one dates from before a restart, whose steps are repeated: it
+    is replaced.
 
     Args:
       model_dir: model directory of the run.

@@ -37,7 +37,7 @@ class WarmStart:
       directory: `initial/` of the model directory.
       encoder: architecture of the weights.
       lower_case: whether the source's tokenizer lower-cases.
-      origin: kind, path and checksum of the source, for people.
+      origin: kind, path and checksum of the source, for messages.
       weights_sha256: hash of the weights file; it identifies the weights.
     """
 
@@ -168,7 +168,7 @@ def write_warm_start(
       directory: directory to create.
       encoder: architecture.
       lower_case: whether the source's tokenizer lower-cases.
-      origin: kind, path and checksum of the source, for people.
+      origin: kind, path and checksum of the source, for messages.
       values: float32 weights by our names.
       vocab: vocabulary of the source.
     """

@@ -30,7 +30,7 @@ class LoadedExport:
 
     @classmethod
     def load(cls, export_dir: str) -> LoadedExport:
-        """Load an export; raise a UserError if `export_dir` is none."""
+        """Load an export; raise a UserError if `export_dir` is not one."""
         import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 
         for part in ("encoder", "preprocessor"):
@@ -45,7 +45,9 @@ class LoadedExport:
         variables = getattr(encoder, "variables", ())
         positions = [v for v in variables if v.name.partition(":")[0] == _POSITIONS]
         if not positions:
-            raise UserError(f"{export_dir}/encoder has no {_POSITIONS}: it is no export of Lambert")
+            raise UserError(
+                f"{export_dir}/encoder has no {_POSITIONS}: it was not exported by Lambert"
+            )
         max_tokens, hidden_size = positions[0].shape
         return cls(
             encoder=encoder,

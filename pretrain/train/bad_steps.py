@@ -27,7 +27,7 @@ GOOD, NOT_FINITE, SPIKE = 0, 1, 2
 _REASONS = {NOT_FINITE: "not finite", SPIKE: "spike"}
 # Standard deviation of a normal distribution over its median absolute deviation.
 _SIGMAS_PER_MAD = 1.4826
-# Smallest sigma as a fraction of the median: where the window hardly varies, a small rise is no spike.
+# Smallest sigma as a fraction of the median: if the window hardly varies, a small rise is not a spike.
 _MIN_RELATIVE_SIGMA = 0.01
 
 
@@ -131,7 +131,7 @@ class BadStepLog:
         Args:
           model_dir: model directory of the run.
           max_bad_steps: bad steps among any WINDOW successive steps that the run survives.
-          seed: seed of the data order; with the next two it tells which sequences a step shows.
+          seed: seed of the data order; with the next two it determines the sequences of a step.
           global_batch_size: sequences per update.
           num_sequences: sequences in the training split.
           is_chief: whether this worker writes and prints.
@@ -142,7 +142,7 @@ class BadStepLog:
         self._num_sequences = num_sequences
 
     def drop_after(self, step: int) -> None:
-        """Drop rows of later steps: a run that resumes at `step` makes those steps again."""
+        """Drop rows of later steps: a run that resumes at `step` repeats them."""
         if self._is_chief and files.exists(self._path):
             self._write([row for row in self._rows() if row["step"] <= step])
 

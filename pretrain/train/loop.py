@@ -32,7 +32,7 @@ class Hook:
         """Handle a row of training metrics, which covers the steps since the last row."""
 
     def before_save(self, step: int) -> None:
-        """Check whatever must hold before a checkpoint is saved; raise to prevent the save."""
+        """Check a condition before a checkpoint is saved; raise to prevent the save."""
 
     def after_evaluation(self, step: int, row: dict[str, Any], text: str) -> None:
         """Handle the metrics of an evaluation, as a row and as lines for the terminal."""
@@ -60,7 +60,7 @@ def fit(
       trainer: model, optimizer and the compiled functions that update them.
       batches: input from `start_step` on; one element is the batch of one replica.
       settings: length of the run, and the intervals of everything below.
-      start_step: updates made so far.
+      start_step: number of updates so far.
       accumulator: metrics of the steps since the last row, empty or restored from a checkpoint.
       workload: size of an update, for rates such as tokens per second.
       checkpoints: where checkpoints are saved.
@@ -105,7 +105,7 @@ def fit(
         # Preemption: the workers agree, because all of them must stop at the same step.
         is_preempted = not is_last and trainer.any_worker(stop.reason is not None)
 
-        # Checkpoint. What is evaluated is saved, since it may turn out to be the best.
+        # Checkpoint. Every evaluated step is saved, since it may turn out to be the best.
         is_evaluated = evaluate is not None and is_evaluation_due(settings, step)
         is_interval = _is_due(step, settings.checkpoint_interval)
         if is_last or is_preempted or is_evaluated or is_interval:

@@ -34,9 +34,9 @@ class Preempted(Exception):  # noqa: N818  nothing went wrong
 
 
 class PreemptionNotice:
-    """A context that watches for notices; `reason` tells which one came, or is None.
+    """A context that watches for notices; `reason` describes the notice, None before it arrives.
 
-    A second SIGTERM some seconds after the first ends the process at once, as it would by default.
+    A second SIGTERM some seconds after the first ends the process immediately, as it would by default.
     """
 
     def __init__(self):

@@ -30,7 +30,7 @@ class WandB:
     """A run at Weights & Biases. A resumed run continues the same one there."""
 
     def __init__(self, project: str, model_dir: str, config):
-        """Log in as the client's own settings and environment variables say.
+        """Log in with the client's own settings and environment variables.
 
         Args:
           project: name of the project at Weights & Biases.
@@ -51,7 +51,7 @@ class WandB:
             dir=None if files.is_remote(model_dir) else os.fspath(model_dir),
             config=dataclasses.asdict(config),
         )
-        # Its own step counter only rises, but a resumed run makes some steps a second time.
+        # Its own step counter only rises, but a resumed run repeats some steps.
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 
@@ -65,7 +65,7 @@ class WandB:
 
 
 class Progress(Hook):
-    """Write rows of metrics to every place where people look at them."""
+    """Write rows of metrics to the terminal, metrics.jsonl, TensorBoard and Weights & Biases."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Progress(Hook):
         wandb: WandB | None = None,
         criterion: Criterion = LEAST_LOSS,
     ):
-        """Open the files. Rows after `start_step` are dropped: those steps will be made again.
+        """Open the files. Drop rows after `start_step`: the run repeats those steps.
 
         Args:
           model_dir: model directory of the run.
-          start_step: updates made so far.
+          start_step: number of updates so far.
           train_steps: updates at the end of the run.
           write_report: writes the report page of a model directory.
           wandb: receives the rows as well.
@@ -197,7 +197,7 @@ def training_line(row: dict[str, Any]) -> str:
 
 
 def _finite(value):
-    """Replace NaN and infinities by None, for JSON has no numbers for them."""
+    """Replace NaN and infinities by None, because JSON has no numbers for them."""
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,7 +22,7 @@ class Session:
     """A context in which the model directory is locked and the newest checkpoint is restored.
 
     Attributes, once the context is entered:
-      start_step: updates made so far.
+      start_step: number of updates so far.
       checkpoints: where checkpoints are saved.
       accumulator: metrics of the steps since the last row, as the checkpoint had them.
     """
@@ -56,7 +56,7 @@ class Session:
           data: summary of the data, see `record_run`.
           write_report: writes the report page of a model directory.
           record: whether the run may write into the directory; False to evaluate a finished run.
-          discard_checkpoints: start at step 0, whatever is there.
+          discard_checkpoints: whether to remove existing checkpoints and start at step 0.
           criterion: what makes an evaluation the best.
         """
         self._run, self._settings = run, run.config.train
@@ -106,7 +106,7 @@ class Session:
 
     @property
     def is_trained(self) -> bool:
-        """Whether the run has made all its updates."""
+        """Whether all updates of the run are done."""
         return self.start_step >= self._settings.train_steps
 
     @property

@@ -325,10 +325,10 @@ class Trainer:
         return tf.reshape(tf.where(is_mine, outputs, 0.0), [-1, *outputs.shape[1:]])
 
     def _refresh_compute_weights(self) -> None:
-        """Make the weights in the compute type anew from the float32 weights.
+        """Cast the float32 weights to the compute type again.
 
-        Updates refresh them. What else sets weights does not: a restored checkpoint or an import
-        before the first update, the best checkpoint before an evaluation.
+        Updates do this themselves. Other code that sets weights does not: restoring a checkpoint
+        or importing weights before the first update, loading the best checkpoint to evaluate it.
         """
         self._refresh_on_replicas()
         self._has_fresh_compute_weights = True

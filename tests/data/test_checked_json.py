@@ -31,7 +31,7 @@ SOUND = {
 RECORD = parse_json(json.dumps(SOUND), "M/a.json", remedy="delete it")
 
 
-def test_sound_fields_are_returned():
+def test_valid_fields_are_returned():
     assert RECORD.integer("step", minimum=5, maximum=5) == 5
     assert RECORD.number("loss") == 2.5
     assert (RECORD.number("step"), type(RECORD.number("step"))) == (5.0, float)
@@ -47,7 +47,7 @@ def test_sound_fields_are_returned():
     RECORD.refuse_other_fields(SOUND.keys())
 
 
-def test_a_default_stands_for_a_missing_field_and_for_null():
+def test_a_default_replaces_a_missing_field_and_null():
     for name in ("nothing", "missing"):
         assert RECORD.integer(name, default=None) is None
         assert RECORD.text(name, default="") == ""
@@ -76,7 +76,7 @@ WRONG = [None, True, 5, -1, 2.5, math.inf, math.nan, "text", [], [None], {}, {"x
         ("mappings", [{}]),
     ],
 )
-def test_wrong_types_are_one_line_with_the_field_and_the_way_out(method, sound):
+def test_wrong_types_are_one_line_with_the_field_and_the_remedy(method, sound):
     for value in WRONG:
         record = parse_json(json.dumps({"f": value}), "M/a.json", remedy="delete it")
         if value in sound and not (isinstance(value, bool) and method != "boolean"):
@@ -102,7 +102,7 @@ def test_wrong_types_are_one_line_with_the_field_and_the_way_out(method, sound):
         (lambda r: r.refuse_other_fields(["step"]), "loss is not a field of this record"),
     ],
 )
-def test_messages_name_the_place_and_the_value(get, message):
+def test_messages_name_the_field_and_the_value(get, message):
     with pytest.raises(DamagedRecord, match=message):
         get(RECORD)
 
@@ -153,7 +153,7 @@ def test_errors_of_reading_name_the_file(tmp_path):
         read_at_most("/proc/self/mem", 10)
 
 
-def test_sound_lines_are_found_among_damaged_ones():
+def test_valid_lines_are_found_among_damaged_ones():
     content = b'{"step": 1}\n{"ste\n\n[3]\n\x00\x00\n{"step": 4}\n{"step": 5}'
     lines = list(parse_json_lines(content, "m.jsonl"))
     assert [record and record.integer("step") for _, record in lines] == [1, None, None, None, 4, 5]

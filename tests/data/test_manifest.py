@@ -57,7 +57,7 @@ def test_missing_or_truncated_shard_is_an_error(copy):
 
 def test_verify_compares_every_byte(copy, capsys):
     main(["--verify", str(copy)])
-    assert "is whole: 14 files" in capsys.readouterr().out
+    assert "is intact: 14 files" in capsys.readouterr().out
     path = copy / schema.masked_path("train", 1, 2)
     content = bytearray(path.read_bytes())
     content[100] ^= 1

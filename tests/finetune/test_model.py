@@ -150,7 +150,7 @@ def test_outputs_and_gradients_equal_tf_models(kind):
     )
     scale = max(np.linalg.norm(gradient) for gradient in expected)
     for (variable, _), gradient, expected_gradient in zip(pairs, gradients, expected, strict=True):
-        # A bias that shifts all logits of a softmax alike has gradient 0 but for rounding.
+        # A bias that shifts all logits of a softmax alike has gradient 0 except for rounding.
         if np.linalg.norm(expected_gradient) < 1e-6 * scale:
             assert np.linalg.norm(gradient) < 1e-6 * scale
         else:
@@ -193,7 +193,7 @@ def test_update_equals_tf_models(optimizer):
         built.apply_gradients(zip(gradients, variables, strict=True))
     for old, new, expected in zip(before, ours, theirs, strict=True):
         expected = np.reshape(expected, old.shape)
-        if "key/bias" not in new.name:  # its gradient is 0 but for rounding
+        if "key/bias" not in new.name:  # its gradient is 0 except for rounding
             assert relative_error(new - old, expected - old) < 5e-3, new.name
             assert np.linalg.norm(expected - old) > 0
 

@@ -40,5 +40,5 @@ def test_errors_of_predict(finetuned, tmp_path):
     with pytest.raises(UserError, match="line 1: 'text' is 3, not text"):
         read_input(str(tmp_path / "i.jsonl"), record)
     (tmp_path / "i.jsonl").write_text('{"text": ["New York"]}\n')
-    with pytest.raises(UserError, match="line 1: 'text' must be a list of words without blanks"):
+    with pytest.raises(UserError, match="line 1: 'text' must be a list of words without spaces"):
         read_input(str(tmp_path / "i.jsonl"), {**record, "kind": "tokens"})

@@ -1,4 +1,4 @@
-"""Dropout masks are independent Bernoulli variables, and a function of nothing but their arguments.
+"""Dropout masks are independent Bernoulli variables, and a function of their arguments only.
 
 Statistics are z-scores, standard normal if bits are independent with the stated rate. Inputs are
 fixed, so a test always passes or always fails; a perfect generator exceeds a bound once in 10,000 times.

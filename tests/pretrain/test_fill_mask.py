@@ -77,7 +77,7 @@ def test_encoder_without_mlm_head(export_dir, tmp_path):
         ),
         (
             [tf.Variable(0.0, name="step")],
-            f"/encoder has no {name}: it is no export of Lambert",
+            f"/encoder has no {name}: it was not exported by Lambert",
         ),
     ):
         tf.saved_model.save(tf.train.Checkpoint(variables=variables), str(tmp_path / "encoder"))

@@ -63,7 +63,7 @@ _LANGUAGES = frozenset(
 )
 _HIDDEN_NAMESPACES = frozenset(("file", "image", "category", "media"))
 _QUOTES = re.compile("'{2,}")
-# Lines that begin with a blank are preformatted: they are not joined with the lines around them.
+# Lines that begin with a space are preformatted: they are not joined with the lines around them.
 _INDENTED = re.compile(r"\n[ \t]+(?=\S)")
 # The parser returns unclosed nodes as text.
 _STRAY_MARKUP = re.compile(r"</?[A-Za-z]+(?:\s[^<>]*)?/?>|\{\{|\}\}|\[\[|\]\]")
@@ -90,7 +90,7 @@ _REPAIRS = [
         (r"\((?:\s|[;,:](?=[\s)]))+", "("),
         (r"(?<![;,:\s])\s*+(?:[;,:]\s*+)++\)", ")"),
         (r"([;,])(?:\s*[;,])+", r"\1"),
-        # A ratio, "4 : 3", keeps its blanks.
+        # A ratio, "4 : 3", keeps its spaces.
         (r"\s+(?!(?<=\d ):\s\d)([,;:!?](?=[\s\"'”’)]|$)|\)|\.(?!\w|\.))", r"\1"),
         (r"[,;:]\.(?=\s|$)", "."),
     )
@@ -167,7 +167,7 @@ def _render(code: Wikicode | None) -> str:
 def _before_template(before: str, text: str) -> str:
     """Return the text before a template, adapted to the text of the template.
 
-    "5" before "1/2" gets a blank; a currency sign is dropped if no amount follows.
+    "5" before "1/2" is followed by a space; a currency sign is dropped if no amount follows.
     """
     if not text:
         tail = before[-_LONGEST_AMOUNT:]
@@ -277,7 +277,7 @@ def _is_prose(text: str) -> bool:
 
 
 def _clean_up(text: str) -> str:
-    """Repair what removed nodes leave behind: empty brackets, blanks before punctuation."""
+    """Repair what removed nodes leave behind: empty brackets, spaces before punctuation."""
     text = normalise(_MAGIC_WORD.sub("", text))
     for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)

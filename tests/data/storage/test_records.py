@@ -167,7 +167,7 @@ def test_foreign_example_with_valid_checksums_is_an_error(tmp_path, position):
     path = tmp_path / "x.tfrecord"
     write(path, [encoded])
     read(path, codec, 0)
-    with pytest.raises(UserError, match=r"x\.tfrecord: record 1 is no example of this build"):
+    with pytest.raises(UserError, match=r"x\.tfrecord: record 1 is not an example of this build"):
         read(path, codec, 0, 1)
 
 

@@ -208,7 +208,7 @@ def test_threshold_when_no_answer_is_best_for_a_third(tasks, tmp_path):
 
 
 def to_ascii(source, target):
-    """Copy a file, with ASCII contexts that tf-models can split and join at blanks."""
+    """Copy a file, with ASCII contexts that tf-models can split and join at spaces."""
     content = source.read_text().translate(str.maketrans("éëü“”–ﬁ", "eeu''-f"))
     assert set(content) <= set(string.printable)
     target.write_text(content)

@@ -72,5 +72,5 @@ def test_tokens_overlapping_a_range_of_characters():
     assert overlapping_tokens(begins, ends, 5, 9) == (2, 3)
     assert overlapping_tokens(begins, ends, 6, 8) == (2, 3)  # a part of both
     assert overlapping_tokens(begins, ends, 0, 10) == (0, 4)
-    first, last = overlapping_tokens(begins, ends, 3, 4)  # the blank
+    first, last = overlapping_tokens(begins, ends, 3, 4)  # the space
     assert first > last

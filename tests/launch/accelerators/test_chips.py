@@ -1,4 +1,4 @@
-"""The table of chips: each row beside what the makers publish elsewhere."""
+"""The table of chips, compared with what the makers publish elsewhere."""
 
 import dataclasses
 import math

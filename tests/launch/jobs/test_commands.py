@@ -104,7 +104,7 @@ def test_invalid_run_is_an_error_before_any_command():
         tpu.main(argv)
 
 
-def test_running_job_can_be_deleted_whatever_its_run_settings(recorded):
+def test_running_job_can_be_deleted_despite_invalid_run_settings(recorded):
     flags = [*job_flags(**GPUS), "--gin_param", "TrainConfig.global_batch_size = 1"]
     gke.main(["delete", *flags])
     assert recorded() == ["kubectl delete jobset large"]

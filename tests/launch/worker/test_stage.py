@@ -49,7 +49,7 @@ def test_file_damaged_in_the_source_is_an_error(small_build, tmp_path):
     with pytest.raises(UserError, match=rf"ram://stage/damaged/{name} is damaged: its sha256 is"):
         stage("ram://stage/damaged", str(tmp_path))
     (directory,) = tmp_path.iterdir()
-    assert not (directory / "manifest.json").exists()  # an incomplete copy is no build
+    assert not (directory / "manifest.json").exists()  # an incomplete copy is not a build
     assert not (directory / name).exists()
 
 

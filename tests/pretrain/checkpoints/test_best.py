@@ -28,8 +28,8 @@ def test_nan_is_never_the_best(tmp_path):
     assert best_step(tmp_path) == 20
 
 
-def test_steps_that_are_made_again_are_recorded_again(tmp_path):
-    """A run that resumes at step 20 makes step 30 again."""
+def test_repeated_steps_are_recorded_again(tmp_path):
+    """A run that resumes at step 20 repeats step 30."""
     record(tmp_path, (30, 2.0))
     assert record(tmp_path, (25, 2.5), (30, 2.4)) == [True, True]
     assert best_step(tmp_path) == 30

@@ -39,7 +39,7 @@ def full():
 
 
 def test_threshold(full):
-    # Half of the window lies on the median: its deviation counts as one hundredth of it.
+    # Half of the window equals the median, so sigma is one hundredth of the median.
     assert classified(full, [5.0, 5.6], [5.0, 5.0], first=128) == [(GOOD, 0), (SPIKE, 1)]
 
 
@@ -51,7 +51,9 @@ def test_threshold_of_a_window_that_varies():
     assert classified(bad_steps, [below], [5.0], first=128) == [(GOOD, 0)]
     assert classified(bad_steps, [above], [5.0], first=129) == [(SPIKE, 1)]
     assert classified(bad_steps, [5.0], [above], first=130) == [(SPIKE, 2)]  # the norm alone
-    assert classified(bad_steps, [0.0], [0.0], first=131) == [(GOOD, 2)]  # low is no spike
+    assert classified(bad_steps, [0.0], [0.0], first=131) == [
+        (GOOD, 2)
+    ]  # a low value is not a spike
 
 
 def test_no_spikes_before_the_window_is_full_or_without_a_threshold(full):
