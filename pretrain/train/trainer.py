@@ -301,6 +301,9 @@ class Trainer:
             )
             sums = self.model.sums(features, dropout=dropout)
         gradients = tape.gradient(sums[0], self.variables)
+        unused = [v.name for v, g in zip(self.variables, gradients, strict=True) if g is None]
+        if unused:
+            raise ValueError(f"the loss does not depend on {', '.join(unused)}")
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     @tf.function
