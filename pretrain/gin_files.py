@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import functools
 import importlib
 import importlib.util
 import logging
+import math
 import re
+import tokenize
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any, TypeVar
 
 import gin
 from data.errors import UserError
+from pretrain.gin_literals import printable
+from pretrain.strict_gin import nearest, read_bindings
 
 AnyRunConfig = TypeVar("AnyRunConfig")
 
@@ -33,6 +36,15 @@ _SETTINGS = {
     "TaskConfig": "finetune.config",
     "FinetuneConfig": "finetune.config",
 }
+
+
+# What gin raises for malformed files. Other errors come from modules that a file imports.
+_GIN_ERRORS = (
+    *(ValueError, TypeError, SyntaxError, AttributeError, ImportError, RecursionError),
+    *(KeyError, IndexError, MemoryError, StopIteration),
+)
+# No path may have these, and no terminal should see them.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @functools.cache
@@ -58,7 +70,8 @@ def _gin_twin(cls: type):
 
 # `gin/` is next to the packages in a checkout, and inside this package when installed.
 _HERE = Path(__file__).resolve().parent
-gin.add_config_file_search_path(str(_HERE if (_HERE / "gin").is_dir() else _HERE.parent))
+_HOME = _HERE if (_HERE / "gin").is_dir() else _HERE.parent
+gin.add_config_file_search_path(str(_HOME))
 
 
 def add_gin_flags(parser: argparse.ArgumentParser) -> None:
@@ -103,28 +116,25 @@ def load_config(
         logging.ERROR
     )  # gin logs every path that it tries; our error names the file once
     try:
-        if strict:
-            for file in files:
-                _refuse_code_in_file(file)
-            for param in params:
-                _refuse_code(param, f"--gin_param {param!r}")
         with gin.unlock_config():
             for binding in defaults:
                 gin.parse_config(binding)
-            for file in files:
-                gin.parse_config_file(file, skip_unknown=False)
-            for param in params:
-                _parse_param(param)
+            if strict:
+                gin.parse_config(_read_strictly(files, params), skip_unknown=False)
+            else:
+                _parse_code(files, params)
         bound = [vars(_gin_twin(cls)()) for cls in classes]
     except UserError:
         raise
     except OSError as error:
+        if error.filename:
+            raise  # found, but cannot be read
         raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
     except UnicodeDecodeError:
         raise UserError(
             f"{', '.join(files)}: these files and the files they include must be UTF-8 text"
         ) from None
-    except (ValueError, TypeError, SyntaxError, AttributeError, ImportError) as error:
+    except _GIN_ERRORS as error:
         raise UserError(_explain(error)) from None
     finally:
         logging.disable(logging.NOTSET)
@@ -206,59 +216,36 @@ def operative_config_text() -> str:
     return gin.operative_config_str()
 
 
-class _NoReferences(gin.config_parser.ParserDelegate):
-    """Accept macros, which name values, and refuse references to functions."""
-
-    def __init__(self, place: str):
-        self._place = place
-
-    def configurable_reference(self, scoped_configurable_name, evaluate):
-        raise UserError(
-            f"{self._place} refers to @{scoped_configurable_name}, which --strict_gin refuses: gin"
-            " would call it"
-        )
-
-    def macro(self, macro_name):
-        return macro_name
+def _read_strictly(files: Sequence[str], params: Sequence[str]) -> str:
+    """Return the bindings of files that may come from anyone; gin opens none of them."""
+    settings = {
+        name: [field.name for field in dataclasses.fields(cls)]
+        for name, cls in config_classes().items()
+    }
+    return read_bindings(files, params, settings=settings, home=_HOME)
 
 
-def _refuse_code_in_file(file: str) -> None:
-    """Check a file where gin would find it: in the first of its search paths that has it."""
-    paths = (Path(directory, file) for directory in gin.config._LOCATION_PREFIXES)
-    if path := next(filter(Path.is_file, paths), None):
-        _refuse_code(path.read_text(encoding="utf-8"), str(path))
-
-
-def _refuse_code(text: str, place: str) -> None:
-    try:
-        for statement in gin.config_parser.ConfigParser(text, _NoReferences(place)):
-            _refuse_statement(statement, place)
-    except SyntaxError as error:
-        error.filename = error.filename or place
-        raise
-
-
-def _refuse_statement(statement, place: str) -> None:
-    if isinstance(statement, gin.config_parser.IncludeStatement):
-        _refuse_code_in_file(statement.filename)
-    elif isinstance(statement, gin.config_parser.ImportStatement):
-        raise UserError(
-            f"{place} imports {statement.module!r}, which --strict_gin refuses: it would run the module"
-        )
-    elif statement.selector not in _SETTINGS and getattr(statement, "arg_name", None):
-        raise UserError(
-            f"{place} sets {statement.selector}.{statement.arg_name}, which --strict_gin refuses;"
-            f" the settings are {', '.join(sorted(_SETTINGS))}"
-        )
+def _parse_code(files: Sequence[str], params: Sequence[str]) -> None:
+    """Let gin read files and parameters, which may import modules and call functions."""
+    for file in files:
+        try:
+            gin.parse_config_file(file, skip_unknown=False)
+        except tokenize.TokenError as error:
+            raise UserError(f"{file} ends within brackets or text: {error.args[0]}") from None
+        except IndentationError as error:
+            error.filename = file
+            raise
+    for param in params:
+        _parse_param(param)
 
 
 def _parse_param(param: str) -> None:
     try:
         gin.parse_config(param, skip_unknown=False)
-    except (SyntaxError, ValueError) as error:
-        if isinstance(error, SyntaxError) or "parse" in str(error):
+    except (SyntaxError, ValueError, tokenize.TokenError) as error:
+        if not isinstance(error, ValueError) or "parse" in str(error):
             raise UserError(
-                f"--gin_param {param!r}: expected NAME = VALUE, with text in quotes"
+                f"--gin_param {_shown(param)}: expected NAME = VALUE, with text in quotes"
             ) from None
         raise
 
@@ -266,17 +253,26 @@ def _parse_param(param: str) -> None:
 def _explain(error: Exception) -> str:
     """Return gin's message in one line, with the location and the most similar existing name."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {error.msg}: {(error.text or '').strip()}"
-    message = str(error).splitlines()[0].rstrip(".: ")
+        problem = printable((error.msg or "").partition("\n")[0], 200)
+        text = printable((error.text or "").strip())
+        return f"{error.filename}, line {error.lineno}: {problem}: {text}"
+    message = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")
     match = re.search(r'In file "(.*)", line (\d+)', str(error))
     location = f"{match[1]}, line {match[2]}: " if match else ""
-    if unknown := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
+    if isinstance(error, RecursionError):
+        message = (
+            "nested too deeply: a file includes itself, macros refer to each other, or there are too many"
+            " brackets"
+        )
+    elif unset := re.search(r"'macro' \(.*\) in scope '([\w./]+)'", str(error)):
+        message = f"%{unset[1]} is not set"
+    elif unknown := re.search(r"'([\w.]+)' doesn't have a parameter named '(\w+)'", message):
         owner = unknown[1].rpartition(".")[2]
         names = [field.name for field in dataclasses.fields(config_classes()[owner])]
-        message = f"{owner} has no parameter {unknown[2]!r}; {_nearest(unknown[2], names)}"
+        message = f"{owner} has no parameter {unknown[2]!r}; {nearest(unknown[2], names)}"
     elif unknown := re.search(r"No configurable matching '([\w.]+)'", message):
-        nearest = _nearest(unknown[1], list(_SETTINGS))
-        message = f"{unknown[1]!r} is not a class of settings; {nearest}"
+        hint = nearest(unknown[1], list(_SETTINGS))
+        message = f"{unknown[1]!r} is not a class of settings; {hint}"
     return f"{location}{message}"
 
 
@@ -299,13 +295,6 @@ def _refuse_unused_bindings() -> None:
         raise UserError(f"{name} is set, but this command does not use it; remove its settings")
 
 
-def _nearest(name: str, candidates: list[str]) -> str:
-    close = difflib.get_close_matches(name, candidates, n=1)
-    return (
-        f"did you mean {close[0]!r}?" if close else f"valid names: {', '.join(sorted(candidates))}"
-    )
-
-
 def _typed(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of a class's fields, converted to their declared types."""
     hints = typing.get_type_hints(cls)
@@ -313,16 +302,43 @@ def _typed(cls: type, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _typed_value(cls: type, name: str, value, expected):
+    setting = f"{cls.__name__}.{name}"
+    if value is gin.REQUIRED:
+        raise UserError(
+            f"{setting} has no value: a gin file sets it to %gin.REQUIRED; set it in a later file or with"
+            f" --gin_param {setting}=..."
+        )
     if typing.get_origin(expected) is tuple:
         if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            for item in value:
+                _check_text(setting, item)
             return tuple(value)
         expected_text = "a list of strings"
     else:
+        if expected in (int, float) and type(value) is int and not -(2**63) <= value < 2**63:
+            raise UserError(f"{setting}={_shown(value)}: is out of range; the largest is 2**63 - 1")
         if expected is float and type(value) is int:
             return float(value)
         if type(value) is expected:
+            if expected is float and not math.isfinite(value):
+                raise UserError(f"{setting}={value}: must be a finite number")
+            if expected is str:
+                _check_text(setting, value)
             return value
         expected_text = {int: "a whole number", float: "a number", bool: "True or False"}.get(
             expected, "a string"
         )
-    raise UserError(f"{cls.__name__}.{name}={value!r}: must be {expected_text}")
+    raise UserError(f"{setting}={_shown(value)}: must be {expected_text}")
+
+
+def _check_text(setting: str, value: str) -> None:
+    if _CONTROL_CHARACTER.search(value):
+        raise UserError(f"{setting}={_shown(value)}: contains a control character")
+
+
+def _shown(value) -> str:
+    """Return a value as text of bounded length; Python refuses to print numbers of 5,000 digits."""
+    try:
+        return printable(repr(value), 200)
+    except (ValueError, RecursionError):
+        return f"<{type(value).__name__}>"

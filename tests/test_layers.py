@@ -29,8 +29,8 @@ ORDER = {
     "optim": "config schedule gate accumulate adamw lamb build",
     "launch": "config accelerators strategy local supervise jobs worker plan preflight dataflow gke"
     " vertex tpu node slurm rehearse",
-    "pretrain": "gin_files checkpoints train config recipe export convert embed fill_mask"
-    " import_weights report provenance experiment run",
+    "pretrain": "gin_literals strict_gin gin_files checkpoints train config recipe export convert embed"
+    " fill_mask import_weights report provenance experiment run",
     "finetune": "config batches model seed_record tasks summary source recipe collapse predict export"
     " report corpus_task seed_run run",
     "bench": "sample_build data step learn run tpu",
