@@ -38,6 +38,7 @@ from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
 from data.stages.masking import MaskingRule
 from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
 from data.storage.sequence_sources import check_sources
+from data.storage.structure import check_structure
 from data.vocab import Vocab
 from pretrain.gin_files import add_gin_flags, load_config
 
@@ -224,10 +225,10 @@ def summary(manifest: Manifest) -> str:
 
 
 def verify(directory: str) -> Manifest:
-    """Compare every file of a build with the manifest.
+    """Compare every file of a build with the manifest, and check the structure of local files.
 
     Raises:
-      UserError: a file differs; the message names the first one.
+      UserError: a file differs or is malformed; the message names the first one.
     """
     from tqdm import tqdm
 
@@ -238,6 +239,8 @@ def verify(directory: str) -> Manifest:
         for file in manifest.files:
             file.check_content(directory)
             bar.update(file.bytes)
+    if not files.is_remote(directory):
+        check_structure(directory, manifest)
     print(f"data: {directory} is intact: {len(manifest.files)} files, {num_bytes:,} bytes")
     return manifest
 

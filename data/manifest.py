@@ -15,13 +15,14 @@ import os
 from typing import Any
 
 from data import files, schema
+from data.build_files import DataFile, Shard, check_files
+from data.checked_json import Record, format_value, parse_json
 from data.config import BuildConfig
 from data.errors import UserError
 from data.vocab import Vocab
 
 # Settings that can stop a build but do not change its content.
 _TOLERANCES = ("max_reject_fraction", "max_unknown_fraction")
-_LISTS = ("sentence_lengths", "sequence_lengths", "source_names")
 _FORMAT, _VERSION = "lambert-build", 3
 
 # Packages whose version can change the content of a build.
@@ -43,72 +44,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             by_name[name] = "not installed"
     return by_name
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataFile:
-    """One file of a build; `path` is relative to the build directory."""
-
-    path: str
-    records: int = 0
-    bytes: int
-    sha256: str
-
-    @classmethod
-    def describe(cls, directory: str | os.PathLike[str], path: str) -> DataFile:
-        """Return size and hash of a file that has just been written; `records` stays 0."""
-        full_path = files.join(directory, path)
-        return cls(path=path, bytes=files.size(full_path), sha256=files.sha256_of(full_path))
-
-    def check_content(self, directory: str | os.PathLike[str]) -> None:
-        """Raise a UserError if the sha256 of the file differs."""
-        path = files.join(directory, self.path)
-        digest = files.sha256_of(path)
-        if digest != self.sha256:
-            raise UserError(
-                f"{path} is damaged: its sha256 is {digest[:8]}, the manifest says"
-                f" {self.sha256[:8]}; copy the build again or rebuild it"
-            )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Shard:
-    """One shard of a split: its packed sequences and its masked copies.
-
-    Attributes:
-      split: "train" or "eval".
-      shard: number of the shard in its split.
-      documents: number of documents with packed text.
-      sentences: number of packed sentences; one that is split over sequences counts once.
-      tokens: number of text tokens, without [CLS], [SEP] and [PAD].
-      separators: number of [CLS] and [SEP].
-      unknown_tokens: number of text tokens that are [UNK].
-      sentence_lengths: histogram of the tokens in a sentence, see data.stages.accounting.histogram.
-      sequence_lengths: histogram of the tokens in a sequence, with [CLS] and [SEP].
-      source_names: sources of the documents, sorted.
-      packed: file of the packed sequences.
-      sources: file of the sources of each sequence, see data.storage.sequence_sources.
-      masked: files of the masked copies, in order of the copy number.
-    """
-
-    split: str
-    shard: int
-    documents: int
-    sentences: int
-    tokens: int
-    separators: int
-    unknown_tokens: int
-    sentence_lengths: tuple[int, ...]
-    sequence_lengths: tuple[int, ...]
-    source_names: tuple[str, ...]
-    packed: DataFile
-    sources: DataFile
-    masked: tuple[DataFile, ...] = ()
-
-    @property
-    def files(self) -> list[DataFile]:
-        """Every file of the shard."""
-        return [self.packed, self.sources, *self.masked]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -263,28 +198,45 @@ class Manifest:
           path: path of the file, for errors.
 
         Raises:
-          UserError: the text is not a manifest, or has another format or version.
+          UserError: the text is not a manifest, has another format or version, or contradicts itself.
         """
-        try:
-            content = dict(json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path} cannot be read: {error}; build the data again") from error
-        name, version = content.pop("format", None), content.pop("version", None)
+        record = parse_json(text, path, remedy="copy the build again or rebuild it")
+        name, version = record.text("format"), record.integer("version")
         if (name, version) != (_FORMAT, _VERSION):
             raise UserError(
-                f"{path} is {name} version {version}; this program reads {_FORMAT} version"
-                f" {_VERSION}: build the data again"
+                f"{path} is {format_value(name)[1:-1]} version {version}; this program reads"
+                f" {_FORMAT} version {_VERSION}: build the data again"
             )
-        try:
-            return cls(
-                config=BuildConfig(**content.pop("config")),
-                inputs=tuple(content.pop("inputs")),
-                rejects=DataFile(**rejects) if (rejects := content.pop("rejects")) else None,
-                shards=tuple(map(_shard_from_json, content.pop("shards"))),
-                **content,
-            )
-        except (TypeError, KeyError, UserError) as error:
-            raise UserError(f"{path} is damaged: {error}; build the data again") from error
+        return cls._from_record(record)
+
+    @classmethod
+    def _from_record(cls, record: Record) -> Manifest:
+        names = [field.name for field in dataclasses.fields(cls)]
+        record.refuse_other_fields(["format", "version", *names])
+        config, vocab_pieces = (
+            _config_from_record(record),
+            record.integer("vocab_pieces", minimum=1),
+        )
+        rejects = record.mapping("rejects", default=None)
+        manifest = cls(
+            config=config,
+            vocab_pieces=vocab_pieces,
+            vocab_sha256=record.sha256("vocab_sha256"),
+            made_by=_texts(record.mapping("made_by")),
+            inputs=tuple(map(_input_from_record, record.rows("inputs"))),
+            rejected=record.integer("rejected", minimum=0),
+            rejects=rejects and DataFile.from_record(rejects),
+            accounts={
+                source: {name: counts.integer(name, minimum=0) for name in counts.fields}
+                for source, counts in record.mappings("accounts").items()
+            },
+            shards=tuple(
+                Shard.from_record(shard, config=config, vocab_pieces=vocab_pieces)
+                for shard in record.rows("shards")
+            ),
+        )
+        check_files(manifest.shards, manifest.files, record)
+        return manifest
 
     def require_unchanged(self, directory: str | os.PathLike[str]) -> None:
         """Raise a UserError if the directory now holds another build, or none."""
@@ -304,14 +256,15 @@ class Manifest:
         """Return the vocabulary of the build.
 
         Raises:
-          UserError: the vocabulary file is missing, or its sha256 differs from the manifest's.
+          UserError: the vocabulary file is missing, or its content differs from the manifest's.
         """
         path = files.join(directory, schema.VOCAB_FILE)
         vocab = Vocab.load(path)
-        if vocab.sha256 != self.vocab_sha256:
+        if (vocab.sha256, len(vocab)) != (self.vocab_sha256, self.vocab_pieces):
             raise UserError(
-                f"{path} is not the vocabulary of this build: its sha256 is {vocab.sha256[:8]},"
-                f" the manifest says {self.vocab_sha256[:8]}"
+                f"{path} is not the vocabulary of this build: it has {len(vocab)} pieces and sha256"
+                f" {vocab.sha256[:8]}, the manifest says {self.vocab_pieces} and"
+                f" {self.vocab_sha256[:8]}"
             )
         return vocab
 
@@ -340,13 +293,27 @@ def _first_difference(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> s
     return "they are in another order"
 
 
-def _shard_from_json(content: dict[str, Any]) -> Shard:
-    packed, sources, masked = (content.pop(name) for name in ("packed", "sources", "masked"))
-    lists = {name: tuple(content.pop(name)) for name in _LISTS}
-    return Shard(
-        packed=DataFile(**packed),
-        sources=DataFile(**sources),
-        masked=tuple(DataFile(**file) for file in masked),
-        **lists,
-        **content,
-    )
+def _config_from_record(record: Record) -> BuildConfig:
+    """Return the settings of a build; each has the type of its default."""
+    content = record.mapping("config")
+    content.refuse_other_fields([field.name for field in dataclasses.fields(BuildConfig)])
+    for field in dataclasses.fields(BuildConfig):
+        if field.name in content:
+            read = {bool: content.boolean, int: content.integer, float: content.number}
+            read.get(type(field.default), content.text)(field.name)
+    try:
+        return BuildConfig(**content.fields)
+    except UserError as error:
+        raise record.damaged(str(error)) from error
+
+
+def _texts(record: Record) -> dict[str, str]:
+    return {name: record.text(name) for name in record.fields}
+
+
+def _input_from_record(record: Record) -> dict[str, Any]:
+    for name in ("kind", "name"):
+        record.text(name)
+    record.integer("bytes", minimum=0)
+    record.sha256("sha256", default=None)
+    return record.fields

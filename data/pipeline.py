@@ -27,6 +27,10 @@ from data.stages.extract import UnitExtractor, unit_paths
 from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
 from data.vocab import Vocab
 
+# Fields of data.manifest.Shard that packing counts.
+_COUNTS = ("documents", "sentences", "tokens", "separators", "unknown_tokens")
+_COUNTS += ("sentence_lengths", "sequence_lengths", "source_names")
+
 # (split, shard)
 ShardKey = tuple[str, int]
 
@@ -126,7 +130,9 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
         report = extractor.run(unit, index=index, output_dir=plan.output_dir)
         return report, unit_paths(index)
 
-    return plan.journal.run_once(f"read/{index:05d}", run)[0]
+    return plan.journal.run_once(
+        f"read/{index:05d}", run, paths=unit_paths(index), fields=("tally", "rejects")
+    )[0]
 
 
 def find_documents(_: None, plan: BuildPlan) -> None:
@@ -138,7 +144,7 @@ def find_documents(_: None, plan: BuildPlan) -> None:
         )
         return {}, [shards.DUPLICATE_DOCUMENTS]
 
-    plan.journal.run_once("duplicates/documents", run)
+    plan.journal.run_once("duplicates/documents", run, paths=[shards.DUPLICATE_DOCUMENTS])
 
 
 def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
@@ -150,12 +156,13 @@ def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
         )
         return {}, [shards.bucket_path(bucket)]
 
-    plan.journal.run_once(f"duplicates/{bucket:05d}", run)
+    plan.journal.run_once(f"duplicates/{bucket:05d}", run, paths=[shards.bucket_path(bucket)])
 
 
 def pack_shard(key: ShardKey, plan: BuildPlan) -> dict[str, Any]:
     """Pack one shard; the report of an empty one has no "shard"."""
     split, shard = key
+    paths = [schema.packed_path(split, shard), schema.sources_path(split, shard)]
 
     def run():
         counts = shards.write_packed_shard(
@@ -166,10 +173,11 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict[str, Any]:
             config=plan.config,
             vocab=plan.vocab,
         )
-        paths = [schema.packed_path(split, shard), schema.sources_path(split, shard)]
         return counts, paths if counts["records"] else []
 
-    counts, written = plan.journal.run_once(f"pack/{split}-{shard:05d}", run)
+    counts, written = plan.journal.run_once(
+        f"pack/{split}-{shard:05d}", run, paths=paths, fields=("tally", "records", *_COUNTS)
+    )
     if not written:
         return {"tally": counts["tally"]}
     packed, sources = (dataclasses.replace(file, records=counts["records"]) for file in written)
@@ -194,6 +202,7 @@ def copies_of(
 def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[ShardKey, DataFile]:
     """Write one masked copy of one shard."""
     shard, copy = shard_and_copy
+    path = schema.masked_path(shard.split, shard.shard, copy)
 
     def run():
         shard.packed.check_content(plan.output_dir)
@@ -205,9 +214,11 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
             config=plan.config,
             vocab=plan.vocab,
         )
-        return counts, [schema.masked_path(shard.split, shard.shard, copy)]
+        return counts, [path]
 
-    counts, written = plan.journal.run_once(f"mask/{shard.split}-{copy:03d}-{shard.shard:05d}", run)
+    counts, written = plan.journal.run_once(
+        f"mask/{shard.split}-{copy:03d}-{shard.shard:05d}", run, paths=[path], fields=["records"]
+    )
     file = dataclasses.replace(written[0], records=counts["records"])
     return (shard.split, shard.shard), file
 

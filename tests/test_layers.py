@@ -22,8 +22,8 @@ from tests.support.sources import (
 # Each package, with its modules and sub-packages from the bottom up: a module imports those
 # above it in the list, never those below.
 ORDER = {
-    "data": "errors schema hashing config files checked_json samples sources vocab text manifest"
-    " storage stages read build_dir pipeline build view",
+    "data": "errors schema hashing config files checked_json samples sources vocab text build_files"
+    " manifest storage stages read build_dir pipeline build view",
     "model": "config tracing dropout flops names compute_weights preprocess rematerialize attention"
     " layers huggingface encoder loss mlm weights",
     "optim": "config schedule gate accumulate adamw lamb build",

@@ -77,11 +77,7 @@ class SplitReader:
         self.max_seq_length = config.max_seq_length
         self.token_dtype = vocab.token_dtype
         self.rule = MaskingRule.create(config, vocab)
-        self.codec = ExampleCodec(
-            max_seq_length=config.max_seq_length,
-            max_predictions=config.max_predictions,
-            vocab_size=len(vocab),
-        )
+        self.codec = ExampleCodec.of_build(manifest)
         self.bounds = {
             "input_word_ids": len(vocab),
             "masked_lm_ids": len(vocab),

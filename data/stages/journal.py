@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from data import files
+from data.checked_json import DamagedRecord, Record, read_json
 from data.manifest import DataFile
 
 # Files that a build needs until it is finished.
@@ -32,26 +33,31 @@ class Journal:
     directory: str
 
     def run_once(
-        self, task: str, make: Callable[[], tuple[dict[str, Any], Sequence[str]]]
+        self,
+        task: str,
+        make: Callable[[], tuple[dict[str, Any], Sequence[str]]],
+        *,
+        paths: Sequence[str],
+        fields: Collection[str] = (),
     ) -> tuple[dict[str, Any], list[DataFile]]:
-        """Run a task unless it is finished.
+        """Run a task unless it is finished. A task whose record is damaged runs again.
 
         Args:
           task: name of the task and of its record, like "pack/train-00003".
-          make: function that writes files and returns a JSON result and the paths of the files,
-            relative to the build directory.
+          make: function that writes files and returns a JSON result and the paths of the files.
+          paths: paths that `make` returns, relative to the build directory; it may return none if
+            the result has "records" = 0.
+          fields: names of the fields of the result; with "records" = 0 they may be missing.
 
         Returns:
           The result of `make`, of this call or of the recorded one, and the files.
         """
         record_path = files.join(self.directory, _RECORDS, f"{task}.json")
-        record = self._read(record_path)
-        if record is not None:
-            recorded = [DataFile(**file) for file in record["files"]]
-            if all(map(self._is_intact, recorded)):
-                return record["result"], recorded
-        result, paths = make()
-        written = [DataFile.describe(self.directory, path) for path in paths]
+        recorded = self._read(record_path, paths, fields)
+        if recorded is not None and all(map(self._is_intact, recorded[1])):
+            return recorded
+        result, written_paths = make()
+        written = [DataFile.describe(self.directory, path) for path in written_paths]
         record = {"result": result, "files": [dataclasses.asdict(file) for file in written]}
         files.write_atomically(record_path, json.dumps(record).encode())
         return result, written
@@ -61,13 +67,41 @@ class Journal:
         root = Path(self.directory, _RECORDS)
         return {kind.name: len(list(kind.glob("*.json"))) for kind in root.glob("*")}
 
-    def _read(self, path: str) -> dict[str, Any] | None:
-        """Return a record; None if there is none, or if a power cut left it empty."""
+    def _read(
+        self, path: str, paths: Sequence[str], fields: Collection[str]
+    ) -> tuple[dict[str, Any], list[DataFile]] | None:
+        """Return result and files of a record; None if there is none, or it is damaged."""
         try:
-            return json.loads(files.read_bytes(path))
-        except (FileNotFoundError, ValueError):
+            record = read_json(path)
+            result = _checked_result(record.mapping("result"), fields)
+            recorded = [DataFile.from_record(file) for file in record.rows("files")]
+        except (FileNotFoundError, DamagedRecord):
             return None
+        expected = list(paths) if result.get("records", 1) else []
+        return (result, recorded) if [file.path for file in recorded] == expected else None
 
     def _is_intact(self, file: DataFile) -> bool:
         path = files.join(self.directory, file.path)
         return files.size(path) == file.bytes and files.sha256_of(path) == file.sha256
+
+
+def _checked_result(result: Record, fields: Collection[str]) -> dict[str, Any]:
+    """Return the result of a task; raise a DamagedRecord if a field has another type."""
+    is_empty = result.integer("records", minimum=0, default=1) == 0
+    for name in fields:
+        if is_empty and name not in result:
+            continue
+        match name:
+            case "tally":
+                for counts in result.mappings(name).values():
+                    for count in counts.fields:
+                        counts.integer(count, minimum=0)
+            case "rejects":
+                result.rows(name)
+            case "sentence_lengths" | "sequence_lengths":
+                result.integers(name, minimum=0)
+            case "source_names":
+                result.texts(name)
+            case _:
+                result.integer(name, minimum=0)
+    return result.fields

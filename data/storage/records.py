@@ -11,6 +11,7 @@ Legend: N examples, S tokens, P predictions, R bytes of a serialized example.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from data import schema
 from data.errors import UserError
+from data.manifest import Manifest
 from data.storage.rows import RowFile, read_rows
 
 _INT64_LIST, _FLOAT_LIST = 3, 2  # field numbers in tf.train.Feature
@@ -32,6 +34,15 @@ class ExampleCodec:
     All examples have equal bytes except for the values of the features, so encoding copies a template
     and fills in the values.
     """
+
+    @classmethod
+    def of_build(cls, manifest: Manifest) -> ExampleCodec:
+        """Return the codec of the masked copies of a build."""
+        return cls(
+            max_seq_length=manifest.config.max_seq_length,
+            max_predictions=manifest.config.max_predictions,
+            vocab_size=manifest.vocab_pieces,
+        )
 
     def __init__(self, *, max_seq_length: int, max_predictions: int, vocab_size: int):
         self._sizes = dict(max_seq_length=max_seq_length, max_predictions=max_predictions)
@@ -183,6 +194,30 @@ def read_examples(
             f"{files[file_N[n]].path}: record {row_N[n]} {problem}; copy it again or rebuild it"
         )
     return examples_NR
+
+
+def find_wrong_header(path: str, *, records: int, codec: ExampleCodec) -> int | None:
+    """Return the first record of a local file that claims another length; None if none does.
+
+    TensorFlow's reader trusts the length in a record and ends the process if it is huge.
+
+    Args:
+      path: file of `write_records`.
+      records: number of records in the file.
+      codec: codec that encoded the examples.
+
+    Raises:
+      UserError: the file has another size.
+    """
+    num_bytes = os.path.getsize(path)
+    if num_bytes != records * codec.record_bytes:
+        raise UserError(
+            f"{path} has {num_bytes} bytes, but {records} records have"
+            f" {records * codec.record_bytes}; copy it again or rebuild it"
+        )
+    rows = np.memmap(path, np.uint8, "r", shape=(records, codec.record_bytes))
+    wrong = np.flatnonzero((rows[:, :_HEADER_BYTES] != _record_header(codec.example_bytes)).any(1))
+    return int(wrong[0]) if len(wrong) else None
 
 
 @functools.cache

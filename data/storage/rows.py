@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import tokenize
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def read_rows(
     return rows
 
 
-def open_npy(path: str | os.PathLike[str], *, shape: tuple[int, int], dtype: np.dtype) -> RowFile:
+def open_npy(path: str | os.PathLike[str], *, shape: tuple[int, ...], dtype: np.dtype) -> RowFile:
     """Open a .npy file and check by header and size that it holds the expected array.
 
     Args:
@@ -97,6 +98,6 @@ def open_npy(path: str | os.PathLike[str], *, shape: tuple[int, int], dtype: np.
             f"{path} holds {found_dtype} {list(found_shape)}, not {dtype} {list(shape)};"
             " copy it again or rebuild it"
         )
-    if num_bytes != shape[0] * shape[1] * dtype.itemsize:
+    if num_bytes != math.prod(shape) * dtype.itemsize:
         raise UserError(f"{path} holds {num_bytes} bytes of {list(shape)} {dtype}; copy it again")
     return row_file

@@ -14,8 +14,10 @@ import numpy as np
 from data import files
 from data.errors import UserError
 from data.manifest import Manifest, Shard
+from data.storage.rows import open_npy
 
 MAX_SOURCES = 8  # bits of the byte of a sequence
+_BITS = np.dtype(np.uint8)
 MIXED = "mixed"  # source of a sequence with text of several sources
 
 
@@ -50,16 +52,17 @@ def read_sequence_sources(
     """Return the source of each sequence of a split, or MIXED: text [N], in storage order.
 
     Raises:
-      UserError: a file is damaged.
+      UserError: a file is damaged, or is not such an array. Nothing is ever unpickled.
     """
     return np.concatenate([_read_shard(directory, shard) for shard in manifest.split(split)])
 
 
 def _read_shard(directory: str | os.PathLike[str], shard: Shard) -> np.ndarray:
     shard.sources.check_content(directory)
-    path = files.join(directory, shard.sources.path)
-    with files.open_read(path) as file:
-        bits_N = np.load(file, allow_pickle=False)
+    file = open_npy(
+        files.join(directory, shard.sources.path), shape=(shard.sources.records,), dtype=_BITS
+    )
+    bits_N = np.fromfile(file.path, _BITS, offset=file.first_byte)
     names = np.array([*shard.source_names, MIXED])
     single = np.left_shift(1, np.arange(len(shard.source_names)))
     matches = bits_N[:, None] == single

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from data import files, schema
 from data.errors import StorageError, UserError
 from data.manifest import DataFile, Manifest
+from data.storage.records import ExampleCodec, find_wrong_header
 
 _BLOCK_BYTES = 2**22
 _THREADS = 16
@@ -44,8 +45,10 @@ def stage(source: str, scratch_dir: str) -> str:
         os.makedirs(directory, exist_ok=True)
         missing = _missing(manifest, directory)
         _require_space(directory, sum(file.bytes for file in missing))
+        codec = ExampleCodec.of_build(manifest)
+        codecs = {file.path: codec for shard in manifest.shards for file in shard.masked}
         with ThreadPoolExecutor(_THREADS) as pool:
-            copies = [pool.submit(_copy, file, source, directory) for file in missing]
+            copies = [pool.submit(_copy, file, source, directory, codecs) for file in missing]
             try:
                 for copy in copies:
                     copy.result()
@@ -99,7 +102,8 @@ def _require_space(directory: str, num_bytes: int) -> None:
         )
 
 
-def _copy(file: DataFile, source: str, directory: str) -> None:
+def _copy(file: DataFile, source: str, directory: str, codecs: dict[str, ExampleCodec]) -> None:
+    """Copy a file and check its sha256; `codecs` has the codec of each file of masked records."""
     origin, target = files.join(source, file.path), files.join(directory, file.path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     unfinished, digest = f"{target}.unfinished", hashlib.sha256()
@@ -113,4 +117,12 @@ def _copy(file: DataFile, source: str, directory: str) -> None:
             f"{origin} is damaged: its sha256 is {digest.hexdigest()[:8]}, the manifest says"
             f" {file.sha256[:8]}; copy the build there again"
         )
+    if codec := codecs.get(file.path):
+        row = find_wrong_header(unfinished, records=file.records, codec=codec)
+        if row is not None:
+            os.unlink(unfinished)
+            raise UserError(
+                f"{origin}: record {row} is damaged (wrong length); copy the build there again or"
+                " rebuild it"
+            )
     os.replace(unfinished, target)

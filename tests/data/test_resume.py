@@ -36,18 +36,18 @@ def test_finished_task_is_not_run_again(tmp_path):
     def make():
         calls.append(1)
         (tmp_path / "f").write_text("content")
-        return {"n": 5}, ["f"]
+        return {"records": 5}, ["f"]
 
-    first = Journal(str(tmp_path)).run_once("kind/name", make)
-    assert Journal(str(tmp_path)).run_once("kind/name", make) == first
-    assert first[0] == {"n": 5}
+    first = Journal(str(tmp_path)).run_once("kind/name", make, paths=["f"])
+    assert Journal(str(tmp_path)).run_once("kind/name", make, paths=["f"]) == first
+    assert first[0] == {"records": 5}
     assert len(calls) == 1
     assert Journal(str(tmp_path)).count_finished() == {"kind": 1}
     (tmp_path / "f").write_text("changed")
-    assert Journal(str(tmp_path)).run_once("kind/name", make) == first
+    assert Journal(str(tmp_path)).run_once("kind/name", make, paths=["f"]) == first
     assert len(calls) == 2
     (tmp_path / "f").unlink()
-    Journal(str(tmp_path)).run_once("kind/name", make)
+    Journal(str(tmp_path)).run_once("kind/name", make, paths=["f"])
     assert len(calls) == 3
 
 
@@ -143,12 +143,34 @@ def test_unfinished_build_of_another_version_is_an_error(interrupted, small_conf
         build(config=small_config, **interrupted)
 
 
-def test_empty_record_of_a_task_is_ignored(tmp_path):
-    """A power cut can leave an empty file."""
-    record = tmp_path / "unfinished/done/kind/name.json"
-    record.parent.mkdir(parents=True)
-    record.touch()
-    assert Journal(str(tmp_path)).run_once("kind/name", lambda: ({"n": 1}, [])) == ({"n": 1}, [])
+@pytest.mark.parametrize(
+    "record",
+    [
+        *("", "{", "[]", "[" * 100_000, '{"result": {"records": 1}}'),
+        '{"result": [], "files": []}',
+        '{"result": {"records": "1"}, "files": []}',
+        '{"result": {"records": -1}, "files": []}',
+        '{"result": {"records": 1}, "files": []}',
+        '{"result": {"records": 0}, "files": [{"path": "../x"}]}',
+        '{"result": {"records": 1}, "files": [{"path": "f", "bytes": 0, "sha256": "0"}]}',
+        f"""{{"result": {{"records": 1}}, "files":
+            [{{"path": "other", "records": 0, "bytes": 1, "sha256": "{"0" * 64}"}}]}}""",
+    ],
+)
+def test_task_with_a_damaged_record_runs_again(tmp_path, record):
+    """A power cut can leave an empty file, for example."""
+    path = tmp_path / "unfinished/done/kind/name.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(record)
+
+    def make():
+        (tmp_path / "f").write_text("content")
+        return {"records": 1}, ["f"]
+
+    task = dict(paths=["f"], fields=["records"])
+    result, (file,) = Journal(str(tmp_path)).run_once("kind/name", make, **task)
+    assert (result, file.path, file.bytes) == ({"records": 1}, "f", 7)
+    assert Journal(str(tmp_path)).run_once("kind/name", None, **task) == (result, [file])
 
 
 def wait_for_masks(process: subprocess.Popen, directory) -> None:

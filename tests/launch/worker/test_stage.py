@@ -1,5 +1,6 @@
 """The copy of a build on a machine's disk."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from data import files
 from data.errors import UserError
 from data.manifest import Manifest
 from launch.worker.stage import stage
+from tests.support.damage import forge_length
 from tests.support.jobs import upload
 
 
@@ -65,3 +67,28 @@ def test_small_disk_is_an_error(bucket, tmp_path, monkeypatch):
         UserError, match=r"LaunchConfig\.scratch_dir: .* has 1,000 bytes free, the data need"
     ):
         stage(bucket, str(tmp_path))
+
+
+@pytest.mark.parametrize("path", ["../../../home/.bashrc", "/home/.bashrc", "packed/../../x"])
+def test_manifest_with_a_path_outside_the_build_copies_nothing(small_build, tmp_path, path):
+    content = json.loads((small_build / "manifest.json").read_text())
+    content["rejects"]["path"] = path
+    source, scratch = tmp_path / "source", tmp_path / "a/b/c/scratch"
+    shutil.copytree(small_build, source)
+    (source / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"manifest\.json is damaged: rejects\.path is"):
+        stage(str(source), str(scratch))
+    assert not (tmp_path / "a").exists()
+
+
+def test_record_that_claims_another_length_is_not_copied(small_build, tmp_path):
+    """Even if manifest and checksums fit: TensorFlow's reader would trust the length."""
+    source = shutil.copytree(small_build, tmp_path / "source")
+    content = json.loads((source / "manifest.json").read_text())
+    file = content["shards"][-1]["masked"][0]
+    forge_length(source / file["path"], record=5, records=file["records"])
+    file["sha256"] = files.sha256_of(source / file["path"])
+    (source / "manifest.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"{file['path']}: record 5 is damaged"):
+        stage(str(source), str(tmp_path / "scratch"))
+    assert not list((tmp_path / "scratch").rglob("manifest.json"))
