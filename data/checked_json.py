@@ -217,7 +217,7 @@ class Record:
 
 
 def read_json(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     remedy: str = "",
     max_bytes: int = MAX_BYTES,
@@ -239,7 +239,7 @@ def read_json(
     return parse_json(content, path, remedy=remedy, max_bytes=max_bytes, max_depth=max_depth)
 
 
-def read_at_most(path: str | os.PathLike, max_bytes: int) -> bytes:
+def read_at_most(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """Return the content of a file, or its first `max_bytes + 1` bytes; add its name to errors."""
     try:
         with files.open_read(path) as file:
@@ -251,7 +251,7 @@ def read_at_most(path: str | os.PathLike, max_bytes: int) -> bytes:
 
 def parse_json(
     content: bytes | str,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     remedy: str = "",
     max_bytes: int = MAX_BYTES,
@@ -287,7 +287,7 @@ def parse_json(
 
 
 def parse_json_lines(
-    content: bytes, path: str | os.PathLike
+    content: bytes, path: str | os.PathLike[str]
 ) -> Iterator[tuple[bytes, Record | None]]:
     """Yield each line that is not empty, with its record, or None if it is not a JSON object.
 

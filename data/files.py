@@ -180,6 +180,30 @@ def flush(path: str | os.PathLike[str]) -> None:
             os.close(descriptor)
 
 
+def drop_cache(path: str | os.PathLike[str]) -> None:
+    """Drop a flushed local file from memory, so that the next reader reads the disk."""
+    if not is_remote(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+def rename_folder(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Rename a folder of files to a name that is free; remote files one after the other."""
+    if not is_remote(source):
+        os.rename(source, target)
+        return
+    with _storage(source) as gfile:
+        names = [name for name in list_dir(source) if not gfile.isdir(join(source, name))]
+        gfile.makedirs(os.fspath(target))
+        for name in names:
+            gfile.rename(join(source, name), join(target, name))
+    with contextlib.suppress(FileNotFoundError):  # without files, some storage has no folder
+        remove_tree(source)
+
+
 def exists(path: str | os.PathLike[str]) -> bool:
     """Return whether a file or directory exists."""
     if not is_remote(path):

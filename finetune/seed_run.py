@@ -24,7 +24,7 @@ from finetune.source import Source
 from finetune.tasks.task import INPUTS, TARGETS, Split, Task
 from launch.strategy import is_chief
 from model.weights import assign
-from pretrain.checkpoints import checkpoint
+from pretrain.checkpoints import catalog, checkpoint
 from pretrain.checkpoints.best import Criterion, best_step
 from pretrain.checkpoints.model_dir import Run, identity
 from pretrain.train.bad_steps import TooManyBadSteps
@@ -262,8 +262,8 @@ class SeedRun:
         """Restore the checkpoint that did best on dev, and return its step."""
         self._trainer.any_worker(False)  # wait until the chief has recorded which one is the best
         step = best_step(self.model_dir)
-        ref = checkpoint.choose(self.model_dir, "latest" if step is None else str(step))
-        checkpoint.verify(ref)
+        ref = catalog.choose(self.model_dir, "latest" if step is None else str(step))
+        catalog.verify(ref)
         checkpoint.read(tf.train.Checkpoint(**self._trainer.model.checkpoint_items), ref)
         return ref.step
 

@@ -16,6 +16,7 @@ from data.vocab import Vocab
 from finetune.summary import SUMMARY_FILE
 from model.config import EncoderConfig
 from model.names import weights
+from pretrain.checkpoints import catalog
 from pretrain.checkpoints.model_dir import RUN_FILE
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.convert.formats import read_bert
@@ -107,8 +108,8 @@ def _read_model_dir(model_dir: str) -> Source:
         lower_case = record["lower_case"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
-    ref = checkpoint.choose(model_dir, "latest")
-    checkpoint.verify(ref)
+    ref = catalog.choose(model_dir, "latest")
+    catalog.verify(ref)
     encoder = Encoder(config, Initializer(0, config.initializer_range), tf.float32)
     checkpoint.read(tf.train.Checkpoint(encoder=encoder), ref)
     vocab = Vocab.load(files.join(model_dir, schema.VOCAB_FILE))

@@ -15,6 +15,7 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
 from launch.config import DISCARD_FLAG
+from pretrain.checkpoints.catalog import committed
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
@@ -88,8 +89,6 @@ def _require_weights(args: argparse.Namespace, warm_start: WarmStart | None) -> 
             f"{DISCARD_FLAG} starts training at step 0, but --mode eval does not train; leave one of"
             " them out"
         )
-    from pretrain.checkpoints.checkpoint import committed
-
     if not committed(args.model_dir) and warm_start is None:
         raise UserError(f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first")
 

@@ -19,6 +19,7 @@ from finetune.config import FinetuneRunConfig
 from finetune.predict import MODEL
 from finetune.seed_record import METRICS_FILE
 from finetune.tasks.task import count_outputs
+from pretrain.checkpoints import catalog
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 
@@ -44,14 +45,12 @@ def export_seed(model_dir: str, output_dir: str) -> None:
     Raises:
       UserError: the local directory is not an export, or the checkpoint is damaged.
     """
-    from pretrain.checkpoints import checkpoint  # imports TensorFlow
-
     run = load_run(model_dir, FinetuneRunConfig)
     data, scores = (
         json.loads(files.read_bytes(files.join(model_dir, name)))
         for name in (DATA_FILE, METRICS_FILE)
     )
-    ref = checkpoint.choose(model_dir, str(scores["step"]))
+    ref = catalog.choose(model_dir, str(scores["step"]))
     record = _export_record(run, data, scores, checkpoint_sha256=sha256_of(f"{ref.prefix}.index"))
     text, old_record = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
     if files.exists(old_record):
@@ -126,7 +125,7 @@ def _save(path: Path, run: Run, ref, model_dir: str, record: dict[str, Any]) -> 
     config, kind = run.config.encoder, record["kind"]
     num_outputs = count_outputs(kind, record["labels"])
     trained = Finetuner(config, kind=kind, num_outputs=num_outputs, seed=0)
-    checkpoint.verify(ref)
+    catalog.verify(ref)
     checkpoint.read(tf.train.Checkpoint(**trained.checkpoint_items), ref)
     values = {v.name.partition(":")[0]: v.numpy() for v in trained.trainable_variables}
     vocab_file = files.join(model_dir, schema.VOCAB_FILE)

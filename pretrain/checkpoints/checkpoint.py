@@ -1,47 +1,36 @@
-"""Checkpoints: written asynchronously, and used only with a commit record that matches.
+"""Save and restore the state of a run: written asynchronously, committed when complete.
 
-checkpoints/step-00001000/ckpt.*        files of tf.train.Checkpoint
-checkpoints/step-00001000/COMMIT.json   step, run, data, sizes and sha256 of the files; written last
-checkpoints/newest.json                 newest step that was ever committed
+`pretrain.checkpoints.catalog` describes the files.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import re
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from data import files
+from data.checked_json import Record
 from data.errors import UserError, first_line
 from launch.config import DISCARD_FLAG
-from pretrain.checkpoints.best import BEST_FILE, best_step
+from pretrain.checkpoints.best import best_step
+from pretrain.checkpoints.catalog import (
+    COMMIT_FILE,
+    NEWEST_FILE,
+    CheckpointRef,
+    Verifier,
+    committed,
+    ref_of,
+    remove,
+    set_aside,
+    write_commit_record,
+)
 
-COMMIT_FILE = "COMMIT.json"
-_NEWEST_FILE = "newest.json"
 # What TensorFlow raises if files are missing or damaged, or belong to another model.
 _RESTORE_ERRORS = (tf.errors.OpError, AssertionError, ValueError, IndexError, KeyError)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckpointRef:
-    """A checkpoint with a commit record.
-
-    Attributes:
-      step: number of updates.
-      folder: directory of the checkpoint.
-    """
-
-    step: int
-    folder: str
-
-    @property
-    def prefix(self) -> str:
-        """Path prefix of the files, as tf.train.Checkpoint takes it."""
-        return files.join(self.folder, "ckpt")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,54 +41,12 @@ class Restored:
     notes: dict[str, Any]
 
 
-def committed(model_dir: str | os.PathLike[str]) -> list[CheckpointRef]:
-    """Return the checkpoints that have a commit record, oldest first; their files are not checked."""
-    return [
-        CheckpointRef(step=step, folder=folder)
-        for step, folder in _folders(model_dir)
-        if files.exists(files.join(folder, COMMIT_FILE))
-    ]
-
-
-def choose(model_dir: str | os.PathLike[str], which: str) -> CheckpointRef:
-    """Return one of the committed checkpoints.
-
-    Args:
-      model_dir: model directory of the run.
-      which: "latest", "best" on held-out text, or the number of a step.
-
-    Raises:
-      UserError: there is no such checkpoint, or `which` is malformed.
-    """
-    refs = {ref.step: ref for ref in committed(model_dir)}
-    if not refs:
-        raise UserError(f"{model_dir} has no finished checkpoint; train first")
-    if which == "latest":
-        return refs[max(refs)]
-    if which == "best":
-        step = best_step(model_dir)
-        if step is None:
-            raise UserError(
-                f"--checkpoint best: {model_dir} has no {BEST_FILE}, because no held-out text was"
-                " evaluated; choose latest, or the number of a step"
-            )
-    elif which.isdecimal():
-        step = int(which)
-    else:
-        raise UserError(f"--checkpoint {which}: must be best, latest or the number of a step")
-    if step not in refs:
-        raise UserError(
-            f"--checkpoint {which}: {model_dir} has no checkpoint of step {step}; it has those of step"
-            f" {', '.join(map(str, refs))}"
-        )
-    return refs[step]
-
-
 class Checkpoints:
     """Save and restore all state of a run, and remove old checkpoints.
 
     A save copies the variables to host memory, and a thread writes them while training continues. The
-    commit record is written when all files are complete.
+    commit record is written when all files are complete. Then the thread reads the files back, and
+    removes old checkpoints only if enough newer ones are sound.
     """
 
     def __init__(
@@ -111,6 +58,8 @@ class Checkpoints:
         keep: int,
         keep_every: int = 0,
         is_chief: bool = True,
+        read_notes: Callable[[Record], dict[str, Any]] = lambda record: record.fields,
+        before_commit: Callable[[], None] = lambda: None,
     ):
         """Nothing is read or written yet.
 
@@ -118,23 +67,40 @@ class Checkpoints:
           model_dir: local directory, or a path with a scheme such as gs://.
           items: objects to save, by name.
           run: hashes that identify settings and data; a checkpoint with other hashes is not restored.
-          keep: number of newest checkpoints to keep, besides the best one on held-out text.
+          keep: number of newest sound checkpoints to keep, besides the best one on held-out text.
           keep_every: keep checkpoints at multiples of this step as well; 0 for none.
           is_chief: whether this worker saves; every worker holds the same variables.
+          read_notes: checks the notes of a commit record and returns them; raises a DamagedRecord, and
+            then the checkpoint before is restored.
+          before_commit: called when a checkpoint is complete, in the thread that writes it; raises to
+            prevent the commit.
         """
-        self._model_dir, self._dir = model_dir, files.join(model_dir, "checkpoints")
+        self._model_dir = model_dir
         self._run, self._keep, self._keep_every = run, keep, keep_every
         self._is_chief = is_chief
+        self._read_notes, self._before_commit = read_notes, before_commit
+        self._verifier = Verifier()
         self._checkpoint = tf.train.Checkpoint(**items)
         self._pending: CheckpointRef | None = None
         self._failure: Exception | None = None
 
-    def save(self, step: int, notes: dict[str, Any] | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        notes: dict[str, Any] | None = None,
+        *,
+        first_bad_step: int | None = None,
+        is_urgent: bool = False,
+    ) -> None:
         """Start to save a step; return as soon as the variables may change again.
 
         Args:
           step: number of updates.
           notes: JSON content to store in the commit record.
+          first_bad_step: first of the recent bad steps, if any; the newest sound checkpoint from before
+            it is kept as well.
+          is_urgent: whether the process is about to be killed. The removal of old checkpoints, which
+            reads some of them, is then left to the next save, unless there are very many.
 
         Raises:
           UserError: the previous save failed.
@@ -142,13 +108,17 @@ class Checkpoints:
         self.wait()
         if not self._is_chief:
             return
-        ref = CheckpointRef(step=step, folder=files.join(self._dir, f"step-{step:08d}"))
-        _remove(ref.folder)
+        ref = ref_of(self._model_dir, step)
+        if files.exists(files.join(ref.folder, COMMIT_FILE)):
+            set_aside(ref, f"the checkpoint of step {step:,} is written again")
+        files.remove_tree(ref.folder)
         self._pending = ref
 
         def commit():
             try:
                 self._commit(ref, notes or {})
+                if not is_urgent or len(committed(self._model_dir)) > 2 * self._keep + 2:
+                    self._remove_old(ref, first_bad_step)
                 self._pending = None
             except Exception as error:  # raised by `wait`, in the thread that trains
                 self._failure = error
@@ -170,8 +140,25 @@ class Checkpoints:
         if self._pending is not None:
             self._raise_failure()
 
+    def finish(self, step: int) -> None:
+        """Wait for the last save of a run.
+
+        Args:
+          step: step of the save.
+
+        Raises:
+          UserError: the save failed, or the checkpoint is gone.
+        """
+        self.wait()
+        folder = ref_of(self._model_dir, step).folder
+        if self._is_chief and not files.exists(files.join(folder, COMMIT_FILE)):
+            raise UserError(
+                f"{folder} was saved and is gone: another program removed or renamed it; run the same"
+                " command again to resume"
+            )
+
     def restore_newest(self) -> Restored | None:
-        """Restore the newest intact checkpoint, and print which newer ones are damaged.
+        """Restore the newest sound checkpoint, and print what is wrong with newer ones.
 
         Returns:
           What was restored, or None if there has never been a checkpoint.
@@ -186,7 +173,7 @@ class Checkpoints:
             except UserError as error:
                 reasons.append(str(error))
                 print(f"training: {error}; trying the one before")
-        if reasons or files.exists(files.join(self._dir, _NEWEST_FILE)):
+        if reasons or files.exists(files.join(self._model_dir, NEWEST_FILE)):
             why = "; ".join(reasons) or "all commit records are missing"
             raise UserError(
                 f"{self._model_dir} has checkpoints, but none that can be restored ({why}); bring"
@@ -195,22 +182,16 @@ class Checkpoints:
             )
         return None
 
-    def remove_unfinished(self) -> None:
-        """Remove what a killed process left behind; no other process may be saving."""
-        for step, folder in _folders(self._model_dir):
-            if not files.exists(files.join(folder, COMMIT_FILE)):
-                print(f"training: removing the unfinished checkpoint of step {step:,}")
-                files.remove_tree(folder)
-
     def _restore(self, ref: CheckpointRef) -> Restored:
-        record = verify(ref)
+        record = self._verifier.verify(ref)
         for name, expected in self._run.items():
-            if record[name] != expected:
+            if record.text(name) != expected:
                 raise UserError(
                     f"checkpoint {ref.folder} belongs to another run: its {name} differs"
                 )
+        notes = self._read_notes(record.mapping("notes"))
         read(self._checkpoint, ref)
-        return Restored(step=ref.step, notes=record["notes"])
+        return Restored(step=ref.step, notes=notes)
 
     def _write(self) -> None:
         try:
@@ -235,59 +216,40 @@ class Checkpoints:
         ) from failure
 
     def _commit(self, ref: CheckpointRef, notes: dict[str, Any]) -> None:
-        paths, _ = files.find(f"{ref.prefix}.*")
-        content = {}
-        for path in paths:
-            files.flush(path)
-            content[os.path.basename(path)] = {
-                "bytes": files.size(path),
-                "sha256": files.sha256_of(path),
-            }
-        record = {"step": ref.step, **self._run, "notes": notes, "files": content}
-        _write_json(files.join(ref.folder, COMMIT_FILE), record)
-        _write_json(files.join(self._dir, _NEWEST_FILE), {"step": ref.step})
-        self._remove_old()
+        self._before_commit()
+        write_commit_record(self._model_dir, ref, {**self._run, "notes": notes})
 
-    def _remove_old(self) -> None:
-        best = best_step(self._model_dir)
-        for old in committed(self._model_dir)[: -self._keep]:
+    def _remove_old(self, new: CheckpointRef, first_bad_step: int | None) -> None:
+        """Remove checkpoints before `new` that nobody needs once it has been read back.
+
+        Later ones are neither counted nor removed.
+        """
+        self._read_back(new)
+        best, sound, superseded = best_step(self._model_dir), [new], []
+        for old in reversed([ref for ref in committed(self._model_dir) if ref.step < new.step]):
+            is_before = first_bad_step is not None and old.step < first_bad_step
+            is_last_before = is_before and sound[-1].step >= first_bad_step
+            if len(sound) >= self._keep and not is_last_before:
+                superseded.append(old)
+            elif problem := self._verifier.problem(old):
+                set_aside(old, problem)
+            else:
+                sound.append(old)
+        for old in superseded:
             is_kept = old.step == best or (self._keep_every and old.step % self._keep_every == 0)
             if not is_kept:
-                _remove(old.folder)
+                remove(old)
 
-
-def discard(model_dir: str | os.PathLike[str]) -> None:
-    """Remove all checkpoints of a model directory, and the record of the best one."""
-    files.remove(files.join(model_dir, BEST_FILE))
-    folder = files.join(model_dir, "checkpoints")
-    if files.exists(folder):
-        print(f"training: removing {len(committed(model_dir))} checkpoints in {folder}")
-        files.remove_tree(folder)
-
-
-def verify(ref: CheckpointRef) -> dict[str, Any]:
-    """Return the commit record of a checkpoint after comparing it with the files.
-
-    Raises:
-      UserError: the record is malformed, or a file is missing, truncated or changed.
-    """
-    path = files.join(ref.folder, COMMIT_FILE)
-    try:
-        record = json.loads(files.read_bytes(path))
-        expected = {name: (f["bytes"], f["sha256"]) for name, f in record["files"].items()}
-        if record["step"] != ref.step:
-            raise ValueError(f"it belongs to step {record['step']}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"checkpoint {ref.folder}: {path} cannot be read: {error}") from error
-    for name, (size, sha256) in expected.items():
-        path = files.join(ref.folder, name)
-        found = files.size(path)
-        if found != size:
-            state = "is missing" if found is None else f"has {found} bytes of {size}"
-            raise UserError(f"checkpoint {ref.folder} is damaged: {name} {state}")
-        if files.sha256_of(path) != sha256:
-            raise UserError(f"checkpoint {ref.folder} is damaged: {name} has another content")
-    return record
+    def _read_back(self, new: CheckpointRef) -> None:
+        """Raise a UserError if the files of a new checkpoint differ from what was written."""
+        for name in files.list_dir(new.folder):
+            files.drop_cache(files.join(new.folder, name))
+        if problem := self._verifier.problem(new):
+            set_aside(new, problem)
+            raise UserError(
+                f"{problem}: it differs from what was written; earlier checkpoints are kept: check the"
+                " disk, and run the same command again"
+            )
 
 
 def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
@@ -300,24 +262,3 @@ def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
         raise UserError(
             f"checkpoint {ref.folder} cannot be restored: {first_line(error)}"
         ) from error
-
-
-def _folders(model_dir: str | os.PathLike[str]) -> list[tuple[int, str]]:
-    """Return steps and folders of all checkpoints, committed or not, oldest first."""
-    directory = files.join(model_dir, "checkpoints")
-    return sorted(
-        (int(found[1]), files.join(directory, name))
-        for name in files.list_dir(directory)
-        if (found := re.fullmatch(r"step-(\d+)", name))
-    )
-
-
-def _remove(folder: str) -> None:
-    files.remove(
-        files.join(folder, COMMIT_FILE)
-    )  # first: half a checkpoint must not look committed
-    files.remove_tree(folder)
-
-
-def _write_json(path: str, content: dict[str, Any]) -> None:
-    files.write_atomically(path, json.dumps(content).encode())

@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import numpy as safetensors
@@ -19,15 +18,13 @@ from data.vocab import Vocab
 from model import huggingface
 from model.names import POOLER
 from model.preprocess import export_preprocessor
+from pretrain.checkpoints.catalog import CheckpointRef, choose, verify
 from pretrain.checkpoints.model_dir import Run, load_run
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 from pretrain.export.card import huggingface_card, saved_model_card, tf_models_card
 from pretrain.train.recipe import check_table_size
-
-if TYPE_CHECKING:
-    from pretrain.checkpoints.checkpoint import CheckpointRef
 
 POOLERS = ("initial", "identity", "imported")
 
@@ -113,8 +110,6 @@ def export(
 
 
 def _job(model_dir: str, checkpoint: str, pooler: str | None) -> _Job:
-    from pretrain.checkpoints.checkpoint import choose  # TensorFlow
-
     run, ref = load_run(model_dir, RunConfig), choose(model_dir, checkpoint)
     warm_start = WarmStart.load(model_dir)
     has_imported = warm_start is not None and bool(warm_start.values("pooler"))
@@ -151,7 +146,7 @@ def _tf_models_pretrainer(job: _Job):
 
     from model.mlm import Pretrainer
     from model.weights import assign, build_tf_models, values_of
-    from pretrain.checkpoints.checkpoint import read, verify
+    from pretrain.checkpoints.checkpoint import read
 
     # Published encoders compute and return float32, whatever the precision of the training.
     tf_keras.mixed_precision.set_global_policy("float32")

@@ -111,7 +111,7 @@ def fit(
         if is_last or is_preempted or is_evaluated or is_interval:
             for hook in hooks:
                 hook.before_save(step)
-            checkpoints.save(step, {"window": accumulator.to_json()})
+            checkpoints.save(step, {"window": accumulator.to_json()}, is_urgent=is_preempted)
         if is_preempted:
             checkpoints.wait()
             raise Preempted(step, stop.reason)
@@ -119,7 +119,7 @@ def fit(
         if is_evaluated:
             _evaluate(evaluate, step, hooks)
         accumulator.restart_clock()
-    checkpoints.wait()
+    checkpoints.finish(step)
 
 
 def is_evaluation_due(settings: TrainConfig, step: int) -> bool:

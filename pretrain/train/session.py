@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from data.errors import UserError
-from pretrain.checkpoints import checkpoint
+from pretrain.checkpoints import catalog, checkpoint
 from pretrain.checkpoints.best import LEAST_LOSS, Criterion
 from pretrain.checkpoints.model_dir import Run, check_model_dir, identity, locked, record_run
 from pretrain.train.bad_steps import BadStepLog
@@ -77,7 +77,7 @@ class Session:
             if writes:
                 stack.enter_context(locked(self._model_dir))
                 if self._discard:
-                    checkpoint.discard(self._model_dir)
+                    catalog.discard(self._model_dir)
             if writes or not self._discard:
                 check_model_dir(self._model_dir, self._run)
             if writes:
@@ -91,10 +91,11 @@ class Session:
                 is_chief=self._is_chief,
             )
             restored = None if self._discard else self.checkpoints.restore_newest()
-            if writes:
-                self.checkpoints.remove_unfinished()
             self.start_step = restored.step if restored else 0
             self._trainer.require_same_step()
+            if writes:  # once every worker has read what it needs
+                catalog.set_aside_after(self._model_dir, self.start_step)
+                catalog.remove_unfinished(self._model_dir)
             self.accumulator = MetricAccumulator(restored.notes.get("window") if restored else None)
             self._stack = stack.pop_all()
         return self

@@ -126,3 +126,13 @@ class TestUnreachableStorage:
             run_main(lambda argv: files.read_bytes(*argv), [self.PATH])
         assert caught.value.code == 1  # launch.supervise starts such a run again
         assert capsys.readouterr().err.startswith(f"error: {self.PATH}: ")
+
+
+@pytest.mark.parametrize("scheme", ["", "ram:/"])
+def test_folder_is_renamed_with_its_files(tmp_path, scheme):
+    source, target = f"{scheme}{tmp_path}/a", f"{scheme}{tmp_path}/b"
+    files.write_atomically(f"{source}/x", b"1")
+    files.write_atomically(f"{source}/y", b"2")
+    files.rename_folder(source, target)
+    assert files.list_dir(target) == ["x", "y"]
+    assert not files.exists(source)

@@ -14,7 +14,7 @@ import pytest
 from data import files
 from data.errors import UserError
 from finetune import predict, run
-from pretrain.checkpoints.checkpoint import committed
+from pretrain.checkpoints.catalog import committed
 from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
 from tests.support.finetuning import LONGER, arguments, write_rows, write_squad

@@ -9,7 +9,7 @@ import pytest
 from data.errors import UserError
 from pretrain import import_weights as command
 from pretrain import run
-from pretrain.checkpoints.checkpoint import committed
+from pretrain.checkpoints.catalog import committed
 from tests.support.published import ENCODER, TINY
 
 

@@ -14,7 +14,7 @@ from data.errors import UserError, run_main
 from data.manifest import Manifest
 from pretrain import run
 from pretrain.checkpoints.best import best_step
-from pretrain.checkpoints.checkpoint import committed
+from pretrain.checkpoints.catalog import committed
 from pretrain.train.metrics_log import read_metrics
 from tests.support.pretraining import TINY, arguments
 

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from data import files
 from data.errors import UserError
-from pretrain.checkpoints import checkpoint
+from pretrain.checkpoints import catalog, checkpoint
 from pretrain.checkpoints.best import best_step, record_best
-from pretrain.checkpoints.checkpoint import CheckpointRef, Checkpoints, committed
+from pretrain.checkpoints.catalog import CheckpointRef, committed
+from pretrain.checkpoints.checkpoint import Checkpoints
 
 RUN = {"config_sha256": "c0", "data_sha256": "d0"}
 
@@ -115,8 +116,8 @@ def lose_variable(folder):
         (truncate, r"is damaged: ckpt\.data-00000-of-00001 has \d+ bytes of \d+"),
         (flip, r"is damaged: ckpt\.data-00000-of-00001 has another content"),
         (drop_index, r"is damaged: ckpt\.index is missing"),
-        (truncate_record, r"COMMIT\.json cannot be read"),
-        (copy_record_of_other_step, r"COMMIT\.json cannot be read: it belongs to step 2"),
+        (truncate_record, r"COMMIT\.json is damaged: it is not JSON"),
+        (copy_record_of_other_step, r"COMMIT\.json is damaged: it belongs to step 2"),
         (lose_variable, r"cannot be restored: .*step"),
     ],
 )
@@ -130,7 +131,7 @@ def test_damaged_checkpoint_is_reported_and_skipped(tmp_path, capsys, damage, me
     assert line.endswith("; trying the one before")
     with pytest.raises(UserError, match=message):
         ref = CheckpointRef(step=4, folder=f"{tmp_path}/checkpoints/step-00000004")
-        checkpoint.verify(ref)
+        catalog.verify(ref)
         checkpoint.read(tf.train.Checkpoint(**state(0.0)), ref)
 
 
@@ -150,7 +151,7 @@ def test_lost_checkpoints_are_an_error_until_discarded(tmp_path, capsys):
         record.unlink()
     with pytest.raises(UserError, match=r"all commit records are missing\).*--discard_checkpoints"):
         restore(tmp_path)
-    checkpoint.discard(tmp_path)
+    catalog.discard(tmp_path)
     assert restore(tmp_path)[0] is None
 
 
@@ -159,8 +160,7 @@ def test_unfinished_checkpoint_is_ignored_and_removed(model_dir, capsys):
     files.write_atomically(files.join(folder, "ckpt.index"), b"half")
     files.write_atomically(files.join(folder, "ckpt_temp/part-0"), b"half")
     assert restore(model_dir)[0] is None
-    checkpoints = Checkpoints(model_dir, items=state(0.0), run=RUN, keep=1)
-    checkpoints.remove_unfinished()
+    catalog.remove_unfinished(model_dir)
     assert "removing the unfinished checkpoint of step 3" in capsys.readouterr().out
     assert not files.exists(folder)
 
@@ -214,7 +214,7 @@ def test_best_checkpoint_is_kept(model_dir):
     record_best(model_dir, 10, {"eval_loss": 3.0})
     fill(model_dir, 20, 30, keep=1)
     assert [ref.step for ref in committed(model_dir)] == [10, 30]
-    checkpoint.discard(model_dir)
+    catalog.discard(model_dir)
     assert best_step(model_dir) is None
 
 
@@ -222,7 +222,7 @@ def test_best_checkpoint_is_kept(model_dir):
 def test_choosing_a_checkpoint(tmp_path, which, step):
     fill(tmp_path, 10, 20, 30)
     record_best(tmp_path, 10, {"eval_loss": 3.0})
-    assert checkpoint.choose(tmp_path, which).step == step
+    assert catalog.choose(tmp_path, which).step == step
 
 
 @pytest.mark.parametrize(
@@ -235,10 +235,151 @@ def test_choosing_a_checkpoint(tmp_path, which, step):
 )
 def test_choosing_a_missing_checkpoint_is_an_error(tmp_path, which, message):
     with pytest.raises(UserError, match="has no finished checkpoint; train first"):
-        checkpoint.choose(tmp_path, which)
+        catalog.choose(tmp_path, which)
     fill(tmp_path, 10, 20)
     with pytest.raises(UserError, match=message):
-        checkpoint.choose(tmp_path, which)
+        catalog.choose(tmp_path, which)
+
+
+class TestRetention:
+    """What a save may remove, when checkpoints that are there already are damaged."""
+
+    def steps(self, model_dir):
+        return [ref.step for ref in committed(model_dir)]
+
+    def flip(self, tmp_path, *steps):
+        for step in steps:
+            flip(tmp_path / f"checkpoints/step-{step:08d}")
+
+    def test_damaged_checkpoints_are_set_aside_and_not_counted(self, tmp_path, capsys):
+        fill(tmp_path, 20, 35, 40)
+        self.flip(tmp_path, 35, 40)
+        assert restore(tmp_path)[0].step == 20
+        fill(tmp_path, 22, keep=2)
+        assert self.steps(tmp_path) == [20, 22, 35, 40]  # later steps are left alone
+        fill(tmp_path, 45, keep=2)
+        assert self.steps(tmp_path) == [22, 45]
+        aside = {p.name for p in (tmp_path / "checkpoints").glob("*.damaged")}
+        assert aside == {"step-00000035.damaged", "step-00000040.damaged"}
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.startswith("training: ") for line in lines] == [True] * len(lines)
+        assert "has another content; set aside as" in lines[-1]
+        assert restore(tmp_path)[1] == {45.0}
+
+    def test_one_flipped_byte_does_not_lose_a_run_that_keeps_one(self, tmp_path):
+        fill(tmp_path, 20, keep=1)
+        self.flip(tmp_path, 20)
+        fill(tmp_path, 10, keep=1)
+        assert self.steps(tmp_path) == [10, 20]
+        assert restore(tmp_path)[1] == {10.0}
+
+    def test_nothing_is_removed_when_the_new_one_is_not_read_back(self, tmp_path, monkeypatch):
+        fill(tmp_path, 10, 20, keep=1)
+        drop = files.drop_cache
+
+        def damage(path):
+            if path.endswith(".data-00000-of-00001"):
+                flip(tmp_path / "checkpoints/step-00000030")
+            drop(path)
+
+        monkeypatch.setattr(files, "drop_cache", damage)
+        with pytest.raises(UserError, match=r"step-00000030 is damaged: .* from what was written"):
+            fill(tmp_path, 30, keep=1)
+        assert self.steps(tmp_path) == [20]
+        assert restore(tmp_path)[1] == {20.0}
+
+    def test_damage_in_between_two_saves_is_noticed(self, tmp_path):
+        items = state(1.0)
+        saving = Checkpoints(tmp_path, items=items, run=RUN, keep=2)
+        for step in (1, 2, 3):
+            saving.save(step)
+            saving.wait()
+        self.flip(tmp_path, 3)
+        saving.save(4)
+        saving.wait()
+        assert self.steps(tmp_path) == [2, 4]
+
+    def test_the_last_one_before_bad_steps_is_kept(self, tmp_path):
+        saving = Checkpoints(tmp_path, items=state(1.0), run=RUN, keep=1)
+        for step, first_bad_step in ((10, None), (20, None), (30, 25), (40, 25), (50, 45)):
+            saving.save(step, first_bad_step=first_bad_step)
+            saving.wait()
+            kept = {30: [20, 30], 40: [20, 40], 50: [40, 50]}.get(step, [step])
+            assert self.steps(tmp_path) == kept
+
+    def test_an_urgent_save_leaves_the_removal_to_the_next(self, tmp_path):
+        saving = Checkpoints(tmp_path, items=state(1.0), run=RUN, keep=1)
+        for step in range(1, 5):
+            saving.save(step, is_urgent=True)
+        saving.wait()
+        assert self.steps(tmp_path) == [1, 2, 3, 4]
+        saving.save(5, is_urgent=True)  # too many by now
+        saving.wait()
+        assert self.steps(tmp_path) == [5]
+
+    def test_a_lost_commit_record_sets_the_checkpoint_aside(self, model_dir, capsys):
+        fill(model_dir, 10, 20, 30)
+        files.remove(files.join(model_dir, "checkpoints/step-00000020/COMMIT.json"))
+        catalog.remove_unfinished(model_dir)
+        assert files.exists(files.join(model_dir, "checkpoints/step-00000020.damaged/ckpt.index"))
+        assert "has lost its COMMIT.json" in capsys.readouterr().out
+
+    def test_an_interrupted_removal_is_completed(self, tmp_path, monkeypatch):
+        fill(tmp_path, 10, 20)
+        monkeypatch.setattr(files, "remove_tree", lambda _: None)
+        catalog.remove(catalog.ref_of(tmp_path, 10))
+        monkeypatch.undo()
+        assert (tmp_path / "checkpoints/step-00000010").exists()
+        catalog.remove_unfinished(tmp_path)
+        assert [p.name for p in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000020"]
+
+    def test_a_final_checkpoint_that_is_gone_is_an_error(self, tmp_path):
+        saving = Checkpoints(tmp_path, items=state(1.0), run=RUN, keep=1)
+        saving.save(4)
+        saving.wait()
+        shutil.rmtree(tmp_path / "checkpoints/step-00000004")
+        with pytest.raises(UserError, match="step-00000004 was saved and is gone"):
+            saving.finish(4)
+
+
+# What may be wrong with a commit record; the checkpoint before is taken.
+RECORD_DAMAGES = {
+    "no hash of the settings": lambda r: r.pop("config_sha256"),
+    "hash of the data is a number": lambda r: r.update(data_sha256=7),
+    "notes are null": lambda r: r.update(notes=None),
+    "notes are text": lambda r: r.update(notes="x"),
+    "files are null": lambda r: r.update(files=None),
+    "no files": lambda r: r.update(files={}),
+    "files are a list": lambda r: r.update(files=["ckpt.index"]),
+    "a file is text": lambda r: r["files"].update({"ckpt.index": "x"}),
+    "a file without a size": lambda r: r["files"]["ckpt.index"].pop("bytes"),
+    "a size is text": lambda r: r["files"]["ckpt.index"].update(bytes="1"),
+    "a hash is null": lambda r: r["files"]["ckpt.index"].update(sha256=None),
+    "a file outside": lambda r: r["files"].update({"../x": r["files"]["ckpt.index"]}),
+    "step is text": lambda r: r.update(step="4"),
+    "step is infinite": lambda r: r.update(step=float("inf")),
+    "no step": lambda r: r.pop("step"),
+}
+
+
+@pytest.mark.parametrize("damage", RECORD_DAMAGES)
+def test_checkpoint_before_a_damaged_commit_record_is_taken(tmp_path, capsys, damage):
+    fill(tmp_path, 2, 4)
+    path = tmp_path / "checkpoints/step-00000004/COMMIT.json"
+    record = json.loads(path.read_text())
+    RECORD_DAMAGES[damage](record)
+    path.write_text(json.dumps(record))
+    restored, state_values = restore(tmp_path)
+    assert (restored.step, state_values) == (2, {2.0})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "COMMIT.json is damaged: " in line
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
+def test_checkpoint_before_an_unreadable_commit_record_is_taken(tmp_path, content):
+    fill(tmp_path, 2, 4)
+    (tmp_path / "checkpoints/step-00000004/COMMIT.json").write_bytes(content)
+    assert restore(tmp_path)[0].step == 2
 
 
 def test_commit_record_lists_every_file(tmp_path):

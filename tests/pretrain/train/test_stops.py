@@ -16,7 +16,7 @@ import tensorflow as tf
 from data.errors import StorageError, UserError
 from launch.local import run_workers
 from pretrain import run
-from pretrain.checkpoints.checkpoint import committed
+from pretrain.checkpoints.catalog import committed
 from pretrain.train.exits import exit_on_stop
 from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
