@@ -23,8 +23,8 @@ from data.files import require_local
 from finetune import recipe, summary
 from finetune.config import FinetuneRunConfig
 from finetune.export.publish import export_seed
+from finetune.pretrained import PretrainedEncoder, read_pretrained
 from finetune.report.pages import write_report, write_seed_report
-from finetune.source import Source, read_source
 from finetune.tasks.registry import open_task
 from launch.config import DISCARD_FLAG
 from launch.strategy import build_strategy, is_chief
@@ -83,32 +83,34 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--model_dir is missing")
     for name in ("task_data", "encoder"):
         require_local(f"--{name}", getattr(args, name))
-    source = read_source(args.encoder, vocab_file=args.vocab_file)
+    pretrained = read_pretrained(args.encoder, vocab_file=args.vocab_file)
     config = load_run_config(
         args.gin_file,
         args.gin_param,
         kind=FinetuneRunConfig,
-        defaults=settings_of(source.encoder),
+        defaults=settings_of(pretrained.encoder),
         strict=args.strict_gin,
     )
-    check_architecture(config.encoder, source.encoder, where=args.encoder)
-    _run(config, source, args)
+    check_architecture(config.encoder, pretrained.encoder, where=args.encoder)
+    _run(config, pretrained, args)
 
 
-def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) -> None:
+def _run(
+    config: FinetuneRunConfig, pretrained: PretrainedEncoder, args: argparse.Namespace
+) -> None:
     from finetune.seed_run import TaskData
     from pretrain.train.exits import exit_on_stop
     from pretrain.train.trainer import is_multi_worker
 
     strategy = build_strategy(config.cluster)  # before any other use of the devices
-    task = open_task(config.task, source.vocab, lower_case=source.lower_case)
+    task = open_task(config.task, pretrained.vocab, lower_case=pretrained.lower_case)
     data = TaskData.load(task, args.task_data)
     config = recipe.resolve(config, num_examples=len(data.splits["train"]))
     replicas = strategy.num_replicas_in_sync
     check_settings(config.train, config.optimizer, replicas=replicas)
     # Patterns of published recipes may match variables of the pretraining head only.
-    pretrained = [weight.name for weight in weights(config.encoder)]
-    check_variables(config.optimizer, recipe.variable_names(config.encoder, task) + pretrained)
+    of_pretraining = [weight.name for weight in weights(config.encoder)]
+    check_variables(config.optimizer, recipe.variable_names(config.encoder, task) + of_pretraining)
     if is_chief(strategy):
         if args.dry_run:
             print(describe_settings(config))
@@ -116,8 +118,8 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
             config,
             task=task,
             splits=data.splits,
-            encoder=source.description,
-            initialized=recipe.starting_weights(config, list(source.values)),
+            encoder=pretrained.description,
+            initialized=recipe.starting_weights(config, list(pretrained.values)),
             replicas=replicas,
         )
         print(description, flush=True)
@@ -125,15 +127,17 @@ def _run(config: FinetuneRunConfig, source: Source, args: argparse.Namespace) ->
         return
     with exit_on_stop("fine-tuning", is_multi_worker=is_multi_worker(strategy)):
         records = [
-            _run_seed(config, seed, data, source, strategy, args)
+            _run_seed(config, seed, data, pretrained, strategy, args)
             for seed in range(config.train.seed, config.train.seed + args.restarts)
         ]
     if is_chief(strategy):
-        records += _earlier_records(config, {r["seed"] for r in records}, data, source, args)
+        records += _earlier_records(config, {r["seed"] for r in records}, data, pretrained, args)
         _write_results(sorted(records, key=lambda record: record["seed"]), args.model_dir)
 
 
-def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict[str, Any]:
+def _run_seed(
+    config, seed: int, data, pretrained: PretrainedEncoder, strategy, args
+) -> dict[str, Any]:
     """Return the content of metrics.json of one seed, which is trained unless it is finished."""
     from finetune.seed_run import SeedRun, read_finished, score_text
 
@@ -141,12 +145,12 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict[s
     model_dir = files.join(args.model_dir, f"seed-{seed}")
     record = None
     if not args.discard_checkpoints:
-        record = read_finished(config, data, source, model_dir=model_dir)
+        record = read_finished(config, data, pretrained, model_dir=model_dir)
     if record is None:
         run = SeedRun(
             config,
             data,
-            source,
+            pretrained,
             strategy=strategy,
             model_dir=model_dir,
             write_report=write_seed_report,
@@ -163,7 +167,9 @@ def _run_seed(config, seed: int, data, source: Source, strategy, args) -> dict[s
     return record
 
 
-def _earlier_records(config, seeds: set[int], data, source: Source, args) -> list[dict[str, Any]]:
+def _earlier_records(
+    config, seeds: set[int], data, pretrained: PretrainedEncoder, args
+) -> list[dict[str, Any]]:
     """Return the records of other seeds that were run earlier with the same settings."""
     from finetune.seed_run import read_finished
 
@@ -173,7 +179,7 @@ def _earlier_records(config, seeds: set[int], data, source: Source, args) -> lis
         if match and (seed := int(match[1])) not in seeds:
             model_dir = files.join(args.model_dir, name)
             record = read_finished(
-                recipe.with_seed(config, seed), data, source, model_dir=model_dir
+                recipe.with_seed(config, seed), data, pretrained, model_dir=model_dir
             )
             records += [record] if record else []
     return records

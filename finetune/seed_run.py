@@ -18,9 +18,9 @@ from finetune.batches import evaluation_batches, training_batches
 from finetune.collapse import Collapse, Collapsed, CollapseDetector
 from finetune.config import FinetuneRunConfig
 from finetune.model import Finetuner, mean_loss
+from finetune.pretrained import PretrainedEncoder
 from finetune.recipe import starting_weights
-from finetune.seed_record import METRICS_FILE, PREDICTIONS
-from finetune.source import Source
+from finetune.seed_files import METRICS_FILE, PREDICTIONS
 from finetune.tasks.task import INPUTS, TARGETS, Split, Task
 from launch.strategy import is_chief
 from model.weights import assign
@@ -113,7 +113,7 @@ class SeedRun:
         self,
         config: FinetuneRunConfig,
         data: TaskData,
-        source: Source,
+        pretrained: PretrainedEncoder,
         *,
         strategy: tf.distribute.Strategy,
         model_dir: str,
@@ -125,7 +125,7 @@ class SeedRun:
         Args:
           config: settings, resolved and checked.
           data: task and splits.
-          source: pretrained encoder.
+          pretrained: encoder that fine-tuning starts from.
           strategy: the devices.
           model_dir: model directory of this seed.
           write_report: writes the report page of a model directory.
@@ -135,15 +135,15 @@ class SeedRun:
         self._write_report = write_report
         self._task, self._is_chief = data.task, is_chief(strategy)
         self._trainer = _build_trainer(config, data.task, strategy)
-        self._load_weights(source)
-        self._run = _as_run(config, data, source)
+        self._load_weights(pretrained)
+        self._run = _as_run(config, data, pretrained)
         self._session = Session(
             self._run,
             model_dir=model_dir,
             trainer=self._trainer,
             is_chief=self._is_chief,
-            vocab_text=source.vocab.text,
-            data={**data.description, "encoder": source.description},
+            vocab_text=pretrained.vocab.text,
+            data={**data.description, "encoder": pretrained.description},
             discard_checkpoints=discard_checkpoints,
             criterion=Criterion(metric=f"eval_{self._task.main_metric}", is_more_better=True),
             write_report=write_report,
@@ -290,14 +290,14 @@ class SeedRun:
         iterator = iter(self._trainer.strategy.distribute_datasets_from_function(dataset))
         return self._trainer.evaluate(iterator, num_steps)[: len(data)]
 
-    def _load_weights(self, source: Source) -> None:
+    def _load_weights(self, pretrained: PretrainedEncoder) -> None:
         ours = {variable.name.partition(":")[0] for variable in self._trainer.variables}
-        names = starting_weights(self._config, [name for name in source.values if name in ours])
-        assign(self._trainer.model, {name: source.values[name] for name in names})
+        names = starting_weights(self._config, [name for name in pretrained.values if name in ours])
+        assign(self._trainer.model, {name: pretrained.values[name] for name in names})
 
 
 def read_finished(
-    config: FinetuneRunConfig, data: TaskData, source: Source, *, model_dir: str
+    config: FinetuneRunConfig, data: TaskData, pretrained: PretrainedEncoder, *, model_dir: str
 ) -> dict[str, Any] | None:
     """Return what `SeedRun.run` returned earlier with the same settings; None if it did not finish."""
     path = files.join(model_dir, METRICS_FILE)
@@ -305,19 +305,19 @@ def read_finished(
         return None
     try:
         record = json.loads(files.read_bytes(path))
-        is_same = _settings(_as_run(config, data, source), data).items() <= record.items()
+        is_same = _settings(_as_run(config, data, pretrained), data).items() <= record.items()
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} is damaged: {error}; delete it") from error
     return record if is_same else None
 
 
-def _as_run(config: FinetuneRunConfig, data: TaskData, source: Source) -> Run:
+def _as_run(config: FinetuneRunConfig, data: TaskData, pretrained: PretrainedEncoder) -> Run:
     is_random = config.finetune.initialize == "random"
     return Run(
         config=config,
         data_sha256=data.sha256,
-        lower_case=source.lower_case,
-        initial_sha256=None if is_random else source.sha256,
+        lower_case=pretrained.lower_case,
+        initial_sha256=None if is_random else pretrained.sha256,
     )
 
 

@@ -31,7 +31,7 @@ ORDER = {
     " vertex tpu node slurm rehearse",
     "pretrain": "gin_literals strict_gin gin_files checkpoints train config recipe export convert embed"
     " fill_mask import_weights report provenance experiment run",
-    "finetune": "config batches model seed_record tasks summary source recipe collapse predict export"
+    "finetune": "config batches model seed_files tasks summary pretrained recipe collapse predict export"
     " report corpus_task seed_run run",
     "bench": "sample_build data step learn run tpu",
 }

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from launch.accelerators.chips import TPUS
 from launch.plan import costs
-from launch.plan.compiled import load_rows, step_from_row
+from launch.plan.bench_results import load_rows, step_from_row
 from model.config import EncoderConfig
 
 TABLES = ("tpu", "tpu_small")

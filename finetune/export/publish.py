@@ -17,7 +17,7 @@ from data.files import sha256_of
 from data.vocab import Vocab
 from finetune.config import FinetuneRunConfig
 from finetune.predict import MODEL
-from finetune.seed_record import METRICS_FILE
+from finetune.seed_files import METRICS_FILE
 from finetune.tasks.task import count_outputs
 from pretrain.checkpoints import catalog
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run

@@ -9,7 +9,7 @@ from typing import Any
 from data import files
 from finetune.config import FinetuneRunConfig
 from finetune.report.html import page_of_seed, page_of_seeds
-from finetune.seed_record import METRICS_FILE
+from finetune.seed_files import METRICS_FILE
 from pretrain.report.pages import MAX_RUNS, REPORT_FILE
 from pretrain.report.run_record import read_record
 

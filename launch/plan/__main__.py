@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data.errors import UserError, run_main
-from launch.plan.compiled import load_rows, reader_rates
+from launch.plan.bench_results import load_rows, reader_rates
 from launch.plan.figures import figures
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
 from launch.plan.planner import Assumptions, make_plan

@@ -8,7 +8,7 @@ from typing import Any
 
 from launch.accelerators.chips import CPU, GPUS, TPUS
 from launch.accelerators.machines import Accelerator
-from launch.plan.compiled import find_compiled, load_rows, measured_flops_per_second
+from launch.plan.bench_results import find_compiled, load_rows, measured_flops_per_second
 from launch.plan.costs import (
     Device,
     Memory,

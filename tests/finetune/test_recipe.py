@@ -1,13 +1,13 @@
 """Settings derived from the task's data, and weights taken from the encoder."""
 
 from finetune.config import FinetuneRunConfig
+from finetune.pretrained import read_pretrained
 from finetune.recipe import resolve, starting_weights
-from finetune.source import read_source
 from pretrain.gin_files import load_run_config
 
 
 def test_weights_that_a_run_starts_from(small_encoder):
-    names = list(read_source(str(small_encoder)).values)
+    names = list(read_pretrained(str(small_encoder)).values)
 
     def not_taken(*params) -> set[str]:
         params = ["TaskConfig.task = 'cola'", "EncoderConfig.num_hidden_layers = 1", *params]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bench.tpu import estimates
 from launch.accelerators.chips import TPUS
 from launch.plan import costs
-from launch.plan.compiled import load_rows
+from launch.plan.bench_results import load_rows
 from launch.plan.costs import Step, memory, num_parameters, update_seconds
 from model.config import EncoderConfig
 

@@ -9,7 +9,7 @@ import pytest
 from data.errors import UserError
 from data.manifest import Manifest
 from launch.plan import __main__ as plan
-from launch.plan import compiled
+from launch.plan import bench_results
 
 LARGE = ["--gin_file", "gin/lambert_large.gin"]
 SIXTEEN = ["--gin_param", "TrainConfig.micro_batch_size=16"]
@@ -149,7 +149,7 @@ def test_rows_of_v4_do_not_count_because_they_are_for_a_core(tmp_path):
 
 
 def test_plan_without_compiled_rows_is_by_formulas(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(compiled, "_RESULTS", tmp_path / "nothing")
+    monkeypatch.setattr(bench_results, "_RESULTS", tmp_path / "nothing")
     text = printed(capsys, "--accelerator", "v5e-256")
     assert "by formulas, within 10%; the compiled rows (bench/results/tpu.json) are not" in text
     assert "sequences/s; one core reads" not in text

@@ -25,7 +25,7 @@ from pretrain.train.recipe import check_table_size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
+class PretrainedEncoder:
     """An encoder with its weights and vocabulary.
 
     Attributes:
@@ -52,7 +52,7 @@ class Source:
         return digest.hexdigest()
 
 
-def read_source(path: str, *, vocab_file: str | None = None) -> Source:
+def read_pretrained(path: str, *, vocab_file: str | None = None) -> PretrainedEncoder:
     """Read an encoder.
 
     Args:
@@ -75,7 +75,7 @@ def read_source(path: str, *, vocab_file: str | None = None) -> Source:
         raise UserError(str(error).replace("--from ", "--encoder ")) from error
     parts = ("encoder",) if _pooler_is_untrained(path) else ("encoder", "pooler")
     names = {weight.name for weight in weights(imported.encoder, *parts)}
-    return Source(
+    return PretrainedEncoder(
         encoder=imported.encoder,
         values={name: value for name, value in imported.values.items() if name in names},
         vocab=imported.vocab,
@@ -93,7 +93,7 @@ def _pooler_is_untrained(path: str) -> bool:
     return record.is_file() and json.loads(record.read_text()).get("pooler") == "initial"
 
 
-def _read_model_dir(model_dir: str) -> Source:
+def _read_model_dir(model_dir: str) -> PretrainedEncoder:
     """Read the newest checkpoint of a run."""
     import tensorflow as tf
 
@@ -118,7 +118,7 @@ def _read_model_dir(model_dir: str) -> Source:
     warm_start = WarmStart.load(model_dir)
     pooler = warm_start.values("pooler") if warm_start else {}
     values = {v.name.partition(":")[0]: v.numpy() for v in encoder.trainable_variables}
-    return Source(
+    return PretrainedEncoder(
         encoder=config,
         values=values | pooler,
         vocab=vocab,
