@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from data import schema
 from data.errors import UserError
 from data.manifest import Manifest, Shard
 from data.stages.masking import MaskingRule, mask_sequences
@@ -42,6 +44,7 @@ class SplitReader:
       max_seq_length: S.
       token_dtype: type of a stored token.
       rule: masking rule of the build.
+      cls_id: id of [CLS], the first token of every sequence.
       codec: format of the masked records.
       bounds: exclusive upper bound of each feature that indexes a table on the device.
     """
@@ -78,6 +81,7 @@ class SplitReader:
         self.token_dtype = vocab.token_dtype
         self.rule = MaskingRule.create(config, vocab)
         self.codec = ExampleCodec.of_build(manifest)
+        self.cls_id = vocab.ids[schema.CLS]
         self.bounds = {
             "input_word_ids": len(vocab),
             "masked_lm_ids": len(vocab),
@@ -87,6 +91,7 @@ class SplitReader:
         if self.is_online:
             self.files = [self._open_packed(directory, shard) for shard in shards]
         else:
+            self._check_record_sizes(directory, shards)
             self.files = [
                 RowFile(os.path.join(directory, shard.masked[copy].path))
                 for copy in range(self.copies)
@@ -120,27 +125,76 @@ class SplitReader:
 
     @contextlib.contextmanager
     def reraise_reader_errors(self) -> Iterator[None]:
-        """Re-raise errors of `read` that TensorFlow has wrapped."""
+        """Re-raise errors of `read` that TensorFlow has wrapped, and explain those of the graph reader.
+
+        Raises:
+          UserError: a record could not be read; the message names file and record.
+        """
         try:
             yield
-        except tf.errors.OpError:
+        except tf.errors.OpError as error:
             if self._error is None:
+                self._explain(error.message)
                 raise
             raise self._error from None
 
+    def _explain(self, message: str) -> None:
+        """Raise a UserError for an error of the graph reader by reading the record again.
+
+        Nothing is raised if the error has nothing to do with the files.
+
+        Args:
+          message: TensorFlow's message. Checks of the graph reader name file and row, and damage
+            that TensorFlow finds by itself the first byte of the record.
+        """
+        for number, file in enumerate(self.files):
+            if not os.path.isfile(file.path):
+                raise UserError(f"{file.path} cannot be read: No such file or directory")
+            if record := re.search(r"corrupted record at (\d+)", message):
+                row = int(record[1]) // self.codec.record_bytes
+                if row < np.diff(self.shard_starts)[number % (len(self.shard_starts) - 1)]:
+                    self._read_stored(np.array([number]), np.array([row]))
+        if place := re.search(r"assertion failed: \[([^]]*)\] \[(\d+)\] \[(\d+)\]", message):
+            problem, number, row = place[1], int(place[2]), int(place[3])
+            self._read_stored(np.array([number]), np.array([row]))
+            raise UserError(
+                f"{self.files[number].path}: record {row} is damaged ({problem}) on another host;"
+                " copy it again there"
+            )
+
     def _mask_packed(self, shard: np.ndarray, row: np.ndarray, copy: np.ndarray) -> Features:
-        row_bytes = self.max_seq_length * self.token_dtype.itemsize
-        tokens_BS = read_rows(self.files, shard, row, row_bytes=row_bytes).view(self.token_dtype)
-        self._check_bound("input_word_ids", tokens_BS, shard, row)
-        return mask_sequences(tokens_BS, copy, self.rule)
+        return mask_sequences(self._read_stored(shard, row), copy, self.rule)
 
     def _decode_masked(self, shard: np.ndarray, row: np.ndarray, copy: np.ndarray) -> Features:
-        num_shards = len(self.shard_starts) - 1
-        file = copy * num_shards + shard
+        return self._read_stored(copy * (len(self.shard_starts) - 1) + shard, row)
+
+    def _read_stored(self, file: np.ndarray, row: np.ndarray):
+        """Return packed tokens [B, S] if is_online, else the features of masked records, checked."""
+        if self.is_online:
+            row_bytes = self.max_seq_length * self.token_dtype.itemsize
+            tokens_BS = read_rows(self.files, file, row, row_bytes=row_bytes).view(self.token_dtype)
+            self._check_bound("input_word_ids", tokens_BS, file, row)
+            self._check_layout(tokens_BS, file, row)
+            return tokens_BS
         features = self.codec.decode(read_examples(self.files, file, row, codec=self.codec))
         for name in self.bounds:
             self._check_bound(name, features[name], file, row)
         return features
+
+    def _check_layout(self, tokens_BS: np.ndarray, file: np.ndarray, row: np.ndarray) -> None:
+        """Raise a UserError if a row is not a packed sequence: zeros, or bytes of something else.
+
+        The sha256 of the file was checked at the start; the file may have changed since.
+        """
+        is_pad_BS = tokens_BS == self.rule.pad_id
+        is_wrong_B = tokens_BS[:, 0] != self.cls_id
+        is_wrong_B |= (is_pad_BS[:, :-1] & ~is_pad_BS[:, 1:]).any(axis=1)
+        for n in np.flatnonzero(is_wrong_B)[:1]:
+            raise UserError(
+                f"{self.files[file[n]].path}: record {row[n]} is not a packed sequence (its first ids"
+                f" are {', '.join(map(str, tokens_BS[n, :4]))}); the file has changed since the"
+                " start: copy it again or rebuild it"
+            )
 
     def _check_bound(
         self, name: str, values: np.ndarray, file: np.ndarray, row: np.ndarray
@@ -156,6 +210,17 @@ class SplitReader:
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
                 f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or rebuild it"
             )
+
+    def _check_record_sizes(
+        self, directory: str | os.PathLike[str], shards: Sequence[Shard]
+    ) -> None:
+        for file in (file for shard in shards for file in shard.masked):
+            if file.bytes != file.records * self.codec.record_bytes:
+                raise UserError(
+                    f"{os.path.join(directory, file.path)} has {file.bytes} bytes, but"
+                    f" {file.records} records of this build have"
+                    f" {file.records * self.codec.record_bytes}; copy it again or rebuild it"
+                )
 
     def _open_packed(self, directory: str | os.PathLike[str], shard: Shard) -> RowFile:
         packed = shard.packed

@@ -112,6 +112,11 @@ class ExampleCodec:
         """For each feature, the byte range of its values in an example and the bytes of a value."""
         return tuple(self._slots)
 
+    @property
+    def template(self) -> tuple[np.ndarray, np.ndarray]:
+        """An example whose values are 0, and the bits that all examples share with it; uint8 [R]."""
+        return self._template_R, self._fixed_R
+
     def find_foreign(self, encoded_NR: np.ndarray) -> np.ndarray:
         """Return the indices of rows that are not examples of this codec, int64 [n].
 

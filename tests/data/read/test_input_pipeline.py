@@ -19,6 +19,7 @@ from data.read.split_reader import SplitReader
 from data.sources.documents import find_inputs
 from data.stages.masking import MaskingRule, mask_sequences
 from data.storage.records import ExampleCodec, write_records
+from tests.support.damage import forge_length
 
 BATCH = 12
 
@@ -244,12 +245,79 @@ def test_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, v
             training_elements(copy, manifest, "materialised", start=0, count=2, kind=kind)
 
 
-def test_damaged_record_is_an_error_of_the_graph_reader(small_build, manifest, tmp_path):
-    copy = shutil.copytree(small_build, tmp_path / "copy")
+def read_damaged(directory, manifest, masks, damage, kind):
+    """Read training batches, after damage to the open build, as a run does."""
+    reader = SplitReader(directory, manifest, "train", masks)
+    config = InputConfig(masks=masks, reader=kind)
+    batches = training_batches(reader, config, seed=5, global_batch_size=BATCH, start_step=0)
+    dataset = batches(context())
     for shard in manifest.split("train"):
-        path = copy / shard.masked[0].path
-        path.write_bytes(path.read_bytes().replace(b"input_mask", b"input_mush"))
-    with pytest.raises(tf.errors.DataLossError, match=r"corrupted record"):
+        file = shard.packed if masks == "online" else shard.masked[0]
+        damage(directory / file.path, file.records)
+    with reader.reraise_reader_errors():
+        list(dataset.take(20).as_numpy_iterator())
+
+
+def flip_bits(path, records):
+    content = bytearray(path.read_bytes())
+    size = len(content) // records
+    for row in range(records):
+        content[row * size + 20] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path, records):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def replace_examples(path, records):
+    """Write records of the right length and checksum whose content is not an example."""
+    codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
+    with open(path, "wb") as stream:
+        write_records(stream, [np.full((records, codec.example_bytes), 7, np.uint8)])
+
+
+def fill_rows(value):
+    def fill(path, records):
+        content = bytearray(path.read_bytes())
+        content[128:] = np.full((len(content) - 128) // 2, value, np.uint16).tobytes()
+        path.write_bytes(content)
+
+    return fill
+
+
+@pytest.mark.parametrize("kind", ["python", "graph"])
+@pytest.mark.parametrize(
+    ("masks", "damage", "message"),
+    [
+        ("materialised", flip_bits, r"record \d+ is damaged \(wrong checksum\)"),
+        ("materialised", truncate, r"ends before row \d+"),
+        ("materialised", replace_examples, r"record \d+ is not an example of this build"),
+        ("materialised", lambda path, _: path.unlink(), "cannot be read: No such file"),
+        (
+            "online",
+            fill_rows(0),
+            r"record \d+ is not a packed sequence \(its first ids are 0, 0, 0, 0",
+        ),
+        ("online", fill_rows(700), r"record \d+ is not a packed sequence"),
+        ("online", fill_rows(1500), r"record \d+ has a value outside \[0, 1500\)"),
+        ("online", lambda path, _: path.unlink(), "cannot be read: No such file"),
+    ],
+)
+def test_damage_during_a_run_names_file_and_record(
+    small_build, manifest, tmp_path, masks, damage, message, kind
+):
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    with pytest.raises(UserError, match=rf"shard-0000\d\.(npy|tfrecord):? {message}"):
+        read_damaged(copy, manifest, masks, damage, kind)
+
+
+def test_forged_length_is_an_error_before_the_graph_reader_reads(small_build, manifest, tmp_path):
+    """TensorFlow would end the process."""
+    copy = shutil.copytree(small_build, tmp_path / "copy")
+    file = manifest.split("train")[1].masked[2]
+    forge_length(copy / file.path, record=4, records=file.records)
+    with pytest.raises(UserError, match=rf"{file.path}: record 4 is damaged \(wrong length\)"):
         training_elements(copy, manifest, "materialised", start=0, count=1, kind="graph")
 
 
