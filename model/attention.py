@@ -51,6 +51,13 @@ def attention(
     return compute(q_BASD, k_BATD, v_BATD, bias_B11T, mask)
 
 
+def attention_weights(q_BASD: tf.Tensor, k_BATD: tf.Tensor, bias_B11T: tf.Tensor) -> tf.Tensor:
+    """Return softmax(q k' / sqrt(D) + bias), float32 [B, A, S, T], to look at; see `attention`."""
+    q_BASD, k_BATD, bias_B11T = (tf.cast(x, tf.float32) for x in (q_BASD, k_BATD, bias_B11T))
+    scores_BAST = tf.matmul(q_BASD, k_BATD, transpose_b=True) * q_BASD.shape[-1] ** -0.5
+    return tf.nn.softmax(scores_BAST + bias_B11T)
+
+
 def default_implementation() -> str:
     """Return the faster implementation, by whether XLA compiles the whole step."""
     return "compiler" if in_compiled_step() else "library"

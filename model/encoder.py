@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from model.attention import attention
+from model.attention import attention, attention_weights
 from model.config import EncoderConfig, lookup
 from model.dropout import Dropout, Mask
 from model.layers import (
@@ -106,6 +106,11 @@ class Block(tf.Module):
             self._mask(_FEED_FORWARD, rows_BR, dropout),
         )
         return self.output_norm(z_BRH, x_BSH.dtype)
+
+    def attention_weights(self, x_BSH: tf.Tensor, bias_B11T: tf.Tensor) -> tf.Tensor:
+        """Return the attention weights of all heads, float32 [B, A, S, T]; see `__call__`."""
+        q_BASD, k_BATD = self._heads(self.query, x_BSH), self._heads(self.key, x_BSH)
+        return attention_weights(q_BASD, k_BATD, bias_B11T)
 
     def _attend(
         self,
@@ -238,6 +243,23 @@ class Encoder(tf.Module):
                 compute = rematerialize(compute)
             x_BSH = compute(x_BSH)
         return x_BSH
+
+    def attention_weights(self, features: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        """Return the attention weights of each block, without dropout.
+
+        Args:
+          features: see `__call__`.
+
+        Returns:
+          One float32 [B, A, S, T] per block: how much position s of head a attends to position t; the sum
+          over t is 1.
+        """
+        x_BSH, bias_B11T = self._embed(features, dropout=None), self._attention_bias(features)
+        weights = []
+        for block in self.blocks:
+            weights.append(block.attention_weights(x_BSH, bias_B11T))
+            x_BSH = block(x_BSH, bias_B11T, dropout=None)
+        return weights
 
     @property
     def num_sites(self) -> int:

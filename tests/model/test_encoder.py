@@ -106,6 +106,36 @@ def test_positions_of_the_last_block_equal_those_of_its_full_output():
     )
 
 
+def numpy_layer_norm(x, norm):
+    x = x - x.mean(-1, keepdims=True)
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-12)
+    return x * norm.gamma.numpy() + norm.beta.numpy()
+
+
+def test_attention_weights_equal_float64():
+    encoder, features = random_pretrainer(encoder_config()).encoder, batch()
+    ids, types, mask = (
+        features[f"input_{name}"].numpy() for name in ("word_ids", "type_ids", "mask")
+    )
+    tables = (encoder.word_embeddings, encoder.type_embeddings, encoder.position_embeddings)
+    words, segments, positions = (table.numpy().astype(np.float64) for table in tables)
+    x = words[ids] + segments[types] + positions[: ids.shape[1]]
+    outputs = encoder(features)["encoder_outputs"]
+    inputs = [numpy_layer_norm(x, encoder.embeddings_norm), *outputs[:-1]]
+    found = encoder.attention_weights(features)
+    assert len(found) == len(encoder.blocks)
+    for block, x, weights in zip(encoder.blocks, inputs, found, strict=True):
+        x = np.asarray(x, np.float64)
+        q, k = (
+            (x @ dense.kernel.numpy() + dense.bias.numpy()).reshape(*ids.shape, 4, 8)
+            for dense in (block.query, block.key)
+        )
+        e = np.exp(np.einsum("bsad,btad->bast", q, k) / np.sqrt(8)) * mask[:, None, None]
+        expected = e / e.sum(-1, keepdims=True)
+        np.testing.assert_allclose(weights, expected, atol=1e-5)
+        assert expected.max() > 0.5
+
+
 def test_unknown_position_encoding_is_an_error(monkeypatch):
     monkeypatch.setattr(EncoderConfig, "position_encoding", "rotary")
     with pytest.raises(ValueError, match="position_encoding='rotary': must be one of absolute"):
