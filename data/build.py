@@ -123,7 +123,7 @@ def build(**job) -> Manifest:
     if files.exists(files.join(job.output_dir, schema.MANIFEST_FILE)):
         manifest = Manifest.load(job.output_dir)
         manifest.check_same_build(job.output_dir, requested)
-        print(f"data: {job.output_dir} is built already")
+        print(f"data: {job.output_dir} is already built")
     else:
         contaminated = NgramFilter.from_files(
             [file for file in job.inputs if file.kind == DECONTAMINATE]

@@ -5,7 +5,8 @@
 Only tasks and their reports flow through Beam; documents and sequences are in files of the build
 directory. So the memory of the runner does not grow with the corpus, and an interrupted build
 resumes from its files. A task is a pure function of its input files, so the result does not depend
-on the runner's shuffle, bundles or retries.
+on the runner's shuffle, bundles or retries. `read_unit` is data/stages/extract.py; the other tasks are
+in data/stages/shards.py.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ TABLE_SUFFIXES = (".tsv", ".csv", ".jsonl")
 WORD_SUFFIXES = (".jsonl", ".conll")
 
 # [CLS], two [SEP], and some text between them.
-_LEAST_SEQ_LENGTH = 8
+_MIN_SEQ_LENGTH = 8
 # Settings of custom files; finetune/tasks/glue.py has those of the known tasks.
 _CUSTOM_FIELDS = (
     *("kind", "text_column", "pair_column", "label_column", "labels"),
@@ -98,10 +98,10 @@ class TaskConfig:
                 f"TaskConfig.task={self.task!r}: must be one of"
                 f" {', '.join(GLUE_TASKS + SQUAD_TASKS)}, or '' for files of your own"
             )
-        if self.max_seq_length < _LEAST_SEQ_LENGTH:
+        if self.max_seq_length < _MIN_SEQ_LENGTH:
             raise UserError(
                 f"TaskConfig.max_seq_length={self.max_seq_length}: must be at least"
-                f" {_LEAST_SEQ_LENGTH}"
+                f" {_MIN_SEQ_LENGTH}"
             )
         for name in ("doc_stride", "max_query_length", "max_answer_length", "n_best_size"):
             if getattr(self, name) < 1:

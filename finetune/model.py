@@ -92,7 +92,7 @@ class Finetuner(tf.Module):
         return logits_BRC if self.pooler is None else logits_BRC[:, 0]
 
     def sums(self, features: dict[str, tf.Tensor], *, dropout: Dropout | None) -> Sums:
-        """Compute loss, right predictions and weights, summed over a batch.
+        """Compute loss, correct predictions and weights, summed over a batch.
 
         Args:
           features: inputs as for `logits`, and the targets of the task (finetune/tasks/task.py).
@@ -114,24 +114,24 @@ class Finetuner(tf.Module):
 
 
 def _classification_sums(logits_BC: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Sum cross-entropy in nats and right predictions over sequences."""
+    """Sum cross-entropy in nats and correct predictions over sequences."""
     label_B = features["label_ids"]
     return _sums(*_loss_and_correct(logits_BC, label_B), tf.ones(tf.shape(label_B)))
 
 
 def _regression_sums(values_B1: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Sum squared errors over sequences; right predictions are not counted and stay 0."""
+    """Sum squared errors over sequences; correct predictions are not counted and stay 0."""
     error_B = tf.square(values_B1[:, 0] - features["label_values"])
     return _sums(error_B, tf.zeros_like(error_B), tf.ones_like(error_B))
 
 
 def _token_sums(logits_BSC: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Sum cross-entropy in nats and right predictions over labelled positions."""
+    """Sum cross-entropy in nats and correct predictions over labelled positions."""
     return _sums(*_loss_and_correct(logits_BSC, features["label_ids"]), features["label_weights"])
 
 
 def _span_sums(logits_BS2: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
-    """Sum the mean cross-entropy in nats of start and end, over sequences; right if both are."""
+    """Sum the mean cross-entropy in nats of start and end, over sequences; correct if both are."""
     start_loss_B, start_correct_B = _loss_and_correct(
         logits_BS2[..., 0], features["start_positions"]
     )
@@ -141,7 +141,7 @@ def _span_sums(logits_BS2: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
 
 
 def _loss_and_correct(logits: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return cross-entropy in nats, and 1 where the prediction is right; float32, labels' shape."""
+    """Return cross-entropy in nats, and 1 where the prediction is correct; float32, labels' shape."""
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     prediction = tf.argmax(logits, axis=-1, output_type=labels.dtype)
     return loss, tf.cast(prediction == labels, tf.float32)
@@ -158,7 +158,7 @@ class Head:
     Attributes:
       is_pooled: whether outputs are computed from the pooled output at [CLS], not at all positions.
       has_dropout: whether there is dropout before the last dense layer.
-      sums: function from outputs and features to sums of loss, right predictions and weights.
+      sums: function from outputs and features to sums of loss, correct predictions and weights.
     """
 
     is_pooled: bool

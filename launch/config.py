@@ -9,7 +9,7 @@ from data.errors import UserError
 
 # Exit code of a run that has saved its state and asks to be restarted.
 RESTART_CODE = 42
-# Flag of pretrain.run that a command which is restarted must not have.
+# Flag of pretrain.run that is an error under launch.supervise.
 DISCARD_FLAG = "--discard_checkpoints"
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
 

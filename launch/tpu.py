@@ -5,6 +5,8 @@
 create uploads the job and requests the TPU. run does the same, watches the job, requests another TPU when a
 spot TPU is preempted, and deletes the TPU when the run has ended; if run is interrupted and started again, it
 resumes watching. status, logs and delete act on an existing job. docs/launching.md has the settings.
+
+On the machine, launch/tpu_startup.sh starts launch.node.
 """
 
 from __future__ import annotations

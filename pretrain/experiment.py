@@ -141,7 +141,7 @@ class Experiment:
         session, settings = self._session, self._config.train
         start_step, evaluates = session.start_step, evaluate and self.has_eval_split
         if session.is_trained:
-            print(f"pretraining: {self._model_dir} is trained already ({start_step:,} steps)")
+            print(f"pretraining: {self._model_dir} is already trained ({start_step:,} steps)")
         elif start_step:
             print(f"pretraining: resuming at step {start_step:,}")
         if session.is_trained and not (evaluates and session.misses_evaluation):

@@ -49,11 +49,11 @@ def test_the_environment_is_the_one_of_the_lock_file():
     "line",
     ["np.load(f, allow_pickle=True)", "torch.load(f)", "torch.load(f, weights_only = False)"],
 )
-def test_what_unpickles_is_recognised(line):
+def test_code_that_unpickles_is_recognised(line):
     assert re.search(UNPICKLES, line)
 
 
-def test_nothing_unpickles():
+def test_no_module_unpickles():
     files = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
     assert len(files) > 100
     found = [

@@ -114,7 +114,7 @@ def test_both_routes_export_encoders(tutorial):
 
 
 @pytest.mark.slow
-def test_imported_weights_score_what_they_scored_when_exported(tutorial):
+def test_imported_weights_have_the_scores_of_the_export(tutorial):
     _, printed = tutorial
     published, imported = (
         float(re.search(r"held-out: loss ([\d.]+)", text)[1])

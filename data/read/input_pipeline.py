@@ -194,6 +194,6 @@ def require_on_hosts(
             content = b""
         if hashlib.sha256(content).hexdigest() != manifest.sha256:
             raise UserError(
-                f"{host} does not find this build at {path}; every host of a TPU slice reads for"
+                f"{host} cannot find this build at {path}; every host of a TPU slice reads for"
                 " itself: copy the build to all of them, or mount it, under the same path"
             )

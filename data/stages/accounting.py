@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 
 BIN_TOKENS = 16  # width of a histogram bin
-_LEAST_LENGTH = 512  # histograms of shorter sequences have the bins of this length
+_MIN_LENGTH = 512  # histograms of shorter sequences have the bins of this length
 
 INPUT, REJECTED, SECTIONS = "bytes_input", "bytes_rejected", "bytes_sections"
 MARKUP, TEXT, CONTAMINATED = "bytes_markup", "bytes_text", "bytes_contaminated"
@@ -96,6 +96,6 @@ def histogram(lengths: np.ndarray, *, max_seq_length: int) -> list[int]:
 
     The last bin includes `max_seq_length`.
     """
-    num_bins = max(_LEAST_LENGTH, max_seq_length) // BIN_TOKENS + 1
+    num_bins = max(_MIN_LENGTH, max_seq_length) // BIN_TOKENS + 1
     bins = np.minimum(np.asarray(lengths, np.int64) // BIN_TOKENS, num_bins - 1)
     return np.bincount(bins, minlength=num_bins).tolist()

@@ -117,7 +117,7 @@ class ExampleCodec:
         """An example whose values are 0, and the bits that all examples share with it; uint8 [R]."""
         return self._template_R, self._fixed_R
 
-    def find_foreign(self, encoded_NR: np.ndarray) -> np.ndarray:
+    def find_invalid(self, encoded_NR: np.ndarray) -> np.ndarray:
         """Return the indices of rows that are not examples of this codec, int64 [n].
 
         In every example all bits but those of the values are the same, the continuation bits of the
@@ -192,7 +192,7 @@ def read_examples(
     is_bad_N |= (records[:, -_FOOTER_BYTES:] != _checksums(examples_NR)).any(axis=1)
     problems = [(n, "is damaged (wrong checksum)") for n in np.flatnonzero(is_bad_N)[:1]]
     problems += [
-        (n, "is not an example of this build") for n in codec.find_foreign(examples_NR)[:1]
+        (n, "is not an example of this build") for n in codec.find_invalid(examples_NR)[:1]
     ]
     for n, problem in problems:
         raise UserError(

@@ -22,7 +22,7 @@ MIXED = "mixed"  # source of a sequence with text of several sources
 
 
 def check_sources(names: Iterable[str]) -> None:
-    """Raise a UserError if there are more sources than the file format can tell apart."""
+    """Raise a UserError if there are more sources than a byte has bits."""
     distinct = sorted(set(names))
     if len(distinct) > MAX_SOURCES:
         raise UserError(

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
                 f" {args.vocab_size}; delete it or choose another --output_file"
             )
         print(
-            f"vocab: {args.output_file} exists already ({len(vocab):,} pieces; not compared with"
+            f"vocab: {args.output_file} already exists ({len(vocab):,} pieces; not compared with"
             " --input)"
         )
         return

@@ -13,7 +13,7 @@ import numpy as np
 
 
 def accuracy(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """Return the fraction of right predictions."""
+    """Return the fraction of correct predictions."""
     return float(np.mean(labels_N == predictions_N))
 
 

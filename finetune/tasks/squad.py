@@ -26,7 +26,7 @@ FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A right answer, and its first character in the context according to the file."""
+    """A correct answer, and its first character in the context according to the file."""
 
     text: str
     start: int
@@ -40,7 +40,7 @@ class Question:
       id: unique id within the file.
       text: text of the question.
       context: index of its context in the file.
-      answers: right answers; empty if the context has no answer, or if they are not known.
+      answers: correct answers; empty if the context has no answer, or if they are not known.
     """
 
     id: str

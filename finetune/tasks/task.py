@@ -48,7 +48,7 @@ class Split:
       features: arrays by name, INPUTS and, if the split has training targets, TARGETS[kind].
       examples: what the task needs of the data to score and write predictions; its type depends on
         the task.
-      is_labelled: whether the right answers are known, as `Task.metrics` requires.
+      is_labelled: whether the correct answers are known, as `Task.metrics` requires.
       skipped: what was left out.
       notes: other changes to the data and their number, e.g. {"questions cut to 64 tokens": 3}.
     """

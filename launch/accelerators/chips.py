@@ -45,7 +45,7 @@ class StepTimeFit:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompileTarget:
-    """How the TPU compiler is called for a chip, see bench/tpu.
+    """Arguments of the TPU compiler for a chip, see bench/tpu.
 
     Attributes:
       topology: the compiler's name of the smallest slice.

@@ -86,7 +86,7 @@ def _tpus(name: str, chip: Chip, size: int, label: str) -> Accelerator:
             else f"multiples of {per_host} up to {chip.name}-{most}"
         )
         counted = "cores" if chip.counted > 1 else "chips"
-        raise UserError(f"{label}: {size} {counted}; there are {possible}")
+        raise UserError(f"{label}: no slice has {size} {counted}; there are {possible}")
     return Accelerator(name=name, chip=chip, chips=size // chip.counted)
 
 
@@ -103,7 +103,7 @@ def _gpus(name: str, chip: Chip, size: int, label: str) -> Accelerator:
 def of_job(config: LaunchConfig) -> Accelerator | None:
     """Return the machines of a job, or None if there are no figures for them.
 
-    There are none for other GPUs than those of GPUS, and for a machine that runs several processes.
+    There are none for GPUs that GPUS lacks, nor for a machine that runs several processes.
 
     Raises:
       UserError: there is no such TPU.

@@ -7,7 +7,7 @@ from launch.accelerators.chips import TPUS, Tpu, tpu_chip
 
 
 def tpu_of_type(accelerator: str) -> Tpu | None:
-    """Return the TPU of a type such as "v5e-8" or "v5litepod-8", or None if it is no TPU."""
+    """Return the TPU of a type such as "v5e-8" or "v5litepod-8", or None for other accelerators."""
     return tpu_chip(accelerator.partition("-")[0])
 
 
@@ -20,7 +20,7 @@ def single_host(accelerator: str) -> tuple[Tpu, str, int]:
     """Return chip, topology and number of chips of a TPU of a single host.
 
     Raises:
-      UserError: it is no TPU, or a slice of several hosts.
+      UserError: it is not a TPU, or it is a slice of several hosts.
     """
     tpu, size = tpu_of_type(accelerator), accelerator.partition("-")[2]
     if tpu is None or not size.isdecimal():

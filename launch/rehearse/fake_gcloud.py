@@ -121,7 +121,7 @@ def _state(name: str) -> Path:
 
 def _create(args: argparse.Namespace, folder: Path) -> None:
     if folder.exists():
-        raise UserError(f"{args.name} exists already")
+        raise UserError(f"{args.name} already exists")
     folder.mkdir(parents=True)
     metadata = dict(item.split("=", 1) for item in args.metadata.split(","))
     script = args.metadata_from_file.removeprefix("startup-script=")

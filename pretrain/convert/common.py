@@ -26,7 +26,7 @@ _BLOCK = re.compile(r"(?:bert[./])?encoder[./]layer[._](\d+)[./]")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImportedBert:
-    """A BERT read from a foreign format.
+    """A BERT read from the format of another project.
 
     Attributes:
       kind: name of the format.

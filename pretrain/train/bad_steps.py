@@ -126,7 +126,7 @@ class BadStepLog:
         num_sequences: int,
         is_chief: bool = True,
     ):
-        """Nothing is read or written yet.
+        """Store the arguments; nothing is read or written yet.
 
         Args:
           model_dir: model directory of the run.
@@ -169,7 +169,7 @@ class BadStepLog:
         raise TooManyBadSteps(
             f"{over.recent} of the last {WINDOW} steps were skipped, more than"
             f" TrainConfig.max_bad_steps={self._max_bad_steps}; the last ones: {last_steps}. Their"
-            f" batches are in {self._path}; the weights are sound. Lower"
+            f" batches are in {self._path}; the weights are intact. Lower"
             " OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps"
         )
 

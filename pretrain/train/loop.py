@@ -1,4 +1,8 @@
-"""The training loop: updates on the devices, and everything the host does between them."""
+"""The training loop: updates on the devices, and everything the host does between them.
+
+`pretrain/experiment.py` and `finetune/seed_run.py` call `fit`; `Trainer.update` in
+`pretrain/train/trainer.py` is one update.
+"""
 
 from __future__ import annotations
 

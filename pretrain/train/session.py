@@ -1,4 +1,4 @@
-"""A run's use of its model directory."""
+"""Open the model directory of a run: lock it, restore the newest checkpoint, record metrics."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Session:
         discard_checkpoints: bool = False,
         criterion: Criterion = LEAST_LOSS,
     ):
-        """Nothing is read or written yet.
+        """Store the arguments; nothing is read or written yet.
 
         Args:
           run: settings and data of the run.

@@ -186,7 +186,7 @@ def test_masked_files_equal_the_mask_function(small_build, small_config, vocab):
 def test_finished_build_is_not_built_again(small_build, small_config, vocab, inputs, capsys):
     before = (small_build / schema.MANIFEST_FILE).stat().st_mtime_ns
     build(config=small_config, vocab=vocab, inputs=inputs, output_dir=str(small_build))
-    assert "is built already" in capsys.readouterr().out
+    assert "is already built" in capsys.readouterr().out
     assert (small_build / schema.MANIFEST_FILE).stat().st_mtime_ns == before
 
 

@@ -9,7 +9,7 @@ from finetune import predict
 from finetune.predict import read_input
 
 
-def test_errors_of_predict(finetuned, tmp_path):
+def test_unusable_models_and_input_are_errors(finetuned, tmp_path):
     model_dir = finetuned.model_dir
     flags = [f"--output={tmp_path}/o", f"--input={tmp_path}/i.txt"]
     with pytest.raises(UserError, match=r"is not a fine-tuned model: .* and model/saved_model\.pb"):

@@ -29,7 +29,7 @@ def action(**settings) -> Action:
     return dataflow.build_action(config, "BuildConfig.copies = 0\n", arguments, "W")
 
 
-def test_build():
+def test_command_and_settings_of_a_build():
     build = action(subnetwork="s", worker_machine_type="n2-standard-4")
     assert build.files == {"W/build.gin": b"BuildConfig.copies = 0\n"}
     python, *command = build.commands[0]

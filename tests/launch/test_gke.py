@@ -21,7 +21,7 @@ def container(jobset: dict) -> dict:
     return only
 
 
-def test_create():
+def test_create_uploads_the_job_and_creates_the_jobset():
     action = gke.create(make_job(**GPUS), "W")
     assert list(map(tuple, action.commands)) == split_commands(
         f"""

@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 RUNNING, PREEMPTED = ("ACTIVE", "running on vm"), ("SUSPENDED", "running on vm")
 
 
-def test_create():
+def test_create_uploads_the_job_and_requests_the_tpu():
     action = tpu.create(make_job(spot=True, network="n", valid_until_duration="6h"), "W")
     assert list(action.files) == [
         "W/job.json",
@@ -30,7 +30,7 @@ gcloud compute tpus queued-resources create large --project=p --zone=us-west4-a 
     )
 
 
-def test_other_verbs():
+def test_commands_of_status_logs_and_delete():
     verbs = ("status", "logs", "delete")
     state = "--format='value(state.state)'"
     commands = [command for verb in verbs for command in tpu.VERBS[verb](make_job(), "W").commands]

@@ -9,7 +9,7 @@ from launch import vertex
 from tests.support.jobs import GPUS, JOB_DIR, make_job, split_commands
 
 
-def test_create():
+def test_create_uploads_the_job_and_submits_it():
     network = "projects/123/global/networks/n"
     action = vertex.create(make_job(**GPUS, spot=True, network=network), "W")
     assert list(map(tuple, action.commands)) == split_commands(

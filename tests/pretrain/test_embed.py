@@ -57,7 +57,7 @@ def test_only_line_feeds_separate_lines(tmp_path):
     ]
 
 
-def test_errors(tmp_path):
+def test_unusable_input_and_flags_are_errors(tmp_path):
     def fails(message, *argv):
         with pytest.raises(UserError, match=message):
             embed.main([f"--model_dir={tmp_path}", *argv])

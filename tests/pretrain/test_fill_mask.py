@@ -67,7 +67,7 @@ def test_fill_mask(export_dir, capsys):
         assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_encoder_without_mlm_head(export_dir, tmp_path):
+def test_encoder_without_mlm_head_is_an_error(export_dir, tmp_path):
     shutil.copytree(export_dir / "preprocessor", tmp_path / "preprocessor")
     name = "encoder/position_embedding/embeddings"
     for variables, message in (
@@ -85,7 +85,7 @@ def test_encoder_without_mlm_head(export_dir, tmp_path):
             fill_mask.MaskFiller(str(tmp_path))
 
 
-def test_errors(export_dir, tmp_path):
+def test_unusable_text_and_flags_are_errors(export_dir, tmp_path):
     with pytest.raises(UserError, match=r"encoder/saved_model\.pb is missing"):
         fill_mask.MaskFiller(str(tmp_path))
     filler = fill_mask.MaskFiller(str(export_dir))

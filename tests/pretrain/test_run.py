@@ -57,7 +57,7 @@ def test_model_directory_has_every_file(model_dir, small_build):
     assert manifest.sha256 in report
 
 
-def test_metrics(model_dir, small_build):
+def test_metrics_have_training_and_evaluation_rows(model_dir, small_build):
     rows = read_metrics(model_dir)
     assert [row["step"] for row in rows] == [2, 4, 4, 6, 6]
     training = [row for row in rows if "loss" in row]
@@ -142,7 +142,7 @@ def test_finished_run_is_not_trained_again(small_build, model_dir, capsys):
     before = losses(model_dir)
     run.main(arguments(small_build, model_dir))
     output = capsys.readouterr().out
-    assert "is trained already (6 steps)" in output
+    assert "is already trained (6 steps)" in output
     assert "after 6 steps, held-out: loss" in output
     assert "always guessing" in output
     assert losses(model_dir) == before

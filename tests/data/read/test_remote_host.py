@@ -64,5 +64,5 @@ def test_another_host_reads_the_same_batches(small_build, tmp_path):
         server.stdin.close()
     there = "/job:worker/replica:0/task:0/device:CPU:0"
     error, *batches = map(json.loads, done.stdout.splitlines())
-    assert error.startswith(f"{there} does not find this build at {tmp_path}/manifest.json")
+    assert error.startswith(f"{there} cannot find this build at {tmp_path}/manifest.json")
     assert batches == [[there, True], [there, True]]

@@ -40,9 +40,12 @@ def test_figures_of_a_device_are_its_part_of_the_chip():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("v5e-300", "v5e-300: 300 chips; there are v5e-1, v5e-4, v5e-8, v5e-16, v5e-32, v5e-64"),
-        ("v3-9", "v3-9: 9 cores; there are v3-8, v3-32"),
-        ("v4-100", "v4-100: 100 cores; there are multiples of 8 up to v4-8192"),
+        (
+            "v5e-300",
+            "v5e-300: no slice has 300 chips; there are v5e-1, v5e-4, v5e-8, v5e-16, v5e-32, v5e-64",
+        ),
+        ("v3-9", "v3-9: no slice has 9 cores; there are v3-8, v3-32"),
+        ("v4-100", "v4-100: no slice has 100 cores; there are multiples of 8 up to v4-8192"),
         ("v4-8200", "there are multiples of 8 up to v4-8192"),
         ("v5p-12296", "there are multiples of 8 up to v5p-12288"),
         ("v2-8", r"v2-8: must be a TPU like v5e-256 \(v3, v4, v5e, v5p, v6e\), GPUs like h100x16"),
@@ -84,7 +87,7 @@ def test_machines_of_a_job(settings, name, devices):
     [
         ("h100", "LaunchConfig.accelerator='h100': must be a TPU like 'v5e-8'"),
         ("v9-8", "LaunchConfig.accelerator='v9-8': must be a TPU like"),
-        ("v5e-7", "LaunchConfig.accelerator=v5e-7: 7 chips; there are v5e-1"),
+        ("v5e-7", "LaunchConfig.accelerator=v5e-7: no slice has 7 chips; there are v5e-1"),
     ],
 )
 def test_unknown_machines_of_a_job_are_errors(accelerator, message):

@@ -77,7 +77,7 @@ def test_plan_fits_on_a_screen(capsys):
     assert line.split()[:3] == ["16", "x", "2"] and len(line) <= 110
 
 
-def test_json(tmp_path):
+def test_json_has_the_figures_of_the_plan(tmp_path):
     found = read_json(tmp_path, "--accelerator", "v5e-256")
     chosen = found["chosen"]
     assert (chosen["micro_batch_size"], chosen["accumulated"], chosen["source"]) == (

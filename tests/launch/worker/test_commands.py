@@ -15,7 +15,7 @@ def make_job(**settings) -> Job:
     return Job(config=LaunchConfig(bucket="gs://b", **settings), run_gin="")
 
 
-def test_run():
+def test_run_uses_a_local_cluster_for_several_processes():
     run = [*GIN, *DIRECTORIES]
     assert run_command(make_job(), **PATHS) == [sys.executable, "-m", "pretrain.run", *run]
     assert run_command(make_job(processes=2, model_dir="/m"), **PATHS)[2:] == [
@@ -24,7 +24,7 @@ def test_run():
 
 
 def test_preflight_checks_the_devices_of_the_job():
-    places = ["--data_dir", "/d", "--sizes_only", "--model_dir", "gs://b/lambert/model"]
+    directories = ["--data_dir", "/d", "--sizes_only", "--model_dir", "gs://b/lambert/model"]
     for settings, devices, memory in (
         (dict(accelerator="v5e-8"), ["--tpu"], [*GIN, "--accelerator", "v5e-8"]),
         (
@@ -36,4 +36,4 @@ def test_preflight_checks_the_devices_of_the_job():
         (dict(accelerator="nvidia-l4", gpus_per_node=1), ["--gpus", "1"], []),
     ):
         command = preflight_command(make_job(**settings), **PATHS)
-        assert command[1:] == ["-m", "launch.preflight", *devices, *places, *memory]
+        assert command[1:] == ["-m", "launch.preflight", *devices, *directories, *memory]

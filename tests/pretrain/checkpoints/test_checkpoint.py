@@ -242,7 +242,7 @@ def test_choosing_a_missing_checkpoint_is_an_error(tmp_path, which, message):
 
 
 class TestRetention:
-    """What a save may remove, when checkpoints that are there already are damaged."""
+    """Checkpoints that a save removes if some of the existing ones are damaged."""
 
     def steps(self, model_dir):
         return [ref.step for ref in committed(model_dir)]

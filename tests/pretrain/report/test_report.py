@@ -177,7 +177,7 @@ def test_held_out_losses_may_be_null(tmp_path):
     assert "3.250 at 2" in (tmp_path / "both.html").read_text()
 
 
-def test_errors(tmp_path):
+def test_missing_or_damaged_records_and_wrong_flags_are_errors(tmp_path):
     with pytest.raises(UserError, match="nowhere is not a model directory"):
         report.main([str(tmp_path / "nowhere")])
     model_dir = make_model_dir(tmp_path / "m")

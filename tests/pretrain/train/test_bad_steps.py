@@ -38,7 +38,7 @@ def full():
     return bad_steps
 
 
-def test_threshold(full):
+def test_loss_above_the_threshold_is_a_spike(full):
     # Half of the window equals the median, so sigma is one hundredth of the median.
     assert classified(full, [5.0, 5.6], [5.0, 5.0], first=128) == [(GOOD, 0), (SPIKE, 1)]
 

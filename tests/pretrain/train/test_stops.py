@@ -81,7 +81,7 @@ def whole(small_build, tmp_path_factory) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_killed_twice_once_while_saving(small_build, whole, tmp_path):
+def test_run_killed_twice_equals_an_uninterrupted_run(small_build, whole, tmp_path):
     argv = arguments(small_build, tmp_path / "m", *PARAMS)
     # The save of step 6 may be pending when the process is killed before step 7.
     for where, step, left in (("save", 4, [[2]]), ("step", 7, [[2, 4], [4, 6]])):
@@ -113,7 +113,7 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_pair_of_workers(small_build, whole, tmp_path, capfd):
+def test_two_workers_resume_after_a_preemption_and_a_kill(small_build, whole, tmp_path, capfd):
     """One is preempted, then one is killed; the pair resumes and trains as one process does."""
     model_dir = tmp_path / "m"
     cluster = "ClusterConfig.strategy = 'multi_worker'"
@@ -181,7 +181,7 @@ def test_workers_with_separate_model_dirs_are_refused(small_build, tmp_path, cap
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(small_build, whole, tmp_path):
+def test_run_killed_twenty_times_equals_an_uninterrupted_run(small_build, whole, tmp_path):
     """At random moments: some during a save, before the first checkpoint, or after the end."""
     argv = arguments(small_build, tmp_path / "m", *PARAMS)
     rng = random.Random(0)

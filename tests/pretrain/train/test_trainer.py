@@ -340,17 +340,17 @@ class TestStrategy:
         assert capsys.readouterr().out == "running on 4 x CPU (mirrored strategy)\n"
         assert build_strategy(ClusterConfig(strategy="default")).num_replicas_in_sync == 1
 
-    def test_multi_worker_needs_a_cluster(self, monkeypatch):
+    def test_multi_worker_without_a_cluster_is_an_error(self, monkeypatch):
         monkeypatch.delenv("TF_CONFIG", raising=False)
         with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
             build_strategy(ClusterConfig(strategy="multi_worker"))
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": [1]}'])
-    def test_a_wrong_tf_config(self, monkeypatch, text):
+    def test_invalid_tf_config_is_an_error(self, monkeypatch, text):
         monkeypatch.setenv("TF_CONFIG", text)
         with pytest.raises(UserError, match="TF_CONFIG does not describe a cluster"):
             build_strategy(ClusterConfig())
 
-    def test_no_tpu(self):
+    def test_missing_tpu_is_an_error(self):
         with pytest.raises(UserError, match="no TPU could be reached"):
             build_strategy(ClusterConfig(strategy="tpu"))
