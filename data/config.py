@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from data.errors import UserError
+from data.errors import UserError, check_maxima
 
 
 def _require(condition: bool, message: str) -> None:
@@ -143,7 +143,7 @@ class InputConfig:
       reader: "python" reads with numpy in this process. "graph" reads with TensorFlow operations
         only, on the host that a batch is for; it is slower. "auto" is "graph" if this process feeds
         other hosts, else "python". Both give the same batches.
-      prefetch: batches prepared ahead of the device; -1 lets tf.data choose.
+      prefetch: batches prepared ahead of the device; -1 lets tf.data choose; at most 10,000.
     """
 
     masks: str = "materialised"
@@ -160,3 +160,4 @@ class InputConfig:
             f"InputConfig.reader={self.reader!r}: must be 'auto', 'python' or 'graph'",
         )
         _require(self.prefetch >= -1, f"InputConfig.prefetch={self.prefetch}: must be -1 or more")
+        check_maxima(self, {"prefetch": 10_000})

@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
@@ -20,6 +20,19 @@ class UserError(ValueError):
 
 class StorageError(OSError):
     """Remote storage, such as a bucket, is unreachable or denies a request; a retry may succeed."""
+
+
+def check_maxima(settings: object, maxima: Mapping[str, int]) -> None:
+    """Raise a UserError for the first setting above its maximum.
+
+    Args:
+      settings: an instance of a class of settings.
+      maxima: largest value of each setting.
+    """
+    for name, most in maxima.items():
+        value = getattr(settings, name)
+        if value > most:
+            raise UserError(f"{type(settings).__name__}.{name}={value}: must be at most {most:,}")
 
 
 def first_line(error: Exception) -> str:

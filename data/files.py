@@ -18,7 +18,6 @@ import shutil
 import types
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from data.errors import StorageError, UserError
@@ -348,10 +347,19 @@ def _storage(path: str | os.PathLike[str]) -> Iterator[types.ModuleType]:
         raise StorageError(errno.EIO, reason, os.fspath(path)) from error
 
 
+# Files of examples are read as a whole; devices and pipes may never end.
+MAX_TEXT_BYTES = 2**30
+
+
 def read_lines(source: str) -> list[str]:
-    """Return the lines of a local file; raise a UserError if it has none or is not UTF-8."""
+    """Return the lines of a local file; raise a UserError if it has none, is too large or not UTF-8."""
+    with open(source, "rb") as file:
+        content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise UserError(f"--input {source} has more than {MAX_TEXT_BYTES:,} bytes; divide it")
     try:
-        *lines, last = Path(source).read_text(encoding="utf-8-sig").split("\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        *lines, last = text.split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"--input {source} is not UTF-8: {error}") from error
     if last:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import PurePath
 from typing import TypeVar
 
-from data.errors import UserError
+from data.errors import UserError, check_maxima
 from launch.config import ClusterConfig
 from model.config import EncoderConfig
 from optim.config import OptimizerConfig
@@ -24,6 +24,8 @@ WORD_SUFFIXES = (".jsonl", ".conll")
 
 # [CLS], two [SEP], and some text between them.
 _MIN_SEQ_LENGTH = 8
+_LENGTHS = ("max_seq_length", "doc_stride", "max_query_length", "max_answer_length")
+_MAX_LENGTH = 2**16
 # Settings of custom files; finetune/tasks/glue.py has those of the known tasks.
 _CUSTOM_FIELDS = (
     *("kind", "text_column", "pair_column", "label_column", "labels"),
@@ -106,6 +108,7 @@ class TaskConfig:
         for name in ("doc_stride", "max_query_length", "max_answer_length", "n_best_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"TaskConfig.{name}={getattr(self, name)}: must be at least 1")
+        check_maxima(self, dict.fromkeys((*_LENGTHS, "n_best_size"), _MAX_LENGTH))
         if self.task in SQUAD_TASKS:
             self._check_windows()
         if not self.task:
@@ -203,6 +206,8 @@ class FinetuneConfig:
         for name in ("epochs", "evaluations", "reinitialize_top_blocks"):
             if getattr(self, name) < 0:
                 raise UserError(f"FinetuneConfig.{name}={getattr(self, name)}: is negative")
+        maxima = {"epochs": 10**6, "evaluations": 10**6, "reinitialize_top_blocks": 1024}
+        check_maxima(self, maxima)
         for name in ("warmup_fraction", "collapse_check_fraction", "collapse_margin"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"FinetuneConfig.{name}={getattr(self, name)}: must be in [0, 1)")

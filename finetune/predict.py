@@ -20,8 +20,10 @@ import numpy as np
 from tqdm import tqdm
 
 from data import files
+from data.checked_json import read_json
 from data.errors import UserError, run_main
 from data.files import read_lines, require_local
+from finetune.config import KINDS
 from finetune.tasks import glue, tables
 from finetune.tasks.squad import read_squad
 from pretrain.export.atomic_directory import RECORD_FILE
@@ -83,12 +85,17 @@ def _is_export(path: Path) -> bool:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged: {error}; delete the export and run `python -m finetune.run` again"
-        ) from error
+    """Return the record of an export after checking the fields that predictions use."""
+    remedy = "delete the export and run `python -m finetune.run` again"
+    record = read_json(path, remedy=remedy)
+    record.text("kind", choices=KINDS)
+    record.texts("inputs")
+    if record.fields.get("labels") is not None:
+        record.texts("labels")
+    task = record.mapping("task")
+    for name in ("task", "text_column", "pair_column"):
+        task.text(name)
+    return record.fields
 
 
 def _as_json(value: Any) -> Any:

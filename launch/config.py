@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from data.errors import UserError
+from data.errors import UserError, check_maxima
 
 # Exit code of a run that has saved its state and asks to be restarted.
 RESTART_CODE = 42
 # Flag of pretrain.run that is an error under launch.supervise.
 DISCARD_FLAG = "--discard_checkpoints"
+_MAXIMA = {
+    **{"nodes": 10**5, "gpus_per_node": 1024, "processes": 1024, "max_workers": 10**5},
+    **{"crashes": 10**6, "max_restarts": 10**6},
+}
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
 
 
@@ -117,6 +121,7 @@ class LaunchConfig:
                 raise UserError(
                     f"LaunchConfig.{name}={getattr(self, name)}: must be at least {minimum}"
                 )
+        check_maxima(self, _MAXIMA)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             # The values become part of commands, JSON and metadata, where other characters are unsafe.

@@ -24,6 +24,16 @@ def build_strategy(config: ClusterConfig):
     return strategy
 
 
+def host_memory_bytes() -> int | None:
+    """Return the memory of this machine if it computes on its CPU; None with GPUs or TPUs."""
+    import tensorflow as tf
+
+    kinds = {device.device_type for device in tf.config.list_logical_devices()}
+    if kinds != {"CPU"}:
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def is_chief(strategy) -> bool:
     """Return whether this process writes checkpoints, logs and reports."""
     return strategy.extended.should_checkpoint

@@ -6,10 +6,21 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar, TypeVar
 
-from data.errors import UserError
+from data.errors import UserError, check_maxima
 
 T = TypeVar("T")
 
+# Sizes of several times the largest published encoders; more is a mistake that would fill the memory.
+_MAXIMA = {
+    "vocab_size": 2**24,
+    "hidden_size": 2**16,
+    "num_hidden_layers": 1024,
+    "num_attention_heads": 2**16,
+    "intermediate_size": 2**18,
+    "max_position_embeddings": 2**16,
+    "type_vocab_size": 2**16,
+}
+_MAX_PARAMETERS = 10**11
 ACTIVATIONS = ("gelu_tanh", "gelu")
 
 
@@ -60,6 +71,8 @@ class EncoderConfig:
             least = 0 if field.name == "vocab_size" or field.type == "float" else 1
             if value < least:
                 raise UserError(f"EncoderConfig.{field.name}={value}: must be at least {least}")
+        check_maxima(self, _MAXIMA)
+        self._check_size()
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if getattr(self, name) >= 1:
                 raise UserError(f"EncoderConfig.{name}={getattr(self, name)}: must be below 1")
@@ -67,6 +80,19 @@ class EncoderConfig:
             raise UserError(
                 f"EncoderConfig.hidden_size={self.hidden_size} is not a multiple of"
                 f" EncoderConfig.num_attention_heads={self.num_attention_heads}"
+            )
+
+    def _check_size(self) -> None:
+        """Raise a UserError if the weights are too many for any device."""
+        h, f = self.hidden_size, self.intermediate_size
+        tables = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
+        parameters = self.num_hidden_layers * (4 * h * h + 2 * h * f) + tables * h
+        if parameters > _MAX_PARAMETERS:
+            raise UserError(
+                f"EncoderConfig.hidden_size={h}, intermediate_size={f} and"
+                f" num_hidden_layers={self.num_hidden_layers} give {parameters / 1e9:,.0f} billion weights;"
+                f" at most {_MAX_PARAMETERS / 1e9:,.0f} billion fit, in every device (launch.plan"
+                " estimates the memory)"
             )
 
 

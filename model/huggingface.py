@@ -96,10 +96,25 @@ def config_from_json(content: Mapping[str, Any], source: str) -> EncoderConfig:
     """
     if "model_type" not in content:
         raise UserError(f"{source} has no model_type: it is not the configuration of a BERT")
-    return EncoderConfig(
-        **common_settings(content, source),
-        hidden_activation=_look_up(_FROM_HIDDEN_ACT, "hidden_act", content, source),
-    )
+    activation = _look_up(_FROM_HIDDEN_ACT, "hidden_act", content, source)
+    return build_config(common_settings(content, source), activation, source)
+
+
+def build_config(settings: Mapping[str, Any], activation: str, source: str) -> EncoderConfig:
+    """Return an architecture.
+
+    Args:
+      settings: the settings of `common_settings`.
+      activation: hidden_activation.
+      source: name of the file, for errors.
+
+    Raises:
+      UserError: a setting is out of range, or settings contradict each other.
+    """
+    try:
+        return EncoderConfig(**settings, hidden_activation=activation)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
 
 
 def common_settings(content: Mapping[str, Any], source: str) -> dict[str, Any]:

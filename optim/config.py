@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
-from data.errors import UserError
+from data.errors import UserError, check_maxima
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,6 +159,7 @@ class OptimizerConfig:
         for name in ("end_learning_rate", "warmup_steps", "weight_decay_rate", "clip_norm"):
             if getattr(self, name) < 0:
                 self._refuse(name, "is negative")
+        check_maxima(self, {"warmup_steps": 2**31 - 1})
         positive = "peak_learning_rate epsilon decay_power gamma_l min_trust_ratio"
         for name in positive.split():
             if getattr(self, name) <= 0:

@@ -13,13 +13,13 @@ from data.manifest import Manifest
 from data.read.input_pipeline import evaluation_batches, require_on_hosts, training_batches
 from data.read.split_reader import SplitReader
 from launch.accelerators.peak_flops import peak_flops_per_second
-from launch.strategy import build_strategy, is_chief, remote_hosts
+from launch.strategy import build_strategy, host_memory_bytes, is_chief, remote_hosts
 from model.flops import training_flops
 from model.mlm import Pretrainer
 from pretrain.checkpoints.warm_start import WarmStart, start_from
 from pretrain.config import RunConfig
 from pretrain.provenance import describe_data, identify_run
-from pretrain.recipe import describe, resolve
+from pretrain.recipe import check_memory, describe, resolve
 from pretrain.report.pages import write_run_report
 from pretrain.train.evaluation import HeldOut, evaluation_row, read_held_out
 from pretrain.train.loop import Hook, fit
@@ -79,6 +79,9 @@ class Experiment:
         self._is_chief = is_chief(self._strategy)
         replicas = self._strategy.num_replicas_in_sync
         check_settings(self._config.train, self._config.optimizer, replicas=replicas)
+        if (memory := host_memory_bytes()) is not None:
+            length = self._manifest.config.max_seq_length
+            check_memory(self._config, seq_length=length, replicas=replicas, memory_bytes=memory)
         require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)

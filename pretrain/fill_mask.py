@@ -54,12 +54,16 @@ class MaskFiller:
           A list per mask, in order of the text, of `top_k` fillings, most likely first.
 
         Raises:
-          UserError: the text has no [MASK] or is too long, or top_k is out of range.
+          UserError: the text is not UTF-8, has no [MASK] or is too long, or top_k is out of range.
         """
         import tensorflow as tf
 
         if not 1 <= top_k <= len(self._vocab):
             raise UserError(f"--top_k {top_k}: must be between 1 and {len(self._vocab)}")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{text!a} is not UTF-8 text") from None
         if schema.MASK not in text:
             raise UserError(f"there is no {schema.MASK} (in capitals) in {text!r}")
         pieces = self._tokenize(tf.constant(text.split(schema.MASK))).merge_dims(1, 2).to_list()

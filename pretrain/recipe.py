@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from data.errors import UserError
 from data.manifest import Manifest
+from model.names import weights
 from pretrain.config import RunConfig
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import padded_vocab_size, recipe_lines
@@ -36,6 +37,42 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
         )
     manifest.require_masks(config.input.masks)
     return dataclasses.replace(config, encoder=encoder)
+
+
+def check_memory(config: RunConfig, *, seq_length: int, replicas: int, memory_bytes: int) -> None:
+    """Raise a UserError for settings that certainly need more memory than a device has.
+
+    The estimate is a lower bound: weights, gradients and moments, or one activation of a batch.
+
+    Args:
+      config: settings of the run; vocab_size is known.
+      seq_length: tokens in a sequence, S.
+      replicas: devices that share a batch.
+      memory_bytes: memory of a device.
+    """
+    encoder, train = config.encoder, config.train
+    parameters = sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))
+    state = 4 + 4 + config.optimizer.properties.state_bytes_per_parameter
+    share = train.global_batch_size // replicas
+    width = encoder.hidden_size * (2 if train.precision == "mixed_bfloat16" else 4)
+    needs = {
+        f"EncoderConfig.hidden_size={encoder.hidden_size} and num_hidden_layers="
+        f"{encoder.num_hidden_layers}": parameters * state,
+        f"TrainConfig.global_batch_size={train.global_batch_size} and micro_batch_size="
+        f"{train.micro_batch_size}": min(train.micro_batch_size or share, share)
+        * seq_length
+        * width,
+        f"TrainConfig.eval_batch_size={train.eval_batch_size}": (
+            train.eval_batch_size // replicas * seq_length * width
+        ),
+    }
+    for settings, needed in needs.items():
+        if needed > memory_bytes:
+            raise UserError(
+                f"{settings} need at least {needed / 2**30:,.1f} GiB, this machine has"
+                f" {memory_bytes / 2**30:,.1f} GiB; choose smaller values (launch.plan estimates the"
+                " memory)"
+            )
 
 
 def passes(train: TrainConfig, sequences: int, copies: int) -> tuple[float, int]:

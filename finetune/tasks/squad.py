@@ -73,8 +73,10 @@ def read_squad(path: str | os.PathLike[str], *, has_unanswerable: bool) -> Squad
     path = os.fspath(path)
     try:
         content = json.loads(tables.read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} is not JSON: {tables.describe_json_error(error)}") from None
     tables.require_unicode(content, path)
     contexts: list[str] = []
     questions: list[Question] = []
@@ -135,7 +137,7 @@ def _read_question(qa: Any, context: int, where: str) -> Question:
 def _get(content: Any, name: str, types: type | tuple[type, ...], where: str) -> Any:
     """Return a field of an object; raise a UserError if it is missing or has the wrong type."""
     if not isinstance(content, dict) or name not in content:
-        fields = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+        fields = tables.list_names(content) if isinstance(content, dict) else type(content).__name__
         raise UserError(f"{where} has no {name!r}; there are {fields}")
     if not isinstance(content[name], types):
         raise UserError(f"{where}.{name} is of type {type(content[name]).__name__}")

@@ -13,15 +13,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from data import files
+from data.checked_json import read_at_most
 from data.errors import UserError
 
 # A field may be a whole article; the default limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)
+_MAX_NAMES = 20  # columns in a message
 _BYTE_ORDER_MARK = "\ufeff"
 # CoNLL's separators; words may contain other white space, such as U+00A0.
 _BLANKS = re.compile(r"[ \t]+")
@@ -61,9 +63,13 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Return the content of a text file, without byte order mark.
 
     Raises:
-      UserError: the file is empty or not UTF-8; the latter error names the line.
+      UserError: the file is empty, too large or not UTF-8; the last error names the line.
     """
-    content = files.read_bytes(path)
+    content = read_at_most(path, files.MAX_TEXT_BYTES)
+    if len(content) > files.MAX_TEXT_BYTES:
+        raise UserError(
+            f"{path} has more than {files.MAX_TEXT_BYTES:,} bytes; divide it into several files"
+        )
     try:
         text = content.decode("utf-8").removeprefix(_BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
@@ -84,6 +90,19 @@ def require_unicode(content: Any, where: str) -> None:
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
         raise UserError(f"{where}: \\u{half:04x} is half of a surrogate pair; fix it") from None
+
+
+def describe_json_error(error: Exception) -> str:
+    """Return why `json.loads` failed, in a few words."""
+    return str(error).partition(";")[0]  # the rest is about Python's limit of digits
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names for a message, the first of many."""
+    names = list(names)
+    shown = [name if len(name) <= 60 else f"{name[:60]}..." for name in names[:_MAX_NAMES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def json_text(value: Any) -> str:
@@ -139,7 +158,7 @@ def read_table(
             raise UserError(f"{skip.where}: {skip.reason}; every row needs a prediction, fix it")
         skipped.append(skip)
     if not rows:
-        raise UserError(f"{path} has no rows of {len(header)} columns ({', '.join(header)})")
+        raise UserError(f"{path} has no rows of {len(header)} columns ({list_names(header)})")
     return Table(path, tuple(indices), rows, skipped)
 
 
@@ -165,7 +184,7 @@ def _column_indices(
     """Return the index of each requested column, by name."""
     for name in columns:
         if name not in header:
-            raise UserError(f"{path} has no column {name!r}; there are {', '.join(header)}")
+            raise UserError(f"{path} has no column {name!r}; there are {list_names(header)}")
     present = [name for name in dict.fromkeys([*columns, *optional]) if name in header]
     for name in present:
         if header.count(name) > 1:
@@ -181,14 +200,14 @@ def _read_jsonl(path: str, columns: Sequence[str], optional: Sequence[str]) -> T
         where = f"{path}, line {number}"
         try:
             cells = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"{where}: not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: not JSON: {describe_json_error(error)}") from None
         if not isinstance(cells, dict):
             raise UserError(f"{where}: must be an object with {', '.join(columns)}")
         require_unicode(cells, where)
         for name in columns:
             if name not in cells:
-                raise UserError(f"{where}: no field {name!r}; there are {', '.join(cells)}")
+                raise UserError(f"{where}: no field {name!r}; there are {list_names(cells)}")
         rows.append(Row(number, {name: cells.get(name) for name in [*columns, *optional]}))
     # An optional field is a column if any line has it, and None in the other lines.
     present = [name for name in optional if any(row.cells[name] is not None for row in rows)]

@@ -168,7 +168,7 @@ def _google_config(path: Path) -> EncoderConfig:
         raise UserError(f"{path}: hidden_act is {content['hidden_act']!r}; this encoder has 'gelu'")
     # Google's gelu is the tanh approximation, which Hugging Face calls gelu_new.
     settings = huggingface.common_settings(content, str(path))
-    return EncoderConfig(**settings, hidden_activation="gelu_tanh")
+    return huggingface.build_config(settings, "gelu_tanh", str(path))
 
 
 def _files_of(prefix: Path) -> tuple[Path, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data import schema
+from data import checked_json, schema
 from data.errors import UserError
 from data.files import sha256_of
 from data.vocab import Vocab
@@ -113,12 +112,9 @@ def check_layers(encoder: EncoderConfig, num_layers: int, source: object) -> Non
 def read_json(path: Path) -> Mapping[str, Any]:
     """Return the JSON object in a file; raise a UserError if it is something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} contains a {type(content).__name__}, not a JSON object")
-    return content
+        return checked_json.read_json(path).fields
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_record(path: Path) -> tuple[EncoderConfig, bool]:
@@ -127,10 +123,13 @@ def read_record(path: Path) -> tuple[EncoderConfig, bool]:
     Raises:
       UserError: the file is damaged or was written by another version.
     """
-    content = read_json(path)
+    record = checked_json.read_json(path, remedy="export the model again")
+    encoder = record.mapping("encoder")
     try:
-        return EncoderConfig(**content["encoder"]), bool(content["lower_case"])
-    except (KeyError, TypeError) as error:
+        return EncoderConfig(**encoder.fields), record.boolean("lower_case")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except TypeError as error:
         raise UserError(f"{path} was written by another version: {error!r}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from data.errors import UserError
@@ -19,6 +20,9 @@ from pretrain.convert.common import (
 )
 from pretrain.convert.saved_model import read_export, read_hub
 from pretrain.export.atomic_directory import RECORD_FILE
+
+# Types of safetensors; integers are read too, and refused as quantised weights with their names.
+_DTYPES = {"F64", "F32", "F16", "BF16", "BOOL"} | {f"{k}{n}" for k in "IU" for n in (8, 16, 32, 64)}
 
 
 def read_bert(source: str, *, vocab_file: str | None = None) -> ImportedBert:
@@ -58,12 +62,7 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
             f"{file} is missing; convert a pytorch_model.bin or several files to one with"
             " save_pretrained of transformers"
         )
-    try:
-        # As TensorFlow tensors: numpy has no bfloat16.
-        with safe_open(file, framework="tf") as opened:
-            tensors = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"{file} is damaged: {error}") from error
+    tensors = _read_tensors(file)
     check_layers(encoder, count_layers(tensors), file)
     values, left_out = huggingface.from_tensors(tensors, encoder, str(file))
     vocab = find_vocab(path, vocab_file)
@@ -76,6 +75,23 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
         lower_case=_lower_case(path / "tokenizer_config.json"),
         left_out=tuple(left_out),
     )
+
+
+def _read_tensors(file: Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a safetensors file; raise a UserError for types that numpy lacks."""
+    try:
+        # As TensorFlow tensors: numpy has no bfloat16.
+        with safe_open(file, framework="tf") as opened:
+            names = opened.keys()
+            for name in names:
+                if (dtype := opened.get_slice(name).get_dtype()) not in _DTYPES:
+                    raise UserError(
+                        f"{file}: {name} has type {dtype}, which is not supported; convert the weights to"
+                        " float32 or bfloat16"
+                    )
+            return {name: opened.get_tensor(name).numpy() for name in names}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} is damaged: {error}") from error
 
 
 def _lower_case(settings: Path) -> bool | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
+from data.checked_json import is_inside, read_at_most
 from data.errors import UserError, first_line
+from data.files import sha256_of
 from pretrain.export.atomic_directory import SUMS_FILE
 
+_MAX_SUMS_BYTES = 2**20
 _POSITIONS = "encoder/position_embedding/embeddings"
 
 
@@ -57,17 +61,50 @@ class LoadedExport:
         )
 
 
+def verify_sums(directory: Path) -> None:
+    """Check the files of a SavedModel against the checksums of its export, if there are any.
+
+    Args:
+      directory: the SavedModel; `SHA256SUMS` is next to it, or in it.
+
+    Raises:
+      UserError: a file is missing or differs from what was exported.
+    """
+    for root in (directory.parent, directory):
+        path = root / SUMS_FILE
+        if not path.is_file():
+            continue
+        for number, line in enumerate(read_at_most(path, _MAX_SUMS_BYTES).split(b"\n"), start=1):
+            if not line:
+                continue
+            # As sha256sum writes it, with "*" for binary mode.
+            match = re.fullmatch(
+                r"([0-9a-f]{64}) [ *](?:\./)?(.+)", line.decode("utf-8", "replace")
+            )
+            if not match or not is_inside(match[2]):
+                raise UserError(
+                    f"{path} is damaged: line {number} is not a checksum and a relative path"
+                )
+            expected, file = match[1], root / match[2]
+            if not file.is_relative_to(directory):
+                continue
+            if not file.is_file() or sha256_of(file) != expected:
+                raise UserError(
+                    f"{file} is missing or has changed since the export: {path} has another sha256; copy or"
+                    f" make the export again (`sha256sum --check {SUMS_FILE}` in {root} lists all changes)"
+                )
+
+
 def load_saved_model(path: Path) -> Any:
-    """Load a SavedModel; raise a UserError if its files are truncated or damaged."""
+    """Load a SavedModel.
+
+    Raises:
+      UserError: its files are truncated or damaged, or have changed since they were exported.
+    """
     import tensorflow as tf
 
+    verify_sums(path)
     try:
         return tf.saved_model.load(str(path))
     except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
-        hint = (
-            f"; `sha256sum --check {SUMS_FILE}` in {path.parent} shows which files have changed since"
-            " the export"
-        )
-        has_sums = (path.parent / SUMS_FILE).is_file()
-        reason = first_line(error) + (hint if has_sums else "")
-        raise UserError(f"{path} cannot be loaded: {reason}") from error
+        raise UserError(f"{path} cannot be loaded: {first_line(error)}") from error

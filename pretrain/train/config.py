@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 
-from data.errors import UserError
+from data.errors import UserError, check_maxima
+
+MAX_BATCH = 2**20
+_LARGE = 2**31 - 1
+# Above these, numbers are mistakes that would end in a full memory or an overflow much later.
+_MAXIMA = {
+    **dict.fromkeys(("global_batch_size", "micro_batch_size", "eval_batch_size"), MAX_BATCH),
+    **dict.fromkeys(("train_steps", "logits_chunk_size", "steps_per_loop", "log_interval"), _LARGE),
+    **dict.fromkeys(("eval_interval", "checkpoint_interval", "keep_checkpoints"), _LARGE),
+    **dict.fromkeys(("keep_every", "max_bad_steps"), _LARGE),
+    "seed": 2**62,  # several seeds of fine-tuning are consecutive numbers
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of the training loop.
+
+    A batch has at most 1,048,576 sequences, other counts are at most 2**31 - 1.
 
     Attributes:
       train_steps: optimizer updates.
@@ -36,7 +49,7 @@ class TrainConfig:
         the median of the last 128 steps; 0 turns this off. Steps with NaN or Inf are always skipped.
       max_bad_steps: stop the run when more of the last 128 steps were skipped.
       precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
-      seed: seed of the initial weights, of dropout and of the order of the data.
+      seed: seed of the initial weights, of dropout and of the order of the data; at most 2**62.
       wandb_project: Weights & Biases project that receives the metrics too; "" for none.
     """
 
@@ -69,6 +82,7 @@ class TrainConfig:
         for name in at_least_zero.split():
             if getattr(self, name) < 0:
                 raise UserError(f"TrainConfig.{name}={getattr(self, name)}: is negative")
+        check_maxima(self, _MAXIMA)
         if self.precision not in ("float32", "mixed_bfloat16"):
             raise UserError(
                 f"TrainConfig.precision={self.precision!r}: must be 'float32' or 'mixed_bfloat16'"

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from data import files
 from data.errors import UserError
 from finetune import predict
 from finetune.predict import read_input
 
 
-def test_unusable_models_and_input_are_errors(finetuned, tmp_path):
+def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
     model_dir = finetuned.model_dir
     flags = [f"--output={tmp_path}/o", f"--input={tmp_path}/i.txt"]
     with pytest.raises(UserError, match=r"is not a fine-tuned model: .* and model/saved_model\.pb"):
@@ -23,6 +24,13 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path):
     (tmp_path / "broken/export.json").write_text("{")
     with pytest.raises(UserError, match=r"export\.json is damaged: .*; delete the export and run"):
         predict.main([f"--model_dir={tmp_path}/broken", flags[1], f"--output={tmp_path}/new"])
+
+    for content in ("[]", "{}", "null", "1" * 5000, "[" * 100_000, '{"kind": 3}'):
+        (tmp_path / "broken/export.json").write_text(content)
+        with pytest.raises(
+            UserError, match=r"export\.json is damaged: .*; delete the export and run"
+        ):
+            predict.main([f"--model_dir={tmp_path}/broken", flags[1], f"--output={tmp_path}/new"])
 
     record = json.loads((model_dir / "export/export.json").read_text())
     assert record["inputs"] == ["text"]
@@ -39,6 +47,11 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path):
     (tmp_path / "i.jsonl").write_text('{"text": 3}\n')
     with pytest.raises(UserError, match="line 1: 'text' is 3, not text"):
         read_input(str(tmp_path / "i.jsonl"), record)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 2**20)
+    for name in ("zero.txt", "zero.tsv", "zero.csv", "zero.jsonl"):
+        (tmp_path / name).symlink_to("/dev/zero")
+        with pytest.raises(UserError, match=rf"{name} has more than 1,048,576 bytes; divide it"):
+            read_input(str(tmp_path / name), record)
     (tmp_path / "i.jsonl").write_text('{"text": ["New York"]}\n')
     with pytest.raises(UserError, match="line 1: 'text' must be a list of words without spaces"):
         read_input(str(tmp_path / "i.jsonl"), {**record, "kind": "tokens"})

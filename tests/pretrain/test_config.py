@@ -142,6 +142,28 @@ def test_recorded_settings_read_back():
         ("TrainConfig.train_steps=1.5", "TrainConfig.train_steps=1.5: must be a whole number"),
         ("TrainConfig.seed=True", "TrainConfig.seed=True: must be a whole number"),
         ("TrainConfig.train_steps=0", "TrainConfig.train_steps=0: must be at least 1"),
+        (
+            "TrainConfig.train_steps=2147483648",
+            "train_steps=2147483648: must be at most 2,147,483,647",
+        ),
+        ("TrainConfig.seed=9223372036854775807", "must be at most 4,611,686,018,427,387,904"),
+        (
+            "TrainConfig.global_batch_size=1048577",
+            "global_batch_size=1048577: must be at most 1,048",
+        ),
+        (
+            "TrainConfig.eval_batch_size=10000000000000",
+            "eval_batch_size=10000000000000: must be at",
+        ),
+        ("TrainConfig.micro_batch_size=10000000000000", "must be at most 1,048,576"),
+        (
+            "InputConfig.prefetch=1000000000",
+            "InputConfig.prefetch=1000000000: must be at most 10,000",
+        ),
+        ("EncoderConfig.hidden_size=1000000000", "hidden_size=1000000000: must be at most 65,536"),
+        ("EncoderConfig.num_hidden_layers=10000", "num_hidden_layers=10000: must be at most 1,024"),
+        ("EncoderConfig.hidden_size=61440", "186 billion weights; at most 100 billion fit"),
+        ("OptimizerConfig.warmup_steps=2147483648", "warmup_steps=2147483648: must be at most"),
         ("TrainConfig.train_steps = =", "--gin_param 'TrainConfig.train_steps = =': expected NAME"),
         ("TrainConfig.train_steps", "--gin_param 'TrainConfig.train_steps': expected NAME = VALUE"),
         ("TrainConfig.precision = float32", "expected NAME = VALUE, with text in quotes"),

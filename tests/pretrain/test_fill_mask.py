@@ -53,6 +53,13 @@ def test_nothing_to_export(tmp_path):
         export.main(["--model_dir", str(tmp_path), "--output_dir", str(tmp_path / "e")])
 
 
+def test_text_that_is_not_utf8_is_refused(export_dir):
+    with pytest.raises(UserError, match=r"^'caf\\udce9 \[MASK\]' is not UTF-8 text$"):
+        fill_mask.main(
+            ["--model_dir", str(export_dir), "caf\udce9 [MASK]"]
+        )  # as sys.argv has b"\xe9"
+
+
 def test_fill_mask(export_dir, capsys):
     text = "the [MASK] and the [MASK] of england."
     fill_mask.main(["--model_dir", str(export_dir), "--top_k", "3", text])

@@ -15,7 +15,7 @@ from optim.config import OptimizerConfig
 from pretrain import run
 from pretrain.config import RunConfig
 from pretrain.gin_files import load_run_config
-from pretrain.recipe import describe
+from pretrain.recipe import check_memory, describe
 from pretrain.train.progress import read_metrics
 from pretrain.train.recipe import check_variables
 
@@ -39,6 +39,39 @@ def test_lines_about_the_data(small_build):
         " 512, type 0 of 2"
     )
     assert passes == "  24.0 passes, each of 3 masked copies seen 8.0 times"
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        (
+            "EncoderConfig.hidden_size = 15360",
+            r"^EncoderConfig\.hidden_size=15360 and num_hidden_layers=24 need at least",
+        ),
+        (
+            "TrainConfig.micro_batch_size = 0",
+            r"^TrainConfig\.global_batch_size=8192 and micro_batch",
+        ),
+        ("TrainConfig.eval_batch_size = 1048576", r"^TrainConfig\.eval_batch_size=1048576 need at"),
+    ],
+)
+def test_settings_that_no_memory_holds_are_refused(param, message):
+    def check(*params):
+        params = ["EncoderConfig.vocab_size = 30522", *params]
+        config = load_run_config(["gin/lambert_large.gin"], params, kind=RunConfig)
+        check_memory(config, seq_length=512, replicas=1, memory_bytes=6 * 2**30)
+
+    check()
+    with pytest.raises(UserError, match=message):
+        check(param)
+
+
+def test_memory_is_checked_before_the_model_directory_is_made(small_build, tmp_path):
+    params = arguments(small_build, tmp_path / "M", "TrainConfig.eval_batch_size = 1048576")
+    params += ["--gin_param", "EncoderConfig.hidden_size = 8192"]
+    with pytest.raises(UserError, match=r"TrainConfig\.eval_batch_size=1048576 need at least"):
+        run.main(params)
+    assert not (tmp_path / "M").exists()
 
 
 def test_variable_names_equal_those_of_the_model():

@@ -95,3 +95,20 @@ def test_conll_without_labels(tmp_path):
         read_conll(write(tmp_path / "b.conll", "King B\nHenry\n"))
     with pytest.raises(UserError, match="has no words"):
         read_conll(write(tmp_path / "c.conll", "-DOCSTART-\n"))
+
+
+def test_messages_list_some_of_many_columns(tmp_path):
+    names = ",".join(f"column{n}" for n in range(1_000_000))
+    path = write(tmp_path / "wide.csv", f"{names}\n1\n")
+    for columns in (["text"], ["column0"]):
+        with pytest.raises(UserError, match=r"column19 and 999,980 more") as caught:
+            read_table(path, columns=columns)
+        assert len(str(caught.value)) < 500
+
+
+def test_a_number_of_too_many_digits_is_not_json(tmp_path):
+    path = write(tmp_path / "a.jsonl", f'{{"text": "a"}}\n{{"text": {"9" * 5000}}}\n')
+    with pytest.raises(
+        UserError, match=r"a\.jsonl, line 2: not JSON: Exceeds the limit .*5000 digits$"
+    ):
+        read_table(path, columns=["text"])

@@ -103,12 +103,16 @@ class TestImportErrors:
 
     def test_damaged_configuration(self, source):
         (source / "config.json").write_text("{")
-        assert_import_fails(source, r"config\.json cannot be read: ")
+        assert_import_fails(source, r"config\.json is damaged: it is not JSON: ")
+        (source / "config.json").write_text("[" * 200_000)
+        assert_import_fails(source, r"config\.json is damaged: it is nested more than 64 deep")
+        (source / "config.json").write_text(f'{{"hidden_size": {"9" * 5000}}}')
+        assert_import_fails(source, r"config\.json is damaged: it is not JSON: Exceeds the limit")
 
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
     def test_settings_that_are_no_json_object(self, source, name):
         (source / name).write_text("[]")
-        assert_import_fails(source, f"{name} contains a list, not a JSON object")
+        assert_import_fails(source, f"{name} is damaged: it is an empty list, must be an object")
 
     @pytest.mark.parametrize(
         ("name", "value", "message"),
@@ -116,7 +120,17 @@ class TestImportErrors:
             ("hidden_size", "wide", "hidden_size is 'wide', not a whole number"),
             ("num_attention_heads", True, "num_attention_heads is True, not a whole number"),
             ("num_hidden_layers", 2.0, r"num_hidden_layers is 2\.0, not a whole number"),
-            ("num_hidden_layers", 10**9, "has 2 layers, its configuration has 1000000000"),
+            ("num_hidden_layers", 3, "has 2 layers, its configuration has 3"),
+            (
+                "num_hidden_layers",
+                10**9,
+                r"config\.json: .*num_hidden_layers=1000000000: must be at",
+            ),
+            (
+                "hidden_size",
+                10**9,
+                r"config\.json: EncoderConfig\.hidden_size=1000000000: must be at",
+            ),
             ("initializer_range", float("nan"), "initializer_range is nan, not a number"),
             ("hidden_dropout_prob", None, "hidden_dropout_prob is None, not a number"),
             ("hidden_act", ["gelu"], r"hidden_act is \['gelu'\]; known are gelu, "),
@@ -155,6 +169,13 @@ class TestImportErrors:
         self.change(source, {name: np.zeros([16], np.int8)})
         assert_import_fails(source, "layer_1/output/bias is int8: quantised weights")
 
+    def test_weights_of_a_type_that_numpy_lacks(self, source):
+        path = source / "model.safetensors"
+        header = b'{"bert.pooler.dense.bias": {"dtype": "F8_E4M3", "shape": [16], "data_offsets": [0, 16]}}'
+        path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+        message = r"model\.safetensors: bert\.pooler\.dense\.bias has type F8_E4M3, which is not supported"
+        assert_import_fails(source, message)
+
     def test_configuration_with_fewer_layers(self, source):
         """Otherwise half of an encoder would be trained and published silently."""
         config = json.loads((source / "config.json").read_text())
@@ -166,9 +187,47 @@ class TestImportErrors:
         source = shutil.copytree(published.export_dir, tmp_path / "export")
         path = source / "encoder" / name
         path.write_bytes(path.read_bytes()[:-100])
-        assert_import_fails(
-            source, r"encoder cannot be loaded: .*; `sha256sum --check SHA256SUMS` in "
-        )
+        changed = rf"encoder/{name} is missing or has changed .*`sha256sum --check SHA256SUMS` in "
+        assert_import_fails(source, changed)
+        assert_import_fails(source / "encoder", changed)
+        (source / "SHA256SUMS").unlink()
+        assert_import_fails(source, r"encoder cannot be loaded: ")
+
+    @pytest.mark.parametrize("record", ["export.json", None])
+    def test_exchanged_vocabulary_of_an_export(self, published, tmp_path, record):
+        source = shutil.copytree(published.export_dir, tmp_path / "export")
+        path = source / "encoder/assets/vocab.txt"
+        pieces = path.read_text().splitlines()
+        path.write_text("\n".join([*pieces[:-2], pieces[-1], pieces[-2]]) + "\n")
+        if record is None:  # then it is read as any SavedModel
+            (source / "export.json").unlink()
+        assert_import_fails(source, r"encoder/assets/vocab\.txt is missing or has changed since")
+
+    @pytest.mark.parametrize(
+        "line", [b"\xff\xfe", b"x" * 64, b"0" * 64 + b"  ../../etc/passwd", b"0" * 64 + b"  /x"]
+    )
+    def test_damaged_checksums_of_an_export(self, published, tmp_path, line):
+        source = shutil.copytree(published.export_dir, tmp_path / "export")
+        path = source / "SHA256SUMS"
+        path.write_bytes(path.read_bytes() + line + b"\n")
+        assert_import_fails(source, r"SHA256SUMS is damaged: line \d+ is not a checksum")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("[]", r"export\.json is damaged: it is an empty list, must be an object"),
+            ("{}", r"export\.json is damaged: encoder is missing; export the model again"),
+            (
+                '{"encoder": {"hidden_size": 1000000000}, "lower_case": true}',
+                "must be at most 65,536",
+            ),
+            ('{"encoder": {"width": 1}, "lower_case": true}', "written by another version"),
+        ],
+    )
+    def test_damaged_record_of_an_export(self, published, tmp_path, content, message):
+        source = shutil.copytree(published.export_dir, tmp_path / "export")
+        (source / "export.json").write_text(content)
+        assert_import_fails(source, message)
 
     def test_export_without_a_head(self, published, tmp_path):
         module = tf.Module()
