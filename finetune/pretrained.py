@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 
 from data import files, schema
+from data.checked_json import read_json
 from data.errors import UserError
 from data.vocab import Vocab
 from finetune.summary import SUMMARY_FILE
@@ -90,7 +90,7 @@ def _pooler_is_untrained(path: str) -> bool:
     Its random pooler is not used, so that every seed of fine-tuning has a different one.
     """
     record = Path(path, RECORD_FILE)
-    return record.is_file() and json.loads(record.read_text()).get("pooler") == "initial"
+    return record.is_file() and read_json(record).fields.get("pooler") == "initial"
 
 
 def _read_model_dir(model_dir: str) -> PretrainedEncoder:
@@ -103,10 +103,10 @@ def _read_model_dir(model_dir: str) -> PretrainedEncoder:
 
     path = files.join(model_dir, RUN_FILE)
     try:
-        record = json.loads(files.read_bytes(path))
-        config = EncoderConfig(**record["config"]["encoder"])
-        lower_case = record["lower_case"]
-    except (ValueError, KeyError, TypeError) as error:
+        record = read_json(path)
+        config = EncoderConfig(**record.mapping("config").mapping("encoder").fields)
+        lower_case = record.boolean("lower_case")
+    except TypeError as error:
         raise UserError(f"{path} is of another version of this program: {error!r}") from error
     ref = catalog.choose(model_dir, "latest")
     catalog.verify(ref)

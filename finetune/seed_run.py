@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from data import files
+from data.checked_json import read_json
 from data.errors import UserError
 from finetune.batches import evaluation_batches, training_batches
 from finetune.collapse import Collapse, Collapsed, CollapseDetector
@@ -303,11 +304,9 @@ def read_finished(
     path = files.join(model_dir, METRICS_FILE)
     if not files.exists(path):
         return None
-    try:
-        record = json.loads(files.read_bytes(path))
-        is_same = _settings(_as_run(config, data, pretrained), data).items() <= record.items()
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged: {error}; delete it") from error
+    record = read_json(path, remedy="delete it").fields
+    settings = _settings(_as_run(config, data, pretrained), data)
+    is_same = all(name in record and record[name] == value for name, value in settings.items())
     return record if is_same else None
 
 

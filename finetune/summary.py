@@ -8,13 +8,13 @@ With several model directories, the mean of each is compared with that of the la
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data import files
+from data.checked_json import read_json
 from data.errors import UserError, run_main
 from data.files import require_local
 
@@ -126,16 +126,12 @@ def read_summary(model_dir: str) -> dict[str, Any]:
     """
     path = files.join(model_dir, SUMMARY_FILE)
     try:
-        return json.loads(files.read_bytes(path))
+        return read_json(path, remedy="delete it and run finetune.run again").fields
     except FileNotFoundError:
         raise UserError(
             f"{model_dir} has no {SUMMARY_FILE}; `python -m finetune.run --model_dir {model_dir} ...`"
             " writes it after the last seed"
         ) from None
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged: {error}; delete it and run finetune.run again"
-        ) from error
 
 
 def main(argv: Sequence[str]) -> None:

@@ -184,10 +184,25 @@ def load_and_split(
     with gin.unlock_config():
         for key in [key for key in gin.config._CONFIG if key[1].endswith(f".{separate.__name__}")]:
             del gin.config._CONFIG[key]
+        _drop_unused_macros()
     text = config_text()
     if load_config([], [text] if text.strip() else [], *classes, strict=True) != others:
         raise AssertionError(f"gin did not write what it read:\n{text}")
     return instance, text
+
+
+def _drop_unused_macros() -> None:
+    """Remove macros that no setting and no other macro refers to."""
+    config = gin.config._CONFIG
+    while True:
+        references = {ref.scoped_selector for ref in gin.config.iterate_references(config)}
+        unused = [
+            key for key in config if key[1] == "gin.macro" and "/".join(key) not in references
+        ]
+        if not unused:
+            return
+        for key in unused:
+            del config[key]
 
 
 def run_config_from_dict(content: dict[str, Any], kind: type[AnyRunConfig]) -> AnyRunConfig:

@@ -18,6 +18,12 @@ def test_settings_of_the_run_become_one_gin_file():
     assert "EncoderConfig.hidden_size = 128" in text
 
 
+def test_macros_of_the_job_alone_do_not_travel():
+    config, text = load_job_config([], ["B = 'a'", "A = %B", "LaunchConfig.name = %A"])
+    assert config == LaunchConfig(name="a")
+    assert text.strip() == ""
+
+
 def test_gin_that_runs_code_is_refused():
     with pytest.raises(UserError, match="which --strict_gin refuses"):
         load_job_config([], ["TrainConfig.precision = @TrainConfig()"])
