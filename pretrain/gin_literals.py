@@ -17,6 +17,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from data.errors import UserError
 
@@ -79,8 +80,7 @@ class Binding:
     location: str
 
 
-@dataclasses.dataclass(frozen=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str
     text: str
     line: int

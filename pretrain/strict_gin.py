@@ -19,8 +19,8 @@ from pathlib import Path
 from data.errors import UserError
 from pretrain.gin_literals import MAX_DEPTH, Binding, Include, Macro, parse, printable, render
 
-MAX_FILE_BYTES = 2**20
-MAX_FILES = 100  # of one command, with every file it includes
+# Limits of one command, with all files that are included.
+MAX_BYTES, MAX_FILES = 2**20, 100
 MAX_VALUES = 10_000  # of one setting, with its macros replaced
 # gin's constant for a setting that a later file has to set.
 REQUIRED = "gin.REQUIRED"
@@ -76,7 +76,7 @@ class _Reader:
     def __init__(self, settings: Mapping[str, Sequence[str]], home: Path):
         self._settings = settings
         self._home = os.path.realpath(home)
-        self._num_files = 0
+        self._num_files = self._num_bytes = 0
         self.bindings: dict[tuple[str, str], Binding] = {}
 
     def read_file(self, path: str, name: str, *, including: tuple[str, ...]) -> None:
@@ -95,7 +95,14 @@ class _Reader:
             raise UserError(
                 f"{name}: --strict_gin reads at most {MAX_FILES} files, included at most {MAX_DEPTH} deep"
             )
-        text = _read(path, name)
+        content = _read(path, name)
+        self._num_bytes += len(content)
+        if self._num_bytes > MAX_BYTES:
+            raise UserError(f"{name}: --strict_gin reads at most {MAX_BYTES:,} bytes of gin files")
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}: must be UTF-8 text, but byte {error.start} is not") from None
         self.read_text(text, name, folder=os.path.dirname(path), including=(*including, path))
 
     def read_text(
@@ -160,7 +167,7 @@ class _Reader:
             )
 
 
-def _read(path: str, name: str) -> str:
+def _read(path: str, name: str) -> bytes:
     descriptor = None
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
@@ -168,7 +175,7 @@ def _read(path: str, name: str) -> str:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise UserError(f"{name} is not a file that can be read as gin")
         with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise UserError(f"gin file not found: {name}") from None
     except OSError as error:
@@ -176,12 +183,6 @@ def _read(path: str, name: str) -> str:
     finally:
         if descriptor is not None:
             os.close(descriptor)
-    if len(content) > MAX_FILE_BYTES:
-        raise UserError(f"{name}: --strict_gin reads files of up to {MAX_FILE_BYTES:,} bytes")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{name}: must be UTF-8 text, but byte {error.start} is not") from None
 
 
 def _check_macros(bindings: Mapping[tuple[str, str], Binding]) -> None:
