@@ -60,7 +60,12 @@ def open_stream(
 ) -> Iterator[BinaryIO]:
     """Open a file as `open_chunks` does, as a buffered stream with `read` and `readline`."""
     with open_chunks(path, start=start, stop=stop, counter=counter) as chunks:
-        yield io.BufferedReader(_ChunkReader(chunks), files.CHUNK_BYTES)
+        yield as_stream(chunks)
+
+
+def as_stream(chunks: Iterator[bytes]) -> BinaryIO:
+    """Return chunks as a buffered stream with `read` and `readline`."""
+    return io.BufferedReader(_ChunkReader(chunks), files.CHUNK_BYTES)
 
 
 def check_chunks(

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
+import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
 
 import numpy as np
 
@@ -19,10 +22,13 @@ from data import files
 from data.errors import UserError
 from data.hashing import mix64
 from data.sources.documents import InputFile, normalise
-from data.sources.streams import open_stream
+from data.sources.streams import as_stream, open_chunks
 from data.text.words import words
 
 NGRAM_WORDS = 13
+# A small compressed file can unpack to any size. JSON takes many times its size in memory.
+_MAX_BYTES, _MAX_JSON_BYTES, _MAX_LINE = 2**28, 2**27, 2**24
+_HASHED_TOGETHER, _MERGED_TOGETHER = 2**16, 2**12  # words, arrays of hashes
 
 
 class NgramFilter:
@@ -40,10 +46,13 @@ class NgramFilter:
         between blank lines.
 
         Raises:
-          UserError: a file is damaged, not UTF-8 or not JSON, or no text has 13 words.
+          UserError: a file is damaged, too large, not UTF-8 or not JSON, or no text has 13 words.
         """
-        ngrams = [_ngram_hashes(words(normalise(text))) for file in inputs for text in _texts(file)]
-        hashes = np.unique(np.concatenate([np.zeros(0, np.uint64), *ngrams]))
+        hashes = np.zeros(0, np.uint64)
+        for file in inputs:
+            ngrams = (hashed for text in _texts(file) for hashed in _text_hashes(text))
+            while batch := list(itertools.islice(ngrams, _MERGED_TOGETHER)):
+                hashes = np.union1d(hashes, np.concatenate(batch))
         if inputs and not len(hashes):
             raise UserError(
                 f"--decontaminate: the {len(inputs)} files have no run of {NGRAM_WORDS} words"
@@ -98,22 +107,64 @@ def _word_digest(word: str) -> bytes:
     return hashlib.blake2b(word.encode(), digest_size=8).digest()
 
 
-def _texts(file: InputFile) -> Iterator[str]:
-    with open_stream(file.path) as stream:
-        content = stream.read()
+def _text_hashes(lines: Iterable[str]) -> Iterator[np.ndarray]:
+    """Yield the hashes of the n-grams of a text, which may cross its lines."""
+    text_words: list[str] = []
+    for line in lines:
+        text_words += words(normalise(line))
+        if len(text_words) >= _HASHED_TOGETHER:
+            yield _ngram_hashes(text_words)
+            text_words = text_words[1 - NGRAM_WORDS :]
+    yield _ngram_hashes(text_words)
+
+
+def _texts(file: InputFile) -> Iterator[Iterable[str]]:
+    """Yield the texts of a file, each as lines, without holding the file in memory."""
     name = re.sub(r"\.(gz|bz2)$", "", file.path)
+    limit = _MAX_JSON_BYTES if name.endswith(".json") else _MAX_BYTES
     try:
-        text = content.decode("utf-8-sig")
-        if name.endswith(".json"):
-            yield from _strings(json.loads(text))
-        elif name.endswith(".jsonl"):
-            # Not splitlines, because a string may contain U+2028.
-            for line in filter(str.strip, text.split("\n")):
-                yield from _strings(json.loads(line))
-        else:
-            yield from re.split(r"[\t\r\n]+" if name.endswith(".tsv") else r"\n\s*\n", text)
+        with open_chunks(file.path) as chunks:
+            stream = as_stream(_limited(chunks, file, limit))
+            # Lines end at "\n" only, because a string of JSON may contain U+2028.
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="\n")
+            if name.endswith(".json"):
+                yield from ([string] for string in _strings(json.loads(text.read())))
+            elif name.endswith(".jsonl"):
+                for line in filter(str.strip, _lines(text, file)):
+                    yield from ([string] for string in _strings(json.loads(line)))
+            elif name.endswith(".tsv"):
+                for line in _lines(text, file):
+                    yield from ([field] for field in re.split(r"[\t\r\n]+", line))
+            else:
+                for _, paragraph in itertools.groupby(_lines(text, file), key=str.isspace):
+                    yield paragraph
+    except UserError:
+        raise
     except (ValueError, RecursionError) as error:
         raise UserError(f"--decontaminate {file.path} cannot be read: {error}") from error
+
+
+def _limited(chunks: Iterator[bytes], file: InputFile, limit: int) -> Iterator[bytes]:
+    """Yield chunks; raise a UserError if they have more than `limit` bytes."""
+    num_bytes = 0
+    for chunk in chunks:
+        num_bytes += len(chunk)
+        if num_bytes > limit:
+            raise UserError(
+                f"--decontaminate {file.path} has more than {limit:,} bytes of text; give"
+                " evaluation files only, or split it"
+            )
+        yield chunk
+
+
+def _lines(text: TextIO, file: InputFile) -> Iterator[str]:
+    while line := text.readline(_MAX_LINE + 1):
+        if len(line) > _MAX_LINE:
+            raise UserError(
+                f"--decontaminate {file.path} has a line of more than {_MAX_LINE:,} characters;"
+                " divide it"
+            )
+        yield line
 
 
 def _strings(value) -> Iterator[str]:

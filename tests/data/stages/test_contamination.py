@@ -1,11 +1,14 @@
 """Paragraphs that overlap with evaluation files."""
 
+import gzip
 import json
+import tracemalloc
 
 import pytest
 
 from data.errors import UserError
 from data.sources.documents import find_inputs
+from data.stages import contamination
 from data.stages.contamination import NgramFilter
 
 SENTENCE = "the quick brown fox jumps over the lazy dog and runs far away today"  # 14 words
@@ -94,3 +97,36 @@ def test_unusable_evaluation_files_are_errors(tmp_path):
         filter_of(tmp_path / "bad.json", "{")
     with pytest.raises(UserError, match=r"--decontaminate .*deep\.json cannot be read"):
         filter_of(tmp_path / "deep.json", "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("bomb.txt.gz", SENTENCE + "\n", r"has more than 1,048,576 bytes of text"),
+        ("bomb.json.gz", "[" * 99, r"has more than 524,288 bytes of text"),
+        ("bomb.tsv.gz", "x" * 100, r"has a line of more than 65,536 characters"),
+        ("bomb.jsonl.gz", "[" * 99, r"has a line of more than 65,536 characters"),
+    ],
+)
+def test_memory_for_a_file_that_unpacks_to_40_megabytes_is_bounded(
+    tmp_path, monkeypatch, name, line, message
+):
+    with gzip.open(tmp_path / name, "wb", compresslevel=1) as file:
+        block = (line * 10_000).encode()
+        for _ in range(4 * 10**7 // len(block)):
+            file.write(block)
+    limits = {"_MAX_BYTES": 2**20, "_MAX_JSON_BYTES": 2**19, "_MAX_LINE": 2**16}
+    for limit, value in limits.items():
+        monkeypatch.setattr(contamination, limit, value)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=rf"--decontaminate .*{name} {message}"):
+            NgramFilter.from_files(find_inputs("decontaminate", str(tmp_path / name)))
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_long_paragraph_is_read_by_line(tmp_path):
+    found = filter_of(tmp_path / "eval.txt", SENTENCE.replace(" ", "\n") + "\n" + "x\n" * 50_000)
+    assert matches(found, SENTENCE)
