@@ -98,13 +98,13 @@ class BuildConfig:
     seed: int = 12345
 
     def __post_init__(self) -> None:
-        for name, (least, most) in _RANGES.items():
+        for name, (minimum, maximum) in _RANGES.items():
             value = getattr(self, name)
-            has_type = isinstance(value, int) or isinstance(most, float)
+            has_type = isinstance(value, int) or isinstance(maximum, float)
             _require(
-                has_type and least <= value <= most,
-                f"BuildConfig.{name}={value!r}: must be between {least:n} and"
-                f" {most:,}".removesuffix(".0"),
+                has_type and minimum <= value <= maximum,
+                f"BuildConfig.{name}={value!r}: must be between {minimum:n} and"
+                f" {maximum:,}".removesuffix(".0"),
             )
         for name, choices in _CHOICES.items():
             value = getattr(self, name)

@@ -68,9 +68,9 @@ class EncoderConfig:
             if field.type == "str":
                 continue
             value = getattr(self, field.name)
-            least = 0 if field.name == "vocab_size" or field.type == "float" else 1
-            if value < least:
-                raise UserError(f"EncoderConfig.{field.name}={value}: must be at least {least}")
+            minimum = 0 if field.name == "vocab_size" or field.type == "float" else 1
+            if value < minimum:
+                raise UserError(f"EncoderConfig.{field.name}={value}: must be at least {minimum}")
         check_maxima(self, _MAXIMA)
         self._check_size()
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):

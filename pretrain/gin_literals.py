@@ -8,7 +8,7 @@
 
 Values are numbers, text in quotes, True, False, None, macros, and lists or tuples of these. Everything else
 of gin's language (imports, references to functions, scopes, blocks, dictionaries) is refused. Nothing is
-evaluated, imported or opened here, and depth and length are bounded: the text may come from anyone.
+evaluated, imported or opened here, and depth and length are bounded: the text may be untrusted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ESCAPE = re.compile(
 )
 _ESCAPED = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "t": "\t", "r": "\r"}
 _CONSTANTS = {"True": True, "False": False, "None": None}
-# Words of gin's and Python's that are no names of settings or macros.
+# Reserved words of gin and Python, which cannot name settings or macros.
 _RESERVED = {"include", "import", "from", "as", *_CONSTANTS}
 
 
@@ -248,7 +248,7 @@ class _Statement:
             return _ESCAPED.get(match[5], match[0])  # as Python keeps the backslash of '\d'
         code = int(hexadecimal, 16) if hexadecimal else int(match[4], 8)
         if code > 0x10FFFF:
-            self._fail(f"{match[0]} is no character")
+            self._fail(f"{match[0]} is not a character")
         return chr(code)
 
     def _number(self, text: str) -> int | float:

@@ -85,23 +85,23 @@ def cost(text: str) -> Cost:
     """
     total = Cost()
     for instruction, runs in _walk(text):
-        found = _CYCLES.search(instruction)
-        cycles = int(found[1]) if found else 0
-        total += Cost(cycles, bool(found), _copied_bytes(instruction)).times(runs)
+        match = _CYCLES.search(instruction)
+        cycles = int(match[1]) if match else 0
+        total += Cost(cycles, bool(match), _copied_bytes(instruction)).times(runs)
     return total
 
 
 def kernels(text: str) -> list[Kernel]:
     """Return all instructions with an estimate, in the order in which they run."""
-    found = []
+    result = []
     for instruction, runs in _walk(text):
         if cycles := _CYCLES.search(instruction):
             name, rest = _INSTRUCTION.match(instruction).groups()
             shape = re.sub(r"\{[^}]*\}", "", rest.partition(" fusion(")[0])
             operation = re.search(r'op_name="([^"]*)"', rest)
             operation = operation[1] if operation else ""
-            found.append(Kernel(name, shape, operation, int(cycles[1]), runs))
-    return found
+            result.append(Kernel(name, shape, operation, int(cycles[1]), runs))
+    return result
 
 
 def _walk(text: str) -> Iterator[tuple[str, int]]:
@@ -142,18 +142,18 @@ def _cycles_of(part: list[tuple[str, int]]) -> int:
 
 def _computations(text: str) -> tuple[str, dict[str, list[str]]]:
     """Return the name of the entry, and the instructions of every computation."""
-    entry, current, found = "", None, {}
+    entry, current, computations = "", None, {}
     for line in text.splitlines():
         if header := _HEADER.match(line):
             current = header[2]
-            found[current] = []
+            computations[current] = []
             if header[1]:
                 entry = current
         elif current and _INSTRUCTION.match(line):
-            found[current].append(line)
+            computations[current].append(line)
     if not entry:
         raise ValueError("the text is not an HLO module: it has no ENTRY")
-    return entry, found
+    return entry, computations
 
 
 def _copied_bytes(instruction: str) -> int:

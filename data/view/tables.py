@@ -75,11 +75,11 @@ def check_manifest(manifest: Manifest, path: str) -> None:
     for shard in manifest.shards:
         name, records = shard.packed.path, shard.packed.records
         filled = shard.tokens + shard.separators
-        least, most = _histogram_bounds(shard.sequence_lengths, length)
+        minimum, maximum = _histogram_bounds(shard.sequence_lengths, length)
         pairs += [
             (f"sequences in {name}", records, sum(shard.sequence_lengths)),
             (f"sentences in {name}", shard.sentences, sum(shard.sentence_lengths)),
-            (f"filled positions in {name}", filled, min(max(filled, least), most)),
+            (f"filled positions in {name}", filled, min(max(filled, minimum), maximum)),
             *((f"records in {file.path}", records, file.records) for file in shard.masked),
         ]
     for source, counts in manifest.accounts.items():
@@ -241,9 +241,9 @@ def _histogram_bounds(counts: Sequence[int], longest: int) -> tuple[int, int]:
     """Return the minimum and maximum sum of lengths with this histogram."""
     step = accounting.BIN_TOKENS
     last = len(counts) - 1
-    least = sum(index * step * count for index, count in enumerate(counts))
-    most = sum(
+    minimum = sum(index * step * count for index, count in enumerate(counts))
+    maximum = sum(
         count * (longest if index == last else min(longest, index * step + step - 1))
         for index, count in enumerate(counts)
     )
-    return least, most
+    return minimum, maximum

@@ -168,8 +168,8 @@ class SentenceTask(Task):
         return _divide_mrpc(table, split) if Path(path).name == glue.MRPC_TRAIN else table
 
     def _labels_of(self, train: tables.Table) -> tuple[str, ...]:
-        found = {_label_text(row.cells[self._format.label]) for row in train.rows} - {""}
-        labels = sorted(found, key=_label_sort_key)
+        names = {_label_text(row.cells[self._format.label]) for row in train.rows} - {""}
+        labels = sorted(names, key=_label_sort_key)
         if len(labels) < 2:
             raise UserError(
                 f"{train.path}: column {self._format.label!r} has only {labels}; a classification"

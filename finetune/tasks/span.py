@@ -279,7 +279,9 @@ class SpanTask(Task):
                 skipped.append(Skip(f"{path}, question {question.id}", reason))
             first_Q[number], last_Q[number] = first, last
         if num_moved:
-            notes["answers found at another place of the context than said"] = num_moved
+            notes["answers found at another position of the context than the file gives"] = (
+                num_moved
+            )
         windows = examples.windows
         first_N = first_Q[windows.question] - windows.start
         last_N = last_Q[windows.question] - windows.start

@@ -4,7 +4,7 @@ checkpoints/step-00001000/ckpt.*        files of tf.train.Checkpoint
 checkpoints/step-00001000/COMMIT.json   step, run, data, sizes and sha256 of the files; written last
 checkpoints/step-00001000.damaged/      a checkpoint that failed verification; never restored
 checkpoints/newest.json                 newest step that was ever committed
-saved.json                              the same, outside the folder that it speaks of
+saved.json                              the same, kept outside checkpoints/ in case that folder is lost
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def verify(ref: CheckpointRef) -> Record:
                 state = "is missing" if actual is None else f"has {actual} bytes of {size}"
                 raise UserError(f"checkpoint {ref.folder} is damaged: {name} {state}")
             if files.sha256_of(path) != sha256:
-                raise UserError(f"checkpoint {ref.folder} is damaged: {name} has another content")
+                raise UserError(
+                    f"checkpoint {ref.folder} is damaged: the content of {name} has changed"
+                )
         except OSError as error:
             raise UserError(
                 f"checkpoint {ref.folder} is damaged: {name}: {error.strerror}"
@@ -139,7 +141,7 @@ class Verifier:
         return record
 
     def problem(self, ref: CheckpointRef) -> str | None:
-        """Return what is wrong with a checkpoint; None if it is sound."""
+        """Return what is wrong with a checkpoint; None if it is intact."""
         try:
             if self._verified.get(ref.folder) != _state(ref):
                 self.verify(ref)

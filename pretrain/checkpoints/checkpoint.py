@@ -46,7 +46,7 @@ class Checkpoints:
 
     A save copies the variables to host memory, and a thread writes them while training continues. The
     commit record is written when all files are complete. Then the thread reads the files back, and
-    removes old checkpoints only if enough newer ones are sound.
+    removes old checkpoints only if enough newer ones are intact.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Checkpoints:
           model_dir: local directory, or a path with a scheme such as gs://.
           items: objects to save, by name.
           run: hashes that identify settings and data; a checkpoint with other hashes is not restored.
-          keep: number of newest sound checkpoints to keep, besides the best one on held-out text.
+          keep: number of newest intact checkpoints to keep, besides the best one on held-out text.
           keep_every: keep checkpoints at multiples of this step as well; 0 for none.
           is_chief: whether this worker saves; every worker holds the same variables.
           read_notes: checks the notes of a commit record and returns them; raises a DamagedRecord, and
@@ -97,7 +97,7 @@ class Checkpoints:
         Args:
           step: number of updates.
           notes: JSON content to store in the commit record.
-          first_bad_step: first of the recent bad steps, if any; the newest sound checkpoint from before
+          first_bad_step: first of the recent bad steps, if any; the newest intact checkpoint from before
             it is kept as well.
           is_urgent: whether the process is about to be killed. The removal of old checkpoints, which
             reads some of them, is then left to the next save, unless there are very many.
@@ -158,7 +158,7 @@ class Checkpoints:
             )
 
     def restore_newest(self) -> Restored | None:
-        """Restore the newest sound checkpoint, and print what is wrong with newer ones.
+        """Restore the newest intact checkpoint, and print what is wrong with newer ones.
 
         Returns:
           What was restored, or None if there has never been a checkpoint.
@@ -220,21 +220,21 @@ class Checkpoints:
         write_commit_record(self._model_dir, ref, {**self._run, "notes": notes})
 
     def _remove_old(self, new: CheckpointRef, first_bad_step: int | None) -> None:
-        """Remove checkpoints before `new` that nobody needs once it has been read back.
+        """Remove checkpoints before `new` that are not needed once it has been read back.
 
         Later ones are neither counted nor removed.
         """
         self._read_back(new)
-        best, sound, superseded = best_step(self._model_dir), [new], []
+        best, intact, superseded = best_step(self._model_dir), [new], []
         for old in reversed([ref for ref in committed(self._model_dir) if ref.step < new.step]):
             is_before = first_bad_step is not None and old.step < first_bad_step
-            is_last_before = is_before and sound[-1].step >= first_bad_step
-            if len(sound) >= self._keep and not is_last_before:
+            is_last_before = is_before and intact[-1].step >= first_bad_step
+            if len(intact) >= self._keep and not is_last_before:
                 superseded.append(old)
             elif problem := self._verifier.problem(old):
                 set_aside(old, problem)
             else:
-                sound.append(old)
+                intact.append(old)
         for old in superseded:
             is_kept = old.step == best or (self._keep_every and old.step % self._keep_every == 0)
             if not is_kept:

@@ -88,9 +88,9 @@ class WarmStart:
             raise UserError(
                 f"{path} has changed since the import; delete {path.parent} and import again"
             )
-        wanted = {weight.name for weight in weights(self.encoder, *parts)}
+        names = {weight.name for weight in weights(self.encoder, *parts)}
         stored = safetensors.load_file(path)
-        return {name: value for name, value in stored.items() if name in wanted}
+        return {name: value for name, value in stored.items() if name in names}
 
     def settings(self) -> list[str]:
         """Return the architecture as gin bindings, the defaults of a run that starts from it."""

@@ -163,5 +163,5 @@ def evaluation_row(sums_N23: np.ndarray, held_out: HeldOut) -> tuple[dict[str, f
 
 
 def _keys(metrics: EvalMetrics, suffix: str = "") -> dict[str, float]:
-    found = {**dataclasses.asdict(metrics), "perplexity": metrics.perplexity}
-    return {f"eval_{name}{suffix}": value for name, value in found.items()}
+    values = {**dataclasses.asdict(metrics), "perplexity": metrics.perplexity}
+    return {f"eval_{name}{suffix}": value for name, value in values.items()}

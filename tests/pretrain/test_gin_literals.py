@@ -76,7 +76,7 @@ def test_statements_have_their_lines():
         ("A = \x00", "unexpected character or unfinished text"),
         ("A = '''b'''", "triple quotes"),
         (r"A = '\N{SNOWMAN}'", "names of characters"),
-        (r"A = '\Uffffffff'", "no character"),
+        (r"A = '\Uffffffff'", "is not a character"),
         ("include = 1", "'include' is not a name"),
         ("TrainConfig.import = 1", "'import' is not a name"),
     ],

@@ -88,7 +88,7 @@ def test_positions_of_the_answers(tasks, golden, vocab):
     )
     assert train.notes == {
         "questions whose context is seen through several windows": 3,
-        "answers found at another place of the context than said": 1,
+        "answers found at another position of the context than the file gives": 1,
     }
 
 

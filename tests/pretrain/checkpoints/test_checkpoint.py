@@ -114,7 +114,7 @@ def lose_variable(folder):
     ("damage", "message"),
     [
         (truncate, r"is damaged: ckpt\.data-00000-of-00001 has \d+ bytes of \d+"),
-        (flip, r"is damaged: ckpt\.data-00000-of-00001 has another content"),
+        (flip, r"is damaged: the content of ckpt\.data-00000-of-00001 has changed"),
         (drop_index, r"is damaged: ckpt\.index is missing"),
         (truncate_record, r"COMMIT\.json is damaged: it is not JSON"),
         (copy_record_of_other_step, r"COMMIT\.json is damaged: it belongs to step 2"),
@@ -263,7 +263,7 @@ class TestRetention:
         assert aside == {"step-00000035.damaged", "step-00000040.damaged"}
         lines = capsys.readouterr().out.splitlines()
         assert [line.startswith("training: ") for line in lines] == [True] * len(lines)
-        assert "has another content; set aside as" in lines[-1]
+        assert "has changed; set aside as" in lines[-1]
         assert restore(tmp_path)[1] == {45.0}
 
     def test_one_flipped_byte_does_not_lose_a_run_that_keeps_one(self, tmp_path):
