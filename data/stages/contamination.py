@@ -28,7 +28,7 @@ from data.text.words import words
 NGRAM_WORDS = 13
 # A small compressed file can unpack to any size. JSON takes many times its size in memory.
 _MAX_BYTES, _MAX_JSON_BYTES, _MAX_LINE = 2**28, 2**27, 2**24
-_HASHED_TOGETHER, _MERGED_TOGETHER = 2**16, 2**12  # words, arrays of hashes
+_HASHED_TOGETHER, _MIN_MERGED = 2**13, 2**20  # words, hashes
 
 
 class NgramFilter:
@@ -48,11 +48,16 @@ class NgramFilter:
         Raises:
           UserError: a file is damaged, too large, not UTF-8 or not JSON, or no text has 13 words.
         """
-        hashes = np.zeros(0, np.uint64)
-        for file in inputs:
-            ngrams = (hashed for text in _texts(file) for hashed in _text_hashes(text))
-            while batch := list(itertools.islice(ngrams, _MERGED_TOGETHER)):
-                hashes = np.union1d(hashes, np.concatenate(batch))
+        hashes, pending, num_pending = np.zeros(0, np.uint64), [], 0
+        for text in (text for file in inputs for text in _texts(file)):
+            for ngrams in _text_hashes(text):
+                pending.append(ngrams)
+                num_pending += len(ngrams)
+                # Sorting as many new hashes as there are takes linear time in all.
+                if num_pending > max(_MIN_MERGED, len(hashes)):
+                    hashes = np.unique(np.concatenate([hashes, *pending]))
+                    pending, num_pending = [], 0
+        hashes = np.unique(np.concatenate([hashes, *pending]))
         if inputs and not len(hashes):
             raise UserError(
                 f"--decontaminate: the {len(inputs)} files have no run of {NGRAM_WORDS} words"
