@@ -108,17 +108,17 @@ class BuildJob:
         )
 
 
-def build(**job) -> Manifest:
+def build(**fields: Any) -> Manifest:
     """Run a build, or return its manifest if it is finished.
 
     Args:
-      **job: fields of BuildJob.
+      **fields: fields of BuildJob.
 
     Raises:
       UserError: output_dir holds another build, an input is damaged, or a check of
         data.stages.corpus_checks fails.
     """
-    job = BuildJob(**job)
+    job = BuildJob(**fields)
     options, requested = job.options, job.manifest()
     if files.exists(files.join(job.output_dir, schema.MANIFEST_FILE)):
         manifest = Manifest.load(job.output_dir)
@@ -151,13 +151,13 @@ def _run(job: BuildJob, options: PipelineOptions) -> None:
         pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
 
 
-def dry_run(**job) -> None:
+def dry_run(**fields: Any) -> None:
     """Construct the pipeline of a build and check it without running it.
 
     For Dataflow the job is translated too, but nothing is uploaded or submitted.
 
     Args:
-      **job: fields of BuildJob.
+      **fields: fields of BuildJob.
 
     Raises:
       UserError: a setting, an option or an input is wrong.
@@ -166,7 +166,7 @@ def dry_run(**job) -> None:
 
     from data.pipeline import BuildCorpus
 
-    job = BuildJob(**job)
+    job = BuildJob(**fields)
     plan = job.plan()
     pipeline = beam.Pipeline(options=job.options)
     pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)

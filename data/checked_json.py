@@ -20,8 +20,8 @@ import os
 import posixpath
 import re
 import sys
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeVar
 
 from data import files
 from data.errors import UserError
@@ -30,7 +30,10 @@ MAX_INTEGER = 2**63 - 1
 MAX_BYTES, MAX_DEPTH = 2**28, 64
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_SHOWN = 60  # characters of a wrong value in a message
-_REQUIRED = object()
+_REQUIRED: Any = object()
+# Type of the default of a field, or nothing for a field without one.
+Default = TypeVar("Default")
+Item = TypeVar("Item")
 
 
 class DamagedRecord(UserError):  # noqa: N818
@@ -66,8 +69,8 @@ class Record:
         *,
         minimum: int = -MAX_INTEGER,
         maximum: int = MAX_INTEGER,
-        default=_REQUIRED,
-    ) -> int:
+        default: Default = _REQUIRED,
+    ) -> int | Default:
         """Return a whole number in [minimum, maximum]."""
         value = self._get(name, default)
         if value is default:
@@ -80,14 +83,16 @@ class Record:
         *,
         minimum: int = -MAX_INTEGER,
         maximum: int = MAX_INTEGER,
-        default=_REQUIRED,
-    ) -> list[int]:
+        default: Default = _REQUIRED,
+    ) -> list[int] | Default:
         """Return a list of whole numbers in [minimum, maximum]."""
         return self._list(
             name, default, lambda item, value: self._integer(item, value, minimum, maximum)
         )
 
-    def number(self, name: str, *, minimum: float = -math.inf, default=_REQUIRED) -> float:
+    def number(
+        self, name: str, *, minimum: float = -math.inf, default: Default = _REQUIRED
+    ) -> float | Default:
         """Return a finite number of at least `minimum`."""
         value = self._get(name, default)
         if value is default:
@@ -99,7 +104,7 @@ class Record:
             raise self._wrong(name, value, f"a finite number{at_least}")
         return float(value)
 
-    def boolean(self, name: str, *, default=_REQUIRED) -> bool:
+    def boolean(self, name: str, *, default: Default = _REQUIRED) -> bool | Default:
         """Return true or false."""
         value = self._get(name, default)
         if value is not default and not isinstance(value, bool):
@@ -112,8 +117,8 @@ class Record:
         *,
         pattern: re.Pattern[str] | None = None,
         choices: Collection[str] | None = None,
-        default=_REQUIRED,
-    ) -> str:
+        default: Default = _REQUIRED,
+    ) -> str | Default:
         """Return text that can be written as UTF-8.
 
         Args:
@@ -126,35 +131,36 @@ class Record:
         return value if value is default else self._text(name, value, pattern, choices)
 
     def texts(
-        self, name: str, *, pattern: re.Pattern[str] | None = None, default=_REQUIRED
-    ) -> list[str]:
+        self, name: str, *, pattern: re.Pattern[str] | None = None, default: Default = _REQUIRED
+    ) -> list[str] | Default:
         """Return a list of texts."""
         return self._list(name, default, lambda item, value: self._text(item, value, pattern, None))
 
-    def sha256(self, name: str, *, default=_REQUIRED) -> str:
+    def sha256(self, name: str, *, default: Default = _REQUIRED) -> str | Default:
         """Return a sha256 as 64 hexadecimal digits."""
         return self.text(name, pattern=SHA256, default=default)
 
-    def relative_path(self, name: str, *, default=_REQUIRED) -> str:
+    def relative_path(self, name: str, *, default: Default = _REQUIRED) -> str | Default:
         """Return a path of a file inside the folder of the record; see `is_inside`."""
-        value = self.text(name, default=default)
+        value: Any = self.text(name, default=default)
         if value is not default and not is_inside(value):
             raise self._wrong(name, value, "a relative path without '..'")
         return value
 
-    def mapping(self, name: str, *, default=_REQUIRED) -> Record:
+    def mapping(self, name: str, *, default: Default = _REQUIRED) -> Record | Default:
         """Return an object inside the record."""
         value = self._get(name, default)
         return value if value is default else self._record(name, value)
 
-    def mappings(self, name: str, *, default=_REQUIRED) -> dict[str, Record]:
+    def mappings(self, name: str, *, default: Default = _REQUIRED) -> dict[str, Record] | Default:
         """Return an object whose values are objects."""
-        value = self.mapping(name, default=default)
+        value = self._get(name, default)
         if value is default:
             return value
-        return {key: value.mapping(key) for key in value.fields}
+        record = self._record(name, value)
+        return {key: record.mapping(key) for key in record.fields}
 
-    def rows(self, name: str, *, default=_REQUIRED) -> list[Record]:
+    def rows(self, name: str, *, default: Default = _REQUIRED) -> list[Record] | Default:
         """Return a list of objects."""
         return self._list(name, default, self._record)
 
@@ -168,7 +174,7 @@ class Record:
         """Return the error that says what is wrong with the record."""
         return _damaged(self.path, problem, self.remedy)
 
-    def _get(self, name: str, default):
+    def _get(self, name: str, default: Any) -> Any:
         value = self.fields.get(name)
         if value is None and default is not _REQUIRED:
             return default
@@ -176,7 +182,9 @@ class Record:
             raise self.damaged(f"{self._locate(name)} is missing")
         return value
 
-    def _list(self, name: str, default, check) -> list:
+    def _list(
+        self, name: str, default: Default, check: Callable[[str, Any], Item]
+    ) -> list[Item] | Default:
         value = self._get(name, default)
         if value is default:
             return value
@@ -184,14 +192,20 @@ class Record:
             raise self._wrong(name, value, "a list")
         return [check(f"{name}[{i}]", item) for i, item in enumerate(value)]
 
-    def _integer(self, name: str, value, minimum: int, maximum: int) -> int:
+    def _integer(self, name: str, value: Any, minimum: int, maximum: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
             at_least = "" if minimum == -MAX_INTEGER else f" of at least {minimum}"
             at_most = "" if maximum == MAX_INTEGER else f" and at most {maximum}"
             raise self._wrong(name, value, f"a whole number{at_least}{at_most}")
         return value
 
-    def _text(self, name: str, value, pattern, choices) -> str:
+    def _text(
+        self,
+        name: str,
+        value: Any,
+        pattern: re.Pattern[str] | None,
+        choices: Collection[str] | None,
+    ) -> str:
         if not isinstance(value, str):
             raise self._wrong(name, value, "text")
         if re.search("[\ud800-\udfff]", value):
@@ -202,7 +216,7 @@ class Record:
             raise self._wrong(name, value, f"one of {', '.join(sorted(choices))}")
         return value
 
-    def _record(self, name: str, value) -> Record:
+    def _record(self, name: str, value: Any) -> Record:
         if not isinstance(value, dict):
             raise self._wrong(name, value, "an object")
         return Record(value, self.path, self._locate(name), self.remedy)
@@ -331,7 +345,7 @@ def format_value(value) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def _is_deeper(value, max_depth: int) -> bool:
+def _is_deeper(value: Any, max_depth: int) -> bool:
     level = [value]
     for _ in range(max_depth):
         level = [

@@ -70,7 +70,7 @@ class _RemoteFile(io.RawIOBase):
         self._position = origin + offset
         return self._position
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         if self._position >= self._size:
             return 0
         with _storage(self._path):
@@ -217,6 +217,18 @@ def size(path: str | os.PathLike[str]) -> int | None:
         with _storage(path) as gfile:
             return gfile.stat(os.fspath(path)).length if exists(path) else None
     return os.path.getsize(path) if os.path.isfile(path) else None
+
+
+def size_of(path: str | os.PathLike[str]) -> int:
+    """Return the size of a file in bytes.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+    num_bytes = size(path)
+    if num_bytes is None:
+        raise FileNotFoundError(2, "No such file", os.fspath(path))
+    return num_bytes
 
 
 def modified_seconds(path: str | os.PathLike[str]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 _GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 
-def mix64(x: np.ndarray | np.uint64) -> np.ndarray:
+def mix64(x: np.ndarray) -> np.ndarray:
     """Apply the SplitMix64 output function, a bijection of uint64 whose output bits look random.
 
     Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014,
@@ -33,7 +33,7 @@ def mix64(x: np.ndarray | np.uint64) -> np.ndarray:
 
 def derive_key(*parts: int | np.ndarray) -> np.ndarray:
     """Chain integers, or broadcast uint64 arrays, into one 64-bit key that depends on their order."""
-    key = np.uint64(0)
+    key: np.ndarray = np.zeros((), np.uint64)
     for part in parts:
         key = mix64(key ^ np.asarray(part).astype(np.uint64))
     return key

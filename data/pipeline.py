@@ -66,7 +66,7 @@ class BuildCorpus(beam.PTransform):
         super().__init__()
         self._plan, self._units = plan, units
 
-    def expand(self, pipeline):
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Connect the waves; each begins when the previous one has ended."""
         plan, config = self._plan, self._plan.config
         reports = _wave(pipeline, "Read", list(enumerate(self._units)), read_unit, plan)
@@ -97,15 +97,26 @@ class BuildCorpus(beam.PTransform):
         )
 
 
-def _step(pipeline, name: str, run: Callable[..., Any], plan: BuildPlan, **collections):
+def _step(
+    pipeline: beam.Pipeline,
+    name: str,
+    run: Callable[..., Any],
+    plan: BuildPlan,
+    **collections: beam.PCollection,
+) -> beam.PCollection:
     """Call a function once, with all elements of the collections as lists."""
     lists = {key: beam.pvalue.AsList(collection) for key, collection in collections.items()}
     return pipeline | f"{name}Plan" >> beam.Create([plan]) | name >> beam.Map(run, **lists)
 
 
 def _wave(
-    pipeline, name: str, tasks: list[Any], run: Callable[..., Any], plan: BuildPlan, after=None
-):
+    pipeline: beam.Pipeline,
+    name: str,
+    tasks: list[Any],
+    run: Callable[..., Any],
+    plan: BuildPlan,
+    after: beam.PCollection | None = None,
+) -> beam.PCollection:
     """Run tasks on the workers, after the collection `after` is complete."""
     dependency = {} if after is None else {"after": beam.pvalue.AsList(after)}
     return (
@@ -116,7 +127,9 @@ def _wave(
     )
 
 
-def _run_task(task, *, run: Callable[..., Any], plan: BuildPlan, after=()):
+def _run_task(
+    task: Any, *, run: Callable[..., Any], plan: BuildPlan, after: Sequence[Any] = ()
+) -> Any:
     del after  # a dependency only
     return run(task, plan)
 
@@ -125,7 +138,7 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
     """Read and tokenize one unit of input; report its counts and rejects."""
     index, unit = indexed
 
-    def run():
+    def run() -> tuple[dict[str, Any], Sequence[str]]:
         contaminated = NgramFilter.load(files.join(plan.output_dir, NGRAM_FILE))
         extractor = UnitExtractor(plan.config, plan.vocab, contaminated)
         report = extractor.run(unit, index=index, output_dir=plan.output_dir)
@@ -139,7 +152,7 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
 def find_documents(_: None, plan: BuildPlan) -> None:
     """Find duplicate documents."""
 
-    def run():
+    def run() -> tuple[dict[str, Any], Sequence[str]]:
         shards.write_duplicate_documents(
             plan.output_dir, num_units=plan.num_units, config=plan.config
         )
@@ -151,7 +164,7 @@ def find_documents(_: None, plan: BuildPlan) -> None:
 def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
     """Find the duplicate paragraphs of one bucket of hashes."""
 
-    def run():
+    def run() -> tuple[dict[str, Any], Sequence[str]]:
         shards.write_duplicate_paragraphs(
             plan.output_dir, bucket, num_units=plan.num_units, config=plan.config
         )
@@ -165,7 +178,7 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict[str, Any]:
     split, shard = key
     paths = [schema.packed_path(split, shard), schema.sources_path(split, shard)]
 
-    def run():
+    def run() -> tuple[dict[str, Any], Sequence[str]]:
         counts = shards.write_packed_shard(
             plan.output_dir,
             split,
@@ -205,7 +218,7 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
     shard, copy = shard_and_copy
     path = schema.masked_path(shard.split, shard.shard, copy)
 
-    def run():
+    def run() -> tuple[dict[str, Any], Sequence[str]]:
         shard.packed.check_content(plan.output_dir)
         counts = shards.write_masked_copy(
             plan.output_dir,

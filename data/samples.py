@@ -125,8 +125,9 @@ def _read_members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     else:
         with tarfile.open(archive) as tar:
             for member in tar:
-                if member.isfile() and re.fullmatch(pattern, member.name):
-                    yield Path(member.name).name, tar.extractfile(member).read()
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is not None and re.fullmatch(pattern, member.name):
+                    yield Path(member.name).name, content.read()
 
 
 def main(argv: Sequence[str]) -> None:

@@ -8,8 +8,10 @@ stays one program on any device.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
+import tf_keras
 
 from optim.config import layer_factors
 
@@ -48,7 +50,7 @@ class Gate:
         return tf.where(self.is_open, when_open, when_closed)
 
 
-class Gated:
+class Gated(tf_keras.optimizers.Optimizer):
     """Mixin that every optimizer of this package has, before its tf_keras base class.
 
     It adds the gate and layer-wise learning rates. `update_step` of a subclass must keep variable and slots
@@ -60,7 +62,7 @@ class Gated:
 
     gate: Gate
 
-    def __init__(self, *args, layer_decay: float = 1.0, **kwargs):
+    def __init__(self, *args: Any, layer_decay: float = 1.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._layer_decay = layer_decay
 
@@ -77,6 +79,6 @@ class Gated:
         factor = self._factors[self._index_dict[self._var_key(variable)]]
         return self.gate.choose(factor * tf.cast(self.learning_rate, tf.float32), 0.0)
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         return {**super().get_config(), "layer_decay": self._layer_decay}

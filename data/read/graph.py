@@ -54,7 +54,7 @@ def sequence_at(
     half_bits = max(1, (int(num_sequences - 1).bit_length() + 1) // 2)
     size = tf.constant(num_sequences, tf.int64)
 
-    def walk(values, outside):
+    def walk(values: tf.Tensor, outside: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         moved = tf.cast(_feistel(tf.cast(values, tf.uint64), key, half_bits), tf.int64)
         values = tf.where(outside, moved, values)
         return values, values >= size

@@ -52,7 +52,7 @@ def graph_batches(
     (batch_size,) = positions.element_spec.shape
     size = reader.num_sequences
 
-    def locate(positions):
+    def locate(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         is_real = tf.ones_like(positions, tf.bool)
         if order_seed is None:
             is_real = positions < size
@@ -65,6 +65,7 @@ def graph_batches(
         return shard, copy, row, is_real
 
     rows = positions.map(locate, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    to_features: Callable[[tf.Tensor, tf.Tensor, SplitReader], dict[str, tf.Tensor]]
     if reader.is_online:
         stored, to_features = _read_packed(rows, reader), _mask
     else:
@@ -91,8 +92,10 @@ def _read_packed(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
     row_bytes = length * reader.token_dtype.itemsize
     num_rows = np.diff(reader.shard_starts)
 
-    def read(shard, copy, row, is_real):
-        def from_file(file, num_rows):
+    def read(
+        shard: tf.Tensor, copy: tf.Tensor, row: tf.Tensor, is_real: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def from_file(file: RowFile, num_rows: int) -> tf.Tensor:
             shape = [file.first_byte + num_rows * row_bytes]
             content = tf.raw_ops.ImmutableConst(
                 dtype=tf.uint8, shape=shape, memory_region_name=file.path

@@ -109,7 +109,7 @@ def replica_positions(
     batch_size = global_batch_size // replicas
     stop = np.iinfo(np.int64).max if steps is None else (start_step + steps) * local_replicas
 
-    def positions(element):
+    def positions(element: tf.Tensor) -> tf.Tensor:
         step, replica = element // local_replicas, first_replica + element % local_replicas
         first = step * global_batch_size + replica * batch_size
         return first + tf.range(batch_size, dtype=tf.int64)

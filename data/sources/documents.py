@@ -133,7 +133,7 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
             kind=kind,
             path=path,
             name=os.path.relpath(path, root or ".").replace(os.sep, "/"),
-            num_bytes=files.size(path),
+            num_bytes=files.size_of(path),
         )
         for path in paths
     ]

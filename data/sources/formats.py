@@ -11,7 +11,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from data.sources import books, lines
 from data.sources.documents import (
@@ -89,7 +89,7 @@ FORMATS: dict[str, Format] = {
 # Kind of a file whose name matches no format.
 _FALLBACK = "books"
 # Arguments of every flag that takes input files.
-GLOB_FLAG = dict(action="extend", nargs="+", default=[], metavar="GLOB")
+GLOB_FLAG: dict[str, Any] = dict(action="extend", nargs="+", default=[], metavar="GLOB")
 # Small files are grouped into one unit: 70,000 books must not become 70,000 tasks.
 _UNIT_BYTES = 16 * 2**20
 

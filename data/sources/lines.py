@@ -119,14 +119,15 @@ class _DocumentBuilder:
         self._part, self._limit = part, max_document_bytes
         self._clear()
 
-    def _clear(self):
-        self._offset, self._num_bytes, self._lines = 0, 0, []
+    def _clear(self) -> None:
+        self._offset, self._num_bytes = 0, 0
+        self._lines: list[bytes] = []
 
     def add(self, offset: int, line: bytes | _OversizedLine) -> None:
         if not self._num_bytes:
             self._offset = offset
         self._num_bytes += len(line)
-        if self._num_bytes <= self._limit:
+        if isinstance(line, bytes) and self._num_bytes <= self._limit:
             self._lines.append(line)
         else:
             self._lines = []
@@ -207,11 +208,13 @@ def _read_part(
       may_start: predicate on the first `max_bytes` + 1 bytes of a line: whether a document may begin
         there.
     """
-    path, start, stop = part.file.path, 0, None
+    path, start = part.file.path, 0
+    stop: int | None = None
     if not is_compressed(path):
-        start = _find_start(path, part.start, part.stop, max_bytes, may_start)
-        if start is None:
+        first = _find_start(path, part.start, part.stop, max_bytes, may_start)
+        if first is None:
             return
+        start = first
         if part.stop < part.file.num_bytes:
             stop = _find_start(path, part.stop, math.inf, max_bytes, may_start)
     with open_stream(path, start=start, stop=stop, counter=counter) as stream:

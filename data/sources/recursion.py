@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def retry_on_empty_stack(function: Callable[..., T], *args) -> T:
+def retry_on_empty_stack(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function, a second time in a new thread if it exceeds the recursion limit.
 
     The limit includes the frames of the caller, and their number differs between Beam runners. A new
@@ -20,7 +21,7 @@ def retry_on_empty_stack(function: Callable[..., T], *args) -> T:
       RecursionError: the call does not fit on an empty stack either.
     """
     try:
-        return function(*args)
+        return function(*args, **kwargs)
     except RecursionError:
         with ThreadPoolExecutor(max_workers=1) as executor:
-            return executor.submit(function, *args).result()
+            return executor.submit(function, *args, **kwargs).result()

@@ -7,9 +7,10 @@ import dataclasses
 import gzip
 import io
 import math
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from data import files
 from data.errors import UserError
@@ -47,10 +48,10 @@ def open_chunks(
         if path.endswith(".bz2"):
             chunks = iter(StreamReader(stored, start=0, stop=math.inf))
         elif path.endswith(".gz"):
-            chunks = _read_chunks(gzip.GzipFile(fileobj=stored), math.inf)
+            chunks = _read_chunks(gzip.GzipFile(fileobj=stored), sys.maxsize)
         else:
             stored.seek(start)
-            chunks = _read_chunks(stored, math.inf if stop is None else stop - start)
+            chunks = _read_chunks(stored, sys.maxsize if stop is None else stop - start)
         yield check_chunks(chunks, path=path, counter=counter)
 
 
@@ -87,7 +88,7 @@ def check_chunks(
         ) from error
 
 
-def _read_chunks(file: BinaryIO, num_bytes: float) -> Iterator[bytes]:
+def _read_chunks(file: BinaryIO | gzip.GzipFile, num_bytes: int) -> Iterator[bytes]:
     while chunk := file.read(min(files.CHUNK_BYTES, num_bytes)):
         num_bytes -= len(chunk)
         yield chunk
@@ -103,7 +104,7 @@ class _ChunkReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         if not self._rest:
             self._rest = memoryview(next(self._chunks, b""))
         num_bytes = min(len(buffer), len(self._rest))

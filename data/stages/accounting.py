@@ -11,7 +11,7 @@ Tokens:  tokenized = duplicates (three kinds) + packed
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -32,7 +32,7 @@ EXACT, NEAR, PARAGRAPH, PACKED = FATES = (
 
 READ, DOCUMENTS_REJECTED = "documents_read", "documents_rejected"
 
-Tally = dict[str, collections.Counter]
+Tally = dict[str, collections.Counter[str]]
 
 
 def new_tally() -> Tally:
@@ -40,7 +40,7 @@ def new_tally() -> Tally:
     return collections.defaultdict(collections.Counter)
 
 
-def add(tallies: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+def add(tallies: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
     """Return the sum of tallies, as plain dictionaries in sorted order."""
     total = new_tally()
     for tally in tallies:

@@ -136,8 +136,8 @@ class UnitExtractor:
     def _clear(self) -> None:
         self._num_bytes = 0
         self._documents: list[list[bytes]] = [[] for _ in range(num_partitions(self._config))]
-        self._paragraph_hashes: list[tuple] = []
-        self._document_hashes: list[tuple] = []
+        self._paragraph_hashes: list[tuple[Any, ...]] = []
+        self._document_hashes: list[tuple[Any, ...]] = []
 
     def _write_segment(self, documents: PartitionWriter, hashes: PartitionWriter) -> None:
         documents.write(self._documents)
@@ -171,7 +171,7 @@ class UnitExtractor:
                     " must not change while it is read: build again when it is complete"
                 )
 
-    def _clean(self, document: Document, counts: collections.Counter) -> Iterator[Document]:
+    def _clean(self, document: Document, counts: collections.Counter[str]) -> Iterator[Document]:
         num_bytes = text_bytes(document.paragraphs)
         counts[accounting.SECTIONS] += document.section_bytes
         counts[accounting.MARKUP] += document.num_bytes - document.section_bytes - sum(num_bytes)

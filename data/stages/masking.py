@@ -272,13 +272,13 @@ def choose_spans(
     Returns:
       bool [N, S], the positions taken.
     """
-    position_S = np.arange(candidate_NS.shape[1])
+    position_S: np.ndarray = np.arange(candidate_NS.shape[1])
     joined_NS = candidate_NS & continuation_NS
     joined_NS[:, 1:] &= candidate_NS[:, :-1]
     joined_NS[:, :1] = False
     begins_NS = candidate_NS & ~joined_NS
     end_NS = _span_ends(begins_NS, joined_NS, span_lengths(key_N1, position_S, length_from))
-    start_NS = (np.sort(_ranks(key_N1, begins_NS)) & _POSITION_MASK).astype(np.int64)
+    start_NS: np.ndarray = (np.sort(_ranks(key_N1, begins_NS)) & _POSITION_MASK).astype(np.int64)
     end_NS = np.take_along_axis(end_NS, start_NS, axis=1)
     units_N = np.count_nonzero(begins_NS, axis=1)
 

@@ -12,11 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from data.errors import UserError
 from data.files import is_remote
 from data.stages.journal import WORKERS_LOG, Journal
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from tqdm import tqdm
 
 # The full class name, because Beam's "DirectRunner" selects one of two engines.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -37,7 +41,9 @@ _PHASES = {
 OWN_FLAGS = ("gin_file", "gin_param", "vocab_file", "output_dir", "decontaminate", "verify")
 
 
-def pipeline_options(beam_args: Sequence[str], *, output_dir: str, paths: Sequence[str]):
+def pipeline_options(
+    beam_args: Sequence[str], *, output_dir: str, paths: Sequence[str]
+) -> PipelineOptions:
     """Return Beam's options, checked.
 
     Args:
@@ -149,16 +155,16 @@ class ProgressBar:
         self._journal, self._total, self._stream = journal, num_tasks, stream
         self._done = threading.Event()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(self, *unused):
+    def __exit__(self, *unused: object) -> None:
         self._done.set()
         self._thread.join()
 
-    def _watch(self):
+    def _watch(self) -> None:
         from tqdm import tqdm
 
         with tqdm(
@@ -171,7 +177,7 @@ class ProgressBar:
                 pause = max(0.5, 20 * (time.monotonic() - started))  # poll large builds less often
             self._update(bar)
 
-    def _update(self, bar) -> None:
+    def _update(self, bar: tqdm) -> None:
         finished = self._journal.count_finished()
         bar.update(sum(finished.values()) - bar.n)
         phases = [phase for kind, phase in _PHASES.items() if kind in finished]

@@ -7,7 +7,7 @@ on the number of workers, on the order of tasks, or on retries.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ def write_masked_copy(
         vocab_size=len(vocab),
     )
 
-    def chunks():
+    def chunks() -> Iterator[np.ndarray]:
         for start in range(0, len(packed_NS), _CHUNK):
             tokens = packed_NS[start : start + _CHUNK]
             yield codec.encode(mask_sequences(tokens, np.full(len(tokens), copy), rule))

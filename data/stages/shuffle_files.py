@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from data import files
 
@@ -126,7 +127,7 @@ def documents_from_bytes(content: bytes, token_dtype: np.dtype) -> Iterator[Toke
     """Yield the documents of a partition, without copying their arrays."""
     position = 0
 
-    def array(dtype, length: int) -> np.ndarray:
+    def array(dtype: npt.DTypeLike, length: int) -> np.ndarray:
         nonlocal position
         values = np.frombuffer(content, dtype, length, position)
         position += values.nbytes

@@ -30,12 +30,14 @@ class WordPieceTokenizer:
         )
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def tokenize(texts):
+        def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             ragged = tokenizer.tokenize(texts)
             return ragged.values, ragged.row_lengths()
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def tokenize_with_offsets(texts):
+        def tokenize_with_offsets(
+            texts: tf.Tensor,
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
             ids, begins, ends = tokenizer.tokenize_with_offsets(texts)
             return ids.values, ids.row_lengths(), begins.values, ends.values
 

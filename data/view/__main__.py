@@ -119,6 +119,7 @@ def choose_sequences(
     Raises:
       UserError: there is no such sequence or copy.
     """
+    indices: Sequence[int]
     if first is None:
         indices = viewer.choose(split, 3 if number is None else number)
     else:

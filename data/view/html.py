@@ -239,6 +239,7 @@ class _Reason:
 
 def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
     reasons: dict[str, _Reason] = collections.defaultdict(_Reason)
+    assert manifest.rejects is not None, "a build that has not begun"
     manifest.rejects.check_content(directory)
     for reject in map(
         json.loads, files.read_bytes(files.join(directory, manifest.rejects.path)).splitlines()

@@ -49,7 +49,7 @@ def figure(caption: str, content: str) -> str:
     return f"<figure><figcaption>{escape(caption)}</figcaption>{labelled}</figure>"
 
 
-def plain_table(head: Sequence[str], rows: Iterable[Sequence], *, numbers: int = 0) -> str:
+def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> str:
     """Return a table of text; the last `numbers` columns are numbers."""
     classes = [""] * (len(head) - numbers) + [' class="number"'] * numbers
     cells = "".join(

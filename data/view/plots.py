@@ -9,15 +9,19 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from data.stages import accounting
 
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 # Names of CSS variables. A placeholder colour is "#0a0b" and the index of the name in hexadecimal.
 _NAMES = (
     *("ink", "grid", "train", "eval", "padding"),
@@ -197,14 +201,14 @@ def _short(value: float, position: int | None = None) -> str:
     return f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}"
 
 
-def _thousands(axis) -> None:
+def _thousands(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(_short))
 
 
 def _svg(name: str, draw: Callable[[Axes], None], *, width: float, height: float) -> str:
     """Draw on new axes and return a self-contained <svg> element."""
     ink, grid = _COLOURS["ink"], _COLOURS["grid"]
-    settings = {
+    settings: dict[RcKeyType, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,  # ids are the same in every run, and differ between figures
         "font.family": "sans-serif",
@@ -220,8 +224,10 @@ def _svg(name: str, draw: Callable[[Axes], None], *, width: float, height: float
         "legend.handleheight": 1.0,
         "xtick.color": grid,
         "ytick.color": grid,
-        **dict.fromkeys(("text.color", "axes.labelcolor"), ink),
-        **{f"{axis}tick.labelcolor": ink for axis in "xy"},
+        "text.color": ink,
+        "axes.labelcolor": ink,
+        "xtick.labelcolor": ink,
+        "ytick.labelcolor": ink,
     }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(width, height), layout="constrained")

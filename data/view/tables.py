@@ -223,7 +223,7 @@ def _flow(
 
 
 def _totals(manifest: Manifest) -> dict[str, int]:
-    total = collections.Counter()
+    total: collections.Counter[str] = collections.Counter()
     for counts in manifest.accounts.values():
         total.update(counts)
     return dict(total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from data import schema
 from data.config import BuildConfig
@@ -40,7 +41,7 @@ def learn(
         together, or larger than the number of pieces that the text supports.
     """
     # Uncased tokenization strips accents: decompose them, so that they do not add characters.
-    form = "NFD" if lower_case else "NFC"
+    form: Literal["NFD", "NFC"] = "NFD" if lower_case else "NFC"
     texts = [unicodedata.normalize(form, text) for text in texts]
     texts = _replace_rare_characters(texts, max_characters=max_characters)
     specials = list(schema.SPECIAL_TOKENS)

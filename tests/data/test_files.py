@@ -18,6 +18,8 @@ def test_writes_are_atomic(directory):
     path = files.join(directory, "a/b", "file")
     assert not files.exists(path)
     assert files.size(path) is None
+    with pytest.raises(FileNotFoundError, match="a/b/file"):
+        files.size_of(path)
     files.write_atomically(path, b"old")
     with pytest.raises(RuntimeError), files.atomic_write(path) as file:
         file.write(b"half")
@@ -26,7 +28,7 @@ def test_writes_are_atomic(directory):
     with files.atomic_path(path) as temporary:
         files.write_atomically(temporary, b"newer")
     assert files.read_bytes(path) == b"newer"
-    assert files.size(path) == 5
+    assert files.size(path) == files.size_of(path) == 5
     assert files.sha256_of(path) == hashlib.sha256(b"newer").hexdigest()
 
 

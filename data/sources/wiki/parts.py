@@ -123,7 +123,9 @@ class PartReader:
 
     def is_cut(self, start: int) -> bool:
         """Return whether a stream that must hold whole pages begins after `start`, before the cursor."""
-        for stream_start, _ in reversed(self.streams.streams if self._needs_whole_pages else ()):
+        if self.streams is None or not self._needs_whole_pages:
+            return False
+        for stream_start, _ in reversed(self.streams.streams):
             if stream_start <= start:
                 return False
             if stream_start < self.position:

@@ -83,9 +83,9 @@ def _value(args: Arguments) -> str:
             text += f" +{above.lstrip('+')} −{below.lstrip('-−')}"
     if args.get("e"):
         text += f" × 10{superscript(args['e'])}"
-    unit, below = args.get("u") or args.get("ul"), args.get("up") or args.get("upl")
+    unit, per = args.get("u") or args.get("ul"), args.get("up") or args.get("upl")
     text += f" {unit}" if unit else ""
-    text += f"/{below}" if below else ""
+    text += f"/{per}" if per else ""
     return text + args.get("s", "")
 
 

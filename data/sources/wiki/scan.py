@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from data.sources.documents import normalise
 from data.sources.wiki import latex
@@ -30,7 +30,7 @@ DROPPED_TAGS = (
     "|score|hiero|source|syntaxhighlight|pre|categorytree|indicator|section"
 )
 # Elements whose content is not wikitext, with the functions that convert it to text.
-_CONVERTERS = {
+_CONVERTERS: dict[str, Callable[[str], str]] = {
     "nowiki": str,
     "math": latex.to_text,
     "chem": latex.chemistry,
@@ -105,7 +105,7 @@ def split_sections(wikitext: str) -> tuple[list[str], int]:
         elif not dropped_level and (closing or not opening["converted"]):
             fragments.append(wikitext[start : opening.start()])
             start = (closing or opening).end()
-            if opening["converted"]:
+            if closing and opening["converted"]:
                 if _is_alone(wikitext, opening.start(), start):
                     fragments[-1] = fragments[-1].rstrip(" \t:")
                 fragments.append(_convert(wikitext, opening, closing))
@@ -186,7 +186,8 @@ def _drop_tables(section: str) -> str:
                 cuts.pop()
             cuts.append((start, edge.end(), ""))
     cuts += [(edge.start(), edge.end(), OPEN_TABLE) for edge in open_edges]
-    fragments, position = [], 0
+    fragments: list[str] = []
+    position = 0
     for start, stop, replacement in sorted(cuts):
         fragments += section[position:start], replacement
         position = stop

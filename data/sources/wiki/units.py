@@ -149,7 +149,7 @@ def _is_short(args: Arguments) -> bool:
 def _unit_text(unit: str, number: str, args: Arguments) -> str:
     """Return the name or symbol of a unit; an unknown unit is returned unchanged."""
     power = next((word for code, word in _POWERS.items() if unit.startswith(code)), "")
-    base = unit[len(re.match(r"(?:e\d+)?", unit)[0]) :] if power and unit not in _UNITS else unit
+    base = re.sub(r"\Ae\d+", "", unit) if power and unit not in _UNITS else unit
     head, slash, per = base.partition("/")
     if _is_short(args) or (head not in _UNITS and head in _SYMBOLS):
         name = _SYMBOLS.get(base) or _SYMBOLS.get(head, head) + slash + _SYMBOLS.get(per, per)
