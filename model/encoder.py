@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -199,7 +200,7 @@ class Encoder(tf.Module):
             for i in range(config.num_hidden_layers)
         ]
 
-    def __call__(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor | list[tf.Tensor]]:
+    def __call__(self, features: dict[str, tf.Tensor]) -> dict[str, Any]:
         """Compute the outputs of all blocks at all positions, without dropout.
 
         Args:

@@ -113,7 +113,7 @@ class Experiment:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Release the model directory."""
         self._stack.close()
 
@@ -211,6 +211,7 @@ class Experiment:
 
     @functools.cached_property
     def _held_out(self) -> HeldOut:
+        assert self._eval_reader is not None, "`evaluate` raises a UserError"
         return read_held_out(self._data_dir, self._manifest, self._eval_reader)
 
     def _workload(self) -> Workload:

@@ -14,7 +14,7 @@ import tokenize
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import gin
 from data.errors import UserError
@@ -59,7 +59,7 @@ def config_classes() -> dict[str, type]:
 
 
 @functools.cache
-def _gin_twin(cls: type):
+def _gin_twin(cls: type) -> type[Any]:
     """Return the class that gin fills: the same fields without checks, since gin ignores types."""
     fields = [
         (f.name, f.type, dataclasses.field(default=f.default)) for f in dataclasses.fields(cls)

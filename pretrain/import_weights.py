@@ -21,7 +21,8 @@ from data.errors import UserError, run_main
 from data.files import require_local
 from data.vocab import Vocab
 from pretrain.checkpoints.warm_start import DIRECTORY, WarmStart, write_warm_start
-from pretrain.convert.formats import ImportedBert, read_bert
+from pretrain.convert.common import ImportedBert
+from pretrain.convert.formats import read_bert
 
 
 def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None) -> ImportedBert:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from data.errors import UserError, run_main
 from data.files import require_local
@@ -21,6 +22,9 @@ from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.recipe import describe, resolve
 from pretrain.train.recipe import check_settings, check_variables, describe_settings
+
+if TYPE_CHECKING:
+    from pretrain.experiment import Experiment
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,7 +97,7 @@ def _require_weights(args: argparse.Namespace, warm_start: WarmStart | None) -> 
         raise UserError(f"--model_dir {args.model_dir} has no checkpoint to evaluate; train first")
 
 
-def _run(experiment, mode: str) -> None:
+def _run(experiment: Experiment, mode: str) -> None:
     trained = False
     if mode != "eval":
         experiment.print_recipe()

@@ -114,7 +114,7 @@ class Checkpoints:
         files.remove_tree(ref.folder)
         self._pending = ref
 
-        def commit():
+        def commit() -> None:
             try:
                 self._commit(ref, notes or {})
                 if not is_urgent or len(committed(self._model_dir)) > 2 * self._keep + 2:
@@ -126,7 +126,7 @@ class Checkpoints:
         self._options = tf.train.CheckpointOptions(
             enable_async=True, experimental_write_callbacks=[commit]
         )
-        self._write()
+        self._write(ref)
 
     def wait(self) -> None:
         """Wait for the pending save.
@@ -138,7 +138,7 @@ class Checkpoints:
             return
         self._checkpoint.sync()
         if self._pending is not None:
-            self._raise_failure()
+            self._raise_failure(self._pending)
 
     def finish(self, step: int) -> None:
         """Wait for the last save of a run.
@@ -193,17 +193,17 @@ class Checkpoints:
         read(self._checkpoint, ref)
         return Restored(step=ref.step, notes=notes)
 
-    def _write(self) -> None:
+    def _write(self, ref: CheckpointRef) -> None:
         try:
-            self._checkpoint.write(self._pending.prefix, self._options)
+            self._checkpoint.write(ref.prefix, self._options)
         except (tf.errors.OpError, OSError) as error:
             self._failure = error
-            self._raise_failure()
+            self._raise_failure(ref)
 
-    def _raise_failure(self) -> None:
+    def _raise_failure(self, ref: CheckpointRef) -> NoReturn:
         if self._failure is None:
-            self._write()  # the next call raises what TensorFlow's thread could not do
-        failure, ref = self._failure, self._pending
+            self._write(ref)  # the next call raises what TensorFlow's thread could not do
+        failure = self._failure or OSError("TensorFlow does not report why")
         self._pending = self._failure = None
         if not files.exists(files.join(ref.folder, COMMIT_FILE)):
             files.remove_tree(ref.folder)

@@ -14,11 +14,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data import files, schema
 from data.errors import UserError
 from pretrain.gin_files import config_text, operative_config_text, run_config_from_dict
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RUN_FILE = "run.json"
 DATA_FILE = "data.json"
@@ -226,9 +229,10 @@ def _git_commit() -> str | None:
         return None  # no git, or not a checkout
 
 
-def _differences(before, now) -> tuple[list[str], list[str]]:
+def _differences(before: DataclassInstance, now: DataclassInstance) -> tuple[list[str], list[str]]:
     """Return forbidden and allowed changes between two configurations, as sentences."""
-    refused, allowed = [], []
+    refused: list[str] = []
+    allowed: list[str] = []
     for part in dataclasses.fields(now):
         old, new = getattr(before, part.name), getattr(now, part.name)
         for field in dataclasses.fields(old):

@@ -12,6 +12,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from data.manifest import Manifest
 from data.vocab import Vocab
 from model.config import EncoderConfig
 from model.names import weights
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 DIRECTORY = "initial"
 _WEIGHTS, _SOURCE = "weights.safetensors", "source.json"
@@ -140,7 +144,7 @@ def check_architecture(requested: EncoderConfig, stored: EncoderConfig, *, where
             )
 
 
-def start_from(warm_start: WarmStart, model) -> str:
+def start_from(warm_start: WarmStart, model: tf.Module) -> str:
     """Load the imported weights into a `model.mlm.Pretrainer`; return one line about it."""
     from model.weights import assign
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from pretrain.convert.common import (
     validate,
 )
 from pretrain.export.atomic_directory import RECORD_FILE
+
+if TYPE_CHECKING:
+    from tensorflow.train import CheckpointReader
 
 
 def checkpoint_prefix(path: Path) -> Path | None:
@@ -48,7 +52,7 @@ def read_checkpoint(prefix: Path, vocab_file: str | None) -> ImportedBert:
         raise UserError(f"checkpoint {prefix} cannot be read: {first_line(error)}") from error
 
 
-def _read_google(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
+def _read_google(prefix: Path, reader: CheckpointReader, vocab_file: str | None) -> ImportedBert:
     config_file = prefix.parent / "bert_config.json"
     if not config_file.is_file():
         raise UserError(f"{config_file} is missing: it has the number of heads of {prefix}")
@@ -73,7 +77,7 @@ def _read_google(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
     )
 
 
-def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBert:
+def _read_tf_models(prefix: Path, reader: CheckpointReader, vocab_file: str | None) -> ImportedBert:
     graph = _ObjectGraph(reader)
     encoder_node = next(
         (
@@ -113,7 +117,7 @@ def _read_tf_models(prefix: Path, reader, vocab_file: str | None) -> ImportedBer
 class _ObjectGraph:
     """The object graph of a TensorFlow 2 checkpoint, navigated by attribute names."""
 
-    def __init__(self, reader):
+    def __init__(self, reader: CheckpointReader):
         from tensorflow.core.protobuf import trackable_object_graph_pb2
 
         content = reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
@@ -146,11 +150,12 @@ def _config(graph: _ObjectGraph, encoder_node: int, prefix: Path) -> EncoderConf
         f"{first}/_attention_layer/_query_dense/kernel",
         f"{first}/_intermediate_dense/kernel",
     )
-    arrays = [graph.value(path, encoder_node) for path in paths]
-    for path, array in zip(paths, arrays, strict=True):
+    shapes = []
+    for path in paths:
+        array = graph.value(path, encoder_node)
         if array is None:
             raise UserError(f"checkpoint {prefix} has no {path}: it is not a tf-models BERT")
-    shapes = (array.shape for array in arrays)
+        shapes.append(array.shape)
     return config_from_shapes(*shapes, num_layers=_count_layers(graph, encoder_node))
 
 

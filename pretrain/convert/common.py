@@ -143,7 +143,9 @@ def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
             f"{directory} has no {schema.VOCAB_FILE}; give the vocabulary as --vocab_file"
         )
     model = read_json(tokenizer).get("model")
-    kind = model.get("type") if isinstance(model, dict) else None
+    if not isinstance(model, dict):
+        model = {}
+    kind = model.get("type")
     if kind != "WordPiece":
         raise UserError(
             f"{tokenizer}: its model is {kind!r}; this encoder has a 'WordPiece' vocabulary"
@@ -151,7 +153,7 @@ def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:
     ids = model.get("vocab")
     if not isinstance(ids, dict) or not all(type(number) is int for number in ids.values()):
         raise UserError(f"{tokenizer}: its vocab does not map each piece to an id")
-    pieces = sorted(ids, key=ids.get)
+    pieces = sorted(ids, key=ids.__getitem__)
     for number, piece in enumerate(pieces):
         if ids[piece] != number:
             raise UserError(

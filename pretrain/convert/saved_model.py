@@ -222,7 +222,7 @@ def _features(encoder: EncoderConfig) -> dict[str, tf.Tensor]:
 
 
 def _compute(
-    encoder: EncoderConfig, values: Mapping[str, np.ndarray], features: Mapping[str, tf.Tensor]
+    encoder: EncoderConfig, values: Mapping[str, np.ndarray], features: dict[str, tf.Tensor]
 ) -> list[np.ndarray]:
     """Return `sequence_output` of our model, and `mlm_logits` if `masked_lm_positions` are given."""
     from model.mlm import Pretrainer

@@ -139,7 +139,7 @@ def _is_done(flag: str, target: str, job: _Job) -> bool:
     raise UserError(f"{target} is not empty; choose another {flag} or delete it")
 
 
-def _tf_models_pretrainer(job: _Job):
+def _tf_models_pretrainer(job: _Job) -> BertPretrainerV2:
     """Return tf-models' model with the weights of the checkpoint."""
     import tensorflow as tf
     import tf_keras
@@ -171,14 +171,18 @@ def pooler_values(pooler: str, *, model_dir: str, hidden_size: int) -> dict[str,
       hidden_size: width of the encoder.
     """
     if pooler == "imported":
-        return WarmStart.load(model_dir).values("pooler")
+        warm_start = WarmStart.load(model_dir)
+        assert warm_start is not None, "`_job` raises a UserError"
+        return warm_start.values("pooler")
     if pooler == "identity":
         kernel, bias = np.eye(hidden_size, dtype=np.float32), np.zeros(hidden_size, np.float32)
         return {f"{POOLER}kernel": kernel, f"{POOLER}bias": bias}
     return {}
 
 
-def _write_saved_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
+def _write_saved_models(
+    target: Path, job: _Job, pretrainer: BertPretrainerV2, vocab: Vocab
+) -> None:
     from pretrain.export.saved_model import save_encoder  # TensorFlow
 
     config, lower_case = job.run.config.encoder, job.run.lower_case
@@ -194,7 +198,7 @@ def _write_saved_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> No
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
-def _write_huggingface(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
+def _write_huggingface(target: Path, job: _Job, pretrainer: BertPretrainerV2, vocab: Vocab) -> None:
     """Write the MLM at the root, and `encoder/` for AutoModel, which expects a pooler and no head."""
     from model.weights import values_of  # TensorFlow
 
@@ -219,7 +223,7 @@ def _write_huggingface(target: Path, job: _Job, pretrainer, vocab: Vocab) -> Non
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
-def _write_tf_models(target: Path, job: _Job, pretrainer, vocab: Vocab) -> None:
+def _write_tf_models(target: Path, job: _Job, pretrainer: BertPretrainerV2, vocab: Vocab) -> None:
     """Write the objects that tf-models restores, as its trainer saves them."""
     import tensorflow as tf
 

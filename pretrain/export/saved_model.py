@@ -89,7 +89,7 @@ class _LengthCheck(tf_keras.layers.Layer):
     ignore assertions, the reshape fails and the name of its operation states the limit.
     """
 
-    def __init__(self, max_length: int, **settings):
+    def __init__(self, max_length: int, **settings: Any):
         super().__init__(**settings)
         self._max_length = max_length
 
@@ -115,12 +115,19 @@ def _signatures(core: tf_keras.Model) -> dict[str, Any]:
         return {name: tensor for name, tensor in outputs.items() if name != "encoder_outputs"}
 
     @tf.function(input_signature=[_IDS] * 3)
-    def serving_default(input_word_ids, input_mask, input_type_ids):
+    def serving_default(
+        input_word_ids: tf.Tensor, input_mask: tf.Tensor, input_type_ids: tf.Tensor
+    ) -> dict[str, Any]:
         values = (input_word_ids, input_mask, input_type_ids)
         return named(core(dict(zip(_ENCODER_INPUTS, values, strict=True)), training=False))
 
     @tf.function(input_signature=[_IDS] * 4)
-    def mlm(input_word_ids, input_mask, input_type_ids, masked_lm_positions):
+    def mlm(
+        input_word_ids: tf.Tensor,
+        input_mask: tf.Tensor,
+        input_type_ids: tf.Tensor,
+        masked_lm_positions: tf.Tensor,
+    ) -> dict[str, Any]:
         values = (input_word_ids, input_mask, input_type_ids)
         features = dict(zip(_ENCODER_INPUTS, values, strict=True))
         features["masked_lm_positions"] = masked_lm_positions

@@ -160,7 +160,14 @@ def _legend(curves: Sequence[Curve]) -> Iterator[str]:
     yield "</p>"
 
 
-def _svg(curves, x_axis: _Axis, y_axis: _Axis, y_ticks, show, x_name: str) -> Iterator[str]:
+def _svg(
+    curves: Sequence[Curve],
+    x_axis: _Axis,
+    y_axis: _Axis,
+    y_ticks: Sequence[float],
+    show: Callable[[float], str],
+    x_name: str,
+) -> Iterator[str]:
     def coordinates(point: Point) -> str:
         return f"{x_axis(point[0]) * _WIDTH:.1f} {(1 - y_axis(point[1])) * _HEIGHT:.1f}"
 
@@ -177,7 +184,9 @@ def _svg(curves, x_axis: _Axis, y_axis: _Axis, y_ticks, show, x_name: str) -> It
     yield "</svg>"
 
 
-def _columns(curves: Sequence[Curve], x_axis: _Axis, show, x_name: str) -> Iterator[str]:
+def _columns(
+    curves: Sequence[Curve], x_axis: _Axis, show: Callable[[float], str], x_name: str
+) -> Iterator[str]:
     """Yield invisible columns around steps, whose titles are the values of the curves there."""
     steps = sorted({x for curve in curves for x, _ in curve.points})
     steps = steps[:: -(-len(steps) // _MAX_COLUMNS)]

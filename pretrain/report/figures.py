@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from data.view.page import short
@@ -166,7 +166,7 @@ def _layer_of(variable: str) -> str:
 def speed_figures(records: Sequence[RunRecord]) -> Iterator[str]:
     """Yield throughput, input wait, and the share of peak FLOP/s if known."""
 
-    def figure(caption: str, key: str, show) -> str:
+    def figure(caption: str, key: str, show: Callable[[float], str]) -> str:
         curves = [
             Curve(label=record.name, points=points_of(record.training, key), colour=colour)
             for colour, record in with_colours(records)

@@ -52,7 +52,7 @@ class RunRecord:
     @property
     def settings(self) -> dict[str, object]:
         """All settings by gin name, and the data."""
-        settings = {}
+        settings: dict[str, object] = {}
         for field in dataclasses.fields(self.run.config):
             part = getattr(self.run.config, field.name)
             values = dataclasses.asdict(part).items()

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from data import schema
+from data.errors import UserError
 from data.manifest import Manifest
 from data.read.split_reader import SplitReader
 from data.stages.packing import Layout, crosses_boundary
@@ -145,6 +146,11 @@ def evaluation_row(sums_N23: np.ndarray, held_out: HeldOut) -> tuple[dict[str, f
     """
     sums_N23 = sums_N23[: held_out.num_sequences]
     metrics, baseline = metrics_of(sums_N23), held_out.baseline
+    if metrics is None:
+        raise UserError(
+            "no token of the held-out split is predicted: build the data with more held-out text"
+            " (BuildConfig.eval_fraction)"
+        )
     row = {**_keys(metrics), "eval_baseline_accuracy": baseline.accuracy}
     lines = [
         f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"

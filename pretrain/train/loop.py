@@ -55,7 +55,9 @@ def fit(
     stop: PreemptionNotice,
     evaluate: Evaluate | None = None,
     evaluate_first: bool = False,
-    reraise_reader_errors: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    reraise_reader_errors: Callable[
+        [], contextlib.AbstractContextManager[None]
+    ] = contextlib.nullcontext,
     hooks: Sequence[Hook] = (),
 ) -> None:
     """Train from `start_step` to `settings.train_steps`.
@@ -120,7 +122,7 @@ def fit(
             checkpoints.wait()
             raise Preempted(step, stop.reason)
 
-        if is_evaluated:
+        if evaluate is not None and is_evaluated:
             _evaluate(evaluate, step, hooks)
         accumulator.restart_clock()
     checkpoints.finish(step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ class MetricAccumulator:
 
 def training_row(
     accumulator: MetricAccumulator, trainer: Trainer, workload: Workload
-) -> dict[str, float | dict[str, Any]]:
+) -> dict[str, Any]:
     """Return a row of metrics.jsonl for the accumulated steps.
 
     Args:
@@ -98,7 +99,7 @@ def training_row(
       trainer: where the last update left the optimizer.
       workload: size of an update.
     """
-    row = accumulator.means(workload)
+    row: dict[str, Any] = {**accumulator.means(workload)}
     examples_per_second = row["examples_per_second"]
     ratios = trainer.trust_ratios()
     row["learning_rate"] = trainer.learning_rate
@@ -116,5 +117,9 @@ def _spread(name: str, values: list[float]) -> dict[str, float]:
     """Return minimum, median and maximum as columns of a row; none for no values."""
     if not values:
         return {}
-    functions = {"min": np.min, "median": np.median, "max": np.max}
+    functions: dict[str, Callable[[list[float]], Any]] = {
+        "min": np.min,
+        "median": np.median,
+        "max": np.max,
+    }
     return {f"{name}_{key}": float(function(values)) for key, function in functions.items()}

@@ -39,7 +39,7 @@ class PreemptionNotice:
     A second SIGTERM some seconds after the first ends the process immediately, as it would by default.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reason: str | None = None
         self._noticed_at: float | None = None
         self._url = os.environ.get(URL_VARIABLE, _URL)
@@ -51,11 +51,11 @@ class PreemptionNotice:
             threading.Thread(target=self._poll, daemon=True).start()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._is_left.set()
         signal.signal(signal.SIGTERM, self._previous_handler)
 
-    def _on_sigterm(self, *_) -> None:
+    def _on_sigterm(self, *_: object) -> None:
         now = time.monotonic()
         if self._noticed_at is None:
             self.reason, self._noticed_at = "SIGTERM", now

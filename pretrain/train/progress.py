@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 from tqdm import tqdm
@@ -22,6 +22,9 @@ from data.errors import UserError, first_line
 from pretrain.checkpoints.best import LEAST_LOSS, Criterion, record_best
 from pretrain.train.loop import Hook
 from pretrain.train.metrics_log import METRICS_FILE, read_metrics
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _WRITE_ERRORS = (OSError, tf.errors.OpError)
 

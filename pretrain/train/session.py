@@ -100,7 +100,7 @@ class Session:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Finish the pending save and release the directory."""
         with self._stack, contextlib.suppress(UserError):  # do not hide what ended the run
             self.checkpoints.wait()

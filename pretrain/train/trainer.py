@@ -168,7 +168,7 @@ class Trainer:
         step = self.step
 
         @tf.function
-        def sums():
+        def sums() -> tf.Tensor:
             steps = self.strategy.run(lambda: tf.constant([step, step**2], tf.float64))
             return self.strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None)
 
@@ -179,7 +179,7 @@ class Trainer:
                 " workers need the same --model_dir, on a shared disk"
             )
 
-    def train(self, iterator: Iterator, num_steps: int) -> LoopMetrics:
+    def train(self, iterator: Iterator[Any], num_steps: int) -> LoopMetrics:
         """Run updates without returning to Python between them.
 
         Args:
@@ -205,7 +205,7 @@ class Trainer:
             input_wait_seconds=float(wait_seconds.numpy()),
         )
 
-    def evaluate(self, iterator: Iterator, num_steps: int) -> np.ndarray:
+    def evaluate(self, iterator: Iterator[Any], num_steps: int) -> np.ndarray:
         """Evaluate without dropout.
 
         Args:
@@ -219,7 +219,9 @@ class Trainer:
         return self._eval_steps(iterator, tf.constant(num_steps)).numpy()
 
     @tf.function
-    def _train_steps(self, iterator, num_steps):
+    def _train_steps(
+        self, iterator: Iterator[Any], num_steps: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Run `update` num_steps times; return its rows, and the seconds waited for input."""
         rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_NUM_COLUMNS])
         waited = tf.constant(0.0, tf.float64)
@@ -307,7 +309,7 @@ class Trainer:
         return [tf.convert_to_tensor(gradient) for gradient in gradients], tf.stack(sums)
 
     @tf.function
-    def _eval_steps(self, iterator, num_steps):
+    def _eval_steps(self, iterator: Iterator[Any], num_steps: tf.Tensor) -> tf.Tensor:
         """Return the outputs of num_steps global batches, one after the other."""
         steps = tf.TensorArray(tf.float32, num_steps)
         for step in tf.range(num_steps):
@@ -341,7 +343,7 @@ class Trainer:
         self.strategy.run(lambda: refresh_compute_weights(self.model))
 
     @tf.function
-    def _sum_over_replicas(self, value):
+    def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
         values = self.strategy.run(lambda: tf.identity(value))
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 

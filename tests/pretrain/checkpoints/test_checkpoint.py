@@ -201,6 +201,14 @@ def test_unwritable_commit_record_is_an_error(tmp_path, monkeypatch):
     assert committed(tmp_path) == []
 
 
+def test_write_that_ends_without_a_result_is_an_error(tmp_path, monkeypatch):
+    saving = Checkpoints(tmp_path, items=state(3.0), run=RUN, keep=1)
+    monkeypatch.setattr(tf.train.Checkpoint, "write", lambda *args: None)
+    saving.save(4)
+    with pytest.raises(UserError, match=r"step 4 could not be written .*does not report why"):
+        saving.wait()
+
+
 def test_failure_after_the_commit_record_keeps_the_checkpoint(tmp_path):
     (tmp_path / "best.json").write_text("{")
     with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from data import schema
 from data.config import InputConfig
+from data.errors import UserError
 from data.manifest import Manifest
 from data.read.input_pipeline import evaluation_batches
 from data.read.split_reader import SplitReader
@@ -37,6 +38,12 @@ def test_metrics_are_means_over_predictions():
     assert metrics.perplexity == pytest.approx(math.e**2)
     assert metrics_of(SUMS[2:]).hidden_accuracy == 0
     assert metrics_of(SUMS[:0]) is None
+
+
+def test_held_out_split_without_predictions_is_an_error():
+    held_out = HeldOut(num_sequences=2, baseline=Baseline(piece=",", accuracy=0.0), groups={})
+    with pytest.raises(UserError, match=r"BuildConfig\.eval_fraction"):
+        evaluation_row(np.zeros((2, 2, 3)), held_out)
 
 
 def test_sums_are_added_in_float64():
