@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from data.errors import UserError, run_main
 from launch.config import RESTART_CODE
@@ -61,7 +61,7 @@ def run_workers(command: Sequence[str], num_workers: int) -> int:
         ]
     printers = [_print_lines(process, index) for index, process in enumerate(processes)]
 
-    def forward(signal_number, _):
+    def forward(signal_number: int, _: object) -> None:
         for process in processes:
             process.send_signal(signal_number)
 
@@ -79,7 +79,7 @@ def run_workers(command: Sequence[str], num_workers: int) -> int:
 
 
 @contextlib.contextmanager
-def _addresses(num_workers: int):
+def _addresses(num_workers: int) -> Iterator[list[str]]:
     """Yield addresses with free ports, which stay reserved until the context ends."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(num_workers)]
@@ -99,7 +99,7 @@ def _divide_cores(num_workers: int) -> list[set[int]]:
 
 def _start(
     command: Sequence[str], workers: list[str], index: int, cores: set[int]
-) -> subprocess.Popen:
+) -> subprocess.Popen[bytes]:
     task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
     process = subprocess.Popen(
         command,
@@ -113,9 +113,9 @@ def _start(
     return process
 
 
-def _print_lines(process: subprocess.Popen, index: int) -> threading.Thread:
-    def print_lines():
-        for line in process.stdout:
+def _print_lines(process: subprocess.Popen[bytes], index: int) -> threading.Thread:
+    def print_lines() -> None:
+        for line in process.stdout or ():
             print(f"[worker {index}] {line.decode(errors='replace').rstrip()}", flush=True)
 
     thread = threading.Thread(target=print_lines, daemon=True)
@@ -123,7 +123,7 @@ def _print_lines(process: subprocess.Popen, index: int) -> threading.Thread:
     return thread
 
 
-def _wait(processes: list[subprocess.Popen]) -> int:
+def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
     """Wait until all workers have ended or one has failed, and return the exit code of the job."""
     code, deadline = 0, None
     while True:
@@ -153,7 +153,7 @@ def _wait(processes: list[subprocess.Popen]) -> int:
         time.sleep(0.1)
 
 
-def _wait_for_end(processes: list[subprocess.Popen], seconds: float) -> None:
+def _wait_for_end(processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(p.poll() is None for p in processes):
         time.sleep(0.1)

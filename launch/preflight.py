@@ -19,6 +19,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,6 +34,9 @@ from launch.plan.text import memory_lines
 from launch.strategy import build_strategy
 from launch.worker.stage import storage_errors_as_user_errors
 from pretrain.gin_files import add_gin_flags
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 DISTRIBUTION = "lambert-pretrain"
 # Requests to storage are signed with the time; Google's storage refuses a difference of 15 minutes.
@@ -131,7 +135,7 @@ def check_versions() -> str:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    installed = {
+    installed: dict[str, str] = {
         canonicalize_name(distribution.metadata["Name"]): distribution.version
         for distribution in importlib.metadata.distributions()
         if distribution.metadata["Name"]
@@ -209,13 +213,13 @@ def check_step(tpu: bool, gpus: int | None) -> str:
     can_compile = not tpu and (bool(gpus) or strategy.num_replicas_in_sync == 1)
 
     @tf.function(jit_compile=can_compile or None)
-    def gradient():
+    def gradient() -> tf.Tensor:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.matmul(inputs, variable) ** 2) / 2
         return tape.gradient(loss, variable)
 
     @tf.function
-    def step():
+    def step() -> tf.Tensor:
         return strategy.reduce("SUM", strategy.run(gradient), axis=None)
 
     result, replicas = step().numpy(), strategy.num_replicas_in_sync
@@ -228,7 +232,7 @@ def check_step(tpu: bool, gpus: int | None) -> str:
     return f"the gradient of a small model, summed over {replicas} devices, is exact"
 
 
-def _strategy(tpu: bool, gpus: int | None):
+def _strategy(tpu: bool, gpus: int | None) -> tf.distribute.Strategy:
     """Return the strategy of this machine alone, without the others in TF_CONFIG."""
     kind = "tpu" if tpu else "mirrored" if gpus and gpus > 1 else "default"
     return build_strategy(ClusterConfig(strategy=kind))

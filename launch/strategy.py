@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 from data.errors import UserError
 from launch.config import ClusterConfig
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def build_strategy(config: ClusterConfig):
+
+def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
     """Return the strategy; must be called before any other use of TensorFlow's devices.
 
     Raises:
@@ -39,7 +43,7 @@ def is_chief(strategy) -> bool:
     return strategy.extended.should_checkpoint
 
 
-def _create(kind: str, config: ClusterConfig):
+def _create(kind: str, config: ClusterConfig) -> tf.distribute.Strategy:
     import tensorflow as tf
 
     if kind == "multi_worker":
@@ -83,7 +87,7 @@ def _num_workers() -> int:
         ) from None
 
 
-def _tpu_strategy(name: str):
+def _tpu_strategy(name: str) -> tf.distribute.Strategy:
     import tensorflow as tf
 
     try:
@@ -99,7 +103,7 @@ def _tpu_strategy(name: str):
     return tf.distribute.TPUStrategy(resolver)
 
 
-def remote_hosts(strategy) -> list[str]:
+def remote_hosts(strategy: tf.distribute.Strategy) -> list[str]:
     """Return the CPU devices of the hosts of a TPU slice, to which this process sends datasets."""
     import tensorflow as tf
 

@@ -91,9 +91,9 @@ def supervise(command: Sequence[str], *, crashes: int, wait_seconds: float) -> i
 def _run(command: Sequence[str]) -> tuple[int, bool]:
     """Return the exit code, and whether SIGTERM was received meanwhile."""
     received = []
-    process = None
+    process: subprocess.Popen[bytes] | None = None
 
-    def forward(*_):
+    def forward(*_: object) -> None:
         received.append(True)
         if process:
             process.send_signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from data.errors import UserError, run_main
 from launch.accelerators.tpu_types import google_type, single_host
-from launch.jobs.commands import build_parser, execute, load_job, output_of
+from launch.jobs.commands import Verb, build_parser, execute, load_job, output_of
 from launch.jobs.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
 
 STARTUP_SCRIPT = "launch/tpu_startup.sh"
@@ -48,7 +48,7 @@ def request(job: Job, _: str = "") -> Action:
     # Without its own service account the machine would have the rights of the default one.
     config.require("project", "zone", "bucket", "data_dir", "service_account")
     config.require_reachable("bucket", "data_dir", "model_dir")
-    chip, _, _ = single_host(config.accelerator)
+    chip = single_host(config.accelerator)[0]
     options = {
         "--network": config.network,
         "--subnetwork": config.subnetwork,
@@ -91,7 +91,7 @@ def run(job: Job, work_dir: str) -> Action:
     return Action(files=parts[0].files, commands=commands)
 
 
-VERBS = dict(create=create, run=run, status=status, logs=logs, delete=delete)
+VERBS: dict[str, Verb] = dict(create=create, run=run, status=status, logs=logs, delete=delete)
 
 
 def run_to_completion(job: Job, work_dir: str, poll_seconds: float) -> None:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import TypeVar
 
 _MIB, _GIB = 2**20, 2**30
 CPU = "cpu"
@@ -313,6 +314,9 @@ GPUS = {
 }
 
 
+AnyChip = TypeVar("AnyChip", bound=Chip)
+
+
 def tpu_chip(kind: str) -> Tpu | None:
     """Return the TPU by the first part of an accelerator type, like "v4" or "v5litepod"."""
     return _find(kind, TPUS)
@@ -323,7 +327,7 @@ def gpu_chip(kind: str) -> Gpu | None:
     return _find(kind, GPUS)
 
 
-def _find(kind: str, table: Mapping[str, Chip]):
+def _find(kind: str, table: Mapping[str, AnyChip]) -> AnyChip | None:
     return next((chip for chip in table.values() if kind in (chip.name, *chip.aliases)), None)
 
 

@@ -110,7 +110,9 @@ def of_job(config: LaunchConfig) -> Accelerator | None:
     """
     if config.is_gpu:
         chip, chips = gpu_chip(config.accelerator), replicas(config)
-        return chip and Accelerator(name=f"{chip.name}x{chips}", chip=chip, chips=chips)
+        if chip is None:
+            return None
+        return Accelerator(name=f"{chip.name}x{chips}", chip=chip, chips=chips)
     if config.accelerator == CPU:
         return None if replicas(config) > 1 else parse(CPU)
     return _tpus_of_job(config.accelerator)

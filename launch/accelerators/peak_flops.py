@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from launch.accelerators.chips import GPUS, tpu_chip
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _H100 = GPUS["h100"].peak_flops_per_second
 # Of these GPUs only the peak is known; the others are in chips.py. The first name found counts, so the
@@ -27,7 +31,7 @@ _PEAK_BY_DRIVER_NAME = {
 }
 
 
-def peak_flops_per_second(strategy) -> float | None:
+def peak_flops_per_second(strategy: tf.distribute.Strategy) -> float | None:
     """Return the peak of all devices of a strategy together, or None if it is not known, as for CPUs.
 
     TensorFlow does not report the kind of TPU; the environment variable TPU_ACCELERATOR_TYPE has it.

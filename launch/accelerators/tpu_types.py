@@ -13,7 +13,9 @@ def tpu_of_type(accelerator: str) -> Tpu | None:
 
 def google_type(accelerator: str) -> str:
     """Return a TPU type as gcloud and libtpu name it: "v5litepod-8" for "v5e-8"."""
-    return f"{tpu_of_type(accelerator).google_name}-{accelerator.partition('-')[2]}"
+    tpu = tpu_of_type(accelerator)
+    assert tpu is not None, f"{accelerator} is not a TPU"
+    return f"{tpu.google_name}-{accelerator.partition('-')[2]}"
 
 
 def single_host(accelerator: str) -> tuple[Tpu, str, int]:

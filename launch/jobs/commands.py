@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import UserError
 from launch.accelerators.machines import replicas
@@ -97,7 +98,7 @@ def output_of(command: Sequence[str]) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _run(command: Sequence[str], **options) -> subprocess.CompletedProcess:
+def _run(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     sys.stdout.flush()
     try:
         return subprocess.run(command, check=False, **options)

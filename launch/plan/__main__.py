@@ -18,6 +18,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from data.errors import UserError, run_main
 from launch.plan.bench_results import load_rows, reader_rates
@@ -55,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
-    add, number = parser.add_argument, {"type": _positive, "metavar": "N"}
+    add = parser.add_argument
+    number: dict[str, Any] = {"type": _positive, "metavar": "N"}
     add(
         "--accelerator",
         help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu; default: that of LaunchConfig",

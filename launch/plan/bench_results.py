@@ -80,7 +80,9 @@ def find_compiled(
 
 def step_from_row(row: dict[str, Any], *, defaults: Step) -> Step:
     """Return the step that a row was compiled from; `defaults` has what rows do not contain."""
-    sizes = {name: int(n) for name, n in _SETTING.match(row["setting"]).groupdict().items()}
+    setting = _SETTING.match(row["setting"])
+    assert setting is not None, row["setting"]
+    sizes: dict[str, Any] = {name: int(n) for name, n in setting.groupdict().items()}
     lengths = {name: sizes.pop(name) for name in ("seq_length", "max_predictions")}
     sizes["intermediate_size"] = 4 * sizes["hidden_size"]
     return dataclasses.replace(

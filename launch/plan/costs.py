@@ -74,6 +74,7 @@ FITTED_SIZES, OTHER_SIZES_ERROR = (1024, 512), 0.25
 def device_of_chip(chip: Chip, *, parts: int) -> Device:
     """Return one of the equal parts into which a chip is divided; with 1 part the whole chip."""
     fit = chip.step_time
+    assert fit is not None, f"the speed of {chip.name} is measured"
     return Device(
         flops_per_second=chip.peak_flops_per_second / parts,
         memory_bytes_per_second=chip.memory_bytes_per_second / parts,
@@ -245,7 +246,7 @@ def _logits(step: Step) -> int:
 def flops_of_sequence(step: Step) -> float:
     """Return the operations of a sequence, including recomputation that saves memory."""
     e, p = step.encoder, step.max_predictions
-    flops = training_flops(e, seq_length=step.seq_length, max_predictions=p)
+    flops: float = training_flops(e, seq_length=step.seq_length, max_predictions=p)
     head = 2 * p * e.hidden_size * e.vocab_size
     if step.rematerialize_blocks:
         flops += flops / 3 - head  # the forward pass is a third; the head is not recomputed

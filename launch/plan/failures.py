@@ -21,7 +21,7 @@ SECONDS_PER_DAY = 86_400.0
 CHIP_DAYS_BETWEEN_FAILURES = 54 * 16_384 / 419
 
 
-def failures_per_day(chips: int) -> float:
+def failures_per_day(chips: float) -> float:
     """Return the failures per day of a job, if chips fail as in that report."""
     return chips / CHIP_DAYS_BETWEEN_FAILURES
 

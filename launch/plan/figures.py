@@ -56,7 +56,9 @@ def _accelerator_figures(accelerator: Accelerator) -> dict[str, Any]:
 
 
 def _candidate_figures(candidate: Candidate | None) -> dict[str, Any] | None:
-    return candidate and {
+    if candidate is None:
+        return None
+    return {
         "micro_batch_size": candidate.step.micro_batch,
         "accumulated": candidate.step.accumulation_steps,
         "rematerialize_blocks": candidate.step.rematerialize_blocks,

@@ -314,6 +314,6 @@ def _checkpointing(
             restart_seconds=assumptions.restart_seconds,
         ),
         best_interval=max(round(best_seconds / update_seconds), 1),
-        longest_interval=longest and max(int(longest / update_seconds), 1),
+        longest_interval=None if longest is None else max(int(longest / update_seconds), 1),
         most_lost=assumptions.most_lost,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from data.view import page
-from launch.accelerators.chips import CPU, Chip
+from launch.accelerators.chips import Chip
 from launch.plan import failures, scaling
 from launch.plan.allreduce import LINK_EFFICIENCY, OPEN_RING_FACTOR
 from launch.plan.costs import num_parameters
@@ -152,7 +152,7 @@ def _sharded(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
 
 
 def _input(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
-    needed = {}
+    needed: dict[str, list[scaling.Point]] = {}
     for chip in chips:
         machines = scaling.slices(chip)
         updates = scaling.weak_scaling(plan.chosen.step, chip, sequences=_SEQUENCES)
@@ -217,7 +217,7 @@ def _failures(plan: Plan, chips: Sequence[Chip]) -> Iterator[str]:
 def _chart(
     x_name: str,
     caption: str,
-    lines: dict[str, list[scaling.Point]],
+    lines: Mapping[str, Sequence[scaling.Point]],
     *,
     show: Callable[[float], str],
     log: bool = False,
@@ -242,7 +242,7 @@ def _chart(
     )
 
 
-def _curves(lines: dict[str, list[scaling.Point]], dashed: str = "") -> list[Curve]:
+def _curves(lines: Mapping[str, Sequence[scaling.Point]], dashed: str = "") -> list[Curve]:
     """Return lines in the colors of the palette; those whose label contains `dashed` are dashed.
 
     Labels with the same text before a colon have the same color.
@@ -303,7 +303,7 @@ def _chip_table(chips: Sequence[Chip]) -> str:
             f"{chip.most_chips:,}",
         )
         for chip in chips
-        if chip.name != CPU
+        if chip.step_time is not None
     ]
     head = (
         *("chip", "TFLOP/s", "share in products", "GB", "GB/s memory", "GB/s links"),

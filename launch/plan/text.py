@@ -72,12 +72,12 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     )
     yield ("activations are freed while gradients are allocated, so the total is less than the sum")
     yield "with TrainConfig settings that save memory, at best:"
-    for names, candidate in plan.memory_savings.items():
-        if candidate is None:
+    for names, best in plan.memory_savings.items():
+        if best is None:
             yield f"  {names}: does not fit"
-        elif candidate not in plan.candidates:
+        elif best not in plan.candidates:
             yield f"  {names}:"
-            yield _row(candidate)
+            yield _row(best)
 
 
 def _shown(plan: Plan) -> list[Candidate]:

@@ -153,7 +153,7 @@ def _require_preemption(cloud: Path) -> None:
     print(f"rehearsal: first of two machines: {lines[0]}")
 
 
-def _require_equal(name: str, whole, interrupted) -> None:
+def _require_equal(name: str, whole: object, interrupted: object) -> None:
     if whole != interrupted:
         raise UserError(
             f"the {name} differ:\n  without interruption: {whole}\n  with interruption: {interrupted}"

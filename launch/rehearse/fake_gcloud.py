@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.errors import UserError, run_main
@@ -193,7 +193,7 @@ class _Vm:
         steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()[:-1]]
         return max(steps, default=0) >= int(os.environ[STEP_VARIABLE])
 
-    def _preempt(self, process: subprocess.Popen) -> None:
+    def _preempt(self, process: subprocess.Popen[bytes]) -> None:
         self._is_preempted = True
         deadline = time.monotonic() + _NOTICE_SECONDS
         while time.monotonic() < deadline and _SAVED not in self._log():
@@ -208,11 +208,11 @@ class _Vm:
         return "".join(path.read_text() for path in (self._folder / "disk/logs").glob("*.log"))
 
     @contextlib.contextmanager
-    def _metadata_server(self):
+    def _metadata_server(self) -> Iterator[str]:
         vm = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
+            def do_GET(self) -> None:
                 kind, _, name = self.path.strip("/").partition("/")
                 value = vm._metadata.get(name) if kind == "attributes" else None
                 if kind == "preempted":
@@ -222,7 +222,7 @@ class _Vm:
                 self.end_headers()
                 self.wfile.write((value or "").encode())
 
-            def log_message(self, *_):
+            def log_message(self, *_: object) -> None:
                 pass
 
         with http.server.ThreadingHTTPServer(("localhost", 0), Handler) as server:

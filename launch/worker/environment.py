@@ -44,7 +44,7 @@ def tensorflow_variables(config: LaunchConfig, environ: Mapping[str, str]) -> di
 
 def _libtpu() -> str:
     spec = importlib.util.find_spec("libtpu")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise UserError(
             "libtpu is not installed, which a TPU needs; install with `launch/install.sh PYTHON tpu`"
         )
