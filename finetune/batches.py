@@ -38,7 +38,7 @@ def training_batches(
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         positions = replica_positions(context, global_batch_size, start_step, steps=None)
 
-        def load(positions_B):
+        def load(positions_B: tf.Tensor) -> dict[str, tf.Tensor]:
             index_B, _ = sequence_at(positions_B, num_sequences=size, seed=seed)
             return _gather(arrays, index_B)
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from finetune.config import for_every_kind
 from model.config import EncoderConfig
-from model.dropout import Dropout
+from model.dropout import Dropout, Mask
 from model.encoder import Encoder
 from model.layers import Dense, Initializer, add_bias, apply_dropout
 from model.names import POOLER
@@ -104,8 +104,10 @@ class Finetuner(tf.Module):
         """Compute `logits` without dropout."""
         return self.logits(features)
 
-    def _mask(self, rows: int, dropout: Dropout | None):
-        return dropout and dropout.hidden_mask(
+    def _mask(self, rows: int, dropout: Dropout | None) -> Mask | None:
+        if dropout is None:
+            return None
+        return dropout.hidden_mask(
             self.encoder.num_sites,
             self._config.hidden_dropout_prob,
             rows_BR=tf.range(rows)[None],

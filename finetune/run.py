@@ -15,7 +15,7 @@ import gc
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data import files
 from data.errors import UserError, run_main
@@ -32,6 +32,11 @@ from model.names import weights
 from pretrain.checkpoints.warm_start import check_architecture, settings_of
 from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.train.recipe import check_settings, check_variables, describe_settings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from finetune.seed_run import TaskData
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def summarize(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "dev": _statistics(list(values.values())),
         "dev_without_collapsed": without_collapsed,
         "num_collapsed": len(records) - len(successful),
-        "best_seed": max(successful or values, key=values.get),
+        "best_seed": max(successful or values, key=values.__getitem__),
         "seeds": list(records),
     }
 
@@ -112,7 +112,7 @@ def compare(summaries: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _common_splits(summaries) -> list[str]:
+def _common_splits(summaries: Iterable[dict[str, Any]]) -> list[str]:
     """Return the splits on which every seed of every summary was scored."""
     scored = [set(seed["splits"]) for summary in summaries for seed in summary["seeds"]]
     return sorted(set.intersection(*scored))

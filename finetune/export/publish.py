@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data import files, schema
 from data.errors import UserError
@@ -22,6 +22,9 @@ from finetune.tasks.task import count_outputs
 from pretrain.checkpoints import catalog
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
+
+if TYPE_CHECKING:
+    from pretrain.checkpoints.checkpoint import CheckpointRef
 
 _USE = """```python
 import tensorflow as tf
@@ -113,7 +116,7 @@ def inputs_of(kind: str, *, has_pair: bool) -> list[str]:
             raise ValueError(f"no serving inputs for tasks of kind {kind!r}")
 
 
-def _save(path: Path, run: Run, ref, model_dir: str, record: dict[str, Any]) -> None:
+def _save(path: Path, run: Run, ref: CheckpointRef, model_dir: str, record: dict[str, Any]) -> None:
     import tensorflow as tf
 
     from finetune.export.saved_model import save

@@ -5,7 +5,7 @@ Legend: B texts, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -17,7 +17,7 @@ _STRINGS = tf.TensorSpec([None], tf.string)
 
 def sentence_signature(
     model: TextModel, config: TaskConfig, labels: Sequence[str], *, has_pair: bool
-):
+) -> Callable[..., dict[str, tf.Tensor]]:
     """Return a function from texts [B] to labels or scores; see finetune/export/saved_model.py.
 
     Args:
@@ -39,12 +39,12 @@ def sentence_signature(
     if has_pair:
 
         @tf.function(input_signature=[_STRINGS, _STRINGS])
-        def serve(text, pair):
+        def serve(text: tf.Tensor, pair: tf.Tensor) -> dict[str, tf.Tensor]:
             return outputs(text, pair)
     else:
 
         @tf.function(input_signature=[_STRINGS])
-        def serve(text):
+        def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
             return outputs(text)
 
     return serve

@@ -6,7 +6,7 @@ sequence, L lengths of answers.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -17,7 +17,9 @@ _STRINGS = tf.TensorSpec([None], tf.string)
 _IMPOSSIBLE = -1e30  # a logit far below those of possible answers
 
 
-def span_signature(model: TextModel, config: TaskConfig, null_threshold: float):
+def span_signature(
+    model: TextModel, config: TaskConfig, null_threshold: float
+) -> Callable[..., dict[str, tf.Tensor]]:
     """Return a function from questions and contexts [B] to answers; see finetune/export/saved_model.py.
 
     Args:
@@ -27,11 +29,11 @@ def span_signature(model: TextModel, config: TaskConfig, null_threshold: float):
     """
 
     @tf.function(input_signature=[_STRINGS, _STRINGS])
-    def serve(question, context):
+    def serve(question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
         query = model.tokenize(question)[:, : config.max_query_length]
         ids, begins, ends = model.tokenize_with_offsets(context)
 
-        def answer_row(row):
+        def answer_row(row: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
             query_T, ids_T, begins_T, ends_T, context = row
             return _answer(model, config, query_T, ids_T, begins_T, ends_T, context)
 
@@ -58,8 +60,14 @@ def span_signature(model: TextModel, config: TaskConfig, null_threshold: float):
 
 
 def _answer(
-    model: TextModel, config: TaskConfig, query_T, ids_T, begins_T, ends_T, context
-) -> dict[str, Any]:
+    model: TextModel,
+    config: TaskConfig,
+    query_T: tf.Tensor,
+    ids_T: tf.Tensor,
+    begins_T: tf.Tensor,
+    ends_T: tf.Tensor,
+    context: tf.Tensor,
+) -> dict[str, tf.Tensor]:
     """Return the best answer to one question, ignoring the threshold for no answer."""
     query_length, num_tokens = tf.size(query_T), tf.size(ids_T)
     longest = config.max_seq_length - 3 - query_length
@@ -103,14 +111,16 @@ def _answer(
     }
 
 
-def _windows(num_tokens, longest, doc_stride: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _windows(
+    num_tokens: tf.Tensor, longest: tf.Tensor, doc_stride: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return first token and length of each window, as `finetune.tasks.windows.divide_contexts`."""
     remaining = tf.maximum(num_tokens - longest, 0)
     start_W = tf.range(1 + (remaining + doc_stride - 1) // doc_stride) * doc_stride
     return start_W, tf.minimum(num_tokens - start_W, longest)
 
 
-def _max_context_windows(start_W, length_W) -> tf.Tensor:
+def _max_context_windows(start_W: tf.Tensor, length_W: tf.Tensor) -> tf.Tensor:
     """Return the window of each token as `finetune.tasks.windows.max_context_windows`, [T]."""
     token_T = tf.range(start_W[-1] + length_W[-1])
     left_WT = token_T[None] - start_W[:, None]
@@ -120,14 +130,21 @@ def _max_context_windows(start_W, length_W) -> tf.Tensor:
     return tf.argmax(score_WT, axis=0, output_type=tf.int32)
 
 
-def _characters(context, first, last, begins_T, ends_T, is_possible) -> tuple[tf.Tensor, tf.Tensor]:
+def _characters(
+    context: tf.Tensor,
+    first: tf.Tensor,
+    last: tf.Tensor,
+    begins_T: tf.Tensor,
+    ends_T: tf.Tensor,
+    is_possible: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return first character, and character after the last one, of the tokens first to last.
 
     A token that covers a part of a character counts as the whole character.
     """
     begins_T, ends_T = (tf.cast(tf.pad(x_T, [[0, 1]]), tf.int32) for x_T in (begins_T, ends_T))
 
-    def characters_before(byte) -> tf.Tensor:
+    def characters_before(byte: tf.Tensor) -> tf.Tensor:
         return tf.strings.length(tf.strings.substr(context, 0, byte), unit="UTF8_CHAR")
 
     start = characters_before(begins_T[tf.where(is_possible, first, 0)])

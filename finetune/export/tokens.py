@@ -5,7 +5,7 @@ Legend: B texts, W words of all texts, T pieces of a word, N sequences, S tokens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -16,7 +16,9 @@ from finetune.export.text_model import TextModel
 _STRINGS = tf.TensorSpec([None], tf.string)
 
 
-def token_signature(model: TextModel, config: TaskConfig, labels: Sequence[str]):
+def token_signature(
+    model: TextModel, config: TaskConfig, labels: Sequence[str]
+) -> Callable[..., dict[str, tf.Tensor]]:
     """Return a function from texts [B] to labels of their words; see finetune/export/saved_model.py.
 
     Args:
@@ -27,7 +29,7 @@ def token_signature(model: TextModel, config: TaskConfig, labels: Sequence[str])
     max_pieces = config.max_seq_length - 2
 
     @tf.function(input_signature=[_STRINGS])
-    def serve(text):
+    def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
         words = tf.strings.split(text)  # [B, W]
         # An additional word, in a text of its own, so that tensors are not empty without any words.
         all_words = tf.concat([words.values, [schema.UNK]], axis=0)
@@ -59,7 +61,9 @@ def _fill_sequences(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return each word's sequence, divided as in `finetune.tasks.token`, and the pieces before it."""
 
-    def step(state, word):
+    def step(
+        state: tuple[tf.Tensor, ...], word: tuple[tf.Tensor, tf.Tensor]
+    ) -> tuple[tf.Tensor, ...]:
         (sequence, before, length, text), (new_length, new_text) = state, word
         filled = before + length
         is_new = (new_text != text) | (filled + new_length > max_pieces)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from data.errors import UserError
 from data.view import page
 from data.view.page import escape, plain_table
+from pretrain.checkpoints.model_dir import DATA_FILE
 from pretrain.report.curves import STYLE_FILE, Curve, plot
 from pretrain.report.figures import (
     percent,
@@ -21,6 +23,13 @@ from pretrain.report.html import cell, collapsible, configuration, environment, 
 from pretrain.report.run_record import RunRecord
 
 
+def data_of(record: RunRecord) -> dict[str, Any]:
+    """Return the record of a task's data; raise a UserError if it is missing."""
+    if record.data is None:
+        raise UserError(f"{record.name} has no {DATA_FILE}; copy the model directory again")
+    return record.data
+
+
 def page_of_seed(record: RunRecord, scores: Mapping[str, Any] | None) -> str:
     """Return the page of one seed.
 
@@ -28,7 +37,7 @@ def page_of_seed(record: RunRecord, scores: Mapping[str, Any] | None) -> str:
       record: record of the seed's run, with the data of a task.
       scores: content of metrics.json; None if the run is not finished.
     """
-    task = record.data["task"]
+    task = data_of(record)["task"]
     parts = [
         '<p class="soft">Lambert fine-tuning</p>',
         f"<h1>{escape(task)}: {escape(record.name)}</h1>",
@@ -54,7 +63,7 @@ def page_of_seeds(name: str, summary: Mapping[str, Any], records: Sequence[RunRe
       summary: content of summary.json, see `finetune.summary.summarize`.
       records: records of the seeds to plot.
     """
-    task, metric = records[0].data["task"], summary["main_metric"]
+    task, metric = data_of(records[0])["task"], summary["main_metric"]
     num_seeds = len(summary["seeds"])
     num_omitted = num_seeds - len(records)
     parts = [
@@ -91,9 +100,11 @@ def _document(title: str, parts: Sequence[str]) -> str:
 def _subtitle(record: RunRecord) -> str:
     config = record.run.config
     encoder, train = config.encoder, config.train
-    start = record.data["encoder"] if config.finetune.initialize == "encoder" else "random weights"
+    start = (
+        data_of(record)["encoder"] if config.finetune.initialize == "encoder" else "random weights"
+    )
     return (
-        f"{record.data['kind']} from {start}; L={encoder.num_hidden_layers} H={encoder.hidden_size}"
+        f"{data_of(record)['kind']} from {start}; L={encoder.num_hidden_layers} H={encoder.hidden_size}"
         f" A={encoder.num_attention_heads}; {config.optimizer.label}, peak"
         f" {config.optimizer.peak_learning_rate:g}; {train.train_steps:,} steps of"
         f" {train.global_batch_size:,} sequences of {config.task.max_seq_length} tokens"
@@ -108,7 +119,7 @@ def _collapse_note(scores: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _figures(record: RunRecord, scores: Mapping[str, Any] | None) -> dict[str, str]:
-    metric = record.data["main_metric"]
+    metric = data_of(record)["main_metric"]
     step = max((row["step"] for row in record.rows), default=0)
     figures = {f"of {record.run.config.train.train_steps:,} steps": f"{step:,}"}
     if scores:
@@ -130,7 +141,7 @@ def _figures(record: RunRecord, scores: Mapping[str, Any] | None) -> dict[str, s
 def _score_table(record: RunRecord, scores: Mapping[str, Any] | None) -> str:
     if not scores:
         return ""
-    baseline = record.data["baseline"]
+    baseline = data_of(record)["baseline"]
     rows = [
         (split, name, f"{value:.4f}", cell(baseline.get(split, {}), name, lambda v: f"{v:.4f}"))
         for split, values in scores["splits"].items()
@@ -163,8 +174,10 @@ def _seed_table(summary: Mapping[str, Any]) -> str:
 
 def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
     """Yield plots of loss and main metric over the steps, with those of a constant answer."""
-    several, metric = len(records) > 1, records[0].data["main_metric"]
-    losses, scores = [], []
+    data, last = data_of(records[0]), records[0].run.config.train.train_steps
+    several, metric = len(records) > 1, data["main_metric"]
+    losses: list[Curve] = []
+    scores: list[Curve] = []
     for colour, record in with_colours(records):
         losses.append(
             Curve(
@@ -184,7 +197,6 @@ def _curves(records: Sequence[RunRecord]) -> Iterator[str]:
                     style="dots",
                 )
             )
-    data, last = records[0].data, records[0].run.config.train.train_steps
     losses.append(_level("always the same answer", data["majority_entropy"], last))
     scores.append(_level("always the same answer", data["baseline"]["dev"].get(metric), last))
     thin = " (thin: training)" if several else ""
@@ -203,7 +215,7 @@ def _level(label: str, value: float | None, last_step: int) -> Curve:
 
 
 def _data(record: RunRecord) -> Iterator[str]:
-    data = record.data
+    data = data_of(record)
     rows = [
         (
             name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from data.errors import UserError
 from data.vocab import Vocab
 from finetune.config import SQUAD_TASKS, TaskConfig, for_every_kind
@@ -11,7 +13,12 @@ from finetune.tasks.span import SpanTask
 from finetune.tasks.task import Task
 from finetune.tasks.token import TokenTask
 
-TASKS: dict[str, type[Task]] = for_every_kind(
+
+class _TaskClass(Protocol):
+    def __call__(self, config: TaskConfig, vocab: Vocab, *, lower_case: bool) -> Task: ...
+
+
+TASKS: dict[str, _TaskClass] = for_every_kind(
     "finetune.tasks.registry.TASKS",
     {
         "classification": SentenceTask,

@@ -60,7 +60,7 @@ class SentenceTask(Task):
             facts = {name: value for name, value in vars(known).items() if name in fields}
             self._format = _Format(**facts)
             self.kind, self.labels = known.kind, known.labels
-            self.main_metric = known.main_metric
+            self._main_metric = known.main_metric
         else:
             self._format = _Format(
                 text=config.text_column,
@@ -70,8 +70,13 @@ class SentenceTask(Task):
                 metrics=_CUSTOM_METRICS[config.kind],
             )
             self.kind, self.labels = config.kind, config.labels
-            self.main_metric = self._format.metrics[0]
+            self._main_metric = self._format.metrics[0]
         self.splits = tuple(self._format.files)
+
+    @property
+    def main_metric(self) -> str:
+        """See `Task.main_metric`."""
+        return self._main_metric
 
     def load(self, task_data_dir: str | Path, split: str) -> Split | None:
         """See `Task.load`."""
@@ -79,9 +84,9 @@ class SentenceTask(Task):
         if table is None:
             return None
         if self.kind == "classification" and not self.labels:
-            self.labels = self._labels_of(
-                table if split == "train" else self._read(task_data_dir, "train")
-            )
+            train = table if split == "train" else self._read(task_data_dir, "train")
+            assert train is not None, "`find_file` raises a UserError"
+            self.labels = self._labels_of(train)
         table, notes = _drop_unusable_rows(table, self._format, split)
         is_labelled = self._format.label in table.columns
         features, num_truncated = self._tokenize(table.rows)
@@ -185,6 +190,7 @@ class SentenceTask(Task):
         ]
         max_tokens = self._config.max_seq_length - 1 - len(segments)
         full_lengths_N = sum(segment.lengths for segment in segments)
+        lengths: Sequence[np.ndarray]
         if len(segments) == 1:
             lengths = [np.minimum(full_lengths_N, max_tokens)]
         else:
@@ -259,7 +265,7 @@ def _label_text(cell: Any) -> str:
     return cell.strip() if isinstance(cell, str) else tables.json_text(cell)
 
 
-def _label_sort_key(label: str) -> tuple:
+def _label_sort_key(label: str) -> tuple[int, float, str]:
     """Sort integers by value, before other labels."""
     return (0, float(label), label) if label.lstrip("+-").isdecimal() else (1, 0.0, label)
 

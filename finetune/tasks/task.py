@@ -11,7 +11,7 @@ import abc
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Split:
 
     name: str
     features: dict[str, np.ndarray]
-    examples: Sequence[Any]
+    examples: Any
     is_labelled: bool
     skipped: tuple[Skip, ...] = ()
     notes: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -73,14 +73,17 @@ class Task(abc.ABC):
       splits: names of the possible splits, "train" first, "dev" second.
       labels: names of the C labels; empty for "regression" and "spans". Labels that are not
         configured are those of the training split, and known once it is loaded.
-      main_metric: metric by which runs are compared; higher is better.
     """
 
     kind: str
     name: str
     splits: tuple[str, ...]
     labels: tuple[str, ...]
-    main_metric: str
+
+    @property
+    @abc.abstractmethod
+    def main_metric(self) -> str:
+        """Metric by which runs are compared; higher is better."""
 
     @property
     def num_outputs(self) -> int:
@@ -186,6 +189,26 @@ def custom_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:
     """Return the configured files by split; without those that are not set."""
     named = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
     return {split: (name,) for split, name in named.items() if name}
+
+
+@overload
+def find_file(
+    task_data_dir: str | Path,
+    names: Sequence[str],
+    *,
+    folders: Sequence[str] = ...,
+    must_exist: Literal[True],
+) -> str: ...
+
+
+@overload
+def find_file(
+    task_data_dir: str | Path,
+    names: Sequence[str],
+    *,
+    folders: Sequence[str] = ...,
+    must_exist: bool,
+) -> str | None: ...
 
 
 def find_file(

@@ -91,7 +91,7 @@ class TokenTask(Task):
     ) -> list[str]:
         """Write the format of the input; in .conll files the prediction is the last column."""
         predictions = self._by_sentence(self._predictions(outputs, split), split)
-        examples = split.examples
+        examples: WordExamples = split.examples
         suffix = Path(self._files[split.name][0]).suffix
         path = files.join(directory, f"{split.name}{suffix}")
         if suffix == ".jsonl":
@@ -120,12 +120,12 @@ class TokenTask(Task):
 
     def _true_ids(self, split: Split) -> np.ndarray:
         """Return the label id of each word, [W]."""
-        examples = split.examples
+        examples: WordExamples = split.examples
         return split.features["label_ids"][examples.sequences, examples.positions]
 
     def _predictions(self, outputs: np.ndarray, split: Split) -> np.ndarray:
         """Return the predicted label id of each word, [W]."""
-        examples = split.examples
+        examples: WordExamples = split.examples
         return outputs[examples.sequences, examples.positions].argmax(axis=-1)
 
     def _by_sentence(self, ids_W: np.ndarray, split: Split) -> list[list[str]]:
