@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from data import files, schema
 from data.checked_json import Record
@@ -29,7 +30,7 @@ class DataFile:
     def describe(cls, directory: str | os.PathLike[str], path: str) -> DataFile:
         """Return size and hash of a file that has just been written; `records` stays 0."""
         full_path = files.join(directory, path)
-        return cls(path=path, bytes=files.size(full_path), sha256=files.sha256_of(full_path))
+        return cls(path=path, bytes=files.size_of(full_path), sha256=files.sha256_of(full_path))
 
     @classmethod
     def from_record(cls, record: Record, *, min_records: int = 0) -> DataFile:
@@ -115,10 +116,11 @@ class Shard:
         record.refuse_other_fields([field.name for field in dataclasses.fields(cls)])
         counts = ("shard", "documents", "sentences", "tokens", "separators", "unknown_tokens")
         lists = ("sentence_lengths", "sequence_lengths")
+        fields: dict[str, Any] = {name: record.integer(name, minimum=0) for name in counts}
+        fields |= {name: tuple(record.integers(name, minimum=0)) for name in lists}
         shard = cls(
             split=record.text("split", choices=schema.SPLITS),
-            **{name: record.integer(name, minimum=0) for name in counts},
-            **{name: tuple(record.integers(name, minimum=0)) for name in lists},
+            **fields,
             source_names=tuple(record.texts("source_names")),
             packed=DataFile.from_record(record.mapping("packed"), min_records=1),
             sources=DataFile.from_record(record.mapping("sources"), min_records=1),

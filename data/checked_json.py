@@ -221,7 +221,7 @@ class Record:
             raise self._wrong(name, value, "an object")
         return Record(value, self.path, self._locate(name), self.remedy)
 
-    def _wrong(self, name: str, value, expected: str) -> DamagedRecord:
+    def _wrong(self, name: str, value: Any, expected: str) -> DamagedRecord:
         return self.damaged(f"{self._locate(name)} is {format_value(value)}, must be {expected}")
 
     def _locate(self, name: str) -> str:
@@ -334,7 +334,7 @@ def is_inside(path: str) -> bool:
     )
 
 
-def format_value(value) -> str:
+def format_value(value: Any) -> str:
     """Return a JSON value for a message, on one line and shortened."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**_MAX_SHOWN:
         return f"a whole number of {value.bit_length()} bits"

@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from data import files, schema
@@ -225,7 +226,7 @@ class Manifest:
             made_by=_texts(record.mapping("made_by")),
             inputs=tuple(map(_input_from_record, record.rows("inputs"))),
             rejected=record.integer("rejected", minimum=0),
-            rejects=rejects and DataFile.from_record(rejects),
+            rejects=None if rejects is None else DataFile.from_record(rejects),
             accounts={
                 source: {name: counts.integer(name, minimum=0) for name in counts.fields}
                 for source, counts in record.mappings("accounts").items()
@@ -299,7 +300,11 @@ def _config_from_record(record: Record) -> BuildConfig:
     content.refuse_other_fields([field.name for field in dataclasses.fields(BuildConfig)])
     for field in dataclasses.fields(BuildConfig):
         if field.name in content:
-            read = {bool: content.boolean, int: content.integer, float: content.number}
+            read: dict[type, Callable[[str], Any]] = {
+                bool: content.boolean,
+                int: content.integer,
+                float: content.number,
+            }
             read.get(type(field.default), content.text)(field.name)
     try:
         return BuildConfig(**content.fields)

@@ -18,8 +18,9 @@ from typing import Any
 import apache_beam as beam
 
 from data import files, schema
+from data.build_files import DataFile, Shard
 from data.config import BuildConfig
-from data.manifest import DataFile, Manifest, Shard
+from data.manifest import Manifest
 from data.sources.formats import Unit
 from data.stages import accounting, shards
 from data.stages.contamination import NgramFilter
@@ -29,8 +30,10 @@ from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
 from data.vocab import Vocab
 
 # Fields of data.manifest.Shard that packing counts.
-_COUNTS = ("documents", "sentences", "tokens", "separators", "unknown_tokens")
-_COUNTS += ("sentence_lengths", "sequence_lengths", "source_names")
+_COUNTS = (
+    *("documents", "sentences", "tokens", "separators", "unknown_tokens"),
+    *("sentence_lengths", "sequence_lengths", "source_names"),
+)
 
 # (split, shard)
 ShardKey = tuple[str, int]

@@ -141,7 +141,12 @@ def _run(
 
 
 def _run_seed(
-    config, seed: int, data, pretrained: PretrainedEncoder, strategy, args
+    config: FinetuneRunConfig,
+    seed: int,
+    data: TaskData,
+    pretrained: PretrainedEncoder,
+    strategy: tf.distribute.Strategy,
+    args: argparse.Namespace,
 ) -> dict[str, Any]:
     """Return the content of metrics.json of one seed, which is trained unless it is finished."""
     from finetune.seed_run import SeedRun, read_finished, score_text
@@ -173,7 +178,11 @@ def _run_seed(
 
 
 def _earlier_records(
-    config, seeds: set[int], data, pretrained: PretrainedEncoder, args
+    config: FinetuneRunConfig,
+    seeds: set[int],
+    data: TaskData,
+    pretrained: PretrainedEncoder,
+    args: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     """Return the records of other seeds that were run earlier with the same settings."""
     from finetune.seed_run import read_finished

@@ -14,7 +14,7 @@ import tokenize
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import gin
 from data.errors import UserError
@@ -316,7 +316,7 @@ def _typed(cls: type, values: dict[str, Any]) -> dict[str, Any]:
     return {name: _typed_value(cls, name, value, hints[name]) for name, value in values.items()}
 
 
-def _typed_value(cls: type, name: str, value, expected):
+def _typed_value(cls: type, name: str, value: Any, expected: Any) -> Any:
     setting = f"{cls.__name__}.{name}"
     if value is gin.REQUIRED:
         raise UserError(
@@ -351,7 +351,7 @@ def _check_text(setting: str, value: str) -> None:
         raise UserError(f"{setting}={_shown(value)}: contains a control character")
 
 
-def _shown(value) -> str:
+def _shown(value: Any) -> str:
     """Return a value as text of bounded length; Python refuses to print numbers of 5,000 digits."""
     try:
         return printable(repr(value), 200)

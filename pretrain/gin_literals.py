@@ -165,6 +165,7 @@ class _Statement:
     def parse(self) -> Include | Binding:
         self._refuse_code()
         name = self._take("name")
+        statement: Include | Binding
         if name == "include" and self._is("text"):
             statement = Include(name=self._text(), location=self._location)
         else:
@@ -220,8 +221,9 @@ class _Statement:
             return _CONSTANTS[self._take("name")]
         return self._fail("expected a value: a number, or text in quotes")
 
-    def _items(self, end: str) -> tuple[list, bool]:
-        items, has_comma = [], False
+    def _items(self, end: str) -> tuple[list[object], bool]:
+        items: list[object] = []
+        has_comma = False
         while not self._accept(end):
             items.append(self._value())
             if self._accept(","):
@@ -240,7 +242,7 @@ class _Statement:
             parts.append(body)
         return "".join(parts)
 
-    def _unescape(self, match: re.Match) -> str:
+    def _unescape(self, match: re.Match[str]) -> str:
         hexadecimal = match[1] or match[2] or match[3]
         if not hexadecimal and not match[4]:
             if match[5] == "N":
@@ -280,7 +282,7 @@ class _Statement:
         self._next += 1
         return self._tokens[self._next - 1].text
 
-    def _fail(self, problem: str):
+    def _fail(self, problem: str) -> NoReturn:
         line = self._tokens[min(self._next, len(self._tokens) - 1)].line
         raise _syntax_error(problem, self._place, line, self._lines)
 

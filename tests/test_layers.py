@@ -42,7 +42,8 @@ ALLOWED = {
     "model": set(),
     "optim": set(),
     "launch": {
-        *("data.config", "data.files", "data.manifest", "data.storage", "data.view", "data.vocab"),
+        *("data.build_files", "data.config", "data.files", "data.manifest", "data.storage"),
+        *("data.view", "data.vocab"),
         *("model.config", "model.flops", "model.names", "optim.config"),
         *("pretrain.config", "pretrain.gin_files", "pretrain.recipe", "pretrain.report"),
         "pretrain.train",

@@ -14,6 +14,7 @@ Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +24,7 @@ from data.errors import UserError
 from data.read import graph
 from data.read.split_reader import SplitReader
 from data.storage.records import find_wrong_header, parse_specs
+from data.storage.rows import RowFile
 
 _MAX_CHECKED = 10**6  # records whose lengths are checked before the first batch
 
@@ -65,13 +67,17 @@ def graph_batches(
         return shard, copy, row, is_real
 
     rows = positions.map(locate, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-    to_features: Callable[[tf.Tensor, tf.Tensor, SplitReader], dict[str, tf.Tensor]]
+    to_features: Callable[
+        [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, SplitReader], dict[str, tf.Tensor]
+    ]
     if reader.is_online:
         stored, to_features = _read_packed(rows, reader), _mask
     else:
         stored, to_features = _read_records(rows, reader), _decode
 
-    def batch(stored, file, row, copy, is_real):
+    def batch(
+        stored: tf.Tensor, file: tf.Tensor, row: tf.Tensor, copy: tf.Tensor, is_real: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         features = to_features(stored, file, row, copy, reader)
         features["masked_lm_weights"] *= tf.cast(is_real, tf.float32)[:, None]
         return {
@@ -94,7 +100,7 @@ def _read_packed(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
 
     def read(
         shard: tf.Tensor, copy: tf.Tensor, row: tf.Tensor, is_real: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, ...]:
         def from_file(file: RowFile, num_rows: int) -> tf.Tensor:
             shape = [file.first_byte + num_rows * row_bytes]
             content = tf.raw_ops.ImmutableConst(
@@ -120,7 +126,9 @@ def _read_records(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset
     num_shards = len(reader.shard_starts) - 1
     record_bytes = reader.codec.record_bytes
 
-    def read(shard, copy, row, is_real):
+    def read(
+        shard: tf.Tensor, copy: tf.Tensor, row: tf.Tensor, is_real: tf.Tensor
+    ) -> tf.data.Dataset:
         file = copy * num_shards + shard
         variant = tf.raw_ops.TFRecordDatasetV2(
             filenames=tf.gather(paths, file)[None],
@@ -133,7 +141,7 @@ def _read_records(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset
         # A file that has become shorter has no record there.
         record = record.concatenate(tf.data.Dataset.from_tensors("")).take(1)
 
-        def check(example):
+        def check(example: tf.Tensor) -> tuple[tf.Tensor, ...]:
             has_length = tf.strings.length(example)[None] == reader.codec.example_bytes
             with _checked("wrong length", has_length, file[None], row[None]):
                 return tf.identity(example), file, row, copy, is_real
@@ -192,7 +200,7 @@ def _check_bound(
 
 def _checked(
     problem: str, is_right: tf.Tensor, file: tf.Tensor, row: tf.Tensor
-) -> contextlib.AbstractContextManager:
+) -> contextlib.AbstractContextManager[None]:
     """Return a context whose operations fail, with file and row, if `is_right` [B] is not all true."""
     first = tf.argmin(tf.cast(is_right, tf.int32))
     location = [tf.gather(file, first), tf.gather(row, first)]

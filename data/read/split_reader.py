@@ -18,13 +18,15 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from data import schema
+from data.build_files import Shard
 from data.errors import UserError
-from data.manifest import Manifest, Shard
+from data.manifest import Manifest
 from data.stages.masking import MaskingRule, mask_sequences
 from data.storage.records import ExampleCodec, read_examples
 from data.storage.rows import RowFile, open_npy, read_rows
@@ -168,7 +170,7 @@ class SplitReader:
     def _decode_masked(self, shard: np.ndarray, row: np.ndarray, copy: np.ndarray) -> Features:
         return self._read_stored(copy * (len(self.shard_starts) - 1) + shard, row)
 
-    def _read_stored(self, file: np.ndarray, row: np.ndarray):
+    def _read_stored(self, file: np.ndarray, row: np.ndarray) -> Any:
         """Return packed tokens [B, S] if is_online, else the features of masked records, checked."""
         if self.is_online:
             row_bytes = self.max_seq_length * self.token_dtype.itemsize

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from data import files, schema
+from data.build_files import Shard
 from data.config import BuildConfig
 from data.errors import UserError
-from data.manifest import Shard
 from data.stages import accounting
 
 Tally = dict[str, dict[str, int]]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from data import files
+from data.build_files import DataFile
 from data.checked_json import DamagedRecord, Record, read_json
-from data.manifest import DataFile
 
 # Files that a build needs until it is finished.
 WORK_DIRECTORY = "unfinished"

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from data import files
+from data.build_files import Shard
 from data.errors import UserError
-from data.manifest import Manifest, Shard
+from data.manifest import Manifest
 from data.storage.rows import open_npy
 
 MAX_SOURCES = 8  # bits of the byte of a sequence

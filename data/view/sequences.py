@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from data import files, schema
+from data.build_files import Shard
 from data.errors import UserError
 from data.hashing import derive_key
-from data.manifest import Manifest, Shard
+from data.manifest import Manifest
 from data.read.order import permute
 from data.stages.masking import MaskingRule, mask_sequences
 from data.storage.records import ExampleCodec, read_examples

@@ -7,8 +7,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from data import schema
+from data.build_files import Shard
 from data.errors import UserError
-from data.manifest import Manifest, Shard
+from data.manifest import Manifest
 from data.stages import accounting
 from data.stages.accounting import EXACT, NEAR, PACKED, PARAGRAPH
 

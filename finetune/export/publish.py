@@ -24,7 +24,7 @@ from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 
 if TYPE_CHECKING:
-    from pretrain.checkpoints.checkpoint import CheckpointRef
+    from pretrain.checkpoints.catalog import CheckpointRef
 
 _USE = """```python
 import tensorflow as tf

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from data import files, schema
+from data.build_files import DataFile
 from data.errors import StorageError, UserError
-from data.manifest import DataFile, Manifest
+from data.manifest import Manifest
 from data.storage.records import ExampleCodec, find_wrong_header
 
 _BLOCK_BYTES = 2**22

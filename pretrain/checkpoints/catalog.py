@@ -129,7 +129,7 @@ def verify(ref: CheckpointRef) -> Record:
 class Verifier:
     """Verify checkpoints, and remember those that have been verified until their files change."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._verified: dict[str, list[tuple[str, int | None, float]]] = {}
 
     def verify(self, ref: CheckpointRef) -> Record:

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import numpy as safetensors
@@ -25,6 +26,9 @@ from pretrain.config import RunConfig
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 from pretrain.export.card import huggingface_card, saved_model_card, tf_models_card
 from pretrain.train.recipe import check_table_size
+
+if TYPE_CHECKING:
+    from official.nlp.modeling.models import BertPretrainerV2
 
 POOLERS = ("initial", "identity", "imported")
 

@@ -32,7 +32,7 @@ _WRITE_ERRORS = (OSError, tf.errors.OpError)
 class WandB:
     """A run at Weights & Biases. A resumed run continues the same one there."""
 
-    def __init__(self, project: str, model_dir: str, config):
+    def __init__(self, project: str, model_dir: str, config: DataclassInstance):
         """Log in with the client's own settings and environment variables.
 
         Args:
@@ -199,7 +199,7 @@ def training_line(row: dict[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def _finite(value):
+def _finite(value: Any) -> Any:
     """Replace NaN and infinities by None, because JSON has no numbers for them."""
     if isinstance(value, dict):
         return {name: _finite(inner) for name, inner in value.items()}
