@@ -197,7 +197,7 @@ lock: setup  ## pin all dependencies again in requirements.lock
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock setup.cfg
 
 clean:  ## remove the demo, the site, benchmark material and caches (keeps environments)
-	rm -rf $(DEMO) $(REHEARSAL) .launch site bench/.work build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) $(REHEARSAL) .launch site bench/.work build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Separate environments: dependencies of peers and tools never mix with those of the package.
 .venv-audit/.installed: .ci/requirements-audit.txt
