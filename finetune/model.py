@@ -115,24 +115,24 @@ class Finetuner(tf.Module):
         )
 
 
-def _classification_sums(logits_BC: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
+def _classification_sums(logits_BC: tf.Tensor, features: Mapping[str, tf.Tensor]) -> Sums:
     """Sum cross-entropy in nats and correct predictions over sequences."""
     label_B = features["label_ids"]
     return _sums(*_loss_and_correct(logits_BC, label_B), tf.ones(tf.shape(label_B)))
 
 
-def _regression_sums(values_B1: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
+def _regression_sums(values_B1: tf.Tensor, features: Mapping[str, tf.Tensor]) -> Sums:
     """Sum squared errors over sequences; correct predictions are not counted and stay 0."""
     error_B = tf.square(values_B1[:, 0] - features["label_values"])
     return _sums(error_B, tf.zeros_like(error_B), tf.ones_like(error_B))
 
 
-def _token_sums(logits_BSC: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
+def _token_sums(logits_BSC: tf.Tensor, features: Mapping[str, tf.Tensor]) -> Sums:
     """Sum cross-entropy in nats and correct predictions over labelled positions."""
     return _sums(*_loss_and_correct(logits_BSC, features["label_ids"]), features["label_weights"])
 
 
-def _span_sums(logits_BS2: tf.Tensor, features: dict[str, tf.Tensor]) -> Sums:
+def _span_sums(logits_BS2: tf.Tensor, features: Mapping[str, tf.Tensor]) -> Sums:
     """Sum the mean cross-entropy in nats of start and end, over sequences; correct if both are."""
     start_loss_B, start_correct_B = _loss_and_correct(
         logits_BS2[..., 0], features["start_positions"]
