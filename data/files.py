@@ -18,7 +18,7 @@ import shutil
 import types
 import uuid
 from collections.abc import Iterator
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from data.errors import StorageError, UserError
 

@@ -38,7 +38,7 @@ def host_memory_bytes() -> int | None:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def is_chief(strategy) -> bool:
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Return whether this process writes checkpoints, logs and reports."""
     return strategy.extended.should_checkpoint
 

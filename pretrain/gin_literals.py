@@ -17,7 +17,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from data.errors import UserError
 

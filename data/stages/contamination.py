@@ -14,7 +14,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -172,7 +172,7 @@ def _lines(text: TextIO, file: InputFile) -> Iterator[str]:
         yield line
 
 
-def _strings(value) -> Iterator[str]:
+def _strings(value: Any) -> Iterator[str]:
     """Yield all strings inside a JSON value."""
     pending = [value]
     while pending:

@@ -227,8 +227,9 @@ class Checkpoints:
         self._read_back(new)
         best, intact, superseded = best_step(self._model_dir), [new], []
         for old in reversed([ref for ref in committed(self._model_dir) if ref.step < new.step]):
-            is_before = first_bad_step is not None and old.step < first_bad_step
-            is_last_before = is_before and intact[-1].step >= first_bad_step
+            is_last_before = (
+                first_bad_step is not None and old.step < first_bad_step <= intact[-1].step
+            )
             if len(intact) >= self._keep and not is_last_before:
                 superseded.append(old)
             elif problem := self._verifier.problem(old):
