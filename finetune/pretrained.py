@@ -21,6 +21,7 @@ from pretrain.checkpoints.model_dir import RUN_FILE
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.convert.formats import read_bert
 from pretrain.export.atomic_directory import RECORD_FILE
+from pretrain.gin_files import settings_from_dict
 from pretrain.train.recipe import check_table_size
 
 
@@ -102,12 +103,13 @@ def _read_model_dir(model_dir: str) -> PretrainedEncoder:
     from pretrain.checkpoints import checkpoint
 
     path = files.join(model_dir, RUN_FILE)
+    record = read_json(path)
+    lower_case = record.boolean("lower_case")
+    encoder_fields = record.mapping("config").mapping("encoder").fields
     try:
-        record = read_json(path)
-        config = EncoderConfig(**record.mapping("config").mapping("encoder").fields)
-        lower_case = record.boolean("lower_case")
-    except TypeError as error:
-        raise UserError(f"{path} is of another version of this program: {error!r}") from error
+        config = settings_from_dict(encoder_fields, EncoderConfig)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     ref = catalog.choose(model_dir, "latest")
     catalog.verify(ref)
     encoder = Encoder(config, Initializer(0, config.initializer_range), tf.float32)

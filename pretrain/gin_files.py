@@ -22,6 +22,7 @@ from pretrain.gin_literals import printable
 from pretrain.strict_gin import nearest, read_bindings
 
 AnyRunConfig = TypeVar("AnyRunConfig")
+AnySettings = TypeVar("AnySettings")
 
 # Every class of settings, with its module by name: a command that reads gin files does not depend on
 # the packages of other commands, but recognizes their settings in error messages.
@@ -219,6 +220,21 @@ def run_config_from_dict(content: dict[str, Any], kind: type[AnyRunConfig]) -> A
     hints = typing.get_type_hints(kind)
     parts = {name: hints[name](**_typed(hints[name], values)) for name, values in content.items()}
     return kind(**parts)
+
+
+def settings_from_dict(values: dict[str, Any], cls: type[AnySettings]) -> AnySettings:
+    """Rebuild one class of settings from a dict.
+
+    Args:
+      values: values by setting.
+      cls: class of settings.
+
+    Raises:
+      UserError: a value has the wrong type or is out of range, or a setting is unknown.
+    """
+    if unknown := values.keys() - typing.get_type_hints(cls).keys():
+        raise UserError(f"{cls.__name__} has no parameter {_shown(min(unknown))}")
+    return cls(**_typed(cls, values))
 
 
 def config_text() -> str:

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data import schema
+from data.checked_json import read_json
 from data.errors import UserError
 from data.files import exists, is_remote, join, sha256_of
 from data.manifest import Manifest
 from data.vocab import Vocab
 from model.config import EncoderConfig
 from model.names import weights
+from pretrain.gin_files import settings_from_dict
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,10 +70,16 @@ class WarmStart:
         if not directory.exists():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            content["encoder"] = EncoderConfig(**content["encoder"])
-            return cls(directory=directory, **content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            record = read_json(path)
+            origin = record.mapping("origin")
+            return cls(
+                directory=directory,
+                encoder=settings_from_dict(record.mapping("encoder").fields, EncoderConfig),
+                lower_case=record.boolean("lower_case"),
+                origin={name: origin.text(name) for name in ("kind", "path", "sha256")},
+                weights_sha256=record.sha256("weights_sha256"),
+            )
+        except (OSError, UserError) as error:
             raise UserError(
                 f"{path} cannot be read ({error}); delete {directory} and import again"
             ) from error

@@ -16,6 +16,7 @@ from data.files import sha256_of
 from data.vocab import Vocab
 from model.config import EncoderConfig
 from model.names import weights
+from pretrain.gin_files import settings_from_dict
 from pretrain.train.recipe import check_table_size
 
 Shape = tuple[int, ...]
@@ -126,11 +127,9 @@ def read_record(path: Path) -> tuple[EncoderConfig, bool]:
     record = checked_json.read_json(path, remedy="export the model again")
     encoder = record.mapping("encoder")
     try:
-        return EncoderConfig(**encoder.fields), record.boolean("lower_case")
+        return settings_from_dict(encoder.fields, EncoderConfig), record.boolean("lower_case")
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except TypeError as error:
-        raise UserError(f"{path} was written by another version: {error!r}") from error
 
 
 def find_vocab(directory: Path, vocab_file: str | None) -> Vocab:

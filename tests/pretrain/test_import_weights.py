@@ -1,5 +1,6 @@
 """The import command, and runs that start from imported weights."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -97,5 +98,15 @@ class TestRunErrors:
         )
 
     def test_damaged_record(self, model_dir, small_build):
-        (model_dir / "initial/source.json").write_text("{}")
-        self.fails(flags(small_build, model_dir), r"source\.json cannot be read")
+        path = model_dir / "initial/source.json"
+        record = json.loads(path.read_text())
+        for content in (
+            *("{}", "[]", "[" * 100_000),
+            json.dumps({**record, "lower_case": 1}),
+            json.dumps({**record, "origin": None}),
+            json.dumps({**record, "encoder": {**record["encoder"], "hidden_size": 10**9}}),
+        ):
+            path.write_text(content)
+            self.fails(
+                flags(small_build, model_dir), r"source\.json cannot be read \(.*; delete .*initial"
+            )

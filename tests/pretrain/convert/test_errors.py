@@ -221,7 +221,15 @@ class TestImportErrors:
                 '{"encoder": {"hidden_size": 1000000000}, "lower_case": true}',
                 "must be at most 65,536",
             ),
-            ('{"encoder": {"width": 1}, "lower_case": true}', "written by another version"),
+            (
+                '{"encoder": {"width": 1}, "lower_case": true}',
+                "EncoderConfig has no parameter 'width'",
+            ),
+            (
+                '{"encoder": {"hidden_size": "a"}, "lower_case": true}',
+                "='a': must be a whole number",
+            ),
+            ('{"encoder": [], "lower_case": true}', "encoder is an empty list, must be an object"),
         ],
     )
     def test_damaged_record_of_an_export(self, published, tmp_path, content, message):
