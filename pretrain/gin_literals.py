@@ -30,8 +30,8 @@ _TOKEN = re.compile(
       | (?P<newline>\n)
       | (?P<text>[rR]?(?:'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*"))
       | (?P<number>\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_.])*)
-      | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<sign>[-=.,:%@/()\[\]{}])""",
+      | (?P<name>[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)
+      | (?P<sign>[-=,:%@/()\[\]{}])""",
     re.VERBOSE,
 )
 _ESCAPE = re.compile(
@@ -169,18 +169,13 @@ class _Statement:
         if name == "include" and self._is("text"):
             statement = Include(name=self._text(), location=self._location)
         else:
-            names = [name]
-            while self._accept("."):
-                names.append(self._take("name"))
             if not self._accept("="):
                 self._fail("expected NAME = VALUE")
-            if reserved := _RESERVED & set(names):
+            if reserved := _RESERVED.intersection(name.split(".")):
                 self._fail(f"{min(reserved)!r} is not a name")
-            *owner, name = names
+            owner, _, name = name.rpartition(".")
             value = self._value()
-            statement = Binding(
-                owner=".".join(owner), name=name, value=value, location=self._location
-            )
+            statement = Binding(owner=owner, name=name, value=value, location=self._location)
         if self._next < len(self._tokens):
             self._fail("expected the end of the line")
         return statement
@@ -209,10 +204,7 @@ class _Statement:
         if self._is("text"):
             return self._text()
         if self._accept("%"):
-            names = [self._take("name")]
-            while self._accept("."):
-                names.append(self._take("name"))
-            return Macro(".".join(names))
+            return Macro(self._take("name"))
         negative = self._accept("-")
         if self._is("number"):
             number = self._number(self._take("number"))

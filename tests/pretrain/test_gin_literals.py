@@ -58,6 +58,8 @@ def test_statements_have_their_lines():
         ("A = 1 2", "expected the end of the line: A = 1 2"),
         ("A", "expected NAME = VALUE"),
         ("a/A = 1", "expected NAME = VALUE"),
+        ("A. b = 1", "unexpected character"),
+        ("A .b = 1", "unexpected character"),
         ("TrainConfig:", "expected NAME = VALUE"),
         ("A = B", "a number, or text in quotes"),
         ("A = --1", "a number, or text in quotes"),
