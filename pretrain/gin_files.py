@@ -248,7 +248,7 @@ def operative_config_text() -> str:
 
 
 def _read_strictly(files: Sequence[str], params: Sequence[str]) -> str:
-    """Return the bindings of files that may come from anyone; gin opens none of them."""
+    """Return the bindings of untrusted files; gin opens none of them."""
     settings = {
         name: [field.name for field in dataclasses.fields(cls)]
         for name, cls in config_classes().items()

@@ -1,4 +1,4 @@
-"""Open the task that a `TaskConfig` names."""
+"""Table of the kinds of tasks, and a function that opens the task a `TaskConfig` names."""
 
 from __future__ import annotations
 

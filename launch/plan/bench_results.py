@@ -1,4 +1,4 @@
-"""Benchmark results that a plan takes figures from: rows of `make tpu-check` and others.
+"""Read the benchmark results that a plan uses: compiled steps, speed of CPUs and of the reader.
 
 They are in bench/results of a checkout, and in launch/results when installed.
 """
