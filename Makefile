@@ -172,9 +172,10 @@ test-gcp: setup  ## test messages to Google Cloud, in a separate environment (.v
 test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## compare our encoder with Hugging Face in PyTorch, and with ONNX Runtime
 	$(BIN)/python -m pytest -m parity
 
-lint: setup  ## ruff: check rules (including security) and format; check the wording of docstrings
+lint: setup  ## check rules (including security) and format, types, and the wording of docstrings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python .ci/wording.py
 
 format: setup  ## ruff: fix and format
