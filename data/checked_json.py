@@ -319,6 +319,15 @@ def parse_json_lines(
                 yield line, dataclasses.replace(record, location=f"line {number}")
 
 
+def keep_copy(path: str, content: bytes) -> str:
+    """Write the content of a damaged file under another name, and return its path."""
+    number, copy = 1, f"{path}.damaged"
+    while files.exists(copy):
+        number, copy = number + 1, f"{path}.damaged-{number + 1}"
+    files.write_atomically(copy, content)
+    return copy
+
+
 def is_inside(path: str) -> bool:
     """Return whether a path names something below the folder that it is relative to.
 

@@ -28,7 +28,7 @@ from model.weights import assign
 from pretrain.checkpoints import catalog, checkpoint
 from pretrain.checkpoints.best import Criterion, best_step
 from pretrain.checkpoints.model_dir import Run, identity
-from pretrain.train.bad_steps import TooManyBadSteps
+from pretrain.train.bad_steps import Diverged
 from pretrain.train.loop import fit
 from pretrain.train.metrics import Workload
 from pretrain.train.metrics_log import read_metrics
@@ -212,7 +212,7 @@ class SeedRun:
                 )
         except Collapsed as collapsed:
             return collapsed.collapse
-        except TooManyBadSteps as error:
+        except Diverged as error:
             return Collapse(step=self._trainer.step, reason=str(error))
         return detector.check()
 

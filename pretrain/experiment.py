@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -113,9 +114,9 @@ class Experiment:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Release the model directory."""
-        self._stack.close()
+    def __exit__(self, *exception: Any) -> None:
+        """Release the model directory; raise what `Session.__exit__` raises."""
+        self._stack.__exit__(*exception)
 
     def print_recipe(self) -> None:
         """Print what the settings amount to."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from data import files
-from data.errors import UserError
+from data.checked_json import read_json
 
 BEST_FILE = "best.json"
 
@@ -84,13 +84,11 @@ def best_step(model_dir: str | os.PathLike[str]) -> int | None:
 
 def _read(model_dir: str | os.PathLike[str]) -> tuple[int, float] | None:
     """Return step and value of the record."""
-    path = files.join(model_dir, BEST_FILE)
     try:
-        best = json.loads(files.read_bytes(path))
-        step = int(best.pop("step"))
-        (value,) = best.values()
-        return step, float(value)
+        best = read_json(files.join(model_dir, BEST_FILE), remedy="delete it")
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged: {error!r}; delete it") from error
+    names = best.fields.keys() - {"step"}
+    if len(names) != 1:
+        raise best.damaged(f"it has {len(names)} values, must have one")
+    return best.integer("step", minimum=0), best.number(names.pop())

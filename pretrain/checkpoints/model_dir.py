@@ -100,6 +100,40 @@ def locked(model_dir: str) -> Iterator[None]:
         yield
 
 
+class Presence:
+    """The check that a model directory is still the one that the run started in."""
+
+    def __init__(self, model_dir: str):
+        """Remember the directory, which has the record of its run."""
+        self._model_dir, self._identity = model_dir, _file_identity(model_dir)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the directory has been neither moved, nor removed, nor emptied."""
+        return _file_identity(self._model_dir) == self._identity and files.exists(
+            files.join(self._model_dir, RUN_FILE)
+        )
+
+    def require(self) -> None:
+        """Raise a UserError unless the directory is still there."""
+        if not self.is_there:
+            raise UserError(
+                f"{self._model_dir} was moved, removed or emptied during the run; nothing more is"
+                " written: bring it back and run the same command again to resume"
+            )
+
+
+def _file_identity(path: str) -> tuple[int, int] | None:
+    """Return device and inode of a local directory; None for storage with a scheme."""
+    if files.is_remote(path):
+        return None
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return status.st_dev, status.st_ino
+
+
 def check_model_dir(model_dir: str, run: Run) -> None:
     """Check that a directory is new or belongs to a run, and print which settings have changed.
 

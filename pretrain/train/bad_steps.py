@@ -11,13 +11,21 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from data import files
+from data.checked_json import (
+    MAX_BYTES,
+    DamagedRecord,
+    Record,
+    keep_copy,
+    parse_json_lines,
+    read_at_most,
+)
 from data.errors import UserError
 from data.read.order import sequence_at
 
@@ -109,7 +117,15 @@ class BadStep:
         )
 
 
-class TooManyBadSteps(UserError):  # noqa: N818
+class Diverged(UserError):  # noqa: N818
+    """Training cannot continue with these settings."""
+
+
+class RuinedWeights(Diverged):
+    """A weight is NaN, infinite or absurdly large."""
+
+
+class TooManyBadSteps(Diverged):
     """More steps were skipped than TrainConfig.max_bad_steps allows."""
 
 
@@ -140,28 +156,56 @@ class BadStepLog:
         self._max_bad_steps, self._is_chief = max_bad_steps, is_chief
         self._seed, self._batch_size = seed, global_batch_size
         self._num_sequences = num_sequences
+        self._steps: list[int] = []
 
     def drop_after(self, step: int) -> None:
-        """Drop rows of later steps: a run that resumes at `step` repeats them."""
-        if self._is_chief and files.exists(self._path):
-            self._write([row for row in self._rows() if row["step"] <= step])
+        """Drop rows of later steps: a run that resumes at `step` repeats them.
 
-    def record(self, bad_steps: Sequence[BadStep]) -> None:
+        Damaged lines are dropped too; the damaged file is then kept under another name.
+        """
+        if self._is_chief and files.exists(self._path):
+            rows = [row for row in self._read_and_repair() if row["step"] <= step]
+            self._steps = [row["step"] for row in rows]
+            self._write(rows)
+
+    def first_recent(self, step: int) -> int | None:
+        """Return the first bad step among the last WINDOW up to `step`; None if all were good."""
+        return min((bad for bad in self._steps if step - WINDOW < bad <= step), default=None)
+
+    def record(
+        self,
+        bad_steps: Sequence[BadStep],
+        weights_problem: Callable[[], str | None] = lambda: None,
+    ) -> None:
         """Log bad steps.
+
+        Args:
+          bad_steps: steps that were skipped, in order.
+          weights_problem: returns what is wrong with the weights, for the error.
 
         Raises:
           TooManyBadSteps: there were more than `max_bad_steps` among WINDOW successive steps.
         """
         if self._is_chief and bad_steps:
-            rows = self._rows() if files.exists(self._path) else []
+            rows = self._read_and_repair() if files.exists(self._path) else []
             self._write(rows + [self._row(bad_step) for bad_step in bad_steps])
+            self._steps += [bad_step.step for bad_step in bad_steps]
             for bad_step in bad_steps:
                 print(f"training: {bad_step}", flush=True)
         over = next((b for b in bad_steps if b.recent > self._max_bad_steps), None)
         if over is not None:
-            self._raise_too_many(over, [b for b in bad_steps if b.step <= over.step])
+            self._raise_too_many(
+                over, [b for b in bad_steps if b.step <= over.step], weights_problem()
+            )
 
-    def _raise_too_many(self, over: BadStep, bad_steps: Sequence[BadStep]) -> None:
+    def _raise_too_many(
+        self, over: BadStep, bad_steps: Sequence[BadStep], weights_problem: str | None
+    ) -> None:
+        weights = (
+            f"the weights are ruined ({weights_problem})"
+            if weights_problem
+            else "no weight is NaN, infinite or absurdly large"
+        )
         last_steps = ", ".join(
             f"{b.step:,} (loss {b.loss:.4g}, gradient norm {b.grad_norm:.4g})"
             for b in bad_steps[-3:]
@@ -169,7 +213,7 @@ class BadStepLog:
         raise TooManyBadSteps(
             f"{over.recent} of the last {WINDOW} steps were skipped, more than"
             f" TrainConfig.max_bad_steps={self._max_bad_steps}; the last ones: {last_steps}. Their"
-            f" batches are in {self._path}; the weights are intact. Lower"
+            f" batches are in {self._path}; {weights}; checkpoints from before are kept. Lower"
             " OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps"
         )
 
@@ -190,8 +234,18 @@ class BadStepLog:
             "sequences": index.tolist(),
         }
 
-    def _rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in files.read_bytes(self._path).splitlines()]
+    def _read_and_repair(self) -> list[dict[str, Any]]:
+        content = read_at_most(self._path, MAX_BYTES)[:MAX_BYTES]
+        records = [record for _, record in parse_json_lines(content, self._path)]
+        rows = [record.fields for record in records if record is not None and _has_step(record)]
+        if len(rows) < len(records):
+            copy = keep_copy(self._path, content)
+            print(
+                f"training: {self._path} has {len(records) - len(rows):,} damaged lines; the others are"
+                f" kept, and the damaged file is {copy}",
+                flush=True,
+            )
+        return rows
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         text = "".join(f"{json.dumps(row)}\n" for row in rows)
@@ -203,6 +257,13 @@ def _state(value: tf.Tensor) -> tf.Variable:
     return tf.Variable(
         value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
     )
+
+
+def _has_step(record: Record) -> bool:
+    try:
+        return record.integer("step", minimum=1) > 0
+    except DamagedRecord:
+        return False
 
 
 def _json_number(value: float) -> float | str:

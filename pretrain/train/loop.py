@@ -84,7 +84,7 @@ def fit(
     """
     step = start_step
     if evaluate is not None and evaluate_first:
-        _evaluate(evaluate, step, hooks)
+        _evaluate(evaluate, step, checkpoints, hooks)
     if step >= settings.train_steps:
         return
     iterator = iter(trainer.strategy.distribute_datasets_from_function(batches))
@@ -99,7 +99,7 @@ def fit(
         is_last = step == settings.train_steps
 
         # The devices skipped bad steps. Log them; too many end the run.
-        bad_steps.record(metrics.bad_steps)
+        bad_steps.record(metrics.bad_steps, trainer.weights_problem)
 
         # Metrics: one row for all steps since the last row. After bad steps only, there is none.
         if accumulator.has_steps and (is_last or _is_due(step, settings.log_interval)):
@@ -115,15 +115,22 @@ def fit(
         is_evaluated = evaluate is not None and is_evaluation_due(settings, step)
         is_interval = _is_due(step, settings.checkpoint_interval)
         if is_last or is_preempted or is_evaluated or is_interval:
+            trainer.require_usable_weights()
             for hook in hooks:
                 hook.before_save(step)
-            checkpoints.save(step, {"window": accumulator.to_json()}, is_urgent=is_preempted)
+            checkpoints.save(
+                step,
+                {"window": accumulator.to_json()},
+                first_bad_step=bad_steps.first_recent(step),
+                is_urgent=is_preempted,
+            )
         if is_preempted:
-            checkpoints.wait()
+            checkpoints.finish(step)
+            trainer.any_worker(False)  # no worker reports that all is saved before the chief has
             raise Preempted(step, stop.reason)
 
         if evaluate is not None and is_evaluated:
-            _evaluate(evaluate, step, hooks)
+            _evaluate(evaluate, step, checkpoints, hooks)
         accumulator.restart_clock()
     checkpoints.finish(step)
 
@@ -133,8 +140,11 @@ def is_evaluation_due(settings: TrainConfig, step: int) -> bool:
     return step == settings.train_steps or _is_due(step, settings.eval_interval)
 
 
-def _evaluate(evaluate: Evaluate, step: int, hooks: Sequence[Hook]) -> None:
+def _evaluate(
+    evaluate: Evaluate, step: int, checkpoints: Checkpoints, hooks: Sequence[Hook]
+) -> None:
     row, text = evaluate()
+    checkpoints.wait()  # an evaluation that is on record has its checkpoint
     for hook in hooks:
         hook.after_evaluation(step, row, text)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from data.checked_json import Record
 from pretrain.train.trainer import LoopMetrics, Trainer
 
+_COUNTS = ("good_steps", "bad_steps")
 _SUMS = ("loss_sum", "correct_sum", "weight_sum", "grad_norm_sum", "good_steps")
 
 
@@ -43,12 +45,17 @@ class MetricAccumulator:
     def __init__(self, saved: dict[str, Any] | None = None):
         """Start from nothing, or from what `to_json` returned."""
         names = (*_SUMS, "bad_steps", "seconds", "input_wait_seconds")
-        self._sums = {**dict.fromkeys(names, 0), **(saved or {})}
+        self._sums = {name: (saved or {}).get(name, 0) for name in names}
         self.restart_clock()
 
     def to_json(self) -> dict[str, Any]:
         """Return the sums, for the constructor."""
         return dict(self._sums)
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps since the last row."""
+        return self._sums["good_steps"] + self._sums["bad_steps"]
 
     @property
     def has_steps(self) -> bool:
@@ -87,6 +94,19 @@ class MetricAccumulator:
             "examples_per_second": steps * workload.examples / sums["seconds"],
             "input_wait_fraction": sums["input_wait_seconds"] / sums["seconds"],
         }
+
+
+def read_notes(notes: Record) -> dict[str, Any]:
+    """Return the notes of a commit record: `window`, what `MetricAccumulator.to_json` returned.
+
+    Raises:
+      DamagedRecord: a value has a wrong type.
+    """
+    window = notes.mapping("window", default=None)
+    if window is None:
+        return {}
+    sums = {name: window.number(name) for name in window.fields if name not in _COUNTS}
+    return {"window": sums | {name: window.integer(name, minimum=0) for name in _COUNTS}}
 
 
 def training_row(

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from data import files
 from data.errors import UserError, first_line
 from pretrain.checkpoints.best import LEAST_LOSS, Criterion, record_best
+from pretrain.checkpoints.model_dir import Presence
 from pretrain.train.loop import Hook
-from pretrain.train.metrics_log import METRICS_FILE, read_metrics
+from pretrain.train.metrics_log import METRICS_FILE, repair_metrics
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -79,6 +80,7 @@ class Progress(Hook):
         write_report: Callable[[str], None],
         wandb: WandB | None = None,
         criterion: Criterion = LEAST_LOSS,
+        presence: Presence | None = None,
     ):
         """Open the files. Drop rows after `start_step`: the run repeats those steps.
 
@@ -89,13 +91,13 @@ class Progress(Hook):
           write_report: writes the report page of a model directory.
           wandb: receives the rows as well.
           criterion: what makes an evaluation the best.
+          presence: check before each row that the model directory is still there.
         """
         self._model_dir, self._wandb = model_dir, wandb
         self._criterion, self._write_report = criterion, write_report
-        path = files.join(model_dir, METRICS_FILE)
-        kept = [row for row in read_metrics(model_dir) if row["step"] <= start_step]
-        files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
-        self._file = files.open_append(path)
+        self._presence = presence
+        repair_metrics(model_dir, start_step)
+        self._file = files.open_append(files.join(model_dir, METRICS_FILE))
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
         self._started, self._start_step = time.monotonic(), start_step
         self._bar = tqdm(
@@ -128,6 +130,8 @@ class Progress(Hook):
         Raises:
           UserError: the row could not be written, for example because the disk is full.
         """
+        if self._presence:
+            self._presence.require()
         # Before the row: once the row is there, a resumed run does not evaluate this step again.
         is_best = record_best(self._model_dir, step, row, self._criterion)
         self._record(step, row, prefix="eval")
@@ -149,6 +153,8 @@ class Progress(Hook):
         self._try_report()
 
     def _try_report(self) -> None:
+        if self._presence and not self._presence.is_there:
+            return  # writing would make the directory again
         try:
             self._write_report(self._model_dir)
         except Exception as error:  # a report must neither end a run nor hide what did
@@ -164,6 +170,8 @@ class Progress(Hook):
         sys.stdout.flush()
 
     def _record(self, step: int, row: dict[str, Any], *, prefix: str) -> None:
+        if self._presence:
+            self._presence.require()
         tagged = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
         target = files.join(self._model_dir, METRICS_FILE)  # the errors do not name their file
         try:

@@ -6,14 +6,25 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from data import files
 from data.errors import UserError
+from launch.config import DISCARD_FLAG
 from pretrain.checkpoints import catalog, checkpoint
-from pretrain.checkpoints.best import LEAST_LOSS, Criterion
-from pretrain.checkpoints.model_dir import Run, check_model_dir, identity, locked, record_run
+from pretrain.checkpoints.best import BEST_FILE, LEAST_LOSS, Criterion, best_step
+from pretrain.checkpoints.model_dir import (
+    RUN_FILE,
+    Presence,
+    Run,
+    check_model_dir,
+    identity,
+    load_run,
+    locked,
+    record_run,
+)
 from pretrain.train.bad_steps import BadStepLog
 from pretrain.train.loop import Hook, is_evaluation_due
-from pretrain.train.metrics import MetricAccumulator
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics import MetricAccumulator, read_notes
+from pretrain.train.metrics_log import METRICS_FILE, read_metrics, repair_metrics
 from pretrain.train.progress import Progress, WandB
 from pretrain.train.trainer import Trainer
 
@@ -25,9 +36,11 @@ class Session:
       start_step: number of updates so far.
       checkpoints: where checkpoints are saved.
       accumulator: metrics of the steps since the last row, as the checkpoint had them.
+      presence: check that the directory is still there.
     """
 
     start_step: int
+    presence: Presence
     checkpoints: checkpoint.Checkpoints
     accumulator: MetricAccumulator
 
@@ -69,8 +82,8 @@ class Session:
         """Lock the directory and restore the newest checkpoint.
 
         Raises:
-          UserError: the directory is in use or belongs to another run, or it has checkpoints and
-            none of them can be restored.
+          UserError: the directory is in use or belongs to another run, or it has or had checkpoints
+            and none of them can be restored. Nothing in the directory has been changed then.
         """
         writes = self._record and self._is_chief
         with contextlib.ExitStack() as stack:
@@ -81,7 +94,7 @@ class Session:
             if writes or not self._discard:
                 check_model_dir(self._model_dir, self._run)
             if writes:
-                record_run(self._model_dir, self._run, vocab_text=self._vocab_text, data=self._data)
+                best_step(self._model_dir)  # a damaged record would stop the first save
             self.checkpoints = checkpoint.Checkpoints(
                 self._model_dir,
                 items=self._trainer.checkpoint_items,
@@ -89,21 +102,41 @@ class Session:
                 keep=self._settings.keep_checkpoints,
                 keep_every=self._settings.keep_every,
                 is_chief=self._is_chief,
+                read_notes=read_notes,
+                before_commit=self._before_commit,
             )
             restored = None if self._discard else self.checkpoints.restore_newest()
+            if restored is None and not self._discard:
+                _require_untrained(self._model_dir, type(self._run.config))
             self.start_step = restored.step if restored else 0
             self._trainer.require_same_step()
             if writes:  # once every worker has read what it needs
                 catalog.set_aside_after(self._model_dir, self.start_step)
                 catalog.remove_unfinished(self._model_dir)
+                record_run(self._model_dir, self._run, vocab_text=self._vocab_text, data=self._data)
+            self.presence = Presence(self._model_dir)
             self.accumulator = MetricAccumulator(restored.notes.get("window") if restored else None)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Finish the pending save and release the directory."""
-        with self._stack, contextlib.suppress(UserError):  # do not hide what ended the run
-            self.checkpoints.wait()
+    def __exit__(self, *exception: Any) -> None:
+        """Finish the pending save and release the directory.
+
+        Raises:
+          UserError: the directory was moved or removed during a run that has written into it.
+        """
+        with self._stack:
+            with contextlib.suppress(UserError):  # do not hide what ended the run
+                self.checkpoints.wait()
+            if self._record and self._is_chief and exception[0] is None:
+                self.presence.require()
+
+    def _before_commit(self) -> None:
+        """Flush the rows of metrics that a checkpoint relies on, in the thread that writes it."""
+        self.presence.require()
+        path = files.join(self._model_dir, METRICS_FILE)
+        if files.exists(path):
+            files.flush(path)
 
     @property
     def is_trained(self) -> bool:
@@ -125,6 +158,9 @@ class Session:
         if not self._is_chief:
             yield []
             return
+        repair_metrics(
+            self._model_dir, self.start_step, last_row=self.start_step - self.accumulator.num_steps
+        )
         project = self._settings.wandb_project
         progress = Progress(
             self._model_dir,
@@ -133,6 +169,7 @@ class Session:
             write_report=self._write_report,
             wandb=WandB(project, self._model_dir, self._run.config) if project else None,
             criterion=self._criterion,
+            presence=self.presence,
         )
         with contextlib.closing(progress):
             yield [progress]
@@ -153,3 +190,35 @@ class Session:
         )
         log.drop_after(self.start_step)
         return log
+
+
+def _require_untrained(model_dir: str, kind: type) -> None:
+    """Raise a UserError if a directory without checkpoints had some once."""
+    proof = _proof_of_a_checkpoint(model_dir, kind)
+    if proof:
+        raise UserError(
+            f"{model_dir} has no checkpoint, but {proof}, so it had one; bring"
+            f" {files.join(model_dir, 'checkpoints')} back, choose another --model_dir, or start again"
+            f" from step 0 with {DISCARD_FLAG}"
+        )
+
+
+def _proof_of_a_checkpoint(model_dir: str, kind: type) -> str | None:
+    """Return what shows that a checkpoint was once committed.
+
+    Rows of training metrics alone do not: a run may be killed before its first checkpoint. But at the
+    second checkpoint the first is complete, and evaluations are recorded after their checkpoint.
+    """
+    for name in (catalog.SAVED_FILE, BEST_FILE):
+        if files.exists(files.join(model_dir, name)):
+            return f"{name} names one"
+    rows = read_metrics(model_dir)
+    evaluated = [row["step"] for row in rows if any(name.startswith("eval_") for name in row)]
+    if evaluated:
+        return f"{METRICS_FILE} has an evaluation of step {evaluated[-1]:,}"
+    last = max((row["step"] for row in rows), default=0)
+    if last and files.exists(files.join(model_dir, RUN_FILE)):
+        interval = load_run(model_dir, kind).config.train.checkpoint_interval
+        if interval and last > 2 * interval:
+            return f"{METRICS_FILE} has step {last:,}"
+    return None

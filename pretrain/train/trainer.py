@@ -24,10 +24,12 @@ from model.dropout import Dropout
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from optim.config import OptimizerConfig
-from pretrain.train.bad_steps import GOOD, BadStep, BadSteps
+from pretrain.train.bad_steps import GOOD, BadStep, BadSteps, RuinedWeights
 from pretrain.train.config import TrainConfig
 
 COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
+# Weights of a working model are below 100; in a run that diverges they grow without limit.
+MAX_WEIGHT = 1e6
 # What `Trainer.update` returns: sums of loss, correct predictions and weight; gradient norm; kind of
 # step; recent bad steps.
 _NUM_COLUMNS, _KIND = 6, 4
@@ -151,6 +153,38 @@ class Trainer:
         values = tf.stack([tf.convert_to_tensor(ratio) for ratio in ratios.values()]).numpy()
         names = (name.partition(":")[0] for name in ratios)
         return dict(zip(names, values.tolist(), strict=True))
+
+    def weights_problem(self) -> str | None:
+        """Return which weight is NaN, infinite or above MAX_WEIGHT; None if there is none."""
+        largest = self._largest_weights().numpy()
+        worst = int(largest.argmax())
+        if largest[worst] <= MAX_WEIGHT:
+            return None
+        name = self.variables[worst].name.partition(":")[0]
+        if math.isfinite(largest[worst]):
+            return f"{name} has values up to {largest[worst]:.2g}"
+        return f"{name} has NaN or infinite values"
+
+    def require_usable_weights(self) -> None:
+        """Raise RuinedWeights if the weights must not replace those of an earlier checkpoint."""
+        if problem := self.weights_problem():
+            raise RuinedWeights(
+                f"the weights are ruined after step {self.step:,}: {problem}; they are not saved, and"
+                " earlier checkpoints are kept. Start a new run with a lower"
+                " OptimizerConfig.peak_learning_rate or more OptimizerConfig.warmup_steps"
+            )
+
+    @tf.function
+    def _largest_weights(self):
+        """Return the largest absolute value of each variable; infinity if one is not finite."""
+
+        def largest(variable: tf.Variable) -> tf.Tensor:
+            values = tf.cast(tf.convert_to_tensor(variable), tf.float32)
+            is_finite = tf.reduce_all(tf.math.is_finite(values))
+            return tf.where(is_finite, tf.reduce_max(tf.abs(values)), math.inf)
+
+        values = self.strategy.run(lambda: tf.stack([largest(v) for v in self.variables]))
+        return self.strategy.experimental_local_results(values)[0]
 
     @property
     def is_multi_worker(self) -> bool:

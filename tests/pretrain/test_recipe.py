@@ -16,7 +16,7 @@ from pretrain import run
 from pretrain.config import RunConfig
 from pretrain.gin_files import load_run_config
 from pretrain.recipe import check_memory, describe
-from pretrain.train.progress import read_metrics
+from pretrain.train.metrics_log import read_metrics
 from pretrain.train.recipe import check_variables
 
 TRAINED = ["embeddings:0", "dense/kernel:0", "dense/bias:0", "layer_norm/gamma:0"]

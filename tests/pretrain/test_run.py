@@ -266,9 +266,11 @@ class TestErrors:
 
     def test_nan_loss_stops_the_run(self, small_build, model_dir, tmp_path):
         """Before a row of metrics has it."""
-        params = ("OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1")
+        params = [f"TrainConfig.{name}_interval = 0" for name in ("checkpoint", "eval")]
+        params += ["OptimizerConfig.peak_learning_rate = 1e30", "TrainConfig.max_bad_steps = 1"]
         argv = arguments(small_build, tmp_path / "m", *params)
-        self.fails(argv, r"2 of the last 128 steps were skipped, .* \d \(loss nan, gradient")
+        message = r"2 of the last 128 steps were skipped, .* \d \(loss nan, gradient.*are ruined \("
+        self.fails(argv, message)
         rows = read_metrics(tmp_path / "m")
         assert all(np.isfinite(row["loss"]) for row in rows)
 

@@ -35,7 +35,13 @@ def test_repeated_steps_are_recorded_again(tmp_path):
     assert best_step(tmp_path) == 30
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"step": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", '{"step": 1}', "[" * 100_000, '{"step": Infinity, "loss": 1}'),
+        *('{"step": 1, "loss": NaN}', '{"step": "1", "loss": 1}', '{"step": 1, "a": 1, "b": 2}'),
+    ],
+)
 def test_damaged_record_is_an_error(tmp_path, content):
     (tmp_path / "best.json").write_text(content)
     with pytest.raises(UserError, match=r"best\.json is damaged: .*; delete it"):

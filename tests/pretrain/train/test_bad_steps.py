@@ -145,6 +145,44 @@ def test_other_workers_write_nothing(tmp_path, capsys):
     assert (list(tmp_path.iterdir()), capsys.readouterr().out) == ([], "")
 
 
+DAMAGED = [
+    '{"step": 5, "lo',
+    "\x00" * 40,
+    "[5]",
+    "{}",
+    '{"step": "x"}',
+    '{"step": 1e999}',
+    "[" * 10**5,
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+def test_damaged_lines_of_the_log_are_set_aside(tmp_path, capsys, line):
+    path = tmp_path / "bad_steps.jsonl"
+    path.write_text(damaged := f'{{"step": 4}}\n{line}\n{{"step": 6}}\n')
+    log = log_in(tmp_path)
+    log.drop_after(6)
+    assert path.read_text() == '{"step": 4}\n{"step": 6}\n'
+    assert (tmp_path / "bad_steps.jsonl.damaged").read_text() == damaged
+    assert f"{path} has 1 damaged lines; the others are kept" in capsys.readouterr().out
+    log.record(BAD_STEPS[1:])
+    assert [json.loads(row)["step"] for row in path.read_text().splitlines()] == [4, 6, 8]
+
+
+def test_first_of_the_recent_bad_steps(tmp_path):
+    log_in(tmp_path).record(BAD_STEPS)
+    log = log_in(tmp_path)
+    log.drop_after(8)  # a resumed run reads them
+    found = [log.first_recent(step) for step in (4, 5, 132, 133, 135, 136)]
+    assert found == [None, 5, 5, 8, 8, None]
+
+
+def test_error_of_too_many_bad_steps_describes_the_weights(tmp_path):
+    for problem, text in ((None, "no weight is NaN"), ("x has NaN", r"are ruined \(x has NaN\)")):
+        with pytest.raises(TooManyBadSteps, match=text):
+            log_in(tmp_path, max_bad_steps=0).record(BAD_STEPS, lambda p=problem: p)
+
+
 @pytest.mark.parametrize("is_chief", [True, False])
 def test_too_many_bad_steps_end_the_run_on_every_worker(tmp_path, is_chief):
     log_in(tmp_path, max_bad_steps=2, is_chief=is_chief).record(BAD_STEPS)

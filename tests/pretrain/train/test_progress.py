@@ -13,7 +13,7 @@ import tensorflow as tf
 from data.errors import UserError
 from pretrain.checkpoints.best import best_step
 from pretrain.report.pages import write_run_report
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics_log import read_metrics, repair_metrics
 from pretrain.train.progress import Progress, WandB, training_line
 from pretrain.train.recipe import check_settings
 from tests.support.model_dirs import make_model_dir, run_config
@@ -159,13 +159,42 @@ def test_the_best_is_recorded_before_its_row(tmp_path, monkeypatch):
     assert read_metrics(tmp_path) == []
 
 
-@pytest.mark.parametrize("tail", ['{"step": 3, "lo', '{"loss": 1}', "[3]", '{"step": "x"}', "\x00"])
-def test_rows_after_a_malformed_line_are_dropped(tmp_path, tail):
+SOUND = [f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"step": 3, "lo', '{"loss": 1}', "[3]", '{"step": "x"}', '{"step": 1e999}', "\x00" * 9),
+        *('{"step": 3, "loss": "x"}', '{"step": 3, "loss": [1]}', '{"step": true}', "[" * 100_000),
+    ],
+)
+def test_sound_rows_around_a_damaged_line_are_kept(tmp_path, capsys, line):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(f'{{"step": 1, "loss": 2.0}}\n{{"step": 2, "loss": 1.0}}\n{tail}\n')
-    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2]
-    progress_in(tmp_path, start_step=1, train_steps=5).close()
-    assert path.read_text() == '{"step": 1, "loss": 2.0}\n'
+    path.write_text(damaged := "".join([*SOUND[:2], f"{line}\n", *SOUND[3:]]))
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 4, 5, 6]
+    progress_in(tmp_path, start_step=5, train_steps=9).close()
+    assert path.read_text() == "".join([*SOUND[:2], *SOUND[3:5]])
+    copy = tmp_path / "metrics.jsonl.damaged"
+    assert copy.read_text() == damaged
+    assert f"{path} has 1 damaged lines; the other 5 rows are kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("tail", "is_damage"), [('{"step": 3, "lo', False), ("\x00" * 500, True)])
+def test_the_end_of_a_file_that_was_cut(tmp_path, capsys, tail, is_damage):
+    """A killed process leaves half a row; a power cut leaves zeros."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(SOUND[:2]) + tail)
+    repair_metrics(tmp_path, 2, last_row=2)
+    assert path.read_text() == "".join(SOUND[:2])
+    assert (tmp_path / "metrics.jsonl.damaged").exists() == is_damage
+    assert ("damaged lines" in capsys.readouterr().out) == is_damage
+
+
+def test_missing_rows_are_reported(tmp_path, capsys):
+    (tmp_path / "metrics.jsonl").write_text("".join(SOUND[:2]))
+    repair_metrics(tmp_path, 6, last_row=5)
+    assert "metrics.jsonl lacks rows of the steps 3 to 5" in capsys.readouterr().out
 
 
 STUB = """
