@@ -221,7 +221,7 @@ def load_run(model_dir: str, kind: type) -> Run:
             f"{model_dir} is not a model directory: {path} is missing; train one with"
             f" `python -m pretrain.run --model_dir {model_dir} ...`"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     try:
         if ("task" in record["config"]) != ("task" in {f.name for f in dataclasses.fields(kind)}):
@@ -229,8 +229,14 @@ def load_run(model_dir: str, kind: type) -> Run:
             raise UserError(
                 f"{model_dir} is a model directory made by {made_by}; choose another one"
             )
-        record["config"] = run_config_from_dict(record["config"], kind)
-        return Run(**record)
+        try:
+            record["config"] = run_config_from_dict(record["config"], kind)
+        except UserError as error:  # not a setting of this start
+            raise UserError(f"{path} is damaged: {error}") from error
+        run = Run(**record)
+        if not isinstance(run.data_sha256, str) or not isinstance(run.lower_case, bool):
+            raise UserError(f"{path} is damaged: data_sha256 or lower_case has a wrong type")
+        return run
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,5 +1,6 @@
 """Model directories that lose files between two starts or during a run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import tensorflow as tf
 from data.errors import UserError
 from pretrain import run
 from pretrain.checkpoints.catalog import committed
+from pretrain.checkpoints.model_dir import load_run
+from pretrain.config import RunConfig
 from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
+from tests.support.model_dirs import make_model_dir
 from tests.support.pretraining import CLOCK_METRICS, arguments
 
 
@@ -141,3 +145,16 @@ def test_vanished_directory_ends_the_run_with_an_error(small_build, tmp_path, mo
     with pytest.raises(UserError, match=r"/m was moved, removed or emptied during the run"):
         run.main(arguments(small_build, model_dir, "TrainConfig.steps_per_loop = 1"))
     assert not model_dir.exists() or list(model_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [("train", "seed", "7"), ("encoder", "hidden_size", None), (None, "data_sha256", 7)],
+)
+def test_wrong_type_in_the_record_of_a_run_is_blamed_on_the_file(tmp_path, part, name, value):
+    path = make_model_dir(tmp_path) / "run.json"
+    record = json.loads(path.read_text())
+    (record["config"][part] if part else record)[name] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=rf"^{path} is damaged: .*{name}"):
+        load_run(str(tmp_path), RunConfig)
