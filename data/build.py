@@ -34,7 +34,7 @@ from data.sources.formats import (
     plan_units,
 )
 from data.stages.contamination import NgramFilter
-from data.stages.journal import NGRAM_FILE, UNITS, WORKERS_LOG
+from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, WORKERS_LOG
 from data.stages.masking import MaskingRule
 from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
 from data.storage.sequence_sources import check_sources
@@ -120,6 +120,11 @@ def build(**fields: Any) -> Manifest:
     """
     job = BuildJob(**fields)
     options, requested = job.options, job.manifest()
+    with build_dir.lock(job.output_dir):
+        return _build(job, options, requested)
+
+
+def _build(job: BuildJob, options: PipelineOptions, requested: Manifest) -> Manifest:
     if files.exists(files.join(job.output_dir, schema.MANIFEST_FILE)):
         manifest = Manifest.load(job.output_dir)
         manifest.check_same_build(job.output_dir, requested)
@@ -260,6 +265,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"there is nothing to build from: give {format_flags()}")
 
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig, strict=args.strict_gin)
+    _check_output_dir(args)
     inputs = find_flagged_inputs(args)
     inputs += [file for glob in args.decontaminate for file in find_inputs(DECONTAMINATE, glob)]
     arguments = dict(
@@ -277,6 +283,19 @@ def main(argv: Sequence[str]) -> None:
     if manifest.rejected:
         print(f"data: rejected documents are listed in {args.output_dir}/{schema.REJECTS_FILE}")
     print(f"data: in {args.output_dir}; look at it with `python -m data.view {args.output_dir}`")
+
+
+def _check_output_dir(args: argparse.Namespace) -> None:
+    """Raise a UserError if a glob of the inputs would match the files of the build itself."""
+    outputs = [schema.VOCAB_FILE, schema.MANIFEST_FILE, PLAN_FILE, schema.packed_path("train", 0)]
+    for kind in (*FORMATS, DECONTAMINATE):
+        for pattern in getattr(args, kind):
+            for output in outputs:
+                if files.would_match(files.join(args.output_dir, output), pattern):
+                    raise UserError(
+                        f"--output_dir {args.output_dir} is inside --{kind} {pattern}, which would"
+                        " read the build itself; choose a directory outside"
+                    )
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

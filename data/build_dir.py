@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from data import files, schema
@@ -14,6 +18,35 @@ from data.vocab import Vocab
 
 _PARTS = ("packed", "sources", "masked", "rejects")
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.+")
+
+
+@contextlib.contextmanager
+def lock(directory: str) -> Iterator[None]:
+    """Lock a local build directory against a second build; create it if it is missing.
+
+    The lock ends with the process. Remote directories, and file systems without locks, have none.
+
+    Raises:
+      UserError: another process builds in the directory.
+    """
+    if files.is_remote(directory):
+        yield
+        return
+    os.makedirs(directory, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"--output_dir {directory} is in use by another build; wait for it or stop it"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.EBADF, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def begin_or_resume(directory: str, requested: Manifest, vocab: Vocab) -> None:

@@ -41,6 +41,12 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def _expand_home(argument: str) -> str:
+    """Replace "~" at the start of an argument or of a flag's value; shells do not after "="."""
+    flag, value = re.fullmatch(r"(--?\w+=)?(.*)", argument, re.S).groups(default="")
+    return flag + os.path.expanduser(value) if value == "~" or value.startswith("~/") else argument
+
+
 def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:
     """Run a command; print user-facing errors as one line.
 
@@ -55,7 +61,7 @@ def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None =
     level = "2" if Path("/dev/nvidia0").exists() else "3"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     try:
-        main(sys.argv[1:] if argv is None else argv)
+        main(list(map(_expand_home, sys.argv[1:] if argv is None else argv)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

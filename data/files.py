@@ -43,10 +43,30 @@ def open_read(path: str | os.PathLike[str]) -> BinaryIO:
       FileNotFoundError: there is no such file, local or remote.
     """
     if not is_remote(path):
-        return open(path, "rb")
+        return io.BufferedReader(_LocalFile(path), CHUNK_BYTES)
     if not exists(path):
         raise FileNotFoundError(2, "No such file", os.fspath(path))
     return io.BufferedReader(_RemoteFile(os.fspath(path)), CHUNK_BYTES)
+
+
+class _LocalFile(io.FileIO):
+    """A file whose errors of reading name it, as errors of opening do."""
+
+    def readinto(self, buffer) -> int | None:
+        with self._named_errors():
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with self._named_errors():
+            return super().readall()
+
+    @contextlib.contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or os.fspath(self.name)
+            raise
 
 
 class _RemoteFile(io.RawIOBase):
@@ -85,30 +105,6 @@ class _RemoteFile(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
-
-
-def search(
-    file: BinaryIO, pattern: re.Pattern[bytes], *, width: int, start: int, stop: float
-) -> int | None:
-    """Return the offset of the first match that begins in [start, stop) of a file; None without one.
-
-    Args:
-      file: seekable file.
-      pattern: regular expression whose matches have `width` bytes.
-      width: bytes of a match.
-      start: first offset of the range.
-      stop: end of the range; infinity for the end of the file.
-    """
-    file.seek(start)
-    overlap = b""  # a match may cross two chunks, and extend beyond `stop`
-    while start - len(overlap) < stop and (chunk := file.read(CHUNK_BYTES)):
-        window = overlap + chunk
-        if match := pattern.search(window):
-            offset = start - len(overlap) + match.start()
-            return offset if offset < stop else None
-        start += len(chunk)
-        overlap = window[1 - width :]
-    return None
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -254,7 +250,18 @@ def find(pattern: str) -> tuple[list[str], int]:
         literal = glob.escape(pattern) if os.path.isfile(pattern) else pattern
         matched = glob.glob(literal, recursive=True)
         paths = [path for path in matched if os.path.isfile(path)]
+        for path in matched:
+            if not os.path.exists(path):
+                raise UserError(f"{path} is a symbolic link to nothing; remove or mend it")
+            if not os.path.isfile(path) and not os.path.isdir(path):
+                raise UserError(f"{path} is a pipe, socket or device, not a file; remove it")
     return sorted(paths), len(matched) - len(paths)
+
+
+def would_match(path: str, pattern: str) -> bool:
+    """Return whether a local glob matches a path, which need not exist."""
+    names, patterns = (os.path.abspath(text).split(os.sep) for text in (path, pattern))
+    return _matches(names, patterns)
 
 
 def _walk(pattern: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from data import files
+from data.sources.search import search
 
 # The magic number of a stream, followed by that of its first block or, in an empty stream, by that
 # of the end of the stream.
@@ -24,7 +25,7 @@ _EMPTY_STREAM = re.compile(rb"BZh[1-9]\x17rE8P\x90")
 
 def find_stream(file: BinaryIO, start: int, stop: int) -> int | None:
     """Return the offset of the first non-empty stream that begins in [start, stop), or None."""
-    return files.search(file, _STREAM, width=_STREAM_BYTES, start=start, stop=stop)
+    return search(file, _STREAM, width=_STREAM_BYTES, start=start, stop=stop)
 
 
 class StreamReader:

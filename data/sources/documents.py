@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from data import files
 from data.errors import UserError
+from data.sources.content import check_content
 
 # Control and format characters other than white space, and the surrogates that broken character
 # references leave behind.
@@ -113,7 +114,8 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
       pattern: local or remote glob; "**" descends into folders.
 
     Raises:
-      UserError: nothing matched, the pattern names a directory, or a name is not UTF-8.
+      UserError: nothing matched, the pattern names a directory, a name is not UTF-8, or a file is
+        not text.
     """
     paths, num_folders = files.find(pattern)
     if paths and "**" not in pattern and num_folders:
@@ -127,6 +129,8 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
     for path in paths:
         _check_name(kind, path)
+        if not files.is_remote(path):
+            check_content(kind, path)
     root = os.path.dirname(pattern if paths == [pattern] else re.split(r"[*?\[]", pattern)[0])
     return [
         InputFile(

@@ -38,6 +38,7 @@ _PHASES = {
     "pack": "packing",
     "mask": "masking",
 }
+_MAX_WORKERS = 1024
 OWN_FLAGS = ("gin_file", "gin_param", "vocab_file", "output_dir", "decontaminate", "verify")
 
 
@@ -69,6 +70,11 @@ def pipeline_options(
         list(beam_args), runner=runner, default_sdk_harness_log_level="CRITICAL"
     )
     _check_flags(beam_args, set(options.get_all_options()))
+    workers = options.get_all_options().get("direct_num_workers", 1)
+    if not 0 <= workers <= _MAX_WORKERS:
+        raise UserError(
+            f"--direct_num_workers={workers}: must be between 0 (one per core) and {_MAX_WORKERS}"
+        )
     return options
 
 

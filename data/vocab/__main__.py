@@ -24,6 +24,8 @@ from data.sources.formats import (
 from data.vocab import Vocab
 from data.vocab.learn import learn, read_paragraphs
 
+_MAX_PIECES, _MAX_MEGABYTES = 10**6, 10**6
+
 
 def main(argv: Sequence[str]) -> None:
     """Learn a vocabulary from files, unless the output file exists."""
@@ -40,6 +42,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--max_megabytes", type=int, default=500, help="text to learn from")
     args = parser.parse_args(argv)
     files.require_local("--output_file", args.output_file)
+    for flag, largest in (("vocab_size", _MAX_PIECES), ("max_megabytes", _MAX_MEGABYTES)):
+        if not 1 <= getattr(args, flag) <= largest:
+            raise UserError(f"--{flag} {getattr(args, flag)}: must be between 1 and {largest:,}")
     if os.path.exists(args.output_file):
         vocab = Vocab.load(args.output_file)
         if len(vocab) != args.vocab_size:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import schema
+from data import build_dir, schema
 from data.build import build, main, summary
 from data.config import BuildConfig
-from data.errors import UserError
+from data.errors import UserError, run_main
 from data.hashing import document_hash
 from data.manifest import Manifest
 from data.sources.documents import Document, find_inputs
@@ -21,8 +21,10 @@ from data.sources.formats import read_part, split_file
 from data.stages import accounting
 from data.stages.extract import partition_of, tokenize
 from data.stages.masking import MaskingRule, mask_sequences
+from data.stages.runner import pipeline_options
 from data.storage.records import parse_specs
 from data.vocab import Vocab
+from data.vocab.__main__ import main as vocab_main
 
 
 def packed(directory, manifest, split) -> np.ndarray:
@@ -337,3 +339,45 @@ def test_command_line_errors(arguments, message, golden, tmp_path):
     common = ["--vocab_file", f"{tmp_path}/vocab.txt", "--output_dir", f"{tmp_path}/d"]
     with pytest.raises(UserError, match=message):
         main([*common, *arguments])
+
+
+def test_second_build_in_a_directory_is_an_error(golden, tmp_path):
+    arguments = [
+        *("--gin_param", "BuildConfig.copies = 0", "--books", f"{golden}/books/*.txt"),
+        *("--vocab_file", f"{golden}/vocab.txt", "--output_dir", str(tmp_path / "d")),
+    ]
+    message = r"--output_dir .*d is in use by another build"
+    with build_dir.lock(str(tmp_path / "d")), pytest.raises(UserError, match=message):
+        main(arguments)
+
+
+@pytest.mark.parametrize("pattern", ["**", "**/*.txt", "*/*.txt"])
+def test_output_directory_inside_the_glob_of_the_inputs_is_an_error(golden, tmp_path, pattern):
+    (tmp_path / "a.txt").write_text("Text.")
+    with pytest.raises(UserError, match=r"--output_dir .*/d is inside --books "):
+        main(
+            [
+                *("--books", f"{tmp_path}/{pattern}", "--vocab_file", f"{golden}/vocab.txt"),
+                *("--output_dir", str(tmp_path / "d")),
+            ]
+        )
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("workers", ["-1", "1000000"])
+def test_number_of_workers_out_of_range_is_an_error(tmp_path, workers):
+    with pytest.raises(UserError, match=rf"--direct_num_workers={workers}: must be between 0"):
+        pipeline_options([f"--direct_num_workers={workers}"], output_dir=str(tmp_path), paths=[])
+
+
+def test_home_directory_is_expanded_in_arguments(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    seen = []
+    run_main(seen.extend, ["--a=~/x", "--b", "~/y", "~", "a~/z", "--c=1 ~/x"])
+    assert seen == ["--a=/home/me/x", "--b", "/home/me/y", "/home/me", "a~/z", "--c=1 ~/x"]
+
+
+@pytest.mark.parametrize("size", ["0", "-5", "1000000000"])
+def test_vocabulary_size_out_of_range_is_an_error(tmp_path, size):
+    with pytest.raises(UserError, match=rf"--vocab_size {size}: must be between 1 and 1,000,000"):
+        vocab_main(["--vocab_size", size, "--output_file", str(tmp_path / "v"), "--input", "x"])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from data import files
 from data.sources.bzip2 import StreamReader, find_stream
 from data.sources.documents import InputFile, InputPart, is_compressed
+from data.sources.search import search
 from data.sources.streams import ByteCounter, check_chunks, open_chunks
 
 PLAIN_PART_BYTES = 64 << 20
@@ -192,7 +193,7 @@ def _find_pages(part: InputPart) -> tuple[int | None, int | None]:
     """
 
     def find(start: int, stop: float) -> int | None:
-        return files.search(file, PAGE_START, width=len(b"<page>"), start=start, stop=stop)
+        return search(file, PAGE_START, width=len(b"<page>"), start=start, stop=stop)
 
     with files.open_read(part.file.path) as file:
         start = find(part.start, part.stop) if part.start else 0

@@ -1,3 +1,5 @@
+import bz2
+import gzip
 import os
 
 import pytest
@@ -54,3 +56,49 @@ def test_a_glob_without_files_is_an_error(tmp_path):
         find_inputs("wiki", f"{tmp_path}/*.bz2")
     with pytest.raises(UserError, match="it is a directory: add /"):
         find_inputs("wiki", str(tmp_path))
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "**/*.txt"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "is a symbolic link to nothing"),
+        (lambda path: path.symlink_to(path.name), "is a symbolic link to nothing"),
+        (os.mkfifo, "is a pipe, socket or device"),
+    ],
+)
+def test_match_that_is_no_file_is_an_error(tmp_path, pattern, make, message):
+    (tmp_path / "good.txt").write_text("Text.")
+    make(tmp_path / "odd.txt")
+    with pytest.raises(UserError, match=rf"odd\.txt {message}"):
+        find_inputs("books", f"{tmp_path}/{pattern}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"x" * 257 + b"ustar\x00", "is a tar archive"),
+        (gzip.compress(b"x" * 257 + b"ustar\x00", mtime=0), r"a\.gz is a tar archive"),
+        (b"PK\x03\x04x", "is a zip archive"),
+        (b"7z\xbc\xaf\x27\x1cx", "is a 7z archive"),
+        (b"\x28\xb5\x2f\xfdx", "is compressed by zstd"),
+        (b"\xfd7zXZ\x00x", "is compressed by xz"),
+        (gzip.compress(b"text", mtime=0), "is compressed by gzip"),
+        (bz2.compress(b"text"), "is compressed by bzip2"),
+        (b"PAR1x", "is a Parquet table"),
+        (b"%PDF-1.7", "is a PDF document"),
+        (b"\x7fELFx", "is a program"),
+        (b'<doc id="12" url="u" title="T">\nT\n', "is output of WikiExtractor"),
+    ],
+)
+def test_file_that_is_not_text_is_named(tmp_path, content, message):
+    path = tmp_path / ("a.gz" if r"a\.gz" in message else "a.txt")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"--lines .*{message}.*; \w+"):
+        find_inputs("lines", str(path))
+
+
+def test_error_of_the_disk_names_the_file(tmp_path):
+    (tmp_path / "bad.txt").symlink_to("/proc/self/mem")  # whose first bytes cannot be read
+    with pytest.raises(OSError, match=r"Input/output error: '.*bad\.txt'"):
+        find_inputs("books", f"{tmp_path}/*")
