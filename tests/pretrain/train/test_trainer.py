@@ -103,9 +103,17 @@ def test_each_example_is_dropped_out_once_with_its_own_key(monkeypatch, replicas
 
 
 def test_auto_compiles_for_gpus(monkeypatch):
-    assert [trainer_module._compiles(setting) for setting in ("on", "off", "auto")] == [1, 0, 0]
+    assert [trainer_module._compiles_with_xla(setting) for setting in ("on", "off", "auto")] == [
+        1,
+        0,
+        0,
+    ]
     monkeypatch.setattr(tf.config, "list_logical_devices", {"GPU": ["GPU:0"]}.get)
-    assert [trainer_module._compiles(setting) for setting in ("on", "off", "auto")] == [1, 0, 1]
+    assert [trainer_module._compiles_with_xla(setting) for setting in ("on", "off", "auto")] == [
+        1,
+        0,
+        1,
+    ]
 
 
 def test_a_loop_on_the_device_equals_single_steps(reference):
