@@ -233,10 +233,10 @@ def load_run(model_dir: str, kind: type) -> Run:
             record["config"] = run_config_from_dict(record["config"], kind)
         except UserError as error:  # not a setting of this start
             raise UserError(f"{path} is damaged: {error}") from error
-        run = Run(**record)
-        if not isinstance(run.data_sha256, str) or not isinstance(run.lower_case, bool):
-            raise UserError(f"{path} is damaged: data_sha256 or lower_case has a wrong type")
-        return run
+        for name, expected in (("data_sha256", str), ("lower_case", bool)):
+            if not isinstance(record[name], expected):
+                raise UserError(f"{path} is damaged: {name} is {record[name]!r:.40}")
+        return Run(**record)
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError) as error:

@@ -175,7 +175,7 @@ class Trainer:
             )
 
     @tf.function
-    def _largest_weights(self):
+    def _largest_weights(self) -> tf.Tensor:
         """Return the largest absolute value of each variable; infinity if one is not finite."""
 
         def largest(variable: tf.Variable) -> tf.Tensor:
