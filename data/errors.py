@@ -43,8 +43,8 @@ def first_line(error: Exception) -> str:
 
 def _expand_home(argument: str) -> str:
     """Replace "~" at the start of an argument or of a flag's value; shells do not after "="."""
-    flag, value = re.fullmatch(r"(--?\w+=)?(.*)", argument, re.S).groups(default="")
-    return flag + os.path.expanduser(value) if value == "~" or value.startswith("~/") else argument
+    match = re.fullmatch(r"(--?\w+=)?(~(?:/.*)?)", argument, re.S)
+    return f"{match[1] or ''}{os.path.expanduser(match[2])}" if match else argument
 
 
 def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None = None) -> None:

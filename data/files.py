@@ -52,7 +52,7 @@ def open_read(path: str | os.PathLike[str]) -> BinaryIO:
 class _LocalFile(io.FileIO):
     """A file whose errors of reading name it, as errors of opening do."""
 
-    def readinto(self, buffer) -> int | None:
+    def readinto(self, buffer: Any) -> int | None:
         with self._named_errors():
             return super().readinto(buffer)
 
