@@ -95,7 +95,7 @@ def edited(directory, *path, value):
         (["config", "other"], 1, "config.other is not a field"),
         (["other"], 1, "other is not a field"),
     ],
-    ids=str,
+    ids=lambda value: "one less" if callable(value) else str(value),
 )
 def test_manifest_with_a_wrong_value_is_an_error(copy, path, value, problem):
     edited(copy, *path, value=value)
