@@ -66,6 +66,7 @@ def measured(tmp_path, *flags):
     return json.loads(results.read_text())
 
 
+@pytest.mark.slow
 def test_rows_and_table(in_process, tmp_path, capsys):
     ceiling, *rows = measured(tmp_path, "--without", "huggingface")
     assert [(row["implementation"], "jit" in row["what"]) for row in rows] == [

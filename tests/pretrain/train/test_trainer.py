@@ -64,7 +64,7 @@ FRUGAL = {"micro_batch_size": 1, "rematerialize_blocks": True, "logits_chunk_siz
         (1, {"micro_batch_size": 2}),
         (4, {}),
         (1, {**FRUGAL, "jit_compile": "on"}),
-        (4, {**FRUGAL, "jit_compile": "off"}),
+        pytest.param(4, {**FRUGAL, "jit_compile": "off"}, marks=pytest.mark.slow),
     ],
 )
 def test_replicas_and_settings_change_nothing_with_dropout(dropout_reference, replicas, settings):
