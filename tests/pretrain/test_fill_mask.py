@@ -104,6 +104,7 @@ def test_unusable_text_and_flags_are_errors(export_dir, tmp_path):
         filler.fill("many words " * 50 + "[MASK]", top_k=5)
 
 
+@pytest.mark.slow
 def test_padded_embeddings_are_never_filled_in(small_build, tmp_path):
     params = ("EncoderConfig.vocab_size = 1536", "TrainConfig.train_steps = 3")
     run.main(arguments(small_build, tmp_path / "m", *params))

@@ -1,6 +1,7 @@
 """The trainer refreshes weights in the compute type after updates, restores and before evaluation."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from pretrain.checkpoints.checkpoint import Checkpoints
@@ -25,6 +26,7 @@ def checkpoints_of(trainer, directory) -> Checkpoints:
     return Checkpoints(directory, items=trainer.checkpoint_items, run=run, keep=1)
 
 
+@pytest.mark.slow
 def test_updates_refresh_them_on_every_replica():
     strategy = strategy_of(4)
     trainer = build_trainer(CONFIG, strategy)

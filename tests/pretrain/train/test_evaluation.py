@@ -140,7 +140,9 @@ def evaluate(small_build, manifest, strategy, batch_size, reader_kind="python"):
     return trainer.evaluate(iterator, num_steps)
 
 
-@pytest.mark.parametrize(("replicas", "reader_kind"), [(1, "graph"), (4, "python")])
+@pytest.mark.parametrize(
+    ("replicas", "reader_kind"), [(1, "graph"), pytest.param(4, "python", marks=pytest.mark.slow)]
+)
 def test_partly_empty_last_batch_counts_exactly(
     small_build, manifest, held_out, replicas, reader_kind
 ):
