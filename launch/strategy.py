@@ -12,20 +12,47 @@ from launch.config import ClusterConfig
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# By default XLA for GPUs keeps float32 copies of tensors that the step rounds to bfloat16, which costs
+# memory traffic (docs/performance.md).
+_GPU_XLA_FLAGS = {"--xla_allow_excess_precision": "false"}
+
 
 def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
     """Return the strategy; must be called before any other use of TensorFlow's devices.
+
+    On GPUs it also sets flags of XLA in the environment of this process.
 
     Raises:
       UserError: the TPU or the cluster of the settings is missing.
     """
     import tensorflow as tf
 
+    # XLA reads its flags once, when the devices are created. Listing physical devices creates none.
+    if tf.config.list_physical_devices("GPU"):
+        _add_xla_flags(_GPU_XLA_FLAGS)
     kind = _choose() if config.strategy == "auto" else config.strategy
     strategy = _create(kind, config)
     device = tf.config.list_logical_devices()[-1].device_type if kind != "tpu" else "TPU"
-    print(f"running on {strategy.num_replicas_in_sync} x {device} ({kind} strategy)")
+    flags = f", XLA_FLAGS={xla_flags}" if (xla_flags := os.environ.get("XLA_FLAGS")) else ""
+    print(f"running on {strategy.num_replicas_in_sync} x {device} ({kind} strategy){flags}")
     return strategy
+
+
+def _add_xla_flags(flags: dict[str, str]) -> None:
+    """Add flags to the environment variable XLA_FLAGS, except those that it already has.
+
+    Args:
+      flags: value of each flag.
+    """
+    given = os.environ.get("XLA_FLAGS", "").strip()
+    if given and not given.startswith("-"):  # XLA reads the flags from the file of this name
+        missing = " ".join(f"{name}={value}" for name, value in flags.items())
+        print(f"XLA_FLAGS={given} is a file with flags; add {missing} to it for speed on GPUs")
+        return
+    present = {word.partition("=")[0] for word in given.split()}
+    added = [f"{name}={value}" for name, value in flags.items() if name not in present]
+    if added:
+        os.environ["XLA_FLAGS"] = " ".join([*filter(None, [given]), *added])
 
 
 def host_memory_bytes() -> int | None:

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.errors import UserError
-from launch.config import ClusterConfig
-from launch.strategy import build_strategy
 from model.dropout import Dropout
 from model.mlm import mlm_sums
 from optim.config import OptimizerConfig
@@ -340,25 +337,3 @@ def test_a_reset_trainer_trains_like_a_new_one(reference):
     built = build_trainer(run_config(), strategy_of(1))
     for variable, expected in zip(state(fresh_trainer(run_config())), state(built), strict=True):
         np.testing.assert_array_equal(variable.numpy(), expected.numpy())
-
-
-class TestStrategy:
-    def test_several_devices_are_mirrored(self, capsys):
-        assert build_strategy(ClusterConfig()).num_replicas_in_sync == 4
-        assert capsys.readouterr().out == "running on 4 x CPU (mirrored strategy)\n"
-        assert build_strategy(ClusterConfig(strategy="default")).num_replicas_in_sync == 1
-
-    def test_multi_worker_without_a_cluster_is_an_error(self, monkeypatch):
-        monkeypatch.delenv("TF_CONFIG", raising=False)
-        with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
-            build_strategy(ClusterConfig(strategy="multi_worker"))
-
-    @pytest.mark.parametrize("text", ["{", "[]", '{"cluster": [1]}'])
-    def test_invalid_tf_config_is_an_error(self, monkeypatch, text):
-        monkeypatch.setenv("TF_CONFIG", text)
-        with pytest.raises(UserError, match="TF_CONFIG does not describe a cluster"):
-            build_strategy(ClusterConfig())
-
-    def test_missing_tpu_is_an_error(self):
-        with pytest.raises(UserError, match="no TPU could be reached"):
-            build_strategy(ClusterConfig(strategy="tpu"))

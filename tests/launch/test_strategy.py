@@ -1,0 +1,121 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from data.errors import UserError
+from launch import strategy
+from launch.config import ClusterConfig
+from launch.strategy import build_strategy
+from tests.support.paths import ROOT
+
+FLAG = "--xla_allow_excess_precision=false"
+
+
+@pytest.fixture(autouse=True)
+def no_xla_flags(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+
+
+@pytest.fixture
+def with_gpu(monkeypatch, no_xla_flags):
+    """Let the machine seem to have a GPU, without the device itself."""
+    real = tf.config.list_physical_devices
+    monkeypatch.setattr(
+        tf.config,
+        "list_physical_devices",
+        lambda kind=None: ["GPU:0"] if kind == "GPU" else real(kind),
+    )
+    monkeypatch.setenv("XLA_FLAGS", "")  # so that the variable is restored
+
+
+def test_several_devices_are_mirrored(capsys):
+    assert build_strategy(ClusterConfig()).num_replicas_in_sync == 4
+    assert capsys.readouterr().out == "running on 4 x CPU (mirrored strategy)\n"
+    assert build_strategy(ClusterConfig(strategy="default")).num_replicas_in_sync == 1
+
+
+def test_multi_worker_without_a_cluster_is_an_error(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
+        build_strategy(ClusterConfig(strategy="multi_worker"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": [1]}'])
+def test_invalid_tf_config_is_an_error(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG does not describe a cluster"):
+        build_strategy(ClusterConfig())
+
+
+def test_missing_tpu_is_an_error():
+    with pytest.raises(UserError, match="no TPU could be reached"):
+        build_strategy(ClusterConfig(strategy="tpu"))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("", FLAG),
+        ("--xla_dump_to=/tmp/hlo", f"--xla_dump_to=/tmp/hlo {FLAG}"),
+        ("--xla_allow_excess_precision=true", "--xla_allow_excess_precision=true"),
+        (f"{FLAG} --xla_dump_to=/tmp/hlo", f"{FLAG} --xla_dump_to=/tmp/hlo"),
+    ],
+)
+def test_gpus_get_xla_flags_next_to_those_of_the_user(
+    with_gpu, monkeypatch, capsys, given, expected
+):
+    monkeypatch.setenv("XLA_FLAGS", given)
+    build_strategy(ClusterConfig(strategy="default"))
+    assert os.environ["XLA_FLAGS"] == expected
+    assert capsys.readouterr().out.endswith(f" (default strategy), XLA_FLAGS={expected}\n")
+
+
+def test_a_file_of_xla_flags_is_left_alone(with_gpu, monkeypatch, capsys):
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
+    build_strategy(ClusterConfig(strategy="default"))
+    assert os.environ["XLA_FLAGS"] == "flags.txt"
+    assert capsys.readouterr().out.startswith(
+        f"XLA_FLAGS=flags.txt is a file with flags; add {FLAG} to it"
+    )
+
+
+def test_cpus_get_no_xla_flags(capsys):
+    build_strategy(ClusterConfig(strategy="default"))
+    assert "XLA_FLAGS" not in os.environ
+    assert "XLA_FLAGS" not in capsys.readouterr().out
+
+
+# Pretends that there is a GPU; then compiles a function with XLA.
+_PROGRAM = """
+import tensorflow as tf
+from launch import strategy
+from launch.config import ClusterConfig
+
+tf.config.list_physical_devices = lambda kind: ["GPU:0"]
+strategy._GPU_XLA_FLAGS = {flags}
+strategy.build_strategy(ClusterConfig(strategy="default"))
+print(tf.function(lambda x: x + 1, jit_compile=True)(1).numpy())
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "output"),
+    [
+        (strategy._GPU_XLA_FLAGS, "2"),
+        ({"--xla_no_such_flag": "1"}, "Unknown flag in XLA_FLAGS: --xla_no_such_flag=1"),
+    ],
+    ids=["real", "unknown"],
+)
+def test_xla_reads_the_flags_after_they_are_set(flags, output):
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM.format(flags=flags)],
+        cwd=ROOT,
+        env=dict(os.environ),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.stdout.splitlines()[-1].endswith(output)
