@@ -13,9 +13,9 @@ from model.config import EncoderConfig
 from model.flops import training_flops
 
 
-def batch(sizes: dict[str, int]) -> dict[str, np.ndarray]:
+def batch(sizes: dict[str, int], seed: int = 0) -> dict[str, np.ndarray]:
     """Return a random batch without padding."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     shape = (sizes["batch"], sizes["positions"])
     slots = (sizes["batch"], sizes["predictions"])
     shuffled = rng.permuted(np.tile(np.arange(sizes["positions"]), (sizes["batch"], 1)), axis=1)
