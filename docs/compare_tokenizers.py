@@ -22,7 +22,7 @@ from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
 from data.vocab.learn import read_paragraphs
 from model.huggingface import tokenizer_files
-from model.preprocess import export_preprocessor
+from pretrain.export.preprocessor import export_preprocessor
 
 
 def compare(sentences: list[str], vocab_file: str, *, lower_case: bool) -> dict[str, list[tuple]]:

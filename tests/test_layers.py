@@ -24,7 +24,7 @@ from tests.support.sources import (
 ORDER = {
     "data": "errors schema hashing config files checked_json samples sources vocab text build_files"
     " manifest storage stages read build_dir pipeline build view",
-    "model": "config tracing dropout flops names compute_weights preprocess rematerialize attention"
+    "model": "config tracing dropout flops names compute_weights rematerialize attention"
     " layers huggingface encoder loss mlm weights",
     "optim": "config schedule gate accumulate adamw lamb build",
     "launch": "config accelerators strategy local supervise jobs worker plan preflight dataflow gke"

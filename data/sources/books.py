@@ -14,6 +14,7 @@ from data.sources.documents import (
     Skipped,
     is_compressed,
     join_lines,
+    split_lines,
 )
 from data.sources.streams import ByteCounter, DamagedError, open_chunks
 
@@ -144,7 +145,7 @@ def _to_document(
         raise UserError(
             f"{file.path} is a MediaWiki dump, not a --{file.kind} file; give it to --wiki"
         )
-    paragraphs = tuple(join_lines(text.splitlines()))
+    paragraphs = tuple(join_lines(split_lines(text)))
     if not paragraphs:
         return reject(0, "no text")
     return Document(

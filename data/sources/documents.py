@@ -17,6 +17,7 @@ from data.sources.content import check_content
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
 )
+_LINE_END = re.compile("\r\n|\r|\n")
 _MAX_REASON = 200  # characters
 
 
@@ -158,6 +159,14 @@ def is_compressed(path: str) -> bool:
 def normalise(text: str) -> str:
     """Return the text in NFC, without invisible characters, with single spaces as white space."""
     return " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).split())
+
+
+def split_lines(text: str) -> list[str]:
+    """Split a text at its line ends alone.
+
+    `str.splitlines` also splits at form feeds and at U+2028, which are white space inside sentences.
+    """
+    return _LINE_END.split(text)
 
 
 def text_bytes(paragraphs: Sequence[str]) -> list[int]:

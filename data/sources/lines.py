@@ -20,6 +20,7 @@ from data.sources.documents import (
     Skipped,
     is_compressed,
     normalise,
+    split_lines,
 )
 from data.sources.recursion import retry_on_empty_stack
 from data.sources.streams import ByteCounter, open_stream
@@ -77,7 +78,7 @@ def _parse_json(
     name = record.get("id", offset)
     if isinstance(name, bool) or not isinstance(name, str | int):
         return reject(f'"id" is {name!r}: must be a string or an integer')
-    paragraphs = tuple(filter(None, map(normalise, record["text"].splitlines())))
+    paragraphs = tuple(filter(None, map(normalise, split_lines(record["text"]))))
     if not paragraphs:
         return reject("no text")
     return Document(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data import schema
 from data.vocab import Vocab
+from data.vocab.graph_tokenizer import GraphTokenizer
 
 
 class WordPieceTokenizer:
@@ -18,16 +18,10 @@ class WordPieceTokenizer:
 
     def __init__(self, vocab: Vocab, *, lower_case: bool):
         import tensorflow as tf
-        import tensorflow_text as tf_text
 
         self._dtype = vocab.token_dtype
         self._to_tensor = tf.constant
-        tokenizer = tf_text.FastBertTokenizer(
-            list(vocab.pieces),
-            token_out_type=tf.int32,
-            unknown_token=schema.UNK,
-            lower_case_nfd_strip_accents=lower_case,
-        )
+        tokenizer = GraphTokenizer(vocab.pieces, lower_case=lower_case)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
         def tokenize(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

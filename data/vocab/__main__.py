@@ -22,9 +22,10 @@ from data.sources.formats import (
     guess_kind,
 )
 from data.vocab import Vocab
-from data.vocab.learn import learn, read_paragraphs
+from data.vocab.learn import Coverage, learn, measure_coverage, read_paragraphs
 
 _MAX_PIECES, _MAX_MEGABYTES = 10**6, 10**6
+_MAX_UNKNOWN_SHARE = 0.01
 
 
 def main(argv: Sequence[str]) -> None:
@@ -40,11 +41,23 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--output_file", required=True)
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
     parser.add_argument("--max_megabytes", type=int, default=500, help="text to learn from")
+    parser.add_argument(
+        "--max_characters",
+        type=int,
+        help="number of characters, the most frequent ones, that get a piece of their own"
+        " (default: 1000, or as many as make up 99.99%% of the text, if more)",
+    )
     args = parser.parse_args(argv)
     files.require_local("--output_file", args.output_file)
-    for flag, largest in (("vocab_size", _MAX_PIECES), ("max_megabytes", _MAX_MEGABYTES)):
-        if not 1 <= getattr(args, flag) <= largest:
-            raise UserError(f"--{flag} {getattr(args, flag)}: must be between 1 and {largest:,}")
+    ranges = {
+        "vocab_size": _MAX_PIECES,
+        "max_megabytes": _MAX_MEGABYTES,
+        "max_characters": _MAX_PIECES,
+    }
+    for flag, largest in ranges.items():
+        value = getattr(args, flag)
+        if value is not None and not 1 <= value <= largest:
+            raise UserError(f"--{flag} {value}: must be between 1 and {largest:,}")
     if os.path.exists(args.output_file):
         vocab = Vocab.load(args.output_file)
         if len(vocab) != args.vocab_size:
@@ -61,13 +74,31 @@ def main(argv: Sequence[str]) -> None:
     inputs += find_flagged_inputs(args)
     if not inputs:
         raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")
+    texts = list(read_paragraphs(inputs, max_bytes=args.max_megabytes * 10**6))
     vocab = learn(
-        read_paragraphs(inputs, max_bytes=args.max_megabytes * 10**6),
+        texts,
         vocab_size=args.vocab_size,
+        max_characters=args.max_characters,
         lower_case=not args.cased,
     )
     files.write_atomically(args.output_file, vocab.text.encode())
     print(f"vocab: {len(vocab):,} pieces in {args.output_file}")
+    print(describe(measure_coverage(vocab, texts, lower_case=not args.cased)))
+
+
+def describe(coverage: Coverage) -> str:
+    """Return one line about a vocabulary on its text, and a warning where it does not fit."""
+    line = (
+        f"vocab: on this text {coverage.unknown_share:.3%} of the tokens are [UNK];"
+        f" {coverage.unused_pieces:,} pieces are parts of others only and never a token"
+    )
+    if coverage.unknown_share > _MAX_UNKNOWN_SHARE:
+        words = ", ".join(f"{word!r} ({number:,})" for word, number in coverage.unknown_words)
+        line += (
+            f"\nvocab: WARNING: more than {_MAX_UNKNOWN_SHARE:.0%} of the text is lost as [UNK], most"
+            f" often {words}; give --max_characters or a larger --vocab_size"
+        )
+    return line
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
-import unicodedata
+import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+
+import numpy as np
 
 from data import schema
 from data.config import BuildConfig
@@ -13,6 +15,16 @@ from data.errors import UserError
 from data.sources.documents import Document, InputFile, Reject, text_bytes
 from data.sources.formats import read_part, split_file
 from data.vocab import Vocab
+from data.vocab.graph_tokenizer import GraphTokenizer
+from data.vocab.normalization import normalize_for_learning
+
+# Without --max_characters, characters beyond this number get pieces while a text needs them: Chinese
+# does, an alphabet does not.
+_USUAL_CHARACTERS = 1000
+_COVERAGE = 0.9999
+# What BERT's tokenizer takes for Chinese.
+_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
+_BATCH_CHARACTERS, _CHECKED_CHARACTERS = 10**6, 20 * 10**6
 
 
 def learn(
@@ -20,7 +32,7 @@ def learn(
     *,
     vocab_size: int,
     min_frequency: int = 2,
-    max_characters: int = 1000,
+    max_characters: int | None = None,
     lower_case: bool = True,
 ) -> Vocab:
     """Learn a WordPiece vocabulary; equal texts give an equal vocabulary.
@@ -33,19 +45,19 @@ def learn(
       texts: paragraphs of text.
       vocab_size: number of pieces, special tokens included.
       min_frequency: minimum number of occurrences for a pair to be merged.
-      max_characters: number of characters, the most frequent ones, that get a piece of their own.
+      max_characters: number of characters, the most frequent ones, that get a piece of their own;
+        None takes 1,000, or as many as make up 99.99% of the text if those are more and the
+        vocabulary has room for them.
       lower_case: whether to lower-case text and strip accents first ("uncased").
 
     Raises:
       UserError: there is no text, or vocab_size is smaller than special tokens and characters
         together, or larger than the number of pieces that the text supports.
     """
-    # Uncased tokenization strips accents: decompose them, so that they do not add characters.
-    form: Literal["NFD", "NFC"] = "NFD" if lower_case else "NFC"
-    texts = [unicodedata.normalize(form, text) for text in texts]
-    texts = _replace_rare_characters(texts, max_characters=max_characters)
+    texts = list(normalize_for_learning(texts, lower_case=lower_case))
+    texts = _replace_rare_characters(texts, max_characters, vocab_size=vocab_size)
     specials = list(schema.SPECIAL_TOKENS)
-    characters = _train(texts, 0, min_frequency, specials, lower_case)[len(specials) :]
+    characters = _train(texts, 0, min_frequency, specials)[len(specials) :]
     if not characters:
         raise UserError("there is no text to learn a vocabulary from")
     alphabet = sorted(piece for piece in characters if not piece.startswith("##"))
@@ -56,7 +68,7 @@ def learn(
             f"--vocab_size {vocab_size} is too small: special tokens and single characters alone take"
             f" {len(fixed)} pieces"
         )
-    pieces = _train(texts, vocab_size, min_frequency, fixed, lower_case)
+    pieces = _train(texts, vocab_size, min_frequency, fixed)
     if len(pieces) < vocab_size:
         raise UserError(
             f"--vocab_size {vocab_size}: the text has only {len(pieces)} pieces that occur"
@@ -66,12 +78,15 @@ def learn(
 
 
 def _train(
-    texts: Sequence[str], size: int, min_frequency: int, special_tokens: list[str], lower_case: bool
+    texts: Sequence[str], size: int, min_frequency: int, special_tokens: list[str]
 ) -> list[str]:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=schema.UNK))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
+    # The texts are normalised already, but for spaces around Chinese characters.
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=False
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
@@ -84,16 +99,89 @@ def _train(
     return sorted(ids, key=ids.__getitem__)
 
 
-def _replace_rare_characters(texts: list[str], *, max_characters: int) -> list[str]:
+def _replace_rare_characters(
+    texts: list[str], max_characters: int | None, *, vocab_size: int
+) -> list[str]:
     """Replace all but the most frequent characters by spaces; break ties by code point."""
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
         counts.update(text)
     ranked = sorted(counts, key=lambda character: (-counts[character], character))
+    if max_characters is None:
+        covered = np.cumsum([0, *(counts[character] for character in ranked)])
+        needed = int(np.searchsorted(covered, _COVERAGE * covered[-1]))
+        # Inside a word a character is another piece ("##a"); Chinese ones are words of their own.
+        pieces = np.cumsum([1 if _CHINESE.match(character) else 2 for character in ranked])
+        fitting = int(np.searchsorted(pieces, vocab_size - len(schema.SPECIAL_TOKENS), "right"))
+        max_characters = max(_USUAL_CHARACTERS, min(needed, fitting))
     if len(ranked) <= max_characters:
         return texts
     spaces = dict.fromkeys(map(ord, ranked[max_characters:]), " ")
     return [text.translate(spaces) for text in texts]
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """How a vocabulary fits a text."""
+
+    tokens: int
+    unknown_tokens: int
+    # Pieces, special ones apart, that no part of the text is made of.
+    unused_pieces: int
+    # The most frequent words that became [UNK], as written, with their numbers.
+    unknown_words: tuple[tuple[str, int], ...]
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of tokens that are [UNK]."""
+        return self.unknown_tokens / max(self.tokens, 1)
+
+
+def measure_coverage(vocab: Vocab, texts: Iterable[str], *, lower_case: bool) -> Coverage:
+    """Tokenize texts, at most 20 million characters of them, as a build will.
+
+    Args:
+      vocab: vocabulary.
+      texts: paragraphs.
+      lower_case: whether the vocabulary is uncased.
+    """
+    import tensorflow as tf
+
+    tokenizer = GraphTokenizer(vocab.pieces, lower_case=lower_case)
+    counts = np.zeros(len(vocab), np.int64)
+    unknown_words: collections.Counter[str] = collections.Counter()
+    unknown_id = vocab.ids[schema.UNK]
+    for batch in _batches(texts):
+        ids, begins, ends = tokenizer.tokenize_with_offsets(tf.constant(batch))
+        counts += np.bincount(ids.values, minlength=len(vocab))
+        is_unknown = ids.values.numpy() == unknown_id
+        rows = ids.value_rowids().numpy()[is_unknown]
+        ranges = zip(
+            begins.values[is_unknown].numpy(), ends.values[is_unknown].numpy(), strict=True
+        )
+        for row, (begin, end) in zip(rows, ranges, strict=True):
+            unknown_words[batch[row].encode()[begin:end].decode(errors="replace")] += 1
+    counts[unknown_id], unknown = 0, int(counts[unknown_id])
+    unused = int(np.count_nonzero(counts == 0)) - len(vocab.special_ids)
+    ranked = sorted(unknown_words.items(), key=lambda item: (-item[1], item[0]))
+    return Coverage(int(counts.sum()) + unknown, unknown, unused, tuple(ranked[:5]))
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield texts in lists of about a million characters, until there are enough to check."""
+    batch: list[str] = []
+    num_characters = size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= _BATCH_CHARACTERS:
+            yield batch
+            num_characters += size
+            batch, size = [], 0
+            if num_characters >= _CHECKED_CHARACTERS:
+                return
+    if batch:
+        yield batch
 
 
 def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[str]:

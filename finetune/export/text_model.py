@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text as tf_text
 import tf_keras
 
 from data import schema
 from data.vocab import Vocab
+from data.vocab.graph_tokenizer import GraphTokenizer
 from finetune.model import OUTPUT
 from model.config import EncoderConfig
 from model.names import POOLER
@@ -50,12 +50,7 @@ class TextModel(tf.Module):
         self.bias = tf.Variable(values[f"{OUTPUT}/bias"], name=f"{OUTPUT}/bias")
         self._output_name = "pooled_output" if f"{POOLER}kernel" in values else "sequence_output"
         self._network = _Untracked(network)
-        self._tokenizer = tf_text.FastBertTokenizer(
-            list(vocab.pieces),
-            token_out_type=tf.int32,
-            unknown_token=schema.UNK,
-            lower_case_nfd_strip_accents=lower_case,
-        )
+        self._tokenizer = GraphTokenizer(vocab.pieces, lower_case=lower_case)
         self._cls, self._sep, self._pad, self._unk = (
             vocab.ids[name] for name in (schema.CLS, schema.SEP, schema.PAD, schema.UNK)
         )

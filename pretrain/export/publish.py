@@ -18,13 +18,13 @@ from data.files import join, require_local, sha256_of
 from data.vocab import Vocab
 from model import huggingface
 from model.names import POOLER
-from model.preprocess import export_preprocessor
 from pretrain.checkpoints.catalog import CheckpointRef, choose, verify
 from pretrain.checkpoints.model_dir import Run, load_run
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 from pretrain.export.card import huggingface_card, saved_model_card, tf_models_card
+from pretrain.export.preprocessor import export_preprocessor
 from pretrain.train.recipe import check_table_size
 
 if TYPE_CHECKING:

@@ -187,3 +187,11 @@ def test_a_dump_given_as_lines_is_an_error(tmp_path):
     path.write_text("<mediawiki>\n<page>\n</page>\n</mediawiki>\n")
     with pytest.raises(UserError, match="is a MediaWiki dump; give it to --wiki"):
         read(path, "lines")
+
+
+def test_only_line_ends_end_the_paragraphs_of_json_lines(tmp_path):
+    text = "One\u2028two\x85three\x0bfour\x0cfive.\r\nSix.\rSeven.\nEight."
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"text": text}) + "\n")
+    ((_, paragraphs),) = texts(read(path, "jsonl"))
+    assert paragraphs == ("One two three four five.", "Six.", "Seven.", "Eight.")

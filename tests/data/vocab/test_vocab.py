@@ -4,8 +4,8 @@ import pytest
 from data import schema
 from data.errors import UserError
 from data.vocab import Vocab
-from data.vocab.__main__ import main
-from data.vocab.learn import learn
+from data.vocab.__main__ import describe, main
+from data.vocab.learn import learn, measure_coverage
 
 
 def write_lines(path, *lines: str):
@@ -13,13 +13,11 @@ def write_lines(path, *lines: str):
     return path
 
 
-def test_learning_reproduces_the_golden_vocabulary(golden, vocab, tmp_path):
+def test_learning_reproduces_the_golden_vocabulary(golden, tmp_path):
     output = tmp_path / "vocab.txt"
     arguments = ["--input", f"{golden}/*.bz2", "--input", f"{golden}/books/*.txt"]
     main([*arguments, "--vocab_size", "1500", "--output_file", str(output)])
-    assert output.read_text(encoding="utf-8") == vocab.text
-    assert vocab.pieces[:5] == schema.SPECIAL_TOKENS
-    assert len(vocab) == 1500
+    assert output.read_text("utf-8") == (golden / "vocab_learned.txt").read_text("utf-8")
 
 
 def test_a_vocab_size_below_the_alphabet_is_an_error():
@@ -53,6 +51,39 @@ def test_a_cased_vocabulary_keeps_accents_whole():
     pieces = learn(texts, vocab_size=14, max_characters=5, min_frequency=1, lower_case=False).pieces
     assert "##é" in pieces
     assert not any("\u0301" in piece for piece in pieces)
+
+
+GREEK_AND_GERMAN = ["Ο Ὀδυσσεύς και ο Αχιλλεύς.", "Die große Straße, die Grüße, der Fußweg."] * 3
+
+
+def test_pieces_are_of_text_as_the_tokenizer_normalises_it():
+    """The tokenizer folds "ς" to "σ" and "ß" to "ss": pieces with the former would never be used."""
+    vocab = learn(GREEK_AND_GERMAN, vocab_size=70)
+    assert not [piece for piece in vocab.pieces if "ς" in piece or "ß" in piece]
+    coverage = measure_coverage(vocab, GREEK_AND_GERMAN, lower_case=True)
+    assert (coverage.unknown_tokens, coverage.unknown_words) == (0, ())
+    cased = learn(GREEK_AND_GERMAN, vocab_size=90, lower_case=False)
+    assert [piece for piece in cased.pieces if "ß" in piece]
+    assert measure_coverage(cased, GREEK_AND_GERMAN, lower_case=False).unknown_tokens == 0
+
+
+def test_unknown_words_and_unused_pieces_are_counted():
+    vocab = Vocab((*schema.SPECIAL_TOKENS, "the", "fox", "fo", "##x"))
+    coverage = measure_coverage(vocab, ["The fox", "the dog, dog"], lower_case=True)
+    assert (coverage.tokens, coverage.unknown_tokens) == (6, 3)
+    assert coverage.unused_pieces == 2  # "fo" and "##x"
+    assert coverage.unknown_words == (("dog", 2), (",", 1))
+    assert "WARNING" in describe(coverage)
+    assert "'dog' (2), ',' (1)" in describe(coverage)
+    fits = measure_coverage(vocab, ["the fox"], lower_case=True)
+    assert "WARNING" not in describe(fits)
+
+
+def test_chinese_characters_get_pieces_while_the_text_needs_them():
+    """An alphabet of 1,000 characters, enough for English, would lose half of these."""
+    characters = [chr(0x4E00 + i) for i in range(2000)]
+    vocab = learn(["".join(characters)] * 3, vocab_size=1405)
+    assert set(vocab.pieces) == {*schema.SPECIAL_TOKENS, *characters[:1400]}
 
 
 @pytest.mark.parametrize(

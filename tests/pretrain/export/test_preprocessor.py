@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.preprocess import export_preprocessor
+from pretrain.export.preprocessor import export_preprocessor
 
-PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "d", "##ef", "abc", "ABC")
+PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "d", "##ef", "abc", "ABC", "\ud558")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,12 @@ def test_cased_tokens_and_packed_inputs(loaded):
     assert loaded.bert_pack_inputs(pair, seq_length=256)["input_mask"].shape == (2, 256)
 
 
+def test_cased_text_is_normalised_as_in_a_build(loaded):
+    words = tf.constant(["d\u00adef abc\u200b", "\u1112\u1161 abc"])
+    assert loaded.tokenize(words).to_list() == [[[5, 6], [7]], [[9], [7]]]
+    assert loaded.tokenize(tf.constant(["d" + "ef" * 60])).to_list() == [[[5, *[6] * 60]]]
+
+
 @pytest.mark.parametrize("batch", [7, None])
 def test_static_shapes(loaded, batch):
     texts, tokens = tf.TensorSpec([batch], tf.string), [batch, None, None]
@@ -94,5 +100,5 @@ def test_special_tokens_are_available_in_a_graph(loaded):
         "start_of_sequence_id": 2,
         "end_of_segment_id": 3,
         "mask_id": 4,
-        "vocab_size": 9,
+        "vocab_size": 10,
     }

@@ -1,0 +1,78 @@
+"""Export of the preprocessor SavedModel, which turns text into the encoder's inputs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from data import schema
+from data.vocab.graph_tokenizer import MAX_WORD_BYTES
+from data.vocab.normalization import compose_cased
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+
+def export_preprocessor(
+    path: str | os.PathLike[str],
+    *,
+    vocab_file: str | os.PathLike[str],
+    lower_case: bool,
+    seq_length: int,
+) -> None:
+    """Write a preprocessor with the interface of the published bert_en_uncased_preprocess.
+
+    The root function turns strings [B] into a dict of int32 [B, seq_length]. `.tokenize`,
+    `.bert_pack_inputs` (with `seq_length=`) and `.tokenize.get_special_tokens_dict()` are its parts.
+
+    Args:
+      path: directory to write.
+      vocab_file: vocabulary; it becomes an asset of the SavedModel.
+      lower_case: whether to lower-case text, as in the data build.
+      seq_length: default length of the packed inputs, tokens.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        # A copy, because the SavedModel would tell the directory of the vocabulary.
+        asset = shutil.copy(vocab_file, os.path.join(directory, schema.VOCAB_FILE))
+        model = _build_model(_build_tokenizer(asset, lower_case), seq_length)
+        model.save(os.fspath(path), include_optimizer=False, save_format="tf")
+
+
+def _build_tokenizer(vocab_file: str, lower_case: bool) -> Any:
+    from official.nlp.modeling import layers
+
+    class BertTokenizer(layers.BertTokenizer):
+        """tf-models' layer, after the data build's normalisation of cased text."""
+
+        def call(self, inputs: tf.Tensor) -> tf.RaggedTensor:
+            return super().call(inputs if lower_case else compose_cased(inputs))
+
+    return BertTokenizer(
+        vocab_file=vocab_file,
+        lower_case=lower_case,
+        tokenizer_kwargs={"max_bytes_per_word": MAX_WORD_BYTES},
+    )
+
+
+def _build_model(tokenizer: Any, seq_length: int) -> tf_keras.Model:
+    """Return the model that `export_tfhub_lib.create_preprocessing` of tf-models builds."""
+    import tensorflow as tf
+    import tf_keras
+    from official.nlp.modeling import layers
+    from official.nlp.tools import export_tfhub_lib
+
+    sentences = tf_keras.layers.Input(shape=(), dtype=tf.string, name="sentences")
+    tokens = tokenizer(sentences)
+    special_tokens = tokenizer.get_special_tokens_dict()
+    pack = layers.BertPackInputs(seq_length=seq_length, special_tokens_dict=special_tokens)
+    model = tf_keras.Model(sentences, pack(tokens))
+    model.tokenize = tf_keras.Model(sentences, tokens)
+    model.tokenize.get_special_tokens_dict = tf.train.Checkpoint()
+    model.tokenize.get_special_tokens_dict.__call__ = tf.function(
+        lambda: special_tokens, input_signature=[]
+    )
+    model.bert_pack_inputs = export_tfhub_lib.BertPackInputsSavedModelWrapper(pack)
+    return model
