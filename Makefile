@@ -136,7 +136,7 @@ rehearse: setup  ## run a job on a fake cloud, with a preemption, in about 6 min
 	@$(RUN) launch.rehearse --data_dir $(DATA) --work_dir $(REHEARSAL)
 
 ##@ Measure
-.PHONY: bench bench-data bench-step bench-run learn tpu-check
+.PHONY: bench bench-data bench-step bench-run learn tpu-check gpu-check
 bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
@@ -155,6 +155,9 @@ tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, wi
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
 	@$(RUN) bench.tpu --small
+
+gpu-check: setup .venv-gpu-check/.installed  ## compile the training step for GPUs, without a GPU, in about 60 minutes
+	@$(RUN) bench.gpu.check $(ARGS)
 
 ##@ Development
 .PHONY: test test-all test-gcp test-parity lint format audit docs lock clean
@@ -204,6 +207,7 @@ clean:  ## remove the demo, the site, benchmark material and caches (keeps envir
 .venv-audit/.installed: .ci/requirements-audit.txt
 .venv-bench/.installed: bench/requirements-data.txt
 .venv-docs/.installed: docs/requirements.txt
+.venv-gpu-check/.installed: bench/requirements-gpu-check.txt
 .venv-onnx/.installed: bench/requirements-onnx.txt
 .venv-parity/.installed: bench/requirements-parity.txt
 .venv-tpu/.installed: bench/requirements-tpu.txt

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.gpu import numbers, stablehlo
-from bench.gpu.programs import FORMS, PROGRAMS, Program
+from bench.gpu.programs import FORMS, MEASURED, PROGRAMS, Program
 from bench.step import work
 from bench.tpu import lower
 from data.config import InputConfig
@@ -275,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="PROGRAM", help="default: all")
+    parser.add_argument("names", nargs="*", metavar="PROGRAM", help="default: those that run")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--here", action="store_true", help="export in this process, in any case")
     args = parser.parse_args(argv)
@@ -284,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(
             f"{', '.join(unknown)}: not in bench/gpu/programs.py, which has {', '.join(PROGRAMS)}"
         )
-    names = args.names or list(PROGRAMS)
+    names = args.names or [program.name for program in MEASURED]
     if args.here:
         for name in names:
             export(PROGRAMS[name], args.output_dir)

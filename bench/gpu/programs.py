@@ -114,4 +114,12 @@ LONG = (
     Program(implementation="lambert", layers=24, batch=16, positions=1024),
     Program(implementation="lambert", layers=24, batch=8, positions=2048),
 )
-PROGRAMS = {program.name: program for program in (*CHECKS, *LARGE, *LONG)}
+# Those that GPU machines run.
+MEASURED = (*CHECKS, *LARGE, *LONG)
+# Only compiled, by bench.gpu.check: they compile faster than Lambert-large.
+FOUR_LAYERS = tuple(
+    Program(implementation=implementation, layers=4, batch=batch)
+    for batch in (8, 16, 32, 64)
+    for implementation in ("lambert", "tf-models")
+)
+PROGRAMS = {program.name: program for program in (*MEASURED, *FOUR_LAYERS)}

@@ -9,6 +9,7 @@ so their bytes are counted separately.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 
@@ -23,11 +24,15 @@ _BYTES = {
     "s32": 4,
     "u32": 4,
     "f32": 4,
+    "s64": 8,
+    "u64": 8,
+    "f64": 8,
 }
 _HEADER = re.compile(r"^(ENTRY )?%([\w.\-]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%([\w.\-]+) = (.*)$")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+_KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _LIMIT = re.compile(r" compare\(%[\w.\-]+, %([\w.\-]+)\), direction=LT")
 _CALLED = re.compile(r"\b(?:condition|body|to_apply)=%([\w.\-]+)")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
@@ -84,7 +89,7 @@ def cost(text: str) -> Cost:
       UnknownTripCountError: a loop has no known trip count.
     """
     total = Cost()
-    for instruction, runs in _walk(text):
+    for instruction, runs in walk(text):
         match = _CYCLES.search(instruction)
         cycles = int(match[1]) if match else 0
         total += Cost(cycles, bool(match), _copied_bytes(instruction)).times(runs)
@@ -94,7 +99,7 @@ def cost(text: str) -> Cost:
 def kernels(text: str) -> list[Kernel]:
     """Return all instructions with an estimate, in the order in which they run."""
     result = []
-    for instruction, runs in _walk(text):
+    for instruction, runs in walk(text):
         if cycles := _CYCLES.search(instruction):
             name, rest = _INSTRUCTION.match(instruction).groups()
             shape = re.sub(r"\{[^}]*\}", "", rest.partition(" fusion(")[0])
@@ -104,26 +109,27 @@ def kernels(text: str) -> list[Kernel]:
     return result
 
 
-def _walk(text: str) -> Iterator[tuple[str, int]]:
+def walk(text: str) -> Iterator[tuple[str, int]]:
     """Yield the instructions of the program, its loops and calls, with their number of runs."""
     entry, computations = _computations(text)
 
-    def walk(name: str, runs: int) -> Iterator[tuple[str, int]]:
+    def walk_part(name: str, runs: int) -> Iterator[tuple[str, int]]:
         for instruction in computations[name]:
             yield instruction, runs
             if " while(" in instruction:
                 parts = _CALLED.findall(instruction)
-                trips = _trip_count(computations[parts[0]])
+                known = _KNOWN_TRIPS.search(instruction)
+                trips = int(known[1]) if known else _trip_count(computations[parts[0]])
                 for part in parts:
-                    yield from walk(part, runs * trips)
+                    yield from walk_part(part, runs * trips)
             elif " call(" in instruction:
-                yield from walk(_CALLED.search(instruction)[1], runs)
+                yield from walk_part(_CALLED.search(instruction)[1], runs)
             elif branches := _BRANCHES.search(instruction):
                 # The costliest branch: which one is taken is not known.
-                parts = [list(walk(b.strip(" %"), runs)) for b in branches[1].split(",")]
+                parts = [list(walk_part(b.strip(" %"), runs)) for b in branches[1].split(",")]
                 yield from max(parts, key=_cycles_of)
 
-    return walk(entry, 1)
+    return walk_part(entry, 1)
 
 
 def _trip_count(condition: list[str]) -> int:
@@ -160,8 +166,13 @@ def _copied_bytes(instruction: str) -> int:
     """Return the bytes that an asynchronous copy moves: the size of its second shape."""
     if not re.search(r" (?:copy|slice)-start\(", instruction):
         return 0
-    dtype, dimensions = _SHAPE.findall(instruction.partition("-start(")[0])[1]
-    size = _BYTES[dtype]
-    for dimension in dimensions.split(","):
-        size *= int(dimension or 1)
-    return size
+    return shape_bytes(instruction.partition("-start(")[0])[1]
+
+
+def shape_bytes(text: str) -> list[int]:
+    """Return the sizes of the arrays in a shape, such as "(f32[2,3]{1,0}, s8[4])", in bytes."""
+    return [
+        _BYTES[dtype] * math.prod(int(n) for n in dimensions.split(",") if n)
+        for dtype, dimensions in _SHAPE.findall(text)
+        if dtype in _BYTES
+    ]
