@@ -28,6 +28,8 @@ TASK_GIN = gin/finetune_demo.gin
 FINETUNED = $(DEMO)/finetuned/pretrained
 ##= ACCELERATOR of `make plan`, such as v5e-256 or h100x64
 ACCELERATOR ?= v5e-256
+##= ROWS rows.jsonl that the folder of `make bench-gpu` left on a GPU machine
+ROWS =
 ##= REHEARSAL working directory of `make rehearse`
 REHEARSAL ?= rehearsal
 ##= ARGS further arguments of the program, such as ARGS=--dry_run
@@ -136,7 +138,7 @@ rehearse: setup  ## run a job on a fake cloud, with a preemption, in about 6 min
 	@$(RUN) launch.rehearse --data_dir $(DATA) --work_dir $(REHEARSAL)
 
 ##@ Measure
-.PHONY: bench bench-data bench-step bench-run learn tpu-check gpu-check
+.PHONY: bench bench-data bench-step bench-run learn tpu-check gpu-check bench-gpu gpu-rows
 bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
@@ -158,6 +160,12 @@ tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, wi
 
 gpu-check: setup .venv-gpu-check/.installed  ## compile the training step for GPUs, without a GPU, in about 60 minutes
 	@$(RUN) bench.gpu.check $(ARGS)
+
+bench-gpu: setup  ## write bench/.work/gpu, which measures the step on a GPU machine without TensorFlow, in about an hour
+	@$(RUN) bench.gpu.folder $(ARGS)
+
+gpu-rows: setup  ## ROWS of a GPU machine -> bench/results/gpu.json, and the tables of docs/performance.md
+	@$(RUN) bench.gpu $(ROWS) $(ARGS)
 
 ##@ Development
 .PHONY: test test-all test-gcp test-parity lint format audit docs lock clean

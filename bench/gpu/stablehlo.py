@@ -5,9 +5,14 @@ from __future__ import annotations
 import collections
 import re
 
-# Where in the source an operation comes from: most of the text. Locations nest parentheses three deep.
+# Where in the source an operation comes from: most of the text. Locations nest parentheses three deep. Other
+# texts in quotation marks come first, because the kernel of a custom call may contain locations, too.
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
 _LOCATION = re.compile(
-    r" loc\((?:[^()\"]|\"[^\"]*\"|\([^()]*\)|\((?:[^()]|\([^()]*\))*\))*\)|^#loc.*\n", re.MULTILINE
+    rf"(?P<kept>{_QUOTED})"
+    rf"| loc\((?:[^()\"]|{_QUOTED}|\([^()]*\)|\((?:[^()]|\([^()]*\))*\))*\)"
+    r"|^#loc.*\n",
+    re.MULTILINE,
 )
 _COPY = re.compile(r"mhlo\.copy (%\S+) : (tensor<[^>]*>)")
 _FOREIGN = re.compile(r"= \"?((?:mhlo|chlo|tf|vhlo|sdy)\.\w+)|custom_call (@[\w$.]+)")
@@ -17,7 +22,7 @@ _DOT_PRECISION = "precision = [DEFAULT, DEFAULT]"
 
 def without_locations(text: str) -> str:
     """Return a program without the places in the source that its operations come from."""
-    return _LOCATION.sub("", text)
+    return _LOCATION.sub(lambda match: match["kept"] or "", text)
 
 
 def portable(text: str) -> str:

@@ -60,7 +60,7 @@ output_index = array<i64>}]} {
   func.func @main(%arg0: tensor<2x4xi32>, %arg1: tensor<4x3xbf16> loc("a(b)"), %arg2: tensor<i64>) {
     %1 = stablehlo.dot_general %a, %b, precision = [DEFAULT, DEFAULT] : tensor<4x3xf32> loc(#loc3)
     %2 = mhlo.copy %1 : tensor<4x3xf32> loc(fused["x", callsite("f"("g.py":1:2) at "h"("i.py":3:4))])
-    %3 = stablehlo.custom_call @__kernel(%2) : tensor<4x3xf32>
+    %3 = stablehlo.custom_call @__kernel(%2) {backend_config = "m loc(#loc1)\\22\\0A loc(unknown)"} loc(#loc)
     %4 = "mhlo.topk"(%3) : tensor<4x3xf32>
 #loc3 = loc("d")
 """
@@ -68,7 +68,8 @@ output_index = array<i64>}]} {
 
 def test_text_without_locations():
     text = stablehlo.without_locations(TEXT)
-    assert "loc" not in text
+    assert text.count("loc") == 3
+    assert 'backend_config = "m loc(#loc1)\\22\\0A loc(unknown)"}\n' in text
     assert (
         "%1 = stablehlo.dot_general %a, %b, precision = [DEFAULT, DEFAULT] : tensor<4x3xf32>\n"
         in text
