@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.gpu import process
 
 
-def measured(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of the row; on a CPU, of much smaller work."""
+def measured(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the fields of the row; on a CPU, of much smaller work."""
     import torch
 
     on_gpu = torch.cuda.is_available()
@@ -41,7 +41,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     a, b = (torch.randn(rows, rows, device=device, dtype=torch.bfloat16) for _ in range(2))
     source = torch.randint(0, 255, (copied_bytes,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return {
+    yield {
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
         "platform": "gpu" if on_gpu else "cpu",
         "versions": {"torch": torch.__version__},

@@ -100,11 +100,14 @@ class Running:
         except FileNotFoundError:
             ended = f"ended with exit code {self.popen.returncode} and left no row; see device.log"
             return {**label, "error": self.why_stopped or ended}
+        row = label
         try:
             row = {**label, **parse_json(content, "its row").fields}
             require_complete(Record(row, "its row"))
         except DamagedRecord as error:
-            return {**label, "error": str(error)}
+            return {**row, "error": self.why_stopped or str(error)}
+        if self.why_stopped:  # everything important was measured before
+            row["not_measured"] = self.why_stopped
         return row
 
 

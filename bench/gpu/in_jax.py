@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +166,8 @@ def _with_suffix(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def timed(program: Program, args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of a row about the speed of a compiled program."""
+def timed(program: Program, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a row about the speed of a compiled program."""
     program.prepare()
     process.wait_for_turn(args)
     sizes = program.description["sizes"]
@@ -181,16 +181,15 @@ def timed(program: Program, args: argparse.Namespace) -> dict[str, Any]:
         outputs[:] = program.step(inputs)
 
     row = process.time_steps(step, lambda: program.wait(outputs), args.steps)
-    peak = program.peak_bytes
-    if args.profile:
-        row |= process.optional(lambda: profiled(program, inputs))
-    return {
+    yield {
         **row,
         "sequences_per_second": sizes["batch"] / row["seconds"],
         "model_tflop_per_second": work.model_flops(sizes) / row["seconds"] / 1e12,
         "first_outputs": first,
-        "peak_bytes": peak,
+        "peak_bytes": program.peak_bytes,
     }
+    if args.profile:
+        yield process.optional(lambda: profiled(program, inputs))
 
 
 def profiled(program: Program, inputs: list[Any]) -> dict[str, Any]:
@@ -268,22 +267,23 @@ def verdict(outputs: list[float], variables: Mapping[str, float], precision: str
     }
 
 
-def measured(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of the row that the command line asks for."""
+def measured(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the fields of the row that the command line asks for."""
     program = Program(args.program, full_precision=args.full_precision)
     description = program.description
     names = ("implementation", "form", "settings", "sizes", "precision", "fingerprint")
-    row = {name: description[name] for name in names if name in description}
+    yield {name: description[name] for name in names if name in description}
     if args.check:
         with np.load(_with_suffix(args.program, ".npz"), allow_pickle=False) as file:
             record = dict(file)
-        row |= program.compile()
-        return {**row, **checked(program, record, description["precision"])}
-    row |= program.compile()
+        yield program.compile()
+        yield checked(program, record, description["precision"])
+        return
+    yield program.compile()
     if args.hlo:
         with gzip.open(args.hlo, "wt") as file:
             file.write(program.hlo)
-    return {**row, **timed(program, args)}
+    yield from timed(program, args)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -105,8 +105,8 @@ def compile_blocks(model: Any) -> None:
     model.cls.compile(dynamic=False)
 
 
-def measured(args: argparse.Namespace, sizes: dict[str, int]) -> dict[str, Any]:
-    """Return the fields of the row that the command line asks for."""
+def measured(args: argparse.Namespace, sizes: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of the row that the command line asks for."""
     import torch
     import transformers
 
@@ -132,7 +132,7 @@ def measured(args: argparse.Namespace, sizes: dict[str, int]) -> dict[str, Any]:
         if device == "cuda":
             torch.cuda.synchronize()
 
-    row = {
+    yield {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "platform": "gpu" if device == "cuda" else "cpu",
         "start_seconds": process.elapsed(),
@@ -141,30 +141,29 @@ def measured(args: argparse.Namespace, sizes: dict[str, int]) -> dict[str, Any]:
     }
     started = time.monotonic()
     losses = [float(step())]
-    row["compile_seconds"] = round(time.monotonic() - started, 1)
+    yield {"compile_seconds": round(time.monotonic() - started, 1)}
     if device == "cuda":
         torch.cuda.empty_cache()
     process.wait_for_turn(args)
     losses += [float(step()) for _ in range(_WARM_UP_STEPS)]
-    row |= process.time_steps(step, wait, args.steps)
-    row["peak_bytes"] = torch.cuda.max_memory_allocated() if device == "cuda" else None
-    if args.profile:
-        row |= process.optional(lambda: profiled(step, wait, device))
-    return {
+    row = process.time_steps(step, wait, args.steps)
+    yield {
         **row,
         "sequences_per_second": sizes["batch"] / row["seconds"],
         "model_tflop_per_second": work.model_flops(sizes) / row["seconds"] / 1e12,
         "losses": losses,
+        "peak_bytes": torch.cuda.max_memory_allocated() if device == "cuda" else None,
     }
+    if args.profile and device == "cuda":
+        yield process.optional(lambda: profiled(step, wait))
 
 
-def profiled(step: Callable[[], Any], wait: Callable[[], None], device: str) -> dict[str, Any]:
+def profiled(step: Callable[[], Any], wait: Callable[[], None]) -> dict[str, Any]:
     """Return the fields of a row about the kernels of a step."""
     import torch
 
-    activity = torch.profiler.ProfilerActivity
-    activities = [activity.CPU, *[activity.CUDA] * (device == "cuda")]
-    with torch.profiler.profile(activities=activities) as profile:
+    # Without the operations on the CPU, which are many and take long to read.
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         for _ in range(_PROFILED_STEPS):
             step()
         wait()

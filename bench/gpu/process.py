@@ -2,7 +2,7 @@
 
 Standard library only. bench/gpu/device.py starts such processes side by side. It gives each a path P,
 `--exchange P`, and both sides communicate through files: P.ready says that the process has compiled its
-step, P.go that the device is its own now, and P.json is its row.
+step, P.go that the device is its own now, and P.json is its row as far as it is known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +41,36 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def leave_row(args: argparse.Namespace, row: dict[str, Any], measure: Callable[[], dict]) -> None:
-    """Measure, then write and print the row, whatever happens.
+def leave_row(
+    args: argparse.Namespace, row: dict[str, Any], measure: Callable[[], Iterable[dict[str, Any]]]
+) -> None:
+    """Measure; leave a row whatever happens, and print it at the end.
 
     Args:
       args: arguments of `parser`.
       row: what is known before measuring.
-      measure: returns the other fields.
+      measure: yields further fields as they are found; the row has those of a process that is killed.
 
     Raises:
-      SystemExit: measuring failed; the row has the field `error`.
+      SystemExit: at the end; measuring failed if the code is 1, and the row has the field `error`.
     """
+    _write_row(args, row)
     try:
-        row = {**row, **measure()}
+        for fields in measure():
+            row = {**row, **fields, "process_seconds": elapsed()}
+            _write_row(args, row)
     except Exception as error:  # one failure must not hide the other rows
-        row["error"] = _line(error)
-    row["process_seconds"] = round(time.monotonic() - _STARTED, 1)
-    line = json.dumps(row)
-    print(line, flush=True)
+        row = {**row, "error": _line(error), "process_seconds": elapsed()}
+        _write_row(args, row)
+    print(json.dumps(row), flush=True)
+    raise SystemExit(int("error" in row))
+
+
+def _write_row(args: argparse.Namespace, row: dict[str, Any]) -> None:
     if args.exchange:
         unfinished = args.exchange.with_suffix(".unfinished")
-        unfinished.write_text(line)
+        unfinished.write_text(json.dumps(row))
         unfinished.rename(args.exchange.with_suffix(".json"))
-    raise SystemExit(int("error" in row))
 
 
 def optional(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -33,6 +33,10 @@ path.with_suffix(".ready").touch()
 while not path.with_suffix(".go").exists():
     time.sleep(0.01)
 if behaviour == "hangs":
+    path.with_suffix(".json").write_text('{"what": "check", "compile_seconds": 3.0}')
+    time.sleep(60)
+if behaviour == "hangs after its row":
+    path.with_suffix(".json").write_text(json.dumps(row))
     time.sleep(60)
 started = time.monotonic()
 time.sleep(2.5 if behaviour == "slow" else 0.3)
@@ -68,12 +72,16 @@ def test_turns_do_not_overlap_and_checks_take_none(tmp_path):
 
 def test_failures_are_rows_and_hide_no_other(tmp_path):
     wave = [
-        *(job(name) for name in ("dies", "hangs", "works", "not JSON", "no object", "no device")),
+        *(job(name) for name in ("dies", "hangs", "hangs after its row", "works")),
+        *(job(name) for name in ("not JSON", "no object", "no device")),
         Job(label="missing", command=("/no/such/program",)),
     ]
     rows = measured(tmp_path, wave, [job("works", "next")])
     assert "exit code 3" in rows["dies"]["error"]
     assert rows["hangs"]["error"] == "not timed within its limit"
+    assert rows["hangs"]["compile_seconds"] == 3.0
+    assert "error" not in rows["hangs-after-its-row"]
+    assert rows["hangs-after-its-row"]["not_measured"] == "not timed within its limit"
     assert "its row is damaged: it is not JSON" in rows["not-JSON"]["error"]
     assert "a list of 1, must be an object" in rows["no-object"]["error"]
     assert "device is missing" in rows["no-device"]["error"]
@@ -155,19 +163,26 @@ def leave(tmp_path, measure, **row):
 
 def test_an_error_while_measuring_is_a_row(tmp_path):
     def fail():
+        yield {"compile_seconds": 3.0}
         raise FileNotFoundError("no\n  program " + "x" * 1000)
 
     code, row = leave(tmp_path, fail, implementation="lambert")
-    assert code == 1
+    assert (code, row["compile_seconds"]) == (1, 3.0)
     assert row["error"].startswith("FileNotFoundError: no program xxx")
     assert len(row["error"]) == 600
     assert row["implementation"] == "lambert"
 
 
 def test_a_row_has_what_was_measured(tmp_path):
-    assert leave(tmp_path, lambda: {"seconds": 1.5})[0] == 0
-    _, row = leave(tmp_path, lambda: {"seconds": 1.5}, label="L")
-    assert (row["seconds"], row["label"]) == (1.5, "L")
+    def measure():
+        yield {"seconds": 1.5}
+        assert json.loads((tmp_path / "label.json").read_text())["seconds"] == 1.5
+        yield process.optional(lambda: {"launches": 7})
+        yield process.optional(lambda: 1 / 0)
+
+    code, row = leave(tmp_path, measure, label="L")
+    assert (code, row["seconds"], row["launches"], row["label"]) == (0, 1.5, 7, "L")
+    assert row["not_measured"].startswith("ZeroDivisionError")
 
 
 def test_steps_in_a_row_do_not_wait():
