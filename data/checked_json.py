@@ -30,6 +30,7 @@ MAX_INTEGER = 2**63 - 1
 MAX_BYTES, MAX_DEPTH = 2**28, 64
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_SHOWN = 60  # characters of a wrong value in a message
+_MAX_PATH = 1000  # characters of a path in a record
 _REQUIRED: Any = object()
 # Type of the default of a field, or nothing for a field without one.
 Default = TypeVar("Default")
@@ -144,7 +145,9 @@ class Record:
         """Return a path of a file inside the folder of the record; see `is_inside`."""
         value: Any = self.text(name, default=default)
         if value is not default and not is_inside(value):
-            raise self._wrong(name, value, "a relative path without '..'")
+            raise self._wrong(
+                name, value, f"a relative path without '..', of at most {_MAX_PATH:,} characters"
+            )
         return value
 
     def mapping(self, name: str, *, default: Default = _REQUIRED) -> Record | Default:
@@ -332,11 +335,11 @@ def is_inside(path: str) -> bool:
     """Return whether a path names something below the folder that it is relative to.
 
     Paths in records and archives have forward slashes. Absolute paths, "..", backslashes, schemes,
-    drive letters and NUL are refused, as is the folder itself.
+    drive letters, NUL and very long paths are refused, as is the folder itself.
     """
     parts = path.split("/")
     return (
-        bool(path)
+        0 < len(path) <= _MAX_PATH
         and not posixpath.isabs(path)
         and not re.search(r"[\\:\x00]", path)
         and all(part not in ("", ".", "..") for part in parts)

@@ -15,6 +15,7 @@ import io
 import os
 import re
 import shutil
+import stat
 import types
 import uuid
 from collections.abc import Iterator
@@ -41,9 +42,10 @@ def open_read(path: str | os.PathLike[str]) -> BinaryIO:
 
     Raises:
       FileNotFoundError: there is no such file, local or remote.
+      UserError: it is a pipe or a device, which may never end.
     """
     if not is_remote(path):
-        return io.BufferedReader(_LocalFile(path), CHUNK_BYTES)
+        return io.BufferedReader(_LocalFile(path, opener=_open_regular), CHUNK_BYTES)
     if not exists(path):
         raise FileNotFoundError(2, "No such file", os.fspath(path))
     return io.BufferedReader(_RemoteFile(os.fspath(path)), CHUNK_BYTES)
@@ -67,6 +69,16 @@ class _LocalFile(io.FileIO):
         except OSError as error:
             error.filename = error.filename or os.fspath(self.name)
             raise
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a file, without waiting for the writer of a pipe."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # FileIO raises an error for a directory
+        return descriptor
+    os.close(descriptor)
+    raise UserError(f"{path} is a pipe or a device, not a regular file")
 
 
 class _RemoteFile(io.RawIOBase):

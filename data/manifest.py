@@ -218,7 +218,9 @@ class Manifest:
             _config_from_record(record),
             record.integer("vocab_pieces", minimum=1),
         )
-        rejects = record.mapping("rejects", default=None)
+        shards = record.rows("shards")
+        # A planned build has neither shards nor a list of rejected documents.
+        rejects = record.mapping("rejects") if shards else record.mapping("rejects", default=None)
         manifest = cls(
             config=config,
             vocab_pieces=vocab_pieces,
@@ -233,7 +235,7 @@ class Manifest:
             },
             shards=tuple(
                 Shard.from_record(shard, config=config, vocab_pieces=vocab_pieces)
-                for shard in record.rows("shards")
+                for shard in shards
             ),
         )
         check_files(manifest.shards, manifest.files, record)

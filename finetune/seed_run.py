@@ -22,6 +22,7 @@ from finetune.model import Finetuner, mean_loss
 from finetune.pretrained import PretrainedEncoder
 from finetune.recipe import starting_weights
 from finetune.seed_files import METRICS_FILE, PREDICTIONS
+from finetune.summary import check_seed
 from finetune.tasks.task import INPUTS, TARGETS, Split, Task
 from launch.strategy import is_chief
 from model.weights import assign
@@ -304,10 +305,12 @@ def read_finished(
     path = files.join(model_dir, METRICS_FILE)
     if not files.exists(path):
         return None
-    record = read_json(path, remedy="delete it").fields
+    record = read_json(path, remedy="delete it")
     settings = _settings(_as_run(config, data, pretrained), data)
-    is_same = all(name in record and record[name] == value for name, value in settings.items())
-    return record if is_same else None
+    is_same = all(
+        name in record and record.fields[name] == value for name, value in settings.items()
+    )
+    return check_seed(record) if is_same else None
 
 
 def _as_run(config: FinetuneRunConfig, data: TaskData, pretrained: PretrainedEncoder) -> Run:

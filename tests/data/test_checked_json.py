@@ -171,7 +171,7 @@ def test_paths_inside_the_folder(path):
     "path",
     [
         *("", ".", "..", "/etc/passwd", "../x", "a/../../x", "a/..", "a//b", "a/", "./a"),
-        *("C:/x", "a\\..\\b", "gs://b/x", "a\x00b", "~/../x"),
+        *("C:/x", "a\\..\\b", "gs://b/x", "a\x00b", "~/../x", "a" * 1001),
     ],
 )
 def test_paths_outside_the_folder(path):

@@ -40,6 +40,15 @@ def test_failed_local_write_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_may_never_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "endless"):
+        for read in (files.read_bytes, files.sha256_of):
+            with pytest.raises(UserError, match=f"/{name} is a pipe or a device, not a regular"):
+                read(tmp_path / name)
+
+
 def test_find_and_remove(directory):
     for name in ("d/x1", "d/x2", "d/y", "d/x3/z"):
         files.write_atomically(files.join(directory, name), b"")

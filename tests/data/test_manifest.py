@@ -65,6 +65,7 @@ def edited(directory, *path, value):
     [
         (["rejects", "path"], "../../../home/.bashrc", "rejects.path is"),
         (["rejects", "path"], "/home/.bashrc", "rejects.path is"),
+        (["rejects"], None, "rejects is null, must be an object"),
         (["rejects", "path"], "vocab.txt", "vocab.txt is described more than once"),
         (["shards", 0, "packed", "path"], "packed/../../x", "shards[0].packed.path is"),
         (["shards", 1, "masked", 2, "path"], "gs://bucket/x", "shards[1].masked[2].path is"),

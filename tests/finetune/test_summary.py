@@ -1,7 +1,10 @@
 """Summaries of seeds, and their comparison."""
 
+import json
+
 import pytest
 
+from data.errors import UserError
 from finetune import summary
 
 
@@ -9,6 +12,7 @@ def record_of(seed, accuracy, collapse=None) -> dict:
     return {
         "seed": seed,
         "step": 10,
+        "train_steps": 10,
         "main_metric": "accuracy",
         "collapse": collapse,
         "splits": {"dev": {"accuracy": accuracy}},
@@ -45,3 +49,31 @@ def test_comparison_of_model_directories():
         "dev accuracy  good  mean 0.8500 ± 0.0707 of 2 seeds, from 0.8000 to 0.9000; +0.2000 against bad"
     )
     assert second == "dev accuracy  bad   mean 0.6500 ± 0.0707 of 2 seeds, from 0.6000 to 0.7000"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("seed", "1", 'seeds[0].seed is "1", must be a whole number'),
+        ("step", None, "seeds[0].step is null"),
+        ("collapse", [], "seeds[0].collapse is an empty list"),
+        ("collapse", {"step": 3}, "seeds[0].collapse.reason is missing"),
+        ("main_metric", "f1", "seeds[0].splits.dev.f1 is missing"),
+        ("splits", {}, "seeds[0].splits.dev is missing"),
+        ("splits", {"dev": {"accuracy": float("nan")}}, "seeds[0].splits.dev.accuracy is NaN"),
+        ("splits", {"dev": {"accuracy": 1.0, "loss": "a"}}, "seeds[0].splits.dev.loss is"),
+    ],
+    ids=str,
+)
+def test_damaged_summary_is_an_error(tmp_path, name, value, problem):
+    content = {"seeds": [record_of(1, 0.5) | {name: value}]}
+    (tmp_path / "summary.json").write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        summary.read_summary(str(tmp_path))
+    assert problem in str(error.value)
+
+
+def test_statistics_are_those_of_the_seeds(tmp_path):
+    content = summary.summarize([record_of(1, 0.5), record_of(2, 0.75)])
+    (tmp_path / "summary.json").write_text(json.dumps(content | {"dev": None}))
+    assert summary.read_summary(str(tmp_path)) == content
