@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
@@ -21,7 +21,8 @@ from data.errors import UserError
 from data.sources.documents import Document, InputFile, InputPart, Reject, Skipped
 from data.sources.recursion import retry_on_empty_stack
 from data.sources.streams import ByteCounter
-from data.sources.wiki.parts import PAGE_START, PAGE_TAG, PartReader, database_name, open_part
+from data.sources.wiki.parts import PAGE_START, PAGE_TAG, PartReader, open_part, read_site
+from data.sources.wiki.site import Site
 from data.sources.wiki.wikitext import to_paragraphs
 
 # Real headers have a few kilobytes, and between pages there is white space only.
@@ -48,9 +49,14 @@ class _Dump:
     max_document_bytes: int
 
     @functools.cached_property
+    def site(self) -> Site:
+        """The wiki. Read on demand: a small part may have no page."""
+        return read_site(self.file)
+
+    @property
     def id_prefix(self) -> str:
-        """First components of the document ids. Read on demand: a small part may have no page."""
-        return "/".join(filter(None, [self.file.kind, database_name(self.file)]))
+        """First components of the document ids."""
+        return "/".join(filter(None, [self.file.kind, self.site.database]))
 
 
 def read_part(
@@ -60,7 +66,8 @@ def read_part(
 
     `num_bytes` of the items add up to the uncompressed bytes of the part. Adjacent parts of a plain
     file meet at a `<page>`, so together they yield the same items as the file in a single part. The
-    reasons for skipping are "redirect", "other namespace", "no prose" and "around pages".
+    reasons for skipping are "redirect", "other namespace", "not wikitext" (pages of code or data),
+    "no prose" and "around pages". Of a page with several revisions the newest counts.
 
     Document ids are "wiki/enwiki/12": the wiki's name from the header of the dump, and the page id,
     which is unique within a wiki. Without a name in the header they are "wiki/12".
@@ -189,13 +196,13 @@ def _read_page(reader: PartReader, dump: _Dump) -> Document | Reject | Skipped:
             f" {_DOWNLOAD_AGAIN}"
         )
     page, num_bytes = b"".join([*chunks, end_tag]), reader.position - start
-    id_prefix = dump.id_prefix
+    site, id_prefix = dump.site, dump.id_prefix
     try:
         if num_bytes > dump.max_document_bytes:
             raise ValueError(f"larger than max_document_bytes={dump.max_document_bytes}")
         if not end_tag:
             raise ValueError("has no </page>")
-        return retry_on_empty_stack(_parse_page, page, id_prefix)
+        return retry_on_empty_stack(_parse_page, page, id_prefix, site)
     except (MemoryError, OSError):  # faults of the machine, not of the page
         raise
     except Exception as error:  # one bad page in millions must not stop a long build
@@ -209,23 +216,27 @@ def _read_page(reader: PartReader, dump: _Dump) -> Document | Reject | Skipped:
         )
 
 
-def _parse_page(page: bytes, id_prefix: str) -> Document | Skipped:
+def _parse_page(page: bytes, id_prefix: str, site: Site) -> Document | Skipped:
     """Return the article of a page; raise any exception if it cannot be read."""
     page.decode()  # raises a clearer error than the parser
     root = fromstring(page, forbid_dtd=True)
-    wikitext = root.findtext("revision/text") or ""
+    revision = max(root.findall("revision"), key=_age_key, default=root)
+    wikitext = revision.findtext("text") or ""
 
     def skip(reason: str) -> Skipped:
         return Skipped(reason=reason, num_bytes=len(page))
 
     if root.find("redirect") is not None or wikitext.lstrip()[:9].upper() == "#REDIRECT":
         return skip("redirect")
-    if (root.findtext("ns") or "0") != "0":
+    namespace = root.findtext("ns") or str(site.namespace_of(root.findtext("title") or ""))
+    if namespace != "0":
         return skip("other namespace")
+    if (revision.findtext("model") or "wikitext") != "wikitext":
+        return skip("not wikitext")
     page_id = (root.findtext("id") or "").strip()
     if not page_id.isdecimal():
         raise ValueError("has no page id")
-    paragraphs, section_bytes = to_paragraphs(wikitext)
+    paragraphs, section_bytes = to_paragraphs(wikitext, site)
     if not paragraphs:
         return skip("no prose")
     return Document(
@@ -234,6 +245,14 @@ def _parse_page(page: bytes, id_prefix: str) -> Document | Skipped:
         num_bytes=len(page),
         section_bytes=section_bytes,
     )
+
+
+def _age_key(revision: Element) -> tuple[bool, str, int]:
+    """Order revisions: the newest one that has a text is the largest."""
+    text, number = revision.find("text"), (revision.findtext("id") or "").strip()
+    is_deleted = text is None or text.get("deleted") is not None
+    timestamp = (revision.findtext("timestamp") or "").strip()
+    return not is_deleted, timestamp, int(number) if number.isdecimal() else 0
 
 
 def _describe_error(error: Exception) -> str:

@@ -13,6 +13,7 @@ from data.sources.bzip2 import StreamReader, find_stream
 from data.sources.documents import InputFile, InputPart, is_compressed
 from data.sources.search import search
 from data.sources.streams import ByteCounter, check_chunks, open_chunks
+from data.sources.wiki.site import Site
 
 PLAIN_PART_BYTES = 64 << 20
 BZ2_PART_BYTES = 16 << 20  # compressed; the text is about four times as long
@@ -20,7 +21,6 @@ _MAX_FIRST_STREAM_BYTES = 16 << 20
 PAGE_START = re.compile(rb"<page>")
 PAGE_TAG = re.compile(rb"</?page>")
 _LONGEST_TAG = len(b"</page>")
-_DATABASE_NAME = re.compile(rb"<dbname>\s*([A-Za-z0-9_-]+)\s*</dbname>")
 
 
 def split_file(file: InputFile, *, part_bytes: int | None = None) -> list[InputPart]:
@@ -201,16 +201,15 @@ def _find_pages(part: InputPart) -> tuple[int | None, int | None]:
         return start, None if is_last else find(part.stop, math.inf)
 
 
-def database_name(file: InputFile) -> str:
-    """Return the wiki's name in the header of a dump, such as "enwiki"; "" if there is none."""
+def read_site(file: InputFile) -> Site:
+    """Read the header of a dump."""
     header = b""
     with open_chunks(file.path) as chunks:
         for chunk in chunks:
             header += chunk
             if len(header) >= files.CHUNK_BYTES or PAGE_START.search(header):
                 break
-    match = _DATABASE_NAME.search(PAGE_START.split(header)[0])
-    return match[1].decode() if match else ""
+    return Site.from_header(PAGE_START.split(header)[0])
 
 
 def _is_multistream(path: str) -> bool:

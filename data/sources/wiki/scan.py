@@ -13,17 +13,8 @@ from collections.abc import Callable, Iterator
 
 from data.sources.documents import normalise
 from data.sources.wiki import latex
+from data.sources.wiki.site import Site
 
-# Sections of references and links; dropped up to the next heading of the same or a higher level.
-_DROPPED_SECTIONS = frozenset(
-    {
-        *("bibliography", "citations", "cited works", "explanatory notes", "external links"),
-        *("external sources", "footnotes", "further reading", "gallery", "general references"),
-        *("image gallery", "notes", "notes and citations", "notes and references"),
-        *("primary sources", "references", "references and notes", "secondary sources", "see also"),
-        *("selected bibliography", "sources", "sources and references", "works cited"),
-    }
-)
 # Elements whose content is not prose.
 DROPPED_TAGS = (
     "ref|references|templatestyles|gallery|imagemap|timeline|graph|mapframe|maplink|inputbox"
@@ -77,8 +68,14 @@ def unescape(text: str) -> str:
     return text if text.isascii() else text.translate(_UNESCAPE)
 
 
-def split_sections(wikitext: str) -> tuple[list[str], int]:
+def split_sections(wikitext: str, site: Site) -> tuple[list[str], int]:
     """Split wikitext at its headings; drop comments, tables, and elements and sections without prose.
+
+    A section of references or links is dropped up to the next heading of the same or a higher level.
+
+    Args:
+      wikitext: text of a page.
+      site: wiki, which names those sections.
 
     Returns:
       The remaining sections without their headings, and the UTF-8 bytes of the dropped sections.
@@ -100,7 +97,7 @@ def split_sections(wikitext: str) -> tuple[list[str], int]:
                 fragments.append(wikitext[start : opening.start()])
                 sections.append("".join(fragments))
                 fragments.clear()
-            dropped_level = level if title in _DROPPED_SECTIONS else 0
+            dropped_level = level if title in site.dropped_sections else 0
             section_start, start = opening.start(), opening.end()
         elif not dropped_level and (closing or not opening["converted"]):
             fragments.append(wikitext[start : opening.start()])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from data.sources.wiki import quantities
+from data.sources.wiki import localised, quantities
 from data.sources.wiki.units import Arguments, Expander, by_name, group_digits, positional
 
 # Templates with a fixed text: the text, and the template names.
@@ -62,10 +62,17 @@ _SHIP_PREFIXES = (
 )
 
 
-def find_expander(name: str) -> Expander | None:
-    """Return the function from rendered arguments to text, or None if the template has no text."""
+def find_expander(name: str, language: str = "en") -> Expander | None:
+    """Return the function from rendered arguments to text, or None if the template has no text.
+
+    Args:
+      name: name of the template.
+      language: language of the wiki, whose own templates come first.
+    """
     words = " ".join(name.replace("_", " ").split())
     name = words.lower()
+    if expander := localised.find_expander(name, language):
+        return expander
     if expander := _EXPANDERS.get(name):
         return expander
     if name.startswith(("lc:", "uc:")):

@@ -14,12 +14,15 @@ import re
 from collections.abc import Iterator
 
 import mwparserfromhell
+import regex
 from mwparserfromhell import nodes
 from mwparserfromhell.wikicode import Wikicode
 
 from data.sources.documents import normalise
 from data.sources.wiki import latex, scan, templates
 from data.sources.wiki.scan import LIST_ITEM, OPEN_TABLE
+from data.sources.wiki.site import ENGLISH, Site
+from data.sources.wiki.variants import resolve_variants
 
 _NESTING = re.compile(
     r"(?P<opening>\{\{|\[\[|\[(?=\w+:|//))|(?P<closing>\}\}|\]\]|\])"
@@ -31,7 +34,8 @@ _VOID_TAGS = frozenset(("br", "wbr", "hr", "meta", "link", "img"))
 _MAX_PARSING_COST = 20_000_000  # unclosed tokens times characters; takes a few seconds
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center", "poem", "ul", "ol", "dl"))
 _DROPPED_IN_PARSING = frozenset(("table", "rp", *scan.DROPPED_TAGS.split("|")))
-_PREFIX = re.compile(r"\s*(:?)\s*([A-Za-z][\w -]*?)\s*:")
+# The prefix of a link may be in any script, and in some a letter is followed by marks.
+_PREFIX = re.compile(r"\s*(:?)\s*([^\W\d_][^:|#<>{}\[\]\n]{0,60}?)\s*:")
 _PROJECTS = frozenset(
     {
         *("b", "c", "commons", "d", "m", "meta", "n", "q", "s", "species", "v", "voy", "w", "wikt"),
@@ -61,7 +65,6 @@ _LANGUAGES = frozenset(
         " za zea zgh zh zh-classical zh-min-nan zh-yue zu",
     )
 )
-_HIDDEN_NAMESPACES = frozenset(("file", "image", "category", "media"))
 _QUOTES = re.compile("'{2,}")
 # Lines that begin with a space are preformatted: they are not joined with the lines around them.
 _INDENTED = re.compile(r"\n[ \t]+(?=\S)")
@@ -76,12 +79,21 @@ _MAGIC_WORD = re.compile(
     r"|EXTERNALLANGLINKS|TALK)|(?:NO)?(?:NEWSECTIONLINK|INDEX)|HIDDENCAT|ARCHIVEDTALK|DISAMBIG"
     r"|STATICREDIRECT|EXPECTUNUSED(?:CATEGORY|TEMPLATE)|START|END)__"
 )
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
+# Ends of sentences and clauses in any script, before closing quotes and brackets.
+_CLOSING = r"(?:\s?[\"'\p{Pe}\p{Pf}\p{Pi}])*$"
+_SENTENCE_END = regex.compile(rf"[.!?…༎\p{{Sentence_Terminal}}]{_CLOSING}")
 # End of a list item that is a clause of a sentence. Items of lists of names may end so too, but are
 # shorter.
 _ITEM_END = re.compile(r";( and| or)?$")
 _MIN_CLAUSE_WORDS = 8
-_CLAUSE_END = re.compile(r"[.!?…:;,][\"'”’)\]]*$")
+_CLAUSE_END = regex.compile(
+    rf"[.!?…:;,༎\p{{Sentence_Terminal}}\p{{Terminal_Punctuation}}]{_CLOSING}"
+)
+_LONGEST_END = 12
+# Characters of scripts without spaces between words that make about a word.
+_UNSPACED_WORD = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}]{2}|[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]{5}"
+)
 _MIN_OPEN_WORDS = 10  # of a paragraph without punctuation at its end
 _REPAIRS = [
     (re.compile(pattern), replacement)
@@ -97,8 +109,12 @@ _REPAIRS = [
 ]
 
 
-def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
+def to_paragraphs(wikitext: str, site: Site = ENGLISH) -> tuple[list[str], int]:
     """Convert the wikitext of an article.
+
+    Args:
+      wikitext: text of the page.
+      site: wiki of the page.
 
     Returns:
       Paragraphs of prose, and the UTF-8 bytes of the sections that were dropped as a whole.
@@ -106,13 +122,18 @@ def to_paragraphs(wikitext: str) -> tuple[list[str], int]:
     Raises:
       ValueError: a section has too much unclosed or wrongly nested markup to be parsed in seconds.
     """
-    sections, section_bytes = scan.split_sections(wikitext)
+    sections, section_bytes = scan.split_sections(wikitext, site)
     paragraphs = [
         paragraph
         for section in sections
-        for paragraph in _split_paragraphs(_render(_parse(section)))
+        for paragraph in _split_paragraphs(_render_page(section, site))
     ]
     return paragraphs, section_bytes
+
+
+def _render_page(section: str, site: Site) -> str:
+    text = _render(_parse(section), site)
+    return resolve_variants(text) if site.has_variants and "-{" in text else text
 
 
 def _parse(section: str) -> Wikicode:
@@ -154,10 +175,10 @@ def _count_unclosed(section: str) -> collections.Counter[str]:
     return unclosed
 
 
-def _render(code: Wikicode | None) -> str:
+def _render(code: Wikicode | None, site: Site) -> str:
     parts = [""]
     for node in code.nodes if code is not None else ():
-        text = _render_node(node)
+        text = _render_node(node, site)
         if isinstance(node, nodes.Template):
             parts[-1] = _before_template(parts[-1], text)
         parts.append(text)
@@ -175,20 +196,20 @@ def _before_template(before: str, text: str) -> str:
     return f"{before} " if before[-1:].isdigit() and _FRACTION.match(text) else before
 
 
-def _render_node(node: nodes.Node) -> str:
+def _render_node(node: nodes.Node, site: Site) -> str:
     match node:
         case nodes.Text():
             return _render_text(node.value)
         case nodes.Wikilink():
-            return _render_link(node)
+            return _render_link(node, site)
         case nodes.ExternalLink():
-            return _render(node.title)
+            return _render(node.title, site)
         case nodes.HTMLEntity():
             return scan.remove_reserved(node.normalize())
         case nodes.Tag():
-            return _render_tag(node)
+            return _render_tag(node, site)
         case nodes.Template():
-            return _render_template(node)
+            return _render_template(node, site)
         case _:  # comments, arguments, headings inside other nodes
             return ""
 
@@ -206,29 +227,29 @@ def _drop_style(quotes: re.Match[str]) -> str:
     return "" if number in (2, 3, 5) else "'" * (number - (3 if number == 4 else 5))
 
 
-def _render_link(link: nodes.Wikilink) -> str:
+def _render_link(link: nodes.Wikilink, site: Site) -> str:
     """Return the label of a link or else its target; "" for files, categories and other languages."""
-    target, _, label = _render(link.title).partition("|")  # a bar from {{!}}
+    target, _, label = _render(link.title, site).partition("|")  # a bar from {{!}}
     if match := _PREFIX.match(target):
-        prefix = match[2].lower()
+        prefix = " ".join(match[2].replace("_", " ").lower().split())
         # "[[Category:Cats]]" classifies the page; "[[:Category:Cats]]" is a link in its text.
         is_language = prefix in _LANGUAGES and prefix not in _PROJECTS
-        is_hidden = prefix in _HIDDEN_NAMESPACES or is_language
+        is_hidden = prefix in site.hidden_prefixes or is_language
         if is_hidden and not match[1]:
             return ""
         if is_hidden or prefix in _PROJECTS:
             target = target[match.end() :]
     if link.text is not None:
-        return _render(link.text)
+        return _render(link.text, site)
     page, _, section = target.strip(": ").partition("#")
     return label or (page or section).replace("_", " ")
 
 
-def _render_tag(tag: nodes.Tag) -> str:
+def _render_tag(tag: nodes.Tag, site: Site) -> str:
     name = str(tag.tag).strip().lower()
     if name in _DROPPED_IN_PARSING:
         return ""
-    content = _render(tag.contents)
+    content = _render(tag.contents, site)
     if name in ("li", "dt", "dd"):
         return f"\n{LIST_ITEM}{content}"
     if name in _LINE_TAGS:
@@ -238,11 +259,11 @@ def _render_tag(tag: nodes.Tag) -> str:
     return f" ({content})" if name == "rt" else content
 
 
-def _render_template(template: nodes.Template) -> str:
-    expand = templates.find_expander(str(template.name))
+def _render_template(template: nodes.Template, site: Site) -> str:
+    expand = templates.find_expander(str(template.name), site.language)
     if expand is None:
         return ""
-    return expand({str(p.name).strip(): _render(p.value).strip() for p in template.params})
+    return expand({str(p.name).strip(): _render(p.value, site).strip() for p in template.params})
 
 
 def _split_paragraphs(text: str) -> Iterator[str]:
@@ -266,14 +287,21 @@ def _split_paragraphs(text: str) -> Iterator[str]:
 def _is_sentence(text: str) -> bool:
     """Return whether a list item is a sentence or clause, not a name, a title or a number."""
     is_clause = _ITEM_END.search(text) is not None and len(text.split()) >= _MIN_CLAUSE_WORDS
-    return is_clause or _SENTENCE_END.search(text) is not None
+    return is_clause or _SENTENCE_END.search(text[-_LONGEST_END:]) is not None
 
 
 def _is_prose(text: str) -> bool:
     """Return whether a paragraph is more than a caption, bold text as a heading, or an empty template."""
     return re.search(r"\w", text) is not None and (
-        _CLAUSE_END.search(text) is not None or len(text.split()) >= _MIN_OPEN_WORDS
+        _CLAUSE_END.search(text[-_LONGEST_END:]) is not None
+        or _count_words(text) >= _MIN_OPEN_WORDS
     )
+
+
+def _count_words(text: str) -> int:
+    """Return about the number of words, also of text without spaces between them."""
+    num_words = len(text.split())
+    return num_words if text.isascii() else num_words + len(_UNSPACED_WORD.findall(text))
 
 
 def _clean_up(text: str) -> str:

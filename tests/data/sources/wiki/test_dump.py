@@ -8,6 +8,7 @@ from data.errors import UserError
 from data.sources.documents import Document, InputFile, InputPart, Skipped
 from data.sources.wiki import dump as wiki
 from data.sources.wiki import parts as wiki_parts
+from data.sources.wiki.site import ENGLISH
 from tests.support.wiki_dumps import (
     AROUND,
     FOOTER,
@@ -146,7 +147,7 @@ def test_a_later_stream_that_begins_within_a_page_is_an_error(tmp_path, xml, par
 
 def test_a_part_reads_its_range_and_the_end_of_its_last_page_only(tmp_path, xml, monkeypatch):
     monkeypatch.setattr(files, "CHUNK_BYTES", 512)
-    monkeypatch.setattr(wiki, "database_name", lambda file: "")  # it reads the header of the file
+    monkeypatch.setattr(wiki, "read_site", lambda file: ENGLISH)  # it reads the header of the file
     ranges_read = []
 
     class Counted:
