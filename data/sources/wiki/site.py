@@ -1,4 +1,4 @@
-"""What the header of a dump says of its wiki, and what follows for the text of its pages."""
+"""Facts about a wiki from the header of its dump, and what follows for the text of its pages."""
 
 from __future__ import annotations
 
