@@ -168,7 +168,7 @@ gpu-rows: setup  ## ROWS of a GPU machine -> bench/results/gpu.json, and the tab
 	@$(RUN) bench.gpu $(ROWS) $(ARGS)
 
 ##@ Development
-.PHONY: test test-all test-gcp test-parity lint format audit docs lock clean
+.PHONY: test test-all test-gcp test-parity kernels kernels-check lint format audit docs lock clean
 test: setup  ## run the fast tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not tpu_compile"
 
@@ -182,6 +182,15 @@ test-gcp: setup  ## test messages to Google Cloud, in a separate environment (.v
 
 test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## compare our encoder with Hugging Face in PyTorch, and with ONNX Runtime
 	$(BIN)/python -m pytest -m parity
+
+kernels: .venv-kernels/.installed  ## make the texts of model/kernels from bench/kernels
+	.venv-kernels/bin/python bench/kernels/make.py $(ARGS)
+
+kernels-check: setup .venv-kernels/.installed  ## compare them with their sources, those with float64 and with dropout's masks
+	.venv-kernels/bin/python bench/kernels/make.py --check
+	@mkdir -p bench/.work
+	@CUDA_VISIBLE_DEVICES= $(RUN) bench.kernels.masks bench/.work/masks.npz
+	.venv-kernels/bin/python bench/kernels/check.py bench/.work/masks.npz
 
 lint: setup  ## check rules (including security) and format, types, and the wording of docstrings
 	$(BIN)/ruff check .
@@ -216,6 +225,7 @@ clean:  ## remove the demo, the site, benchmark material and caches (keeps envir
 .venv-bench/.installed: bench/requirements-data.txt
 .venv-docs/.installed: docs/requirements.txt
 .venv-gpu-check/.installed: bench/requirements-gpu-check.txt
+.venv-kernels/.installed: bench/requirements-kernels.txt
 .venv-onnx/.installed: bench/requirements-onnx.txt
 .venv-parity/.installed: bench/requirements-parity.txt
 .venv-tpu/.installed: bench/requirements-tpu.txt

@@ -40,6 +40,7 @@ class Finetuner(tf.Module):
         seed: int,
         dtype: tf.DType = tf.float32,
         rematerialize_blocks: bool = False,
+        kernels: str | None = None,
     ):
         """Create the variables, float32, whose values depend on the seed only.
 
@@ -51,13 +52,18 @@ class Finetuner(tf.Module):
           dtype: compute type, float32 or bfloat16; the last dense layer is always float32.
           rematerialize_blocks: gradient checkpointing: store only the inputs of the blocks, and
             recompute their activations in the backward pass.
+          kernels: kind of device whose attention kernels training uses; see `Encoder`.
         """
         super().__init__()
         initializer = Initializer(seed, config.initializer_range)
         hidden = config.hidden_size
         self._config, self._head = config, HEADS[kind]
         self.encoder = Encoder(
-            config, initializer, dtype, rematerialize_blocks=rematerialize_blocks
+            config,
+            initializer,
+            dtype,
+            rematerialize_blocks=rematerialize_blocks,
+            kernels=kernels,
         )
         self.pooler = None
         if self._head.is_pooled:

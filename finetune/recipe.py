@@ -11,6 +11,7 @@ from finetune.config import FinetuneConfig, FinetuneRunConfig
 from finetune.tasks.task import Split, Task
 from model.config import EncoderConfig
 from model.names import POOLER
+from pretrain.train import recipe as shared
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import recipe_lines
 
@@ -107,6 +108,12 @@ def starting_weights(config: FinetuneRunConfig, names: Sequence[str]) -> list[st
     if finetune.pooler == "fresh" or fresh_blocks:
         fresh.append(POOLER)
     return [name for name in names if not name.startswith(tuple(fresh))]
+
+
+def choose_kernels(config: FinetuneRunConfig, *, device: str) -> str | None:
+    """Return what `pretrain.train.recipe.choose_kernels` returns for the sequences of a task."""
+    length = config.task.max_seq_length
+    return shared.choose_kernels(config.train, config.encoder, device=device, seq_length=length)
 
 
 def describe(

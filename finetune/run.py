@@ -27,7 +27,7 @@ from finetune.pretrained import PretrainedEncoder, read_pretrained
 from finetune.report.pages import write_report, write_seed_report
 from finetune.tasks.registry import open_task
 from launch.config import DISCARD_FLAG
-from launch.strategy import build_strategy, is_chief
+from launch.strategy import build_strategy, device_kind, is_chief
 from model.names import weights
 from pretrain.checkpoints.warm_start import check_architecture, settings_of
 from pretrain.gin_files import add_gin_flags, load_run_config
@@ -113,6 +113,7 @@ def _run(
     config = recipe.resolve(config, num_examples=len(data.splits["train"]))
     replicas = strategy.num_replicas_in_sync
     check_settings(config.train, config.optimizer, replicas=replicas)
+    recipe.choose_kernels(config, device=device_kind(strategy))  # for its errors
     # Patterns of published recipes may match variables of the pretraining head only.
     of_pretraining = [weight.name for weight in weights(config.encoder)]
     check_variables(config.optimizer, recipe.variable_names(config.encoder, task) + of_pretraining)

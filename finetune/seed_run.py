@@ -20,11 +20,11 @@ from finetune.collapse import Collapse, Collapsed, CollapseDetector
 from finetune.config import FinetuneRunConfig
 from finetune.model import Finetuner, mean_loss
 from finetune.pretrained import PretrainedEncoder
-from finetune.recipe import starting_weights
+from finetune.recipe import choose_kernels, starting_weights
 from finetune.seed_files import METRICS_FILE, PREDICTIONS
 from finetune.summary import check_seed
 from finetune.tasks.task import INPUTS, TARGETS, Split, Task
-from launch.strategy import is_chief
+from launch.strategy import device_kind, is_chief
 from model.weights import assign
 from pretrain.checkpoints import catalog, checkpoint
 from pretrain.checkpoints.best import Criterion, best_step
@@ -353,6 +353,7 @@ def _build_trainer(
             seed=train.seed,
             dtype=COMPUTE_TYPES[train.precision],
             rematerialize_blocks=train.rematerialize_blocks,
+            kernels=choose_kernels(config, device=device_kind(strategy)),
         )
 
     return Trainer(build_model, train=train, optimizer=config.optimizer, strategy=strategy)

@@ -65,6 +65,15 @@ def host_memory_bytes() -> int | None:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def device_kind(strategy: tf.distribute.Strategy) -> str:
+    """Return "tpu", "gpu" or "cpu": what a strategy computes on."""
+    import tensorflow as tf
+
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return "tpu"
+    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Return whether this process writes checkpoints, logs and reports."""
     return strategy.extended.should_checkpoint

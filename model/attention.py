@@ -1,9 +1,10 @@
 """Scaled dot-product attention with dropout, from queries, keys and values to the heads' outputs.
 
-There are two implementations of the same function. Where XLA compiles the whole step, it fuses
-elementwise operations into the matrix products, and memory traffic decides: "compiler" saves passes over
-[S, T]. Where products and the softmax are calls into a library (oneDNN, cuDNN), "library" leaves as much
-as possible to those calls.
+There are two implementations of the same function in TensorFlow. Where XLA compiles the whole step, it
+fuses elementwise operations into the matrix products, and memory traffic decides: "compiler" saves passes
+over [S, T]. Where products and the softmax are calls into a library (oneDNN, cuDNN), "library" leaves as
+much as possible to those calls. In training, kernels written for it (model/kernels) can take the place of
+"compiler": they never write [S, T] to memory.
 
 Legend: B sequences, A heads, S query positions, T attended positions, D size of a head.
 """
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from model.config import lookup
 from model.dropout import Mask
+from model.kernels.forms import KERNELS
 from model.tracing import Gradient, compiled, in_compiled_step
 
 
@@ -25,6 +27,7 @@ def attention(
     mask: Mask | None,
     *,
     implementation: str | None = None,
+    kernels: str | None = None,
 ) -> tf.Tensor:
     """Return dropout(softmax(q k' / sqrt(D) + bias)) v (https://arxiv.org/abs/1706.03762).
 
@@ -39,13 +42,17 @@ def attention(
       bias_B11T: 0 for positions to attend to, very negative for others; in the compute type.
       mask: dropout mask of the weights [B, A, S, T]; None computes without dropout.
       implementation: key of IMPLEMENTATIONS; None takes `default_implementation`.
+      kernels: kind of device, a key of KERNELS, whose kernels are to be used instead. They need a compiled
+        step, as many queries as keys, and sizes without a `model.kernels.texts.problem`.
 
     Returns:
       Outputs of the heads [B, A, S, D], in the compute type.
 
     Raises:
-      ValueError: unknown implementation.
+      ValueError: unknown implementation or kind of device.
     """
+    if kernels is not None:
+        return lookup(KERNELS, kernels, "kernels")(q_BASD, k_BATD, v_BATD, bias_B11T, mask)
     name = implementation or default_implementation()
     compute = lookup(IMPLEMENTATIONS, name, "implementation")
     return compute(q_BASD, k_BATD, v_BATD, bias_B11T, mask)

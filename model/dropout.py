@@ -37,11 +37,14 @@ class Mask(NamedTuple):
       row: uint32 hashes, [B, R, 1] or [B, A, R, 1].
       column: uint32 hashes, [B, 1, C] or [B, 1, 1, C].
       threshold: bound below which the hash of an element drops it.
+      key: uint32 [B], what both are hashes of, together with their position, if the rows are those of all
+        heads and positions in order; else None. Kernels hash positions themselves.
     """
 
     row: tf.Tensor
     column: tf.Tensor
     threshold: int
+    key: tf.Tensor | None = None
 
     @property
     def keep_probability(self) -> float:
@@ -89,11 +92,17 @@ class Dropout:
         return self._mask(site, rate, rows_BR, columns)
 
     def attention_probs_mask(
-        self, site: int, rate: float, *, rows_BR: tf.Tensor, columns: int, heads: int
+        self, site: int, rate: float, *, rows_BR: tf.Tensor | None, columns: int, heads: int
     ) -> Mask | None:
-        """Return the mask of attention weights [B, A, R, C]; see `hidden_mask`."""
+        """Return the mask of attention weights [B, A, R, C]; see `hidden_mask`.
+
+        `rows_BR` is None for all positions in order: as many rows as columns.
+        """
         head_A1 = tf.range(heads, dtype=tf.int32)[:, None] * _ROWS_PER_HEAD
-        return self._mask(site, rate, rows_BR[:, None, :] + head_A1, columns)
+        if rows_BR is not None:
+            return self._mask(site, rate, rows_BR[:, None, :] + head_A1, columns)
+        mask = self._mask(site, rate, (tf.range(columns) + head_A1)[None], columns)
+        return mask and mask._replace(key=_chain(self._key_B, tf.constant(site)))
 
     def _mask(self, site: int, rate: float, rows: tf.Tensor, columns: int) -> Mask | None:
         if not rate:

@@ -49,8 +49,10 @@ class Block(tf.Module):
         initializer: Initializer,
         name: str,
         dtype: tf.DType,
+        kernels: str | None = None,
     ):
         super().__init__()
+        self._kernels = kernels
         hidden, inner = config.hidden_size, config.intermediate_size
         self._config, self._first_site = config, index * _SITES_PER_BLOCK
         attention_name = f"{name}/self_attention"
@@ -87,7 +89,7 @@ class Block(tf.Module):
         residual_BRH, rows_BR = x_BSH, tf.range(x_BSH.shape[1])[None]
         if positions_BP is not None:
             residual_BRH, rows_BR = gather_rows(x_BSH, positions_BP), positions_BP
-        attended_BRH = self._attend(residual_BRH, x_BSH, bias_B11T, rows_BR, dropout)
+        attended_BRH = self._attend(residual_BRH, x_BSH, bias_B11T, positions_BP, dropout)
         y_BRH = bias_dropout_add(
             residual_BRH,
             self.attention_output.project(attended_BRH),
@@ -118,22 +120,24 @@ class Block(tf.Module):
         x_BRH: tf.Tensor,
         x_BSH: tf.Tensor,
         bias_B11T: tf.Tensor,
-        rows_BR: tf.Tensor,
+        positions_BP: tf.Tensor | None,
         dropout: Dropout | None,
     ) -> tf.Tensor:
         """Return the concatenated outputs of the heads, [B, R, H]."""
-        mask = None
+        mask = kernels = None
         if dropout is not None:
             mask = dropout.attention_probs_mask(
                 self._first_site + _WEIGHTS,
                 self._config.attention_probs_dropout_prob,
-                rows_BR=rows_BR,
+                rows_BR=positions_BP,
                 columns=x_BSH.shape[1],
                 heads=self._config.num_attention_heads,
             )
+            if positions_BP is None:
+                kernels = self._kernels
         q_BARD = self._heads(self.query, x_BRH)
         k_BATD, v_BATD = self._heads(self.key, x_BSH), self._heads(self.value, x_BSH)
-        y_BARD = attention(q_BARD, k_BATD, v_BATD, bias_B11T, mask)
+        y_BARD = attention(q_BARD, k_BATD, v_BATD, bias_B11T, mask, kernels=kernels)
         _, heads, rows, size = y_BARD.shape
         return tf.reshape(tf.transpose(y_BARD, [0, 2, 1, 3]), [-1, rows, heads * size])
 
@@ -166,6 +170,7 @@ class Encoder(tf.Module):
         dtype: tf.DType,
         *,
         rematerialize_blocks: bool = False,
+        kernels: str | None = None,
     ):
         """Create the variables.
 
@@ -175,6 +180,8 @@ class Encoder(tf.Module):
           dtype: compute type, float32 or bfloat16.
           rematerialize_blocks: whether `encode` keeps only the inputs of blocks for the backward pass,
             and recomputes the rest.
+          kernels: kind of device whose attention kernels training uses, in blocks at all positions; None
+            leaves attention to XLA or a library. See `model.attention.attention`.
 
         Raises:
           ValueError: unknown position encoding.
@@ -196,7 +203,7 @@ class Encoder(tf.Module):
         self.type_embeddings = table(config.type_vocab_size, "type_embeddings")
         self.embeddings_norm = LayerNorm(hidden, "encoder/embeddings/layer_norm")
         self.blocks = [
-            Block(config, i, initializer, f"encoder/transformer/layer_{i}", dtype)
+            Block(config, i, initializer, f"encoder/transformer/layer_{i}", dtype, kernels)
             for i in range(config.num_hidden_layers)
         ]
 

@@ -60,6 +60,7 @@ class Pretrainer(tf.Module):
         dtype: tf.DType = tf.float32,
         rematerialize_blocks: bool = False,
         logits_chunk_size: int = 0,
+        kernels: str | None = None,
     ):
         """Create the float32 variables; their values follow from the seed.
 
@@ -69,12 +70,17 @@ class Pretrainer(tf.Module):
           dtype: compute type, float32 or bfloat16.
           rematerialize_blocks: whether to keep only the inputs of blocks for the backward pass.
           logits_chunk_size: predictions whose logits are in memory at a time in training; 0 means all.
+          kernels: kind of device whose attention kernels training uses; see `Encoder`.
         """
         super().__init__()
         initializer = Initializer(seed, config.initializer_range)
         self._logits_chunk_size = logits_chunk_size
         self.encoder = Encoder(
-            config, initializer, dtype, rematerialize_blocks=rematerialize_blocks
+            config,
+            initializer,
+            dtype,
+            rematerialize_blocks=rematerialize_blocks,
+            kernels=kernels,
         )
         self.masked_lm = MLMHead(config, initializer, dtype)
 

@@ -14,7 +14,13 @@ from data.manifest import Manifest
 from data.read.input_pipeline import evaluation_batches, require_on_hosts, training_batches
 from data.read.split_reader import SplitReader
 from launch.accelerators.peak_flops import peak_flops_per_second
-from launch.strategy import build_strategy, host_memory_bytes, is_chief, remote_hosts
+from launch.strategy import (
+    build_strategy,
+    device_kind,
+    host_memory_bytes,
+    is_chief,
+    remote_hosts,
+)
 from model.flops import training_flops
 from model.mlm import Pretrainer
 from pretrain.checkpoints.warm_start import WarmStart, start_from
@@ -26,7 +32,7 @@ from pretrain.train.evaluation import HeldOut, evaluation_row, read_held_out
 from pretrain.train.loop import Hook, fit
 from pretrain.train.metrics import Workload
 from pretrain.train.preemption import PreemptionNotice
-from pretrain.train.recipe import check_settings, check_variables
+from pretrain.train.recipe import check_settings, check_variables, choose_kernels
 from pretrain.train.session import Session
 from pretrain.train.trainer import COMPUTE_TYPES, Trainer
 
@@ -80,8 +86,14 @@ class Experiment:
         self._is_chief = is_chief(self._strategy)
         replicas = self._strategy.num_replicas_in_sync
         check_settings(self._config.train, self._config.optimizer, replicas=replicas)
+        length = self._manifest.config.max_seq_length
+        kernels = choose_kernels(
+            self._config.train,
+            self._config.encoder,
+            device=device_kind(self._strategy),
+            seq_length=length,
+        )
         if (memory := host_memory_bytes()) is not None:
-            length = self._manifest.config.max_seq_length
             check_memory(self._config, seq_length=length, replicas=replicas, memory_bytes=memory)
         require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
         masks = self._config.input.masks
@@ -89,7 +101,7 @@ class Experiment:
         self._eval_reader = None
         if self._manifest.num_sequences("eval"):
             self._eval_reader = SplitReader(data_dir, self._manifest, "eval", masks)
-        self._trainer = build_trainer(self._config, self._strategy)
+        self._trainer = build_trainer(self._config, self._strategy, kernels=kernels)
         check_variables(self._config.optimizer, [v.name for v in self._trainer.variables])
         self._data_dir, self._model_dir = data_dir, model_dir
         self._hooks = [RequireUnchangedData(data_dir, self._manifest), *hooks]
@@ -233,8 +245,16 @@ class Experiment:
             print(text, flush=True)
 
 
-def build_trainer(config: RunConfig, strategy: tf.distribute.Strategy) -> Trainer:
-    """Return the trainer of a checked configuration whose vocab_size is known."""
+def build_trainer(
+    config: RunConfig, strategy: tf.distribute.Strategy, *, kernels: str | None = None
+) -> Trainer:
+    """Return the trainer of a checked configuration whose vocab_size is known.
+
+    Args:
+      config: settings.
+      strategy: the devices.
+      kernels: what `choose_kernels` returns.
+    """
     train = config.train
 
     def build_model() -> Pretrainer:
@@ -244,6 +264,7 @@ def build_trainer(config: RunConfig, strategy: tf.distribute.Strategy) -> Traine
             dtype=COMPUTE_TYPES[train.precision],
             rematerialize_blocks=train.rematerialize_blocks,
             logits_chunk_size=train.logits_chunk_size,
+            kernels=kernels,
         )
 
     return Trainer(build_model, train=train, optimizer=config.optimizer, strategy=strategy)

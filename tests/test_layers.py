@@ -24,7 +24,7 @@ from tests.support.sources import (
 ORDER = {
     "data": "errors schema hashing config files checked_json samples sources vocab text build_files"
     " manifest storage stages read build_dir pipeline build view",
-    "model": "config tracing dropout flops names compute_weights rematerialize attention"
+    "model": "config tracing dropout flops names compute_weights rematerialize kernels attention"
     " layers huggingface encoder loss mlm weights",
     "optim": "config schedule gate accumulate adamw lamb build",
     "launch": "config accelerators strategy local supervise jobs worker plan preflight dataflow gke"
@@ -33,7 +33,7 @@ ORDER = {
     " fill_mask import_weights report provenance experiment run",
     "finetune": "config batches model seed_files tasks summary pretrained recipe collapse predict export"
     " report corpus_task seed_run run",
-    "bench": "sample_build data step learn run tpu gpu",
+    "bench": "sample_build data step learn run kernels tpu gpu",
 }
 
 # Modules and sub-packages of other packages that each package may import.

@@ -113,6 +113,7 @@ def _compile(case: Case) -> dict[str, Any]:
         "batch_per_core": program.batch,
         "micro_batch_size": 0,
         "rematerialize_blocks": FORMS[program.form].get("rematerialize_blocks", False),
+        "attention": FORMS[program.form].get("attention", "xla"),
         **figures,
         **traffic.totals(hlo.read_text()),
         "versions": {**exported["versions"], **figures["versions"]},

@@ -36,6 +36,7 @@ from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
+from pretrain.train.recipe import choose_kernels
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FORMAT = 1  # to be increased when this module writes something else for the same step
@@ -63,7 +64,10 @@ def lambert(program: Program) -> tuple[Step, Callable[[], None]]:
         optimizer=OptimizerConfig(warmup_steps=0),
         cluster=ClusterConfig(),
     )
-    trainer = build_trainer(config, tf.distribute.get_strategy())
+    kernels = choose_kernels(
+        config.train, config.encoder, device="gpu", seq_length=program.positions
+    )
+    trainer = build_trainer(config, tf.distribute.get_strategy(), kernels=kernels)
 
     def update(features: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         return [trainer.strategy.run(trainer.update, (features,))]
@@ -98,8 +102,27 @@ def fingerprint(program: Program) -> str:
     return digest.hexdigest()
 
 
-def export(program: Program, output_dir: Path) -> None:
-    """Write the files of a program; the JSON file comes last, so that it marks a complete export."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Traced:
+    """A step whose variables have their first values.
+
+    Attributes:
+      compiled: the step as a function of the features, in the order of `specs`.
+      specs: types of the features.
+      concrete: its trace.
+      variables: variables that it captures.
+      first_values: how the other machine makes their first values.
+    """
+
+    compiled: Any
+    specs: dict[str, tf.TensorSpec]
+    concrete: Any
+    variables: list[tf.Variable]
+    first_values: list[dict[str, Any]]
+
+
+def trace(program: Program) -> Traced:
+    """Trace the step of a program, and set its variables to their first values."""
     step, refresh = (tf_models if program.implementation == "tf-models" else lambert)(program)
     features = work.batch(program.sizes)
     specs = {name: tf.TensorSpec(value.shape, value.dtype) for name, value in features.items()}
@@ -116,13 +139,29 @@ def export(program: Program, output_dir: Path) -> None:
             values = numbers.hashed(index, variable.shape.num_elements())
             variable.assign(values.reshape(variable.shape))
     refresh()
-    text = compiled.experimental_get_compiler_ir(*specs.values())(stage="stablehlo")
+    return Traced(
+        compiled=compiled,
+        specs=specs,
+        concrete=concrete,
+        variables=variables,
+        first_values=first_values,
+    )
+
+
+def export(program: Program, output_dir: Path) -> None:
+    """Write the files of a program; the JSON file comes last, so that it marks a complete export."""
+    traced = trace(program)
+    specs = traced.specs
+    text = traced.compiled.experimental_get_compiler_ir(*specs.values())(stage="stablehlo")
     text = stablehlo.without_locations(text)
     output_dir.mkdir(parents=True, exist_ok=True)
     with gzip.open(output_dir / f"{program.name}.mlir.gz", "wt", compresslevel=6) as file:
         file.write(text)
     if program.reference_steps:
-        record = reference(compiled, variables, program)
+        runs_here = traced
+        if FORMS[program.form].get("attention") == "kernel":
+            runs_here = trace(dataclasses.replace(program, form=""))
+        record = reference(runs_here.compiled, runs_here.variables, program)
         np.savez_compressed(output_dir / f"{program.name}.npz", **record)
     description = {
         **dataclasses.asdict(program),
@@ -139,11 +178,11 @@ def export(program: Program, output_dir: Path) -> None:
                 "dtype": variable.dtype.name,
                 **recipe,
             }
-            for variable, recipe in zip(variables, first_values, strict=True)
+            for variable, recipe in zip(traced.variables, traced.first_values, strict=True)
         ],
         "outputs": [
             {"shape": output.shape.as_list(), "dtype": output.dtype.name}
-            for output in concrete.structured_outputs
+            for output in traced.concrete.structured_outputs
         ],
         "versions": {"tensorflow": tf.__version__},
         "fingerprint": fingerprint(program),

@@ -107,8 +107,8 @@ def waves(programs_dir: Path, output_dir: Path) -> list[list[Job]]:
       output_dir: folder for the optimized programs of profiled steps.
     """
 
-    def ours(batch: int, *flags: str, **options: bool) -> Job:
-        program = Program(implementation="lambert", layers=24, batch=batch)
+    def ours(batch: int, *flags: str, form: str = "", **options: bool) -> Job:
+        program = Program(implementation="lambert", layers=24, batch=batch, form=form)
         return step(program, programs_dir, *flags, **options)
 
     def tf_models(batch: int, *flags: str) -> Job:
@@ -116,30 +116,32 @@ def waves(programs_dir: Path, output_dir: Path) -> list[list[Job]]:
         # As its users run it: with XLA's defaults.
         return step(program, programs_dir, *flags, excess_precision=True)
 
-    small, medium = CHECKS[:2], CHECKS[2:]
+    small = [program for program in CHECKS if program.layers == 2]
+    medium = [program for program in CHECKS if program.layers > 2]
     return [
         [
             ceilings(),
             *(check(program, programs_dir) for program in small),
             ours(32, "--profile", "--hlo", str(output_dir / "lambert-L24-B32.hlo.gz")),
+            ours(32, "--profile", form="kernel"),
             huggingface(32, "--profile"),
-            huggingface(32, "--profile", head="all"),
         ],
         [
             tf_models(32, "--profile"),
+            huggingface(32, "--profile", head="all"),
             ours(32, excess_precision=True),
             huggingface(32, head="all", compiled=False),
             huggingface(32, optimizer="lamb"),
         ],
-        [ours(64), tf_models(64), huggingface(64), huggingface(64, head="all", compiled=False)],
-        [ours(8), tf_models(8), huggingface(8), huggingface(8, head="all", compiled=False)],
+        [ours(64), ours(64, form="kernel"), tf_models(64), huggingface(64)],
+        [ours(8), ours(8, form="kernel"), tf_models(8), huggingface(8)],
         [
             *(check(program, programs_dir) for program in medium),
             ours(16),
             tf_models(16),
             huggingface(16),
-            huggingface(16, head="all", compiled=False),
         ],
+        [huggingface(batch, head="all", compiled=False) for batch in (64, 8, 16)],
         [
             *(step(program, programs_dir) for program in LONG),
             huggingface(16, positions=1024),

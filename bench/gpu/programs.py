@@ -22,6 +22,7 @@ IMPLEMENTATIONS = ("lambert", "lambert-gradients", "tf-models")
 FORMS: dict[str, dict[str, Any]] = {
     "": {},
     "rematerialized": {"rematerialize_blocks": True},
+    "kernel": {"attention": "kernel"},
 }
 _HEAD_SIZE, _VOCAB_SIZE = 64, 30522
 _PREDICTIONS_OF_512 = 76  # of the recipe; longer sequences have proportionally more
@@ -99,6 +100,10 @@ CHECKS = (
         )
         for precision in ("float32", "mixed_bfloat16")
     ),
+    # Compared with what XLA's form of attention computes on the CPU, which cannot run the kernels.
+    Program(
+        implementation="lambert", layers=2, batch=2, hidden=128, form="kernel", reference_steps=3
+    ),
 )
 # Lambert-large.
 LARGE = (
@@ -108,18 +113,27 @@ LARGE = (
         for implementation in ("lambert", "tf-models")
     ),
     Program(implementation="lambert-gradients", layers=24, batch=32),
+    *(
+        Program(implementation="lambert", layers=24, batch=batch, form="kernel")
+        for batch in (32, 64, 8)
+    ),
 )
 # As many tokens as 32 sequences of 512.
 LONG = (
     Program(implementation="lambert", layers=24, batch=16, positions=1024),
     Program(implementation="lambert", layers=24, batch=8, positions=2048),
+    Program(implementation="lambert", layers=24, batch=16, positions=1024, form="kernel"),
+    Program(implementation="lambert", layers=24, batch=8, positions=2048, form="kernel"),
 )
 # Those that GPU machines run.
 MEASURED = (*CHECKS, *LARGE, *LONG)
 # Only compiled, by bench.gpu.check: they compile faster than Lambert-large.
-FOUR_LAYERS = tuple(
-    Program(implementation=implementation, layers=4, batch=batch)
-    for batch in (8, 16, 32, 64)
-    for implementation in ("lambert", "tf-models")
+FOUR_LAYERS = (
+    *(
+        Program(implementation=implementation, layers=4, batch=batch)
+        for batch in (8, 16, 32, 64)
+        for implementation in ("lambert", "tf-models")
+    ),
+    Program(implementation="lambert", layers=4, batch=32, form="kernel"),
 )
 PROGRAMS = {program.name: program for program in (*MEASURED, *FOUR_LAYERS)}

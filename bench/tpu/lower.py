@@ -23,6 +23,7 @@ from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
+from pretrain.train.recipe import choose_kernels
 
 # Text in StableHLO that a TPU cannot run, or only slowly.
 _REFUSED = {
@@ -61,13 +62,17 @@ def lambert(setting: dict[str, int]) -> Step:
             micro_batch_size=setting["micro_batch_size"],
             rematerialize_blocks=setting["rematerialize_blocks"],
             logits_chunk_size=setting["logits_chunk_size"],
+            attention=setting["attention"],
         ),
         input=InputConfig(),
         encoder=encoder_config(setting),
         optimizer=OptimizerConfig(),
         cluster=ClusterConfig(),
     )
-    trainer = build_trainer(config, tf.distribute.get_strategy())
+    kernels = choose_kernels(
+        config.train, config.encoder, device="tpu", seq_length=setting["positions"]
+    )
+    trainer = build_trainer(config, tf.distribute.get_strategy(), kernels=kernels)
     return lambda features: trainer.strategy.run(trainer.update, (features,))
 
 

@@ -36,6 +36,7 @@ _FREE = {
         "rematerialize_blocks",
         "logits_chunk_size",
         "jit_compile",
+        "attention",
         "eval_batch_size",
         "steps_per_loop",
         "log_interval",

@@ -38,6 +38,9 @@ class TrainConfig:
       jit_compile: "on" compiles the forward and backward pass with XLA, "off" runs operation by
         operation, "auto" is on for GPUs. CPUs are faster without (oneDNN multiplies matrices faster);
         TPUs always compile everything.
+      attention: "xla" leaves attention to XLA, or to a library where XLA does not compile the step;
+        "kernel" uses kernels for TPUs or GPUs (model/kernels) in training, in all blocks but the last,
+        and is an error where there is none; "auto" is "xla".
       eval_batch_size: sequences per evaluation batch, over all devices.
       steps_per_loop: maximum number of updates on the devices without returning to Python.
       log_interval: steps between rows of metrics.jsonl.
@@ -59,6 +62,7 @@ class TrainConfig:
     rematerialize_blocks: bool = False
     logits_chunk_size: int = 0
     jit_compile: str = "auto"
+    attention: str = "auto"
     eval_batch_size: int = 1024
     steps_per_loop: int = 100
     log_interval: int = 100
@@ -90,4 +94,8 @@ class TrainConfig:
         if self.jit_compile not in ("auto", "on", "off"):
             raise UserError(
                 f"TrainConfig.jit_compile={self.jit_compile!r}: must be 'auto', 'on' or 'off'"
+            )
+        if self.attention not in ("auto", "xla", "kernel"):
+            raise UserError(
+                f"TrainConfig.attention={self.attention!r}: must be 'auto', 'xla' or 'kernel'"
             )

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.errors import UserError
+from model.config import EncoderConfig
+from model.kernels.texts import problem as kernel_problem
 from optim.config import OptimizerConfig, matches
 from pretrain.train.config import TrainConfig
 
@@ -75,6 +77,37 @@ def check_settings(train: TrainConfig, optimizer: OptimizerConfig, *, replicas: 
             f" {share} sequences of a replica (TrainConfig.global_batch_size="
             f"{train.global_batch_size} over {replicas} replicas); try {divisors[-1]}"
         )
+
+
+def choose_kernels(
+    train: TrainConfig, encoder: EncoderConfig, *, device: str, seq_length: int
+) -> str | None:
+    """Return the kind of device whose attention kernels training uses; None for XLA or a library.
+
+    Args:
+      train: settings of the training loop.
+      encoder: architecture.
+      device: kind of device: "tpu", "gpu" or "cpu".
+      seq_length: tokens of a sequence.
+
+    Raises:
+      UserError: TrainConfig.attention asks for kernels, and there are none for this run.
+    """
+    if train.attention != "kernel":
+        return None
+    heads = encoder.num_attention_heads
+    problem = kernel_problem(
+        device,
+        positions=seq_length,
+        heads=heads,
+        head_size=encoder.hidden_size // heads,
+        dtype="bfloat16" if train.precision == "mixed_bfloat16" else train.precision,
+    )
+    if problem is None and device == "gpu" and train.jit_compile == "off":
+        problem = "kernels are part of a program of XLA, and TrainConfig.jit_compile is 'off'"
+    if problem is not None:
+        raise UserError(f"TrainConfig.attention='kernel': {problem}; set it to 'auto'")
+    return device
 
 
 def check_variables(optimizer: OptimizerConfig, trained: Sequence[str]) -> None:

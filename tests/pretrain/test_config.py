@@ -273,4 +273,6 @@ def test_identity_ignores_defaults_and_settings_that_may_change():
     # Defaults, and settings that may change, do not count.
     expected = hashlib.sha256(b'{"train.seed": 7}').hexdigest()
     assert sha256_of(seed=7) == sha256_of(seed=7, log_interval=3) == expected
+    # A run may resume with attention by kernels: dropout masks are the same.
+    assert sha256_of(seed=7, attention="kernel", micro_batch_size=4) == expected
     assert sha256_of(seed=7, global_batch_size=16) != expected
