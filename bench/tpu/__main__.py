@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.data.measure import machine
-from bench.tpu import hlo
+from bench.tpu import hlo, kernels
 from launch.accelerators.chips import TPUS
 
 COMPILER_PYTHON = Path(".venv-tpu/bin/python")
@@ -52,6 +52,7 @@ class Case:
     micro_batch: int = 0
     rematerialize: bool = False
     chunk: int = 0
+    attention: str = "xla"
 
     @property
     def name(self) -> str:
@@ -59,14 +60,16 @@ class Case:
         accumulated = f"-by-{self.micro_batch}" if self.micro_batch else ""
         rematerialized = "-rematerialized" if self.rematerialize else ""
         chunked = f"-chunks-of-{self.chunk}" if self.chunk else ""
-        return (
-            f"{self.implementation}-{self.chip}-{self.batch}{accumulated}{rematerialized}{chunked}"
-        )
+        kernel = "-kernel" if self.attention == "kernel" else ""
+        settings = f"{accumulated}{rematerialized}{chunked}{kernel}"
+        return f"{self.implementation}-{self.chip}-{self.batch}{settings}"
 
 
 CASES = [
     # Batch 8192 on 256 cores.
+    Case("lambert", "v5e", 32, 8, attention="kernel"),
     Case("lambert", "v5e", 32, 8),
+    *(Case("lambert", chip, 8, attention="kernel") for chip in CHIPS),
     *(
         Case(implementation, chip, batch)
         for chip in CHIPS
@@ -89,7 +92,11 @@ SMALL = (
 )
 # All are compared with tf-models' update of 8 sequences; it cannot accumulate gradients.
 BASE = Case("tf-models", "v5e", 8)
-TARGETS = {Case("lambert", "v5e", 8): 0.86, Case("lambert", "v5e", 32, 8): 0.72}
+TARGETS = {
+    Case("lambert", "v5e", 8): 0.86,
+    Case("lambert", "v5e", 32, 8): 0.72,
+    Case("lambert", "v5e", 32, 8, attention="kernel"): 0.62,
+}
 
 
 def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
@@ -115,6 +122,7 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
             "micro_batch_size": case.micro_batch,
             "rematerialize_blocks": case.rematerialize,
             "logits_chunk_size": case.chunk,
+            "attention": case.attention,
             **figures,
             "versions": versions,
             **shared,
@@ -132,6 +140,7 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
         "micro_batch_size": case.micro_batch,
         "rematerialize_blocks": case.rematerialize,
         "logits_chunk_size": case.chunk,
+        "attention": case.attention,
     }
     lower = [sys.executable, "-m", "bench.tpu.lower", "--implementation", case.implementation]
     _output([*lower, "--setting", json.dumps(setting), "--output", str(stablehlo)])
@@ -145,11 +154,22 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
     # The compiler counts the body of the loop over micro-batches once.
     figures["flops"] *= case.batch // (case.micro_batch or case.batch)
     del figures["bytes_accessed"]  # includes on-chip memory, and counts a loop once
-    share = figures["flops"] / (cost.cycles * CHIPS[case.chip].flops_per_cycle)
+    runs_of, kernel_cycles = hlo.custom_calls(text.read_text()), 0
+    for number, kernel in enumerate(kernels.kernels(stablehlo.read_text())):
+        file = WORK / f"{case.name}-kernel-{number}.mlir"
+        file.write_text(kernel.module)
+        program = str(Path(__file__).with_name("bundles.py"))
+        output = _output([str(COMPILER_PYTHON), program, str(file), topology])
+        bundles = json.loads(output.splitlines()[-1])["bundles"]
+        kernel_cycles += runs_of[kernel.body] * bundles * (kernel.rounds + 2)
+        figures["flops"] += runs_of[kernel.body] * kernel.flops
+    cycles = cost.cycles + kernel_cycles
+    share = figures["flops"] / (cycles * CHIPS[case.chip].flops_per_cycle)
     return {
-        "estimated_cycles": cost.cycles,
-        "estimated_cycles_per_sequence": cost.cycles / case.batch,
+        "estimated_cycles": cycles,
+        "estimated_cycles_per_sequence": cycles / case.batch,
         "estimated_share_of_peak": share,
+        **({"kernel_bundles": kernel_cycles} if kernel_cycles else {}),
         "asynchronously_copied_bytes": cost.copied_bytes,
         "kernels": cost.kernels,
         **figures,
@@ -171,6 +191,7 @@ def describe(row: dict) -> str:
     """Format a row as a line."""
     if "out_of_memory" in row:
         return f"does not fit: {row['out_of_memory'][:100]}"
+    bundles = row.get("kernel_bundles")
     return (
         f"{row['estimated_cycles'] / 1e6:7.1f} M cycles"
         f" {row['estimated_cycles_per_sequence'] / 1e6:6.2f} M a sequence"
@@ -179,6 +200,7 @@ def describe(row: dict) -> str:
         f" HBM {row['hbm_argument_bytes'] / 1e9:5.2f} + {row['hbm_temp_bytes'] / 1e9:5.2f} GB"
         f" copies {row['asynchronously_copied_bytes'] / 1e9:5.1f} GB"
         f" compiled in {row['compile_seconds']:.0f} s"
+        + (f" ({bundles / 1e6:.1f} M of the cycles are bundles of kernels)" if bundles else "")
     )
 
 
@@ -201,8 +223,11 @@ def table(rows: Sequence[dict]) -> str:
 def _case(row: dict) -> Case:
     return Case(
         *(row[n] for n in ("implementation", "chip", "batch_per_core", "micro_batch_size")),
-        rematerialize=row.get("rematerialize_blocks", False),  # missing in older rows
+        rematerialize=row.get(
+            "rematerialize_blocks", False
+        ),  # missing in older rows, like the next
         chunk=row.get("logits_chunk_size", 0),
+        attention=row.get("attention", "xla"),
     )
 
 
@@ -242,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--chips", nargs="+", choices=CHIPS, default=list(CHIPS))
     parser.add_argument("--implementations", nargs="+", default=["lambert", "tf-models"])
+    parser.add_argument("--attention", nargs="+", default=["kernel", "xla"])
     parser.add_argument("--sizes", type=json.loads, default={}, help="sizes to replace, as JSON")
     parser.add_argument(
         "--kernels", type=int, default=0, help="list this many kernels of each program"
@@ -252,7 +278,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.small:
         _compile_small(args.results.with_name("tpu_small.json"))
         return
-    cases = [c for c in CASES if c.chip in args.chips and c.implementation in args.implementations]
+    cases = [
+        case
+        for case in CASES
+        if case.chip in args.chips
+        and case.implementation in args.implementations
+        and case.attention in args.attention
+    ]
     earlier = json.loads(args.results.read_text()) if args.results.exists() else []
     rows = {_case(row): row for row in earlier}
     args.results.parent.mkdir(parents=True, exist_ok=True)

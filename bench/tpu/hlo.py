@@ -33,6 +33,7 @@ _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%([\w.\-]+) = (.*)$")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+_KERNEL_BODY = re.compile(r'"body":"([A-Za-z0-9+/=]*)"')
 _LIMIT = re.compile(r" compare\(%[\w.\-]+, %([\w.\-]+)\), direction=LT")
 _CALLED = re.compile(r"\b(?:condition|body|to_apply)=%([\w.\-]+)")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
@@ -94,6 +95,16 @@ def cost(text: str) -> Cost:
         cycles = int(match[1]) if match else 0
         total += Cost(cycles, bool(match), _copied_bytes(instruction)).times(runs)
     return total
+
+
+def custom_calls(text: str) -> dict[str, int]:
+    """Return the number of runs of our own kernels, by their body in base64; see bench/tpu/kernels.py."""
+    runs_of: dict[str, int] = {}
+    for instruction, runs in walk(text):
+        if 'custom_call_target="tpu_custom_call"' in instruction:
+            body = _KERNEL_BODY.search(instruction)[1]
+            runs_of[body] = runs_of.get(body, 0) + runs
+    return runs_of
 
 
 def kernels(text: str) -> list[Kernel]:

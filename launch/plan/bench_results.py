@@ -54,7 +54,8 @@ def find_compiled(
 ) -> CompiledStep | None:
     """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
-    Rows of v4 do not count: they are for one of its two cores, while a device is both of them.
+    Rows of v4 do not count: they are for one of its two cores, while a device is both of them. Nor do rows
+    with attention by kernels, which is not the default.
 
     Args:
       step: what a device computes, with dropout, clipping and LAMB as in the rows.
@@ -67,6 +68,8 @@ def find_compiled(
         return None
     for row in rows:
         if row["implementation"] != "lambert" or row["chip"] != chip.name:
+            continue
+        if row.get("attention", "xla") != "xla":
             continue
         if "out_of_memory" not in row and step_from_row(row, defaults=step) == step:
             clock = accelerator.peak_flops_per_second / target.flops_per_cycle

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from bench.tpu import __main__ as main
-from bench.tpu import hlo, lower
+from bench.tpu import hlo, kernels, lower
+from model.kernels import texts
 from tests.support.paths import GOLDEN
 
 TEXT = (GOLDEN / "tpu_step.hlo").read_text()
@@ -41,12 +42,30 @@ def test_text_without_an_entry_is_an_error():
         hlo.cost("%fused (p: f32[]) -> f32[] {\n}")
 
 
+def test_calls_of_our_kernels_are_found_in_both_texts():
+    """The body of a kernel, which TensorFlow and the compiler leave alone, connects them."""
+    sizes = texts.Sizes(batch=8, positions=512, heads=16)
+    x, key = texts.Array((8, 512, 1024), "bfloat16"), texts.Array((8,), "int32")
+    call = texts.stablehlo("tpu", "forward", sizes, arguments=[key, x], results=[x, x])
+    (kernel,) = kernels.kernels(call + call)
+    assert kernel.rounds == 8 * 8
+    assert kernel.flops == 2 * (2 * 8 * 512 * 512 * 1024)
+    assert kernels.kernels(kernel.module) == [kernel]
+    line = (
+        '  %kernel.1 = (bf16[8,4]) custom-call(%p), custom_call_target="tpu_custom_call",'
+        f' backend_config={{"custom_call_config":{{"body":"{kernel.body}"}}}}'
+    )
+    loop = TEXT.replace("  ROOT %fusion.2 = ", f"{line}\n  ROOT %fusion.2 = ")
+    assert hlo.custom_calls(loop) == {kernel.body: 4}
+
+
 def row(case: main.Case, cycles: float) -> dict:
     return {
         "implementation": case.implementation,
         "chip": case.chip,
         "batch_per_core": case.batch,
         "micro_batch_size": case.micro_batch,
+        "attention": case.attention,
         "setting": "",
         "estimated_cycles": cycles * case.batch,
         "estimated_cycles_per_sequence": cycles,
@@ -60,13 +79,16 @@ def row(case: main.Case, cycles: float) -> dict:
 
 
 def test_table_shows_whether_targets_are_reached():
-    first, second = main.TARGETS
-    text = main.table([row(main.BASE, 100e6), row(first, 86e6), row(second, 72.1e6)])
+    first, second, third = main.TARGETS
+    rows = [row(main.BASE, 100e6), row(first, 86e6), row(second, 72.1e6)]
+    text = main.table([*rows, {**row(third, 61e6), "kernel_bundles": 12.5e6}])
     assert (
         "lambert-v5e-8: 0.860 of tf-models-v5e-8's cycles a sequence (target 0.86: reached)" in text
     )
     assert "lambert-v5e-32-by-8: 0.721 of tf-models-v5e-8's cycles" in text
     assert "(target 0.72: MISSED)" in text
+    assert "lambert-v5e-32-by-8-kernel: 0.610 of tf-models-v5e-8's cycles" in text
+    assert "(12.5 M of the cycles are bundles of kernels)" in text
 
 
 SIZES = {"hidden": 128, "heads": 2, "layers": 2, "positions": 128, "predictions": 20, "vocab": 256}
@@ -77,7 +99,7 @@ def test_update_has_static_shapes_and_no_float64(tmp_path, monkeypatch, micro_ba
     """A TPU needs both, while `jit_compile` on a CPU accepts programs without them."""
     output = tmp_path / "step.mlir"
     setting = {**SIZES, "batch_per_core": 4, "micro_batch_size": micro_batch}
-    setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0}
+    setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0, "attention": "xla"}
     flags = ["--setting", json.dumps(setting), "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["lower", "--implementation", "lambert", *flags])
     lower.main()
@@ -89,7 +111,8 @@ def test_update_has_static_shapes_and_no_float64(tmp_path, monkeypatch, micro_ba
 @pytest.mark.tpu_compile
 def test_small_steps_compile_for_all_chips(tmp_path, capsys):
     results = tmp_path / "tpu.json"
-    main.main(["--sizes", json.dumps(SIZES), "--results", str(results), "--kernels", "3"])
+    sizes = {**SIZES, "positions": 512}  # the shortest for which there are kernels
+    main.main(["--sizes", json.dumps(sizes), "--results", str(results), "--kernels", "3"])
     rows = json.loads(results.read_text())
     assert [main._case(row) for row in rows] == main.CASES
     for row in rows:
