@@ -116,32 +116,33 @@ def waves(programs_dir: Path, output_dir: Path) -> list[list[Job]]:
         # As its users run it: with XLA's defaults.
         return step(program, programs_dir, *flags, excess_precision=True)
 
+    def profile(name: str) -> tuple[str, ...]:
+        return ("--profile", "--hlo", str(output_dir / f"{name}.hlo.gz"))
+
     small = [program for program in CHECKS if program.layers == 2]
     medium = [program for program in CHECKS if program.layers > 2]
     return [
         [
             ceilings(),
             *(check(program, programs_dir) for program in small),
-            ours(32, "--profile", "--hlo", str(output_dir / "lambert-L24-B32.hlo.gz")),
-            ours(32, "--profile", form="kernel"),
+            ours(32, *profile("kernel"), form="kernel"),
+            ours(32, *profile("xla")),
             huggingface(32, "--profile"),
         ],
         [
             tf_models(32, "--profile"),
             huggingface(32, "--profile", head="all"),
-            ours(32, excess_precision=True),
             huggingface(32, head="all", compiled=False),
-            huggingface(32, optimizer="lamb"),
+            ours(32, excess_precision=True),
         ],
-        [ours(64), ours(64, form="kernel"), tf_models(64), huggingface(64)],
-        [ours(8), ours(8, form="kernel"), tf_models(8), huggingface(8)],
+        [ours(64, form="kernel"), ours(64), huggingface(64), tf_models(64)],
+        [ours(8, form="kernel"), ours(8), huggingface(8), tf_models(8)],
         [
             *(check(program, programs_dir) for program in medium),
-            ours(16),
-            tf_models(16),
-            huggingface(16),
+            huggingface(32, optimizer="lamb"),
+            *(huggingface(batch, head="all", compiled=False) for batch in (64, 8, 16)),
         ],
-        [huggingface(batch, head="all", compiled=False) for batch in (64, 8, 16)],
+        [ours(16, form="kernel"), ours(16), huggingface(16), tf_models(16)],
         [
             *(step(program, programs_dir) for program in LONG),
             huggingface(16, positions=1024),

@@ -115,7 +115,7 @@ LARGE = (
     Program(implementation="lambert-gradients", layers=24, batch=32),
     *(
         Program(implementation="lambert", layers=24, batch=batch, form="kernel")
-        for batch in (32, 64, 8)
+        for batch in (32, 64, 8, 16)
     ),
 )
 # As many tokens as 32 sequences of 512.

@@ -19,6 +19,7 @@ _RUNS_AS = {
     "tf-models": "XLA program through jax's client",
     "huggingface": "PyTorch",
 }
+_FORMS = {"kernel": "attention as a kernel"}
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "OutOfMemoryError", "Out of memory")
 _KINDS = ("products", "attention", "optimizer", "copies", "other")
 
@@ -116,7 +117,8 @@ def what(row: Mapping[str, Any]) -> str:
         return ", ".join(parts)
     name = {"lambert": "Lambert", "lambert-gradients": "Lambert, gradients only"}
     parts = [name.get(row["implementation"], row["implementation"])]
-    parts += [row["form"]] * bool(row.get("form"))
+    if row.get("form"):
+        parts.append(_FORMS.get(row["form"], row["form"]))
     if row["implementation"] != "tf-models" and "excess_precision" not in row["xla_flags"]:
         parts.append("excess precision allowed")
     return ", ".join(parts)

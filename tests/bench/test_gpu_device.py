@@ -11,10 +11,11 @@ import time
 
 import pytest
 
-from bench.gpu import device, process
+from bench.gpu import device, jobs, process
 from bench.gpu.device import Limits
 from bench.gpu.jobs import Job, small_waves, waves
 from bench.gpu.programs import PROGRAMS
+from launch import strategy
 from tests.support.paths import ROOT
 
 # A process that compiles, takes its turn, and leaves a row, in the way its argument says.
@@ -144,14 +145,21 @@ def test_lines_of_rows():
 
 @pytest.mark.parametrize("make", [waves, small_waves])
 def test_jobs_have_labels_of_their_own_and_programs_of_the_table(make, tmp_path):
-    jobs = [job for wave in make(tmp_path, tmp_path) for job in wave]
-    assert len({job.label for job in jobs}) == len(jobs)
-    assert jobs[0].label == "ceilings"
-    for each in jobs:
+    found = [job for wave in make(tmp_path, tmp_path) for job in wave]
+    assert len({job.label for job in found}) == len(found)
+    assert found[0].label == "ceilings"
+    for each in found:
         assert each.label.replace("-", "").replace("_", "").isalnum()
         if "bench.gpu.in_jax" in each.command:
             name = each.command[3].rpartition("/")[2]
             assert name in PROGRAMS or make is small_waves
+
+
+def test_ours_runs_with_the_flags_of_a_run_on_gpus(tmp_path):
+    program = PROGRAMS["lambert-L24-B32"]
+    (flag,) = (f"{name}={value}" for name, value in strategy._GPU_XLA_FLAGS.items())
+    assert jobs.step(program, tmp_path).environment == {"XLA_FLAGS": flag}
+    assert jobs.step(program, tmp_path, excess_precision=True).environment == {}
 
 
 def leave(tmp_path, measure, **row):

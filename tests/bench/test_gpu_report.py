@@ -119,6 +119,7 @@ def test_settings_show_in_the_table():
     assert report.what({**STEP, "xla_flags": ""}) == "Lambert, excess precision allowed"
     assert report.what({**STEP, "implementation": "tf-models", "xla_flags": ""}) == "tf-models"
     assert report.what({**STEP, "form": "rematerialized"}) == "Lambert, rematerialized"
+    assert report.what({**STEP, "form": "kernel"}) == "Lambert, attention as a kernel"
     gathered = {**PEER, "head": "gathered", "optimizer": "lamb", "compiled": False}
     assert report.what(gathered) == "Hugging Face, head at predicted positions, timm's LAMB"
 
