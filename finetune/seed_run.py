@@ -21,8 +21,7 @@ from finetune.config import FinetuneRunConfig
 from finetune.model import Finetuner, mean_loss
 from finetune.pretrained import PretrainedEncoder
 from finetune.recipe import choose_kernels, starting_weights
-from finetune.seed_files import METRICS_FILE, PREDICTIONS
-from finetune.summary import check_seed
+from finetune.seed_files import METRICS_FILE, PREDICTIONS, check_seed
 from finetune.tasks.task import INPUTS, TARGETS, Split, Task
 from launch.strategy import device_kind, is_chief
 from model.weights import assign

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from data import files
-from data.checked_json import Record, read_json
+from data.checked_json import read_json
 from data.errors import UserError, run_main
 from data.files import require_local
+from finetune.seed_files import check_seed
 
 SUMMARY_FILE = "summary.json"
 
@@ -136,28 +137,6 @@ def read_summary(model_dir: str) -> dict[str, Any]:
     if not seeds or len({seed["main_metric"] for seed in seeds}) > 1:
         raise record.damaged("it has no seeds, or seeds with different main metrics")
     return summarize(seeds)  # the statistics follow from the seeds
-
-
-def check_seed(record: Record) -> dict[str, Any]:
-    """Return the content of metrics.json of a seed, with the type of each field that is used checked.
-
-    Raises:
-      DamagedRecord: a field is missing or has another type.
-    """
-    metric, splits = record.text("main_metric"), record.mappings("splits")
-    record.integer("seed")
-    for name in ("step", "train_steps"):
-        record.integer(name, minimum=0)
-    collapse = record.mapping("collapse", default=None)
-    if collapse is not None:
-        collapse.integer("step", minimum=0)
-        collapse.text("reason")
-    for scores in splits.values():
-        for name, value in scores.fields.items():
-            if name == metric or not isinstance(value, float):  # a loss may be NaN
-                scores.number(name)
-    record.mapping("splits").mapping("dev").number(metric)
-    return record.fields
 
 
 def main(argv: Sequence[str]) -> None:

@@ -117,7 +117,7 @@ def _num_workers() -> int:
     try:
         cluster = json.loads(text).get("cluster", {})
         return len(cluster.get("worker", [])) + len(cluster.get("chief", []))
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise UserError(
             f"the environment variable TF_CONFIG does not describe a cluster: {error}: {text}"
         ) from None

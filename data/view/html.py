@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from data import files, schema
+from data.checked_json import parse_json_lines
+from data.errors import UserError
 from data.manifest import Manifest
 from data.view import page, plots
 from data.view.page import escape
@@ -241,15 +242,17 @@ def _rejects(directory: str, manifest: Manifest) -> Iterator[str]:
     reasons: dict[str, _Reason] = collections.defaultdict(_Reason)
     assert manifest.rejects is not None, "a build that has not begun"
     manifest.rejects.check_content(directory)
-    for reject in map(
-        json.loads, files.read_bytes(files.join(directory, manifest.rejects.path)).splitlines()
-    ):
+    path = files.join(directory, manifest.rejects.path)
+    for line, reject in parse_json_lines(files.read_bytes(path), path):
+        if reject is None:
+            raise UserError(f"{path} is damaged: {line[:40]!r} is not a JSON object")
         # The text after the colon is specific to the document.
-        reason = reasons[reject["reason"].partition(":")[0]]
+        text = reject.text("reason")
+        reason = reasons[text.partition(":")[0]]
         reason.documents += 1
-        reason.num_bytes += reject["num_bytes"]
+        reason.num_bytes += reject.integer("num_bytes", minimum=0)
         if not reason.example:
-            reason.example = f"{reject['source']}, {reject['offset']}: {reject['reason']}"
+            reason.example = f"{reject.text('source')}, {reject.text('offset')}: {text}"
     if not reasons:
         yield "<p>None.</p>"
         return

@@ -17,7 +17,7 @@ from data.files import sha256_of
 from data.vocab import Vocab
 from finetune.config import FinetuneRunConfig
 from finetune.predict import MODEL
-from finetune.seed_files import METRICS_FILE
+from finetune.seed_files import METRICS_FILE, read_scores, read_task_data
 from finetune.tasks.task import count_outputs
 from pretrain.checkpoints import catalog
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
@@ -49,10 +49,10 @@ def export_seed(model_dir: str, output_dir: str) -> None:
       UserError: the local directory is not an export, or the checkpoint is damaged.
     """
     run = load_run(model_dir, FinetuneRunConfig)
-    data, scores = (
-        json.loads(files.read_bytes(files.join(model_dir, name)))
-        for name in (DATA_FILE, METRICS_FILE)
-    )
+    data, scores = read_task_data(model_dir), read_scores(model_dir)
+    if data is None or scores is None:
+        missing = DATA_FILE if data is None else METRICS_FILE
+        raise UserError(f"{model_dir} has no {missing}; run finetune.run with this seed again")
     ref = catalog.choose(model_dir, str(scores["step"]))
     record = _export_record(run, data, scores, checkpoint_sha256=sha256_of(f"{ref.prefix}.index"))
     text, old_record = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from data import files
 from finetune.config import FinetuneRunConfig
 from finetune.report.html import page_of_seed, page_of_seeds
-from finetune.seed_files import METRICS_FILE
+from finetune.seed_files import read_scores, read_task_data
 from pretrain.report.pages import MAX_RUNS, REPORT_FILE
-from pretrain.report.run_record import read_record
+from pretrain.report.run_record import RunRecord, read_record
 
 
 def write_seed_report(model_dir: str) -> None:
@@ -23,10 +22,8 @@ def write_seed_report(model_dir: str) -> None:
     Raises:
       UserError: see `read_record`.
     """
-    record = read_record(model_dir, Path(model_dir).name, FinetuneRunConfig)
-    path = files.join(model_dir, METRICS_FILE)
-    scores = json.loads(files.read_bytes(path)) if files.exists(path) else None
-    page = page_of_seed(record, scores)
+    record = _read_record(model_dir, Path(model_dir).name)
+    page = page_of_seed(record, read_scores(model_dir))
     files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())
 
 
@@ -41,6 +38,10 @@ def write_report(model_dir: str, summary: dict[str, Any]) -> None:
       UserError: see `read_record`.
     """
     names = [f"seed-{seed['seed']}" for seed in summary["seeds"][:MAX_RUNS]]
-    records = [read_record(files.join(model_dir, name), name, FinetuneRunConfig) for name in names]
+    records = [_read_record(files.join(model_dir, name), name) for name in names]
     page = page_of_seeds(Path(model_dir).resolve().name, summary, records)
     files.write_atomically(files.join(model_dir, REPORT_FILE), page.encode())
+
+
+def _read_record(model_dir: str, name: str) -> RunRecord:
+    return read_record(model_dir, name, FinetuneRunConfig, read_data=read_task_data)

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data import files
+from data.checked_json import DamagedRecord, read_json
 from data.errors import UserError
 from launch.config import LaunchConfig
+from pretrain.gin_files import settings_from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB_FILE = "job.json"
@@ -57,14 +59,16 @@ class Job:
         """
         path = files.join(job_dir, JOB_FILE)
         try:
-            config = LaunchConfig(**json.loads(files.read_bytes(path)))
+            config = settings_from_dict(read_json(path).fields, LaunchConfig)
             return cls(
                 config=config,
                 run_gin=files.read_bytes(files.join(job_dir, GIN_FILE)).decode(),
             )
         except FileNotFoundError as error:
             raise UserError(f"{error.filename} is missing: {job_dir} is not a job") from None
-        except (TypeError, ValueError) as error:
+        except DamagedRecord:
+            raise
+        except UserError as error:
             raise UserError(
                 f"{path} was written by another version of this program: {error}"
             ) from None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data import files, schema
+from data.checked_json import read_json
 from data.errors import UserError
 from pretrain.gin_files import config_text, operative_config_text, run_config_from_dict
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 DATA_FILE = "data.json"
+ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = ".lock"
 # Settings that may change when a run resumes. The batches stay the same. train_steps moves the end of
 # the schedule, how and where a step is computed changes numbers by rounding, and spike_threshold decides
@@ -71,6 +73,9 @@ class Run:
     data_sha256: str
     lower_case: bool
     initial_sha256: str | None = None
+
+
+_RUN_FIELDS = {field.name for field in dataclasses.fields(Run)}
 
 
 @contextlib.contextmanager
@@ -178,7 +183,7 @@ def record_run(model_dir: str, run: Run, *, vocab_text: str, data: dict[str, Any
         "config.gin": config_text(),
         "operative_config.gin": operative_config_text(),
         DATA_FILE: json.dumps(data, indent=1),
-        "environment.json": json.dumps(describe_environment(), indent=1),
+        ENVIRONMENT_FILE: json.dumps(describe_environment(), indent=1),
         RUN_FILE: json.dumps(dataclasses.asdict(run), indent=1),  # last: it implies the others
     }.items():
         files.write_atomically(files.join(model_dir, name), content.encode())
@@ -216,34 +221,86 @@ def load_run(model_dir: str, kind: type) -> Run:
     """
     path = files.join(model_dir, RUN_FILE)
     try:
-        record = json.loads(files.read_bytes(path))
+        record = read_json(path, remedy="bring it back from a backup or choose another --model_dir")
     except FileNotFoundError:
         raise UserError(
             f"{model_dir} is not a model directory: {path} is missing; train one with"
             f" `python -m pretrain.run --model_dir {model_dir} ...`"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    try:
-        if ("task" in record["config"]) != ("task" in {f.name for f in dataclasses.fields(kind)}):
-            made_by = "finetune.run" if "task" in record["config"] else "pretrain.run"
-            raise UserError(
-                f"{model_dir} is a model directory made by {made_by}; choose another one"
-            )
-        try:
-            record["config"] = run_config_from_dict(record["config"], kind)
-        except UserError as error:  # not a setting of this start
-            raise UserError(f"{path} is damaged: {error}") from error
-        for name, expected in (("data_sha256", str), ("lower_case", bool)):
-            if not isinstance(record[name], expected):
-                raise UserError(f"{path} is damaged: {name} is {record[name]!r:.40}")
-        return Run(**record)
-    except UserError:
-        raise
-    except (KeyError, TypeError, AttributeError) as error:
+    parts = record.mapping("config")
+    names = [field.name for field in dataclasses.fields(kind)]
+    if ("task" in parts) != ("task" in names):
+        made_by = "finetune.run" if "task" in parts else "pretrain.run"
+        raise UserError(f"{model_dir} is a model directory made by {made_by}; choose another one")
+    unknown = sorted({*parts.fields} - {*names}) + sorted({*record.fields} - _RUN_FIELDS)
+    if unknown:
         raise UserError(
-            f"{path} was written by another version of this program: {error!r}"
-        ) from error
+            f"{path} was written by another version of this program: it has {unknown[0]!r:.60}"
+        )
+    settings = {name: parts.mapping(name).fields for name in names}
+    try:
+        config: Any = run_config_from_dict(settings, kind)
+    except UserError as error:  # not a setting of this start
+        raise record.damaged(str(error)) from error
+    except KeyError as error:
+        raise UserError(
+            f"{path} was written by another version of this program: it has {error!s:.60}"
+        ) from None
+    return Run(
+        config=config,
+        data_sha256=record.text("data_sha256"),
+        lower_case=record.boolean("lower_case"),
+        initial_sha256=record.text("initial_sha256", default=None),
+    )
+
+
+def read_data(model_dir: str) -> dict[str, Any] | None:
+    """Return data.json of a pretraining run; None if an older version started the run.
+
+    Raises:
+      DamagedRecord: a field is missing or has a wrong type.
+    """
+    path = files.join(model_dir, DATA_FILE)
+    if not files.exists(path):
+        return None
+    record = read_json(path, remedy="delete it")
+    for name, units in {
+        "splits": ("sequences", "tokens", "documents"),
+        "sources": ("documents", "tokens", "bytes"),
+    }.items():
+        for counts in record.mappings(name).values():
+            for unit in units:
+                counts.integer(unit, minimum=0)
+    for split in schema.SPLITS:
+        record.mapping("splits").mapping(split)
+    record.sha256("sha256")
+    record.integer("vocab_pieces", minimum=0)
+    record.sha256("vocab_sha256")
+    build = record.mapping("build")
+    build.integer("copies", minimum=0)
+    build.integer("max_seq_length", minimum=1)
+    build.number("masked_lm_rate", minimum=0)
+    return record.fields
+
+
+def read_environment(model_dir: str) -> dict[str, Any] | None:
+    """Return what `describe_environment` returned at the last start; None if it is not recorded.
+
+    Raises:
+      DamagedRecord: a field is missing or has a wrong type.
+    """
+    path = files.join(model_dir, ENVIRONMENT_FILE)
+    if not files.exists(path):
+        return None
+    record = read_json(path, remedy="delete it")
+    record.texts("command")
+    record.text("python")
+    record.text("machine")
+    record.text("git_commit", default=None)
+    packages = record.mapping("packages")
+    for name in packages.fields:
+        packages.text(name)
+    return record.fields
 
 
 def describe_environment() -> dict[str, Any]:

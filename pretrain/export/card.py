@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from data import files
 from model.config import EncoderConfig
-from pretrain.checkpoints.model_dir import DATA_FILE, Run
+from pretrain.checkpoints.model_dir import Run, read_data, read_environment
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.train.metrics_log import read_metrics
 
@@ -128,10 +126,8 @@ def _warm_start(model_dir: str) -> str:
 
 
 def _data(run: Run, model_dir: str) -> str:
-    path = files.join(model_dir, DATA_FILE)
     lines = [f"- Manifest sha256 {run.data_sha256}."]
-    if files.exists(path):
-        data = json.loads(files.read_bytes(path))
+    if (data := read_data(model_dir)) is not None:
         sources = ", ".join(
             f"{source} ({counts['documents']:,} documents, {counts['bytes']:,} bytes of text)"
             for source, counts in data["sources"].items()
@@ -174,7 +170,8 @@ def _limits(run: Run, pooler: str) -> str:
 
 
 def _environment(model_dir: str) -> str:
-    environment = json.loads(files.read_bytes(files.join(model_dir, "environment.json")))
+    if (environment := read_environment(model_dir)) is None:
+        return ""
     packages = environment["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in _PACKAGES if name in packages)
     commit = environment["git_commit"] or "unknown"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data import files
-from data.errors import UserError
 from pretrain.checkpoints.best import best_step
-from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
+from pretrain.checkpoints.model_dir import Run, load_run, read_data, read_environment
 from pretrain.config import RunConfig
 from pretrain.train.metrics_log import METRICS_FILE, read_metrics
 
@@ -60,13 +58,20 @@ class RunRecord:
         return settings | {"data (sha256)": self.run.data_sha256[:12]}
 
 
-def read_record(model_dir: str, name: str, kind: type = RunConfig) -> RunRecord:
+def read_record(
+    model_dir: str,
+    name: str,
+    kind: type = RunConfig,
+    *,
+    read_data: Callable[[str], dict[str, Any] | None] = read_data,
+) -> RunRecord:
     """Read the records of a run.
 
     Args:
       model_dir: model directory.
       name: name of the run on the page.
       kind: class of its settings.
+      read_data: reads and checks the record of its data.
 
     Raises:
       UserError: the directory is not a model directory, is from another version, or has a damaged
@@ -86,8 +91,8 @@ def read_record(model_dir: str, name: str, kind: type = RunConfig) -> RunRecord:
         rows=tuple(rows),
         unread_lines=num_lines - len(rows),
         best_step=best_step(model_dir),
-        data=_read_json(model_dir, DATA_FILE),
-        environment=_read_json(model_dir, "environment.json"),
+        data=read_data(model_dir),
+        environment=read_environment(model_dir),
         gin_texts=gin_texts,
     )
 
@@ -107,12 +112,3 @@ def differing_settings(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
 def _read(model_dir: str, name: str) -> bytes | None:
     path = files.join(model_dir, name)
     return files.read_bytes(path) if files.exists(path) else None
-
-
-def _read_json(model_dir: str, name: str) -> dict[str, Any] | None:
-    content = _read(model_dir, name)
-    try:
-        return None if content is None else json.loads(content)
-    except ValueError as error:
-        path = files.join(model_dir, name)
-        raise UserError(f"{path} is damaged: {error}; delete it") from error

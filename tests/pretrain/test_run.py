@@ -296,11 +296,25 @@ class TestErrors:
 
     def test_damaged_run_record(self, small_build, model_dir, tmp_path):
         copy = shutil.copytree(model_dir, tmp_path / "m")
-        (copy / "run.json").write_text("{")
-        self.fails(arguments(small_build, copy), r"run\.json cannot be read")
-        for content in ("{}", '{"config": []}'):
+        intact = json.loads((copy / "run.json").read_text())
+        for content, message in {
+            "{": "it is not JSON",
+            "[" * 100_000: "it is nested more than 64 deep",
+            "{}": "config is missing",
+            '{"config": []}': "config is an empty list, must be an object",
+            '{"config": {"train": 7}}': "config.train is 7, must be an object",
+            json.dumps(intact | {"lower_case": 1}): "lower_case is 1, must be true or false",
+            json.dumps(intact | {"data_sha256": [1]}): "data_sha256 is a list of 1, must be text",
+            json.dumps(
+                intact | {"initial_sha256": {}}
+            ): "initial_sha256 is an empty object, must be",
+        }.items():
             (copy / "run.json").write_text(content)
-            self.fails(arguments(small_build, copy), r"run\.json was written by another version")
+            self.fails(arguments(small_build, copy), rf"run\.json is damaged: {message}")
+        (copy / "run.json").write_text(json.dumps(intact | {"new": 1}))
+        self.fails(
+            arguments(small_build, copy), r"by another version of this program: it has 'new'"
+        )
 
     def test_ctrl_c(self, capsys):
         def interrupted(argv):

@@ -20,6 +20,14 @@ def test_job_reads_back_what_was_written():
     files.write_atomically("ram://jobs/large/job.json", b'{"nam": 1}')
     with pytest.raises(UserError, match=r"large/job\.json was written by another version"):
         Job.load("ram://jobs/large")
+    for content, message in {
+        b"[" * 100_000: "it is nested more than 64 deep",
+        b"null": "it is null, must be an object",
+        b'{"name": 7}': "LaunchConfig.name=7: must be a string",
+    }.items():
+        files.write_atomically("ram://jobs/large/job.json", content)
+        with pytest.raises(UserError, match=rf"large/job\.json .*{message}"):
+            Job.load("ram://jobs/large")
 
 
 def test_archive_is_complete_and_reproducible(tmp_path):

@@ -188,6 +188,15 @@ def test_missing_or_damaged_records_and_wrong_flags_are_errors(tmp_path):
     (model_dir / "environment.json").write_text("{")
     with pytest.raises(UserError, match=r"environment\.json is damaged"):
         report.main([str(model_dir)])
+    (model_dir / "environment.json").unlink()
+    for content, message in {
+        "{}": "splits is missing",
+        '{"splits": {"train": {"sequences": "7"}}}': 'splits.train.sequences is "7", must be a whole',
+        "[" * 100_000: "it is nested more than 64 deep",
+    }.items():
+        (model_dir / "data.json").write_text(content)
+        with pytest.raises(UserError, match=rf"data\.json is damaged: {message}"):
+            report.main([str(model_dir)])
     with pytest.raises(UserError, match="comparison of several runs needs --output"):
         report.main(["a", "b"])
     with pytest.raises(UserError, match=r"9 model directories: .* at most 8"):
