@@ -1,8 +1,9 @@
 """Steps that would harm the model: detected and skipped on the devices, logged by the host.
 
-A step is bad if its loss or gradient norm is NaN or infinite, or far above those of recent steps (a
-spike). The optimizer then changes nothing but its step counter: the schedule, the dropout masks and
-the order of the data are functions of the step, so they continue as if the step had been made.
+A step is bad if its loss or gradient norm is NaN or infinite, or, with TrainConfig.spike_threshold, far
+above those of recent steps (a spike). The optimizer then changes nothing but its step counter: the
+schedule, the dropout masks and the order of the data are functions of the step, so they continue as if
+the step had been made.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from data.read.order import sequence_at
 
 WINDOW = 128  # recent steps that a step is compared with
 LOG_FILE = "bad_steps.jsonl"
+# Spikes to skip in a row. A skipped step leaves the weights where they are; if gradients are large
+# there, the steps that follow look like spikes as well, and skipping them all would end a healthy run.
+MAX_SPIKES_IN_A_ROW = 3
 GOOD, NOT_FINITE, SPIKE = 0, 1, 2
 _REASONS = {NOT_FINITE: "not finite", SPIKE: "spike"}
 # Standard deviation of a normal distribution over its median absolute deviation.
@@ -44,13 +48,20 @@ class BadSteps(tf.Module):
 
     Every finite loss and norm enters the window, spikes included: a few of them hardly move a median,
     and after a lasting change of level the window follows. Nothing is a spike before the window is
-    full. All replicas get the same numbers, and keep the same window.
+    full, nor after MAX_SPIKES_IN_A_ROW spikes in a row. All replicas get the same numbers, and keep the
+    same window.
     """
 
-    def __init__(self, *, threshold: float):
-        """Call a step a spike above median + threshold * sigma of the window; 0 turns that off."""
+    def __init__(self, *, threshold: float, judges_norms: bool = True):
+        """Call a step a spike above median + threshold * sigma of the window; 0 turns that off.
+
+        Args:
+          threshold: sigmas above the median.
+          judges_norms: whether a large gradient norm makes a spike, too. Clipping bounds the update of
+            such a step, and norms are skewed: many sigmas above the median are nothing unusual.
+        """
         super().__init__()
-        self._threshold = threshold
+        self._threshold, self._judges_norms = threshold, judges_norms
         self.losses = _state(tf.zeros([WINDOW]))
         self.norms = _state(tf.zeros([WINDOW]))
         self.seen = _state(tf.zeros([], tf.int64))  # finite steps so far
@@ -70,8 +81,10 @@ class BadSteps(tf.Module):
         is_finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         is_spike = tf.constant(False)
         if self._threshold:
-            is_spike = (self.seen >= WINDOW) & (
-                self._stands_out(loss, self.losses) | self._stands_out(norm, self.norms)
+            is_spike = (
+                (self.seen >= WINDOW)
+                & self._stand_out(loss, norm)
+                & tf.logical_not(self._follows_spikes())
             )
         kind = tf.where(is_finite, tf.where(is_spike, SPIKE, GOOD), NOT_FINITE)
         is_slot = (tf.range(WINDOW, dtype=tf.int64) == self.seen % WINDOW) & is_finite
@@ -84,11 +97,22 @@ class BadSteps(tf.Module):
         self.marks.assign(marks)
         return tf.stack([tf.cast(kind, tf.float32), tf.reduce_sum(marks)])
 
-    def _stands_out(self, value: tf.Tensor, window: tf.Variable) -> tf.Tensor:
+    def _follows_spikes(self) -> tf.Tensor:
+        """Return whether the last MAX_SPIKES_IN_A_ROW finite steps all stand out."""
+        age_W = (self.seen - 1 - tf.range(WINDOW, dtype=tf.int64)) % WINDOW
+        stands_out_W = self._stand_out(self.losses, self.norms)
+        return tf.reduce_all(stands_out_W | (age_W >= MAX_SPIKES_IN_A_ROW))
+
+    def _stand_out(self, losses: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
+        """Return which steps are far above the window, bool of the same shape."""
+        stand_out = losses > self._limit(self.losses)
+        return stand_out | (norms > self._limit(self.norms)) if self._judges_norms else stand_out
+
+    def _limit(self, window: tf.Variable) -> tf.Tensor:
         median = _median(window)
         sigma = _SIGMAS_PER_MAD * _median(tf.abs(window - median))
         sigma = tf.maximum(sigma, _MIN_RELATIVE_SIGMA * tf.abs(median))
-        return value > median + self._threshold * sigma
+        return median + self._threshold * sigma
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -213,8 +237,8 @@ class BadStepLog:
         raise TooManyBadSteps(
             f"{over.recent} of the last {WINDOW} steps were skipped, more than"
             f" TrainConfig.max_bad_steps={self._max_bad_steps}; the last ones: {last_steps}. Their"
-            f" batches are in {self._path}; {weights}; checkpoints from before are kept. Lower"
-            " OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps"
+            f" batches are in {self._path}; {weights}; checkpoints from before are kept."
+            f" {_remedies(bad_steps)}"
         )
 
     def _row(self, bad_step: BadStep) -> dict[str, Any]:
@@ -250,6 +274,21 @@ class BadStepLog:
     def _write(self, rows: list[dict[str, Any]]) -> None:
         text = "".join(f"{json.dumps(row)}\n" for row in rows)
         files.write_atomically(self._path, text.encode())
+
+
+def _remedies(bad_steps: Sequence[BadStep]) -> str:
+    """Return what to do about too many bad steps, by their kinds."""
+    kinds = {bad_step.kind for bad_step in bad_steps}
+    remedies = []
+    if SPIKE in kinds:
+        remedies.append(
+            "If the losses are ordinary, resume with TrainConfig.spike_threshold=0.0, which skips no spikes"
+        )
+    if NOT_FINITE in kinds:
+        remedies.append(
+            "Lower OptimizerConfig.peak_learning_rate or raise OptimizerConfig.warmup_steps in a new run"
+        )
+    return ". ".join(remedies)
 
 
 def _state(value: tf.Tensor) -> tf.Variable:

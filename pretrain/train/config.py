@@ -48,8 +48,9 @@ class TrainConfig:
       checkpoint_interval: steps between checkpoints; 0 saves at the end only.
       keep_checkpoints: newest checkpoints to keep.
       keep_every: keep checkpoints at multiples of this step for good; 0 keeps none.
-      spike_threshold: skip a step whose loss or gradient norm is this many standard deviations above
-        the median of the last 128 steps; 0 turns this off. Steps with NaN or Inf are always skipped.
+      spike_threshold: skip a step whose loss, or without clipping whose gradient norm, is this many
+        standard deviations above the median of the last 128 steps, but at most three in a row; 0 skips
+        none. Steps with NaN or Inf are always skipped.
       max_bad_steps: stop the run when more of the last 128 steps were skipped.
       precision: "float32", or "mixed_bfloat16" for bfloat16 compute on float32 weights.
       seed: seed of the initial weights, of dropout and of the order of the data; at most 2**62.
@@ -70,7 +71,7 @@ class TrainConfig:
     checkpoint_interval: int = 1000
     keep_checkpoints: int = 5
     keep_every: int = 0
-    spike_threshold: float = 10.0
+    spike_threshold: float = 0.0
     max_bad_steps: int = 10
     precision: str = "mixed_bfloat16"
     seed: int = 12345

@@ -107,15 +107,15 @@ class Trainer:
           optimizer: checked settings.
           strategy: the devices.
         """
-        self._train, self._optimizer_config = train, optimizer
-        self.strategy = strategy
+        self._train, self._optimizer_config, self.strategy = train, optimizer, strategy
+        clips = bool(optimizer.effective_clip_norm)
         self._schedule = build_schedule(optimizer, train.train_steps)
         with strategy.scope():
             self.model = build_model()
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(optimizer, self._schedule)
             self.optimizer.build(self.variables)
-            self.bad_steps = BadSteps(threshold=train.spike_threshold)
+            self.bad_steps = BadSteps(threshold=train.spike_threshold, judges_norms=not clips)
         self._has_fresh_compute_weights = False
         self._compute_gradients = self._accumulate
         if _compiles_with_xla(train.jit_compile):

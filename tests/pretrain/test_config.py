@@ -46,8 +46,7 @@ def test_every_gin_file_of_a_build_loads(path):
 @pytest.mark.parametrize("path", FINETUNINGS, ids=lambda path: path.stem)
 def test_every_gin_file_of_fine_tuning_loads(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    config = load_run_config([f"gin/{path.name}"], [], kind=FinetuneRunConfig)
-    assert config.train.spike_threshold == 0  # with losses near 0, a hard batch looks like a spike
+    load_run_config([f"gin/{path.name}"], [], kind=FinetuneRunConfig)
     text = path.read_text()
     assert f"--gin_file gin/{path.name}" in text
     assert all(word in text for word in ("# Data:", "# Hardware:", "# Result:"))

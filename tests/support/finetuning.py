@@ -33,7 +33,6 @@ SETTINGS = [
     "TrainConfig.eval_batch_size = 16",
     "TrainConfig.log_interval = 4",
     "TrainConfig.precision = 'float32'",
-    "TrainConfig.spike_threshold = 0.0",
     "ClusterConfig.strategy = 'default'",
     "OptimizerConfig.optimizer = 'adamw'",
     "OptimizerConfig.peak_learning_rate = 0.01",

@@ -1,5 +1,6 @@
 """Bad steps: the rule, what a skipped step leaves untouched, and the log."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from optim.build import build_optimizer
 from optim.config import OPTIMIZERS, OptimizerConfig
+from pretrain.experiment import build_trainer
 from pretrain.train.bad_steps import (
     GOOD,
     NOT_FINITE,
@@ -17,6 +19,7 @@ from pretrain.train.bad_steps import (
     BadSteps,
     TooManyBadSteps,
 )
+from tests.support.training import fresh_trainer, run_config, strategy_of
 
 
 def classified(bad_steps, losses, norms=None, first=0):
@@ -69,11 +72,38 @@ def test_nan_and_inf_do_not_enter_the_window(full):
     assert full.losses.numpy().tolist() == before
 
 
-def test_window_follows_a_lasting_change_of_level(full):
-    found = classified(full, [20.0] * 70, [5.0] * 70, first=128)
-    kinds = [kind for kind, _ in found]
-    # When a third of the window has the new level, it belongs to what is usual.
-    assert kinds == [SPIKE] * 42 + [GOOD] * 28
+def test_at_most_three_spikes_in_a_row_are_skipped(full):
+    """A lasting change of level is accepted; an isolated spike after it is skipped again."""
+    kinds = [kind for kind, _ in classified(full, [20.0] * 70, [5.0] * 70, first=128)]
+    assert kinds == [SPIKE] * 3 + [GOOD] * 67
+    classified(full, [5.0] * 128, [5.0] * 128, first=198)
+    assert [kind for kind, _ in classified(full, [20.0, 5.0, 20.0], first=326)] == [
+        SPIKE,
+        GOOD,
+        SPIKE,
+    ]
+
+
+def test_norms_are_not_judged_where_gradients_are_clipped():
+    clipped = BadSteps(threshold=10.0, judges_norms=False)
+    classified(clipped, CALM, CALM)
+    assert classified(clipped, [5.0, 20.0], [1e6, 5.0], first=128) == [(GOOD, 0), (SPIKE, 1)]
+
+
+@pytest.mark.parametrize(("clip_norm", "kind"), [(1.0, GOOD), (0.0, SPIKE)])
+def test_trainer_judges_norms_without_clipping(clip_norm, kind):
+    config = run_config(spike_threshold=10.0)
+    optimizer = dataclasses.replace(config.optimizer, clip_norm=clip_norm)
+    trainer = build_trainer(dataclasses.replace(config, optimizer=optimizer), strategy_of(1))
+    classified(trainer.bad_steps, CALM, CALM)
+    assert classified(trainer.bad_steps, [5.0], [1e6], first=128)[0][0] == kind
+
+
+def test_no_finite_step_is_skipped_by_default():
+    """Losses and norms of a diverging run: the published recipe skips nothing."""
+    bad_steps = fresh_trainer(run_config()).bad_steps
+    found = classified(bad_steps, [*CALM, 1e6, np.nan], [*CALM, 1e9, 5.0])
+    assert found == [(GOOD, 0)] * 129 + [(NOT_FINITE, 1)]
 
 
 def test_old_bad_steps_leave_the_window(full):
@@ -157,7 +187,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("line", DAMAGED)
-def test_damaged_lines_of_the_log_are_set_aside(tmp_path, capsys, line):
+def test_damaged_lines_of_the_log_are_removed(tmp_path, capsys, line):
     path = tmp_path / "bad_steps.jsonl"
     path.write_text(damaged := f'{{"step": 4}}\n{line}\n{{"step": 6}}\n')
     log = log_in(tmp_path)
@@ -192,3 +222,5 @@ def test_too_many_bad_steps_end_the_run_on_every_worker(tmp_path, is_chief):
     assert "TrainConfig.max_bad_steps=1" in str(caught.value)
     assert "5 (loss nan, gradient norm 1.5), 8 (loss 9.5, gradient norm 70.25)" in str(caught.value)
     assert f"{tmp_path}/bad_steps.jsonl" in str(caught.value)
+    assert "resume with TrainConfig.spike_threshold=0.0" in str(caught.value)  # step 8 was one
+    assert "OptimizerConfig.peak_learning_rate" in str(caught.value)  # step 5 was not finite
