@@ -45,6 +45,7 @@ class CollapseDetector(Hook):
         finetune: FinetuneConfig,
         train: TrainConfig,
         *,
+        warmup_steps: int,
         constant_loss: float,
         rows: Sequence[dict[str, Any]],
     ):
@@ -53,25 +54,34 @@ class CollapseDetector(Hook):
         Args:
           finetune: when to check, and by which margin the loss must be below `constant_loss`.
           train: number of steps.
+          warmup_steps: steps in which the learning rate rises.
           constant_loss: loss of always giving the same answer (`Task.majority_entropy`).
           rows: rows of metrics.jsonl up to the step at which the run resumes.
         """
-        self._check_step, self._last_step = collapse_check_step(finetune, train), train.train_steps
+        self._check_step = collapse_check_step(finetune, train, warmup_steps=warmup_steps)
+        self._last_step = train.train_steps
         # Without an early check, the check at the end looks at as many steps as the default would.
         fraction = finetune.collapse_check_fraction or FinetuneConfig.collapse_check_fraction
         self._window = max(1, int(fraction * train.train_steps / 2))
         self._margin, self._constant_loss = finetune.collapse_margin, constant_loss
         self._losses = {row["step"]: row["loss"] for row in rows if row.get("loss") is not None}
-        self._is_checked = any(step >= self._check_step for step in self._losses)
+        self._is_checked = self._check_step is None or any(
+            step >= self._check_step for step in self._losses
+        )
 
     def after_row(self, step: int, row: dict[str, Any]) -> None:
         """Add a row of training metrics; raise `Collapsed` if the check is due and fails."""
         self._losses[step] = row["loss"]
-        is_due = not self._is_checked and self._check_step <= step < self._last_step
-        if self._check_step and is_due:
+        if self._check_step is None or self._is_checked:
+            return
+        if self._check_step <= step < self._last_step:
             self._is_checked = True
             if collapse := self.check():
-                raise Collapsed(collapse)
+                reason = (
+                    f"{collapse.reason}; stopped at step {step:,} of {self._last_step:,}"
+                    " (FinetuneConfig.collapse_check_fraction = 0.0 trains to the end)"
+                )
+                raise Collapsed(dataclasses.replace(collapse, reason=reason))
 
     def check(self) -> Collapse | None:
         """Return what is wrong with the last steps, or None."""

@@ -186,7 +186,8 @@ class FinetuneConfig:
       reinitialize_top_blocks: number of last blocks to initialize at random, with the pooler
         (https://arxiv.org/abs/2006.05987, section 5).
       collapse_check_fraction: fraction of the steps after which a run that has learned nothing is
-        stopped; 0 never stops one. A collapse at the end is reported in any case.
+        stopped, but not within 300 steps after the warm-up; 0 never stops one. A collapse at the end is
+        reported in any case.
       collapse_margin: a run has learned nothing if its recent mean training loss is not below the
         loss of always giving the same answer by this fraction of it. Recent means as many steps as
         half of those before the check. At the end, its best checkpoint must also be no better on dev

@@ -21,6 +21,9 @@ _DERIVED = (
     ("warmup_fraction", "optimizer", "warmup_steps"),
     ("evaluations", "train", "eval_interval"),
 )
+# Steps after the warm-up before which no run is given up: even runs that succeed may take some hundreds
+# of updates to leave the loss of a constant answer, and little is saved by ending a short run early.
+MIN_STEPS_BEFORE_CHECK = 300
 _MAX_SKIPS = 3  # skipped examples to list for each split
 
 
@@ -68,9 +71,21 @@ def with_seed(config: FinetuneRunConfig, seed: int) -> FinetuneRunConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, seed=seed))
 
 
-def collapse_check_step(finetune: FinetuneConfig, train: TrainConfig) -> int:
-    """Return the step after which a run that has learned nothing is stopped; 0 for none."""
-    return math.ceil(finetune.collapse_check_fraction * train.train_steps)
+def collapse_check_step(
+    finetune: FinetuneConfig, train: TrainConfig, *, warmup_steps: int
+) -> int | None:
+    """Return the step after which a run that has learned nothing is stopped; None for none.
+
+    Args:
+      finetune: fraction of the steps at which to check.
+      train: number of steps.
+      warmup_steps: steps in which the learning rate rises.
+    """
+    if not finetune.collapse_check_fraction:
+        return None
+    step = math.ceil(finetune.collapse_check_fraction * train.train_steps)
+    step = max(step, warmup_steps + MIN_STEPS_BEFORE_CHECK)
+    return step if step < train.train_steps else None
 
 
 def variable_names(encoder: EncoderConfig, task: Task) -> list[str]:

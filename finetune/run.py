@@ -204,7 +204,7 @@ def _write_results(records: list[dict[str, Any]], model_dir: str) -> None:
     """Write the summary, the report and the export of the best seed.
 
     Raises:
-      UserError: all seeds collapsed; there is no export then.
+      UserError: all seeds collapsed and were stopped; there is no export then.
     """
     of_seeds = summary.summarize(records)
     text = json.dumps(of_seeds, indent=1)
@@ -213,11 +213,16 @@ def _write_results(records: list[dict[str, Any]], model_dir: str) -> None:
     write_report(model_dir, of_seeds)
     if of_seeds["num_collapsed"] == len(records):
         seeds = f"all {len(records)} seeds" if len(records) > 1 else "the seed"
-        raise UserError(
-            f"{seeds} collapsed; try more --restarts, another"
-            " OptimizerConfig.peak_learning_rate or a larger FinetuneConfig.warmup_fraction"
+        remedy = (
+            f"{seeds} collapsed; try more --restarts, another OptimizerConfig.peak_learning_rate or a"
+            " larger FinetuneConfig.warmup_fraction"
         )
-    best_dir = files.join(model_dir, f"seed-{of_seeds['best_seed']}")
+        if not summary.is_finished(best):
+            raise UserError(
+                f"{remedy}; FinetuneConfig.collapse_check_fraction = 0.0 trains to the end"
+            )
+        print(f"fine-tuning: warning: seed {best['seed']} is exported, but {remedy}", flush=True)
+    best_dir = files.join(model_dir, f"seed-{best['seed']}")
     export_dir = files.join(model_dir, "export")
     export_seed(best_dir, export_dir)
     print(

@@ -178,6 +178,7 @@ class SeedRun:
         detector = CollapseDetector(
             self._config.finetune,
             settings,
+            warmup_steps=self._config.optimizer.warmup_steps,
             constant_loss=self._task.majority_entropy(train_split),
             rows=[row for row in read_metrics(self.model_dir) if row["step"] <= start_step],
         )

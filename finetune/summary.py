@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,28 @@ def summarize(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
       `main_metric`; its statistics on dev over all seeds (`dev`) and over those that did not collapse
-      (`dev_without_collapsed`, None if all did); `num_collapsed`, `best_seed` and all `seeds`.
+      (`dev_without_collapsed`, None if all did); `num_collapsed`, `best_seed` and all `seeds`. The best
+      seed is chosen among those that did not collapse, else among those that were trained to the end.
     """
     metric = records[0]["main_metric"]
     values = {record["seed"]: record["splits"]["dev"][metric] for record in records}
     successful = [record["seed"] for record in records if record["collapse"] is None]
+    finished = [record["seed"] for record in records if is_finished(record)]
     without_collapsed = _statistics([values[seed] for seed in successful]) if successful else None
     return {
         "main_metric": metric,
         "dev": _statistics(list(values.values())),
         "dev_without_collapsed": without_collapsed,
         "num_collapsed": len(records) - len(successful),
-        "best_seed": max(successful or values, key=values.__getitem__),
+        "best_seed": max(successful or finished or values, key=values.__getitem__),
         "seeds": list(records),
     }
+
+
+def is_finished(record: Mapping[str, Any]) -> bool:
+    """Return whether a seed was trained to the end, and not stopped because it had collapsed."""
+    collapse = record["collapse"]
+    return collapse is None or collapse["step"] >= record["train_steps"]
 
 
 def _statistics(values: list[float]) -> dict[str, float]:

@@ -66,7 +66,8 @@ def export_seed(model_dir: str, output_dir: str) -> None:
     def write(target: Path) -> None:
         with atomic_directory(target, text) as directory:
             _save(directory / MODEL, run, ref, model_dir, record)
-            (directory / "README.md").write_text(_card(record, data), encoding="utf-8")
+            card = _card(record, data, collapse=scores["collapse"])
+            (directory / "README.md").write_text(card, encoding="utf-8")
 
     if not files.is_remote(output_dir):
         write(Path(output_dir))
@@ -145,8 +146,8 @@ def _save(path: Path, run: Run, ref: CheckpointRef, model_dir: str, record: dict
     )
 
 
-def _card(record: dict[str, Any], data: dict[str, Any]) -> str:
-    """Return README.md: how to call the model, and its scores."""
+def _card(record: dict[str, Any], data: dict[str, Any], *, collapse: dict[str, Any] | None) -> str:
+    """Return README.md: how to call the model, its scores, and a warning if it has collapsed."""
     call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
     baseline = data["baseline"]
     rows = [
@@ -160,6 +161,11 @@ def _card(record: dict[str, Any], data: dict[str, Any]) -> str:
         f"Fine-tuned by Lambert from {data['encoder']}: seed {record['seed']}, step {record['step']:,},"
         " the seed and the checkpoint with the best main metric on dev. Expect slightly lower scores than"
         " those on dev for new text.\n",
+        *(
+            [f"**Warning: this model has learned nothing**: {collapse['reason']}.\n"]
+            if collapse
+            else []
+        ),
         _USE.format(call=call) + "\n",
         "| split | metric | score | always the same answer |\n|---|---|---|---|",
         "\n".join(rows),

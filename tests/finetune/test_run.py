@@ -181,7 +181,8 @@ def test_seeds_that_learn_nothing_are_stopped(small_encoder, clauses, tmp_path, 
     labels = np.random.default_rng(0).permutation(["no", "yes"] * 12)
     rows = [{"text": t, "label": label} for t, label in zip(clauses, labels, strict=True)]
     params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'classification'"]
-    params += [STEPS.format(40), "OptimizerConfig.peak_learning_rate = 1e-9"]
+    params += [STEPS.format(400), "OptimizerConfig.peak_learning_rate = 1e-9"]
+    params += ["FinetuneConfig.warmup_fraction = 0.025", "TrainConfig.log_interval = 10"]
     flags = arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params)
     with pytest.raises(UserError, match="all 2 seeds collapsed; try more --restarts"):
         run.main([*flags, "--restarts=2"])
@@ -189,15 +190,29 @@ def test_seeds_that_learn_nothing_are_stopped(small_encoder, clauses, tmp_path, 
     assert summary["num_collapsed"] == 2
     assert summary["dev_without_collapsed"] is None
     for seed in summary["seeds"]:
-        assert seed["step"] == seed["collapse"]["step"] == 12  # of 40
+        assert seed["step"] == seed["collapse"]["step"] == 310  # of 400
         assert "giving the same answer has 0.6931" in seed["collapse"]["reason"]
         assert seed["splits"].keys() == {"dev"}
     output = capsys.readouterr().out
     assert "fine-tuning: seed 12346 has collapsed: mean training loss 0." in output
     assert "2 seeds, dev accuracy: best 0." in output
     page = (tmp_path / "m/seed-12345/report.html").read_text()
-    assert "Collapsed, detected at step 12" in visible_text(page)
+    assert "Collapsed, detected at step 310" in visible_text(page)
     assert not (tmp_path / "m/export").exists()
+
+
+def test_seed_that_has_learned_nothing_by_the_end_is_exported_with_a_warning(
+    small_encoder, clauses, tmp_path, capsys
+):
+    labels = np.random.default_rng(0).permutation(["no", "yes"] * 12)
+    rows = [{"text": t, "label": label} for t, label in zip(clauses, labels, strict=True)]
+    params = [*write_rows(tmp_path / "task", rows), "TaskConfig.kind = 'classification'"]
+    params += [STEPS.format(8), "OptimizerConfig.peak_learning_rate = 1e-9"]
+    run.main(arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params))
+    assert read(tmp_path / "m/summary.json")["num_collapsed"] == 1
+    assert "warning: seed 12345 is exported, but the seed collapsed" in capsys.readouterr().out
+    card = (tmp_path / "m/export/README.md").read_text()
+    assert "**Warning: this model has learned nothing**" in card
 
 
 def test_run_with_high_loss_and_good_scores_has_not_collapsed(finetuned, tmp_path, monkeypatch):

@@ -39,6 +39,14 @@ def test_summary_has_statistics_with_and_without_collapsed_seeds():
     )
 
 
+def test_best_of_collapsed_seeds_was_trained_to_the_end():
+    stopped, finished = ({"step": step, "reason": "loss 1.1"} for step in (5, 10))
+    records = [record_of(1, 0.36, stopped), record_of(2, 0.34, finished)]
+    assert summary.summarize(records)["best_seed"] == 2
+    assert [summary.is_finished(record) for record in records] == [False, True]
+    assert summary.summarize(records[:1])["best_seed"] == 1
+
+
 def test_comparison_of_model_directories():
     good, bad = (
         summary.summarize([record_of(s, a) for s, a in enumerate(accuracies)])
