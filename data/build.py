@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from data import build_dir, files, schema
 from data.config import BuildConfig
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.manifest import Manifest, versions
 from data.sources.documents import InputFile, find_inputs
 from data.sources.formats import (
@@ -299,7 +299,7 @@ def _check_output_dir(args: argparse.Namespace) -> None:
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m data.build",
         allow_abbrev=False,
         description=__doc__,

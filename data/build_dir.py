@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from data.stages.journal import PLAN_FILE, WORK_DIRECTORY
 from data.vocab import Vocab
 
 _PARTS = ("packed", "sources", "masked", "rejects")
-_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{32}-.+")
 
 
 @contextlib.contextmanager
@@ -83,10 +81,10 @@ def remove_leftovers(directory: str) -> None:
         return
     for part in _PARTS:
         for path in Path(directory, part).rglob(".tmp-*"):
-            if _TEMPORARY.fullmatch(path.name):
+            if files.TEMPORARY.fullmatch(path.name):
                 path.unlink()
     for path in Path(directory).glob(".tmp-*"):
-        if _TEMPORARY.fullmatch(path.name):
+        if files.TEMPORARY.fullmatch(path.name):
             path.unlink()
 
 
@@ -103,6 +101,8 @@ def _unknown_entries(directory: str, vocab: Vocab) -> list[str]:
         names.remove(schema.VOCAB_FILE)
     # A build may have been killed after creating its work directory and before writing a file.
     work = Path(directory, WORK_DIRECTORY)
-    if WORK_DIRECTORY in names and all(_TEMPORARY.fullmatch(path.name) for path in work.iterdir()):
+    if WORK_DIRECTORY in names and all(
+        files.TEMPORARY.fullmatch(path.name) for path in work.iterdir()
+    ):
         names.remove(WORK_DIRECTORY)
-    return [name for name in names if not _TEMPORARY.fullmatch(name)]
+    return [name for name in names if not files.TEMPORARY.fullmatch(name)]

@@ -21,9 +21,12 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TextIO
 
-from data.errors import StorageError, UserError
+from data.errors import StorageError, UserError, name_file
 
 CHUNK_BYTES = 2**16  # of streamed inputs
+TEMPORARY = re.compile(
+    r"\.tmp-[0-9a-f]{32}-.+"
+)  # name of a file that `atomic_path` has not renamed yet
 _BLOCK_BYTES = 2**20
 
 
@@ -55,20 +58,12 @@ class _LocalFile(io.FileIO):
     """A file whose errors of reading name it, as errors of opening do."""
 
     def readinto(self, buffer: Any) -> int | None:
-        with self._named_errors():
+        with name_file(self.name):
             return super().readinto(buffer)
 
     def readall(self) -> bytes:
-        with self._named_errors():
+        with name_file(self.name):
             return super().readall()
-
-    @contextlib.contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            error.filename = error.filename or os.fspath(self.name)
-            raise
 
 
 def _open_regular(path: str, flags: int) -> int:
@@ -144,7 +139,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with _storage(path) as gfile, gfile.GFile(temporary, "wb") as file:
                 yield file
             return
-        with open(temporary, "wb") as file:
+        with name_file(path), open(temporary, "wb") as file:
             yield file
             file.flush()  # otherwise a power cut could leave the name without the content
             os.fsync(file.fileno())

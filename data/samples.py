@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ def _read_members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
 
 def main(argv: Sequence[str]) -> None:
     """Download all samples."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m data.samples",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

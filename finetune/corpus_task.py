@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from data import files
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.hashing import derive_key, document_hash
 from data.sources.documents import Document, InputFile, find_inputs
 from data.sources.formats import read_part, split_file
@@ -120,7 +120,7 @@ def bag_of_words_accuracy(splits: dict[str, list[Sentence]]) -> float:
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line, write the three files and print baselines."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m finetune.corpus_task",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from data import files
 from data.checked_json import read_json
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.files import read_lines, require_local
 from finetune.config import KINDS
 from finetune.tasks import glue, tables
@@ -192,7 +192,7 @@ def predict_rows(
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and predict."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m finetune.predict",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

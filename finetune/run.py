@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from data import files
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.files import require_local
 from finetune import recipe, summary
 from finetune.config import FinetuneRunConfig
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m finetune.run",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
@@ -211,6 +211,7 @@ def _write_results(records: list[dict[str, Any]], model_dir: str) -> None:
     files.write_atomically(files.join(model_dir, summary.SUMMARY_FILE), text.encode())
     print(summary.describe(of_seeds), flush=True)
     write_report(model_dir, of_seeds)
+    best = next(record for record in records if record["seed"] == of_seeds["best_seed"])
     if of_seeds["num_collapsed"] == len(records):
         seeds = f"all {len(records)} seeds" if len(records) > 1 else "the seed"
         remedy = (

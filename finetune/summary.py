@@ -15,7 +15,7 @@ from typing import Any
 
 from data import files
 from data.checked_json import read_json
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.files import require_local
 from finetune.seed_files import check_seed
 
@@ -149,7 +149,7 @@ def read_summary(model_dir: str) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and print the summaries."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m finetune.summary",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from launch.config import RESTART_CODE
 
 # Time for the other workers after one has ended; TensorFlow takes part of it to detect a failure.
@@ -30,7 +30,7 @@ _GRACE_SECONDS = 60.0
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line, and exit with the exit code of the job."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m launch.local",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

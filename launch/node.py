@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.errors import run_main
+from data.errors import CommandParser, run_main
 from launch.jobs.job import GIN_FILE, Job
 from launch.supervise import supervise
 from launch.worker.commands import preflight_command, run_command
@@ -28,7 +28,7 @@ _SECONDS_BEFORE_RESTART = 10.0
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line, and exit with the exit code of the run."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m launch.node",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data import files
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.manifest import Manifest
 from launch.config import ClusterConfig
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m launch.preflight",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

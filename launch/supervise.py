@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from launch.config import DISCARD_FLAG, RESTART_CODE
 
 _FINAL_CODES = (0, 2, 130)
@@ -28,7 +28,7 @@ _HEALTHY_SECONDS = 600.0
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line, and exit with the exit code of the last run."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m launch.supervise",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.files import atomic_path, read_lines, require_local
 from pretrain.export.load import LoadedExport
 
@@ -91,7 +91,7 @@ def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and embed."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m pretrain.embed",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data import schema
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.vocab import Vocab
 from pretrain.export.load import LoadedExport
 
@@ -112,7 +112,7 @@ def render(text: str, fillings: list[list[Filling]]) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and print the candidates."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m pretrain.fill_mask",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

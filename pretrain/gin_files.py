@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import gin
 from data.errors import UserError
 from pretrain.gin_literals import printable
-from pretrain.strict_gin import nearest, read_bindings
+from pretrain.strict_gin import describe_missing_file, nearest, read_bindings
 
 AnyRunConfig = TypeVar("AnyRunConfig")
 AnySettings = TypeVar("AnySettings")
@@ -130,7 +130,9 @@ def load_config(
     except OSError as error:
         if error.filename:
             raise  # found, but cannot be read
-        raise UserError(f"gin file not found: {str(error).splitlines()[0]}") from None
+        path = re.search(r"Unable to open file: (.*?)\. Searched", str(error))
+        name = path[1] if path else str(error).partition("\n")[0]
+        raise UserError(describe_missing_file(name, _HOME)) from None
     except UnicodeDecodeError:
         raise UserError(
             f"{', '.join(files)}: these files and the files they include must be UTF-8 text"

@@ -86,19 +86,19 @@ class _Token(NamedTuple):
     line: int
 
 
-def parse(text: str, place: str) -> Iterator[Include | Binding]:
+def parse(text: str, origin: str) -> Iterator[Include | Binding]:
     """Yield the statements of a text.
 
     Args:
       text: content of a file or parameter.
-      place: the file or parameter, for errors.
+      origin: the file or parameter, for errors.
 
     Raises:
       UserError: the text is malformed, or needs more of gin than this module reads.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for tokens in _statements("\n".join(lines), place, lines):
-        yield _Statement(tokens, place, lines).parse()
+    for tokens in _statements("\n".join(lines), origin, lines):
+        yield _Statement(tokens, origin, lines).parse()
 
 
 def render(value: object) -> str:
@@ -125,14 +125,14 @@ def printable(text: str, limit: int = _SHOWN) -> str:
     return "".join(c if c.isprintable() else "?" for c in shown)
 
 
-def _statements(text: str, place: str, lines: list[str]) -> Iterator[list[_Token]]:
+def _statements(text: str, origin: str, lines: list[str]) -> Iterator[list[_Token]]:
     """Yield the tokens of each statement, which ends with its line unless a bracket is open."""
     tokens: list[_Token] = []
     position, line, depth = 0, 1, 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if not match:
-            raise _syntax_error("unexpected character or unfinished text", place, line, lines)
+            raise _syntax_error("unexpected character or unfinished text", origin, line, lines)
         kind, found = match.lastgroup or "", match[0]
         if kind == "newline" and not depth:
             if tokens:
@@ -145,11 +145,11 @@ def _statements(text: str, place: str, lines: list[str]) -> Iterator[list[_Token
                 problem = (
                     f"brackets nest deeper than {MAX_DEPTH}" if depth > 0 else "no open bracket"
                 )
-                raise _syntax_error(problem, place, line, lines)
+                raise _syntax_error(problem, origin, line, lines)
         line += kind != "text" and found.endswith("\n")
         position = match.end()
     if depth:
-        raise _syntax_error("a bracket is not closed", place, tokens[0].line, lines)
+        raise _syntax_error("a bracket is not closed", origin, tokens[0].line, lines)
     if tokens:
         yield tokens
 
@@ -157,10 +157,10 @@ def _statements(text: str, place: str, lines: list[str]) -> Iterator[list[_Token
 class _Statement:
     """Recursive descent over the tokens of one statement."""
 
-    def __init__(self, tokens: list[_Token], place: str, lines: list[str]):
+    def __init__(self, tokens: list[_Token], origin: str, lines: list[str]):
         self._tokens, self._next = tokens, 0
-        self._place, self._lines = place, lines
-        self._location = f"{place}, line {tokens[0].line}"
+        self._origin, self._lines = origin, lines
+        self._location = f"{origin}, line {tokens[0].line}"
 
     def parse(self) -> Include | Binding:
         self._refuse_code()
@@ -185,13 +185,13 @@ class _Statement:
         if first in ("import", "from") and rest[:1] != ["="]:
             module = "".join(rest).replace("import", ".", first == "from")
             raise UserError(
-                f"{self._place} imports {printable(module)!r}, which --strict_gin refuses: it would"
+                f"{self._origin} imports {printable(module)!r}, which --strict_gin refuses: it would"
                 " run the module"
             )
         if "@" in rest:
             name = "".join(rest[rest.index("@") + 1 :][:1])
             raise UserError(
-                f"{self._place} refers to @{printable(name)}, which --strict_gin refuses: gin would"
+                f"{self._origin} refers to @{printable(name)}, which --strict_gin refuses: gin would"
                 " call it"
             )
 
@@ -276,8 +276,8 @@ class _Statement:
 
     def _fail(self, problem: str) -> NoReturn:
         line = self._tokens[min(self._next, len(self._tokens) - 1)].line
-        raise _syntax_error(problem, self._place, line, self._lines)
+        raise _syntax_error(problem, self._origin, line, self._lines)
 
 
-def _syntax_error(problem: str, place: str, line: int, lines: list[str]) -> UserError:
-    return UserError(f"{place}, line {line}: {problem}: {printable(lines[line - 1].strip())}")
+def _syntax_error(problem: str, origin: str, line: int, lines: list[str]) -> UserError:
+    return UserError(f"{origin}, line {line}: {problem}: {printable(lines[line - 1].strip())}")

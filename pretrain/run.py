@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.files import require_local
 from data.manifest import Manifest
 from launch.config import DISCARD_FLAG
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m pretrain.run",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -57,6 +57,25 @@ def read_bindings(
     )
 
 
+def describe_missing_file(path: str, home: Path) -> str:
+    """Return the message for a gin file that does not exist, with the most similar existing one.
+
+    Args:
+      path: file as it was given, relative to the current directory or to `home`.
+      home: folder that contains this program's `gin/`.
+    """
+    existing = {
+        found.stem: os.path.normpath(f"{folder}/{found.name}")
+        for folder in (os.path.dirname(path) or ".", "gin")
+        for root in (home, Path())
+        for found in (root / folder).glob("*.gin")
+        if found.is_file()
+    }
+    similar = difflib.get_close_matches(Path(path).stem, list(existing), n=1)
+    hint = f"; did you mean {existing[similar[0]]}?" if similar else ""
+    return f"gin file not found: {printable(path, 200)}{hint}"
+
+
 def nearest(name: str, candidates: Sequence[str]) -> str:
     """Return a hint that names the most similar candidate, or all of them."""
     close = difflib.get_close_matches(name, candidates, n=1)
@@ -95,7 +114,7 @@ class _Reader:
             raise UserError(
                 f"{name}: --strict_gin reads at most {MAX_FILES} files, included at most {MAX_DEPTH} deep"
             )
-        content = _read(path, name)
+        content = _read(path, name, home=self._home)
         self._num_bytes += len(content)
         if self._num_bytes > MAX_BYTES:
             raise UserError(f"{name}: --strict_gin reads at most {MAX_BYTES:,} bytes of gin files")
@@ -106,22 +125,22 @@ class _Reader:
         self.read_text(text, name, folder=os.path.dirname(path), including=(*including, path))
 
     def read_text(
-        self, text: str, place: str, *, folder: str | None, including: tuple[str, ...]
+        self, text: str, origin: str, *, folder: str | None, including: tuple[str, ...]
     ) -> None:
         """Read statements.
 
         Args:
           text: statements.
-          place: the file or parameter, for errors.
+          origin: the file or parameter, for errors.
           folder: folder whose files may be included, besides `gin/`; None for a parameter.
           including: files that are being read.
         """
-        for statement in parse(text, place):
+        for statement in parse(text, origin):
             if isinstance(statement, Include):
                 path = self._resolve(statement, folder)
                 self.read_file(path, self._shown(path), including=including)
                 continue
-            self._check_name(statement, place)
+            self._check_name(statement, origin)
             self.bindings[statement.owner, statement.name] = statement
 
     def _shown(self, path: str) -> str:
@@ -148,7 +167,7 @@ class _Reader:
             " --strict_gin reads"
         )
 
-    def _check_name(self, binding: Binding, place: str) -> None:
+    def _check_name(self, binding: Binding, origin: str) -> None:
         owner, name = binding.owner, binding.name
         if not owner:
             if name == REQUIRED.rpartition(".")[2]:
@@ -157,7 +176,7 @@ class _Reader:
                 )
         elif owner not in self._settings:
             raise UserError(
-                f"{place} sets {printable(f'{owner}.{name}')}, which --strict_gin refuses; the settings"
+                f"{origin} sets {printable(f'{owner}.{name}')}, which --strict_gin refuses; the settings"
                 f" are {', '.join(sorted(self._settings))}"
             )
         elif name not in self._settings[owner]:
@@ -167,7 +186,7 @@ class _Reader:
             )
 
 
-def _read(path: str, name: str) -> bytes:
+def _read(path: str, name: str, *, home: str) -> bytes:
     descriptor = None
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
@@ -177,7 +196,7 @@ def _read(path: str, name: str) -> bytes:
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise UserError(f"gin file not found: {name}") from None
+        raise UserError(describe_missing_file(name, Path(home))) from None
     except OSError as error:
         raise UserError(f"gin file {name} cannot be read: {error.strerror}") from None
     finally:

@@ -17,7 +17,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from data import files, schema
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.manifest import Manifest
 from data.view.sequences import (
     MASK,
@@ -156,7 +156,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m data.view",
         allow_abbrev=False,
         description=__doc__,

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 
 from data import files
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.sources.documents import find_inputs
 from data.sources.formats import (
     GLOB_FLAG,
@@ -30,7 +30,7 @@ _MAX_UNKNOWN_SHARE = 0.01
 
 def main(argv: Sequence[str]) -> None:
     """Learn a vocabulary from files, unless the output file exists."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m data.vocab",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

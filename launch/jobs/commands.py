@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
+from data.errors import CommandParser, UserError
 from launch.accelerators.machines import replicas
 from launch.jobs.job import Action, Job
 from launch.jobs.settings import load_job_config
@@ -25,7 +25,7 @@ _STARTING_VERBS = ("create", "run")
 
 def build_parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.ArgumentParser:
     """Return a parser with the flags of every target."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=prog, description=description, formatter_class=argparse.RawTextHelpFormatter
     )
     if verbs:

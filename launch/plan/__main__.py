@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from launch.plan.bench_results import load_rows, reader_rates
 from launch.plan.figures import figures
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
@@ -50,7 +50,7 @@ def _number(text: str, is_valid: Callable[[float], bool], requirement: str) -> f
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m launch.plan",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

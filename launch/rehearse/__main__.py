@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from launch.jobs.job import ROOT
 from launch.rehearse.fake_gcloud import STATE_VARIABLE, STEP_VARIABLE, install
 
@@ -42,7 +42,7 @@ _TIMING_METRICS = {"examples_per_second", "tokens_per_second", "input_wait_fract
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m launch.rehearse",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

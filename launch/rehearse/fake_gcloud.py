@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from launch.jobs.job import ROOT, SOURCE_FILE, Job
 from launch.worker.environment import ACCELERATOR_VARIABLE
 
@@ -81,9 +81,7 @@ def _copy(sources: Sequence[str], target: str) -> None:
 
 
 def _queued_resources(argv: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="gcloud compute tpus queued-resources", allow_abbrev=False
-    )
+    parser = CommandParser(prog="gcloud compute tpus queued-resources", allow_abbrev=False)
     parser.add_argument("verb", choices=("create", "describe", "delete"))
     parser.add_argument("name")
     for flag in (

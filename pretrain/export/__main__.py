@@ -14,7 +14,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from data.errors import run_main
+from data.errors import CommandParser, run_main
 from pretrain.export.publish import POOLERS, export
 
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the command line and export."""
     # Keras warns that the saved models are not compiled; they are not meant to be.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m pretrain.export",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

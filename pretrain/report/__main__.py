@@ -12,14 +12,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, run_main
 from data.files import require_local
 from pretrain.report.pages import MAX_RUNS, REPORT_FILE, write_report
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and write the report."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m pretrain.report",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

@@ -227,6 +227,12 @@ def test_errors_in_files_name_file_and_line(tmp_path):
         load_run_config([str(path)], [], kind=RunConfig)
     with pytest.raises(UserError, match=r"gin file not found: .*none\.gin"):
         load_run_config([str(tmp_path / "none.gin")], [], kind=RunConfig)
+    for strict in (False, True):
+        message = (
+            r"^gin file not found: gin/lambert_tny\.gin; did you mean gin/lambert_tiny\.gin\?$"
+        )
+        with pytest.raises(UserError, match=message):
+            load_run_config(["gin/lambert_tny.gin"], [], strict=strict, kind=RunConfig)
 
 
 @pytest.mark.parametrize(
