@@ -12,17 +12,17 @@ an export of pretrain.export, or a SavedModel of a BERT encoder from TensorFlow 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from data import schema
-from data.errors import UserError, run_main
+from data.errors import CommandParser, UserError, name_file, run_main
 from data.files import require_local
 from data.vocab import Vocab
 from pretrain.checkpoints.warm_start import DIRECTORY, WarmStart, write_warm_start
 from pretrain.convert.common import ImportedBert
 from pretrain.convert.formats import read_bert
+from pretrain.export.atomic_directory import scratch_folder
 
 
 def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None) -> ImportedBert:
@@ -49,8 +49,8 @@ def import_weights(source: str, model_dir: str, *, vocab_file: str | None = None
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{model_dir} is not empty; choose another --model_dir")
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-import-") as scratch:
-        finished = Path(scratch, DIRECTORY)
+    with name_file(target), scratch_folder(target.parent, ".tmp-import-") as scratch:
+        finished = scratch / DIRECTORY
         write_warm_start(
             finished,
             encoder=imported.encoder,
@@ -92,7 +92,7 @@ def describe(imported: ImportedBert, model_dir: str) -> str:
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and import."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m pretrain.import_weights",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,

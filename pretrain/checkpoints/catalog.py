@@ -1,4 +1,4 @@
-"""The checkpoints on disk: find, verify, choose, set aside and remove them. Does not load TensorFlow.
+"""The checkpoints on disk: find, verify, choose, retire and remove them. Does not load TensorFlow.
 
 checkpoints/step-00001000/ckpt.*        files of tf.train.Checkpoint
 checkpoints/step-00001000/COMMIT.json   step, run, data, sizes and sha256 of the files; written last
@@ -173,36 +173,43 @@ def write_commit_record(
         _write_json(files.join(model_dir, name), {"step": ref.step})
 
 
-def set_aside(ref: CheckpointRef, reason: str) -> None:
+def retire(ref: CheckpointRef, reason: str) -> None:
     """Rename a checkpoint that cannot be used, so that it is neither restored nor counted."""
     number, folder = 1, f"{ref.folder}.damaged"
     while files.exists(folder):
         number, folder = number + 1, f"{ref.folder}.damaged-{number + 1}"
     files.rename_folder(ref.folder, folder)
-    print(f"training: {reason}; set aside as {folder}", flush=True)
+    print(f"training: {reason}; renamed to {folder}", flush=True)
 
 
-def set_aside_after(model_dir: str | os.PathLike[str], step: int) -> None:
-    """Set aside all committed checkpoints of later steps: they were found unusable."""
+def retire_after(model_dir: str | os.PathLike[str], step: int) -> None:
+    """Rename all committed checkpoints of later steps: they were found unusable."""
     for ref in committed(model_dir):
         if ref.step > step:
-            set_aside(ref, f"the checkpoint of step {ref.step:,} is not used")
+            retire(ref, f"the checkpoint of step {ref.step:,} is not used")
 
 
 def remove_unfinished(model_dir: str | os.PathLike[str]) -> None:
     """Remove what a killed process left behind; no other process may be saving.
 
-    A folder without a commit record whose step has been committed once has lost it: it is set aside.
+    A folder without a commit record whose step has been committed once has lost it: it is retired.
     """
     newest = _newest(model_dir)
     for ref in _all(model_dir):
         if _has(ref, COMMIT_FILE):
             continue
         if ref.step <= newest and not _has(ref, _REMOVING_FILE):
-            set_aside(ref, f"the checkpoint of step {ref.step:,} has lost its {COMMIT_FILE}")
+            retire(ref, f"the checkpoint of step {ref.step:,} has lost its {COMMIT_FILE}")
         else:
             print(f"training: removing the unfinished checkpoint of step {ref.step:,}")
             files.remove_tree(ref.folder)
+    if files.is_remote(model_dir):
+        return  # where a rename may be a copy in progress
+    for folder in (model_dir, files.join(model_dir, "checkpoints")):
+        for name in files.list_dir(folder):
+            # pretrain.report writes its page without the lock of the run, perhaps right now.
+            if files.TEMPORARY.fullmatch(name) and not name.endswith("-report.html"):
+                files.remove(files.join(folder, name))
 
 
 def remove(ref: CheckpointRef) -> None:
@@ -223,7 +230,7 @@ def discard(model_dir: str | os.PathLike[str]) -> None:
 
 
 def _all(model_dir: str | os.PathLike[str]) -> list[CheckpointRef]:
-    """Return all checkpoints that were not set aside, committed or not, oldest first."""
+    """Return all checkpoints that were not retired, committed or not, oldest first."""
     directory = files.join(model_dir, "checkpoints")
     refs = [
         CheckpointRef(step=int(match[1]), folder=files.join(directory, name))

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import tensorflow as tf
@@ -25,7 +28,7 @@ from pretrain.checkpoints.catalog import (
     committed,
     ref_of,
     remove,
-    set_aside,
+    retire,
     write_commit_record,
 )
 
@@ -82,6 +85,7 @@ class Checkpoints:
         self._verifier = Verifier()
         self._checkpoint = tf.train.Checkpoint(**items)
         self._pending: CheckpointRef | None = None
+        self._is_over = threading.Event()  # set when the pending save has succeeded or failed
         self._failure: Exception | None = None
 
     def save(
@@ -110,7 +114,7 @@ class Checkpoints:
             return
         ref = ref_of(self._model_dir, step)
         if files.exists(files.join(ref.folder, COMMIT_FILE)):
-            set_aside(ref, f"the checkpoint of step {step:,} is written again")
+            retire(ref, f"the checkpoint of step {step:,} is written again")
         files.remove_tree(ref.folder)
         self._pending = ref
 
@@ -127,6 +131,18 @@ class Checkpoints:
             enable_async=True, experimental_write_callbacks=[commit]
         )
         self._write(ref)
+        self._is_over = threading.Event()
+        threading.Thread(target=self._watch, args=[self._is_over], daemon=True).start()
+
+    def _watch(self, is_over: threading.Event) -> None:
+        """Wait in a thread of its own: TensorFlow does not say that a save has failed until asked."""
+        self._checkpoint.sync()
+        is_over.set()
+
+    def raise_failure(self) -> None:
+        """Raise what `wait` would if the pending save has already failed; never wait."""
+        if self._is_over.is_set():
+            self.wait()
 
     def wait(self) -> None:
         """Wait for the pending save.
@@ -202,7 +218,8 @@ class Checkpoints:
 
     def _raise_failure(self, ref: CheckpointRef) -> NoReturn:
         if self._failure is None:
-            self._write(ref)  # the next call raises what TensorFlow's thread could not do
+            with _quiet():
+                self._write(ref)  # the next call raises what TensorFlow's thread could not do
         failure = self._failure or OSError("TensorFlow does not report why")
         self._pending = self._failure = None
         if not files.exists(files.join(ref.folder, COMMIT_FILE)):
@@ -233,7 +250,7 @@ class Checkpoints:
             if len(intact) >= self._keep and not is_last_before:
                 superseded.append(old)
             elif problem := self._verifier.problem(old):
-                set_aside(old, problem)
+                retire(old, problem)
             else:
                 intact.append(old)
         for old in superseded:
@@ -246,11 +263,23 @@ class Checkpoints:
         for name in files.list_dir(new.folder):
             files.drop_cache(files.join(new.folder, name))
         if problem := self._verifier.problem(new):
-            set_aside(new, problem)
+            retire(new, problem)
             raise UserError(
                 f"{problem}: it differs from what was written; earlier checkpoints are kept: check the"
                 " disk, and run the same command again"
             )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress TensorFlow's log of an error that is reported in one line."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:

@@ -80,7 +80,8 @@ def fit(
 
     Raises:
       Preempted: the machine is about to be taken away; everything is saved.
-      UserError: too many bad steps, a save failed, or the data is damaged.
+      UserError: too many bad steps, a save failed, or the data is damaged. A save that fails in the
+        background ends the run after the loop on the devices in which it fails.
     """
     step = start_step
     if evaluate is not None and evaluate_first:
@@ -99,6 +100,9 @@ def fit(
         is_last = step == settings.train_steps
 
         # The devices skipped bad steps. Log them; too many end the run.
+        # A full disk is reported as soon as the thread that saves has met it.
+        checkpoints.raise_failure()
+
         bad_steps.record(metrics.bad_steps, trainer.weights_problem)
 
         # Metrics: one row for all steps since the last row. After bad steps only, there is none.
@@ -125,14 +129,13 @@ def fit(
                 is_urgent=is_preempted,
             )
         if is_preempted:
-            checkpoints.finish(step)
-            trainer.any_worker(False)  # no worker reports that all is saved before the chief has
+            _finish(trainer, checkpoints, step)
             raise Preempted(step, stop.reason)
 
         if evaluate is not None and is_evaluated:
             _evaluate(evaluate, step, checkpoints, hooks)
         accumulator.restart_clock()
-    checkpoints.finish(step)
+    _finish(trainer, checkpoints, step)
 
 
 def is_evaluation_due(settings: TrainConfig, step: int) -> bool:
@@ -141,6 +144,12 @@ def is_evaluation_due(settings: TrainConfig, step: int) -> bool:
 
 
 def _evaluate(
+def _finish(trainer: Trainer, checkpoints: Checkpoints, step: int) -> None:
+    """Wait for the last save; no worker goes on to report success before the chief has committed."""
+    checkpoints.finish(step)
+    trainer.any_worker(False)
+
+
     evaluate: Evaluate, step: int, checkpoints: Checkpoints, hooks: Sequence[Hook]
 ) -> None:
     row, text = evaluate()

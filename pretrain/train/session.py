@@ -111,7 +111,7 @@ class Session:
             self.start_step = restored.step if restored else 0
             self._trainer.require_same_step()
             if writes:  # once every worker has read what it needs
-                catalog.set_aside_after(self._model_dir, self.start_step)
+                catalog.retire_after(self._model_dir, self.start_step)
                 catalog.remove_unfinished(self._model_dir)
                 record_run(self._model_dir, self._run, vocab_text=self._vocab_text, data=self._data)
             self.presence = Presence(self._model_dir)

@@ -3,6 +3,7 @@
 import json
 import resource
 import shutil
+import time
 
 import pytest
 import tensorflow as tf
@@ -165,6 +166,18 @@ def test_unfinished_checkpoint_is_ignored_and_removed(model_dir, capsys):
     assert not files.exists(folder)
 
 
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    fill(tmp_path, 2)
+    prefix = f".tmp-{'0a' * 16}-"
+    for name in ("run.json", "checkpoints/newest.json", "report.html"):
+        path = tmp_path / name
+        path.with_name(f"{prefix}{path.name}").write_bytes(b"half")
+    (tmp_path / ".tmp-mine").touch()
+    catalog.remove_unfinished(tmp_path)
+    left = [path.name for path in tmp_path.rglob(".tmp-*")]
+    assert sorted(left) == [f"{prefix}report.html", ".tmp-mine"]
+
+
 def test_full_disk_is_an_error_and_keeps_earlier_checkpoints(tmp_path):
     fill(tmp_path, 2)
     items = {**state(3.0), "large": tf.Variable(tf.zeros([100_000]))}
@@ -185,6 +198,27 @@ def test_full_disk_is_an_error_and_keeps_earlier_checkpoints(tmp_path):
     saving.save(8)
     saving.wait()
     assert [ref.step for ref in committed(tmp_path)] == [8]
+
+
+def test_failed_save_is_reported_without_another_save(tmp_path):
+    items = {**state(3.0), "large": tf.Variable(tf.zeros([100_000]))}
+    saving = Checkpoints(tmp_path, items=items, run=RUN, keep=1)
+    saving.raise_failure()  # nothing was saved yet
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        saving.save(4)
+        with pytest.raises(UserError, match=r"step 4 could not be written to .*step-00000004"):
+            for _ in range(600):
+                saving.raise_failure()
+                time.sleep(0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    saving.raise_failure()  # is raised once
+    saving.save(6)
+    saving.wait()
+    saving.raise_failure()
+    assert [ref.step for ref in committed(tmp_path)] == [6]
 
 
 def test_unwritable_commit_record_is_an_error(tmp_path, monkeypatch):
@@ -259,7 +293,7 @@ class TestRetention:
         for step in steps:
             flip(tmp_path / f"checkpoints/step-{step:08d}")
 
-    def test_damaged_checkpoints_are_set_aside_and_not_counted(self, tmp_path, capsys):
+    def test_damaged_checkpoints_are_renamed_and_not_counted(self, tmp_path, capsys):
         fill(tmp_path, 20, 35, 40)
         self.flip(tmp_path, 35, 40)
         assert restore(tmp_path)[0].step == 20
@@ -271,7 +305,7 @@ class TestRetention:
         assert aside == {"step-00000035.damaged", "step-00000040.damaged"}
         lines = capsys.readouterr().out.splitlines()
         assert [line.startswith("training: ") for line in lines] == [True] * len(lines)
-        assert "has changed; set aside as" in lines[-1]
+        assert "has changed; renamed to" in lines[-1]
         assert restore(tmp_path)[1] == {45.0}
 
     def test_one_flipped_byte_does_not_lose_a_run_that_keeps_one(self, tmp_path):

@@ -105,7 +105,7 @@ def test_flipped_byte_does_not_lose_a_run_that_keeps_one_checkpoint(small_build,
 
 
 def test_ruined_weights_replace_no_checkpoint(small_build, tmp_path, monkeypatch):
-    """The run is sound up to step 2; then a weight grows beyond all bounds, and all steps are NaN."""
+    """The run is healthy up to step 2; then a weight grows beyond all bounds, and all steps are NaN."""
     model_dir, train = tmp_path / "m", Trainer.train
 
     def train_and_ruin(self, iterator, num_steps):

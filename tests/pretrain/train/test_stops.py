@@ -17,6 +17,7 @@ from data.errors import StorageError, UserError
 from launch.local import run_workers
 from pretrain import run
 from pretrain.checkpoints.catalog import committed
+from pretrain.checkpoints.checkpoint import Checkpoints
 from pretrain.train.exits import exit_on_stop
 from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
@@ -110,6 +111,45 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
     monkeypatch.undo()
     run.main(argv)
     assert rows(tmp_path / "m") == whole
+
+
+def test_workers_wait_for_the_last_commit_of_the_chief(small_build, tmp_path, monkeypatch):
+    """`any_worker` waits for all workers; after the last commit each of them calls it."""
+    calls = []
+
+    def record(owner, name):
+        real = getattr(owner, name)
+
+        def recorded(self, *args):
+            calls.append(name)
+            return real(self, *args)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    record(Checkpoints, "finish")
+    record(Trainer, "any_worker")
+    run.main([*arguments(small_build, tmp_path / "m", *PARAMS), "--mode=train"])
+    assert calls[-2:] == ["finish", "any_worker"]
+
+
+def test_full_disk_ends_the_run_after_the_loop_in_which_a_save_fails(small_build, tmp_path):
+    """Files are limited to 100 kB: rows of metrics fit in, checkpoints do not."""
+    params = ("TrainConfig.train_steps = 400", "TrainConfig.checkpoint_interval = 200")
+    params += ("TrainConfig.steps_per_loop = 1", "TrainConfig.eval_interval = 0")
+    argv = arguments(small_build, tmp_path / "m", *params, "TrainConfig.log_interval = 1")
+    command = [sys.executable, "-m", "pretrain.run", *argv]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 100; exec "$@"', "-", *command], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "Propagating" not in done.stderr  # TensorFlow's own message
+    *_, line = done.stderr.splitlines()  # XLA may have written others
+    folder = tmp_path / "m/checkpoints/step-00000200"
+    assert line.startswith(f"error: the checkpoint of step 200 could not be written to {folder}: ")
+    assert "File too large" in line
+    assert line.endswith("make room, and run the same command again")
+    assert 200 <= read_metrics(tmp_path / "m")[-1]["step"] < 400
 
 
 @pytest.mark.slow

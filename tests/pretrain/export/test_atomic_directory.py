@@ -1,0 +1,81 @@
+"""Directories that appear complete or not at all, and what a killed process leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from pretrain.export.atomic_directory import atomic_directory, scratch_folder
+
+# Begins an export, and ends by a signal or when its input ends.
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from pretrain.export.atomic_directory import atomic_directory
+with atomic_directory(Path(sys.argv[1]), "{}") as directory:
+    (directory / "weights").write_bytes(b"12")
+    print("filling", flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def names(directory) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_next_export_removes_what_a_killed_one_left_behind(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "one"), "killed"]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    (left,) = names(tmp_path)
+    assert left.startswith(".tmp-export-")
+    (tmp_path / ".tmp-other").mkdir()
+    with atomic_directory(tmp_path / "two", "{}") as directory:
+        (directory / "weights").write_bytes(b"12")
+    assert names(tmp_path) == [".tmp-other", "two"]
+    assert names(tmp_path / "two") == ["SHA256SUMS", "export.json", "weights"]
+
+
+def test_next_export_keeps_what_another_process_is_writing(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "one"), "waits"]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"filling\n"
+        with atomic_directory(tmp_path / "two", "{}"):
+            pass
+        assert (tmp_path / "two").exists()
+    finally:
+        other.communicate()
+    assert other.returncode == 0
+    assert (tmp_path / "one/weights").read_bytes() == b"12"
+    assert names(tmp_path) == ["one", "two"]
+
+
+def test_folder_that_cannot_be_locked_is_not_removed(tmp_path, monkeypatch):
+    (tmp_path / ".tmp-export-x").mkdir()
+
+    def no_locks(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with scratch_folder(tmp_path, ".tmp-export-") as scratch:
+        assert scratch.is_dir()
+    assert names(tmp_path) == [".tmp-export-x"]
+
+
+def test_links_in_place_of_folders_are_left_alone(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / ".tmp-export-x").symlink_to(tmp_path / "precious")
+    with scratch_folder(tmp_path, ".tmp-export-"):
+        pass
+    assert names(tmp_path) == [".tmp-export-x", "precious"]
+
+
+def test_full_disk_names_the_export(tmp_path):
+    with pytest.raises(OSError) as caught, atomic_directory(tmp_path / "e", "{}"):
+        raise OSError(28, os.strerror(28))
+    assert caught.value.filename == str(tmp_path / "e")
+    assert names(tmp_path) == []
