@@ -1,10 +1,11 @@
-"""The rows of metrics.jsonl."""
+"""The rows of metrics.jsonl. Each has its number in the file, `row`, so that missing rows are noticed."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from data import files
@@ -12,11 +13,12 @@ from data.checked_json import MAX_BYTES, Record, keep_copy, parse_json_lines, re
 from data.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
+_MAX_GAPS = 3  # to list in a message
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Content:
-    """Sound rows of a file, whether other lines are damaged, and all bytes.
+    """Intact rows of a file, whether other lines are damaged, and all bytes.
 
     A last line without an end was cut when a process was killed. The steps of its row come after the
     newest checkpoint, so nothing is lost, and it does not count as damage.
@@ -34,18 +36,23 @@ def read_metrics(model_dir: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def repair_metrics(
     model_dir: str | os.PathLike[str], start_step: int, *, last_row: int | None = None
-) -> None:
+) -> int:
     """Drop the rows after `start_step`, whose steps are repeated, and damaged lines.
 
-    A file with damaged lines is kept under another name. Lost rows are reported.
+    A file with damaged lines is kept under another name. Lost rows are reported once: then the others
+    are numbered again.
 
     Args:
       model_dir: model directory of the run.
       start_step: number of updates so far.
       last_row: step of the last row of training metrics before `start_step`; None if unknown.
+
+    Returns:
+      Number of the next row.
     """
     path, found = files.join(model_dir, METRICS_FILE), _read(model_dir)
     kept = [row for row in found.rows if row["step"] <= start_step]
+    gaps = _gaps(kept)
     if found.damaged_lines:
         copy = keep_copy(path, found.content)
         print(
@@ -53,10 +60,42 @@ def repair_metrics(
             f" {len(found.rows):,} rows are kept, and the damaged file is {copy}",
             flush=True,
         )
+    if sum(gap.num_rows for gap in gaps) > found.damaged_lines:
+        text = "; ".join(map(str, gaps[:_MAX_GAPS])) + "; ..." * (len(gaps) > _MAX_GAPS)
+        print(f"training: {path} lacks {text}; the others are kept", flush=True)
     last = max((row["step"] for row in kept if "loss" in row), default=0)
     if last_row is not None and last < last_row:
         print(f"training: {path} lacks rows of the steps {last + 1:,} to {last_row:,}", flush=True)
-    files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in kept).encode())
+    numbered = [
+        {**row, "row": number} if "row" in row else row for number, row in enumerate(kept, 1)
+    ]
+    files.write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in numbered).encode())
+    return len(kept) + 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Gap:
+    """Rows that are missing between two others, and the steps of these."""
+
+    num_rows: int
+    after_step: int
+    before_step: int
+
+    def __str__(self) -> str:
+        rows = f"{self.num_rows:,} row{'s' * (self.num_rows > 1)}"
+        return f"{rows} between the steps {self.after_step:,} and {self.before_step:,}"
+
+
+def _gaps(rows: Sequence[dict[str, Any]]) -> list[_Gap]:
+    """Return where rows are missing, by their numbers; rows of older versions have none."""
+    gaps, number, step = [], 0, 0
+    for row in rows:
+        found = row.get("row")
+        expected, number = number + 1, found if isinstance(found, int) else number + 1
+        if number > expected:
+            gaps.append(_Gap(num_rows=number - expected, after_step=step, before_step=row["step"]))
+        step = row["step"]
+    return gaps
 
 
 def _read(model_dir: str | os.PathLike[str]) -> _Content:

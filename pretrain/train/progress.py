@@ -77,6 +77,7 @@ class Progress(Hook):
         *,
         start_step: int,
         train_steps: int,
+        last_row: int | None = None,
         write_report: Callable[[str], None],
         wandb: WandB | None = None,
         criterion: Criterion = LEAST_LOSS,
@@ -88,6 +89,7 @@ class Progress(Hook):
           model_dir: model directory of the run.
           start_step: number of updates so far.
           train_steps: updates at the end of the run.
+          last_row: step of the last row of training metrics before `start_step`; None if unknown.
           write_report: writes the report page of a model directory.
           wandb: receives the rows as well.
           criterion: what makes an evaluation the best.
@@ -96,8 +98,9 @@ class Progress(Hook):
         self._model_dir, self._wandb = model_dir, wandb
         self._criterion, self._write_report = criterion, write_report
         self._presence = presence
-        repair_metrics(model_dir, start_step)
+        self._next_row = repair_metrics(model_dir, start_step, last_row=last_row)
         self._file = files.open_append(files.join(model_dir, METRICS_FILE))
+        _mark_restart(model_dir, start_step)
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
         self._started, self._start_step = time.monotonic(), start_step
         self._bar = tqdm(
@@ -175,8 +178,10 @@ class Progress(Hook):
         tagged = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
         target = files.join(self._model_dir, METRICS_FILE)  # the errors do not name their file
         try:
-            self._file.write(json.dumps({"step": step, **_finite(row)}, allow_nan=False) + "\n")
+            content = {"step": step, "row": self._next_row, **_finite(row)}
+            self._file.write(json.dumps(content, allow_nan=False) + "\n")
             self._file.flush()
+            self._next_row += 1
             target = "TensorBoard's file"
             self._write_summaries(step, tagged)
         except _WRITE_ERRORS as error:
@@ -194,6 +199,25 @@ class Progress(Hook):
                     tf.summary.histogram(name, list(value.values()))
                 else:
                     tf.summary.scalar(name, value)
+
+
+def _mark_restart(model_dir: str, start_step: int) -> None:
+    """Tell TensorBoard to drop the points after `start_step` of earlier starts: they are repeated.
+
+    The mark is in an event file of its own, which TensorBoard reads before those written later. The first
+    start has a mark, too, because TensorBoard drops nothing at the first one that it finds.
+    """
+    start = tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START)
+    try:
+        with tf.Graph().as_default():  # there is no other public writer of session logs
+            writer = tf.compat.v1.summary.FileWriter(os.fspath(model_dir))
+            writer.add_session_log(start, start_step + 1)
+            writer.close()
+    except _WRITE_ERRORS as error:
+        raise UserError(
+            f"{model_dir}: TensorBoard's file could not be written: {first_line(error)}; make room,"
+            " and run the same command again to resume"
+        ) from error
 
 
 def training_line(row: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ from pretrain.checkpoints.model_dir import (
 from pretrain.train.bad_steps import BadStepLog
 from pretrain.train.loop import Hook, is_evaluation_due
 from pretrain.train.metrics import MetricAccumulator, read_notes
-from pretrain.train.metrics_log import METRICS_FILE, read_metrics, repair_metrics
+from pretrain.train.metrics_log import METRICS_FILE, read_metrics
 from pretrain.train.progress import Progress, WandB
 from pretrain.train.trainer import Trainer
 
@@ -143,7 +144,7 @@ class Session:
         """Whether all updates of the run are done."""
         return self.start_step >= self._settings.train_steps
 
-    @property
+    @functools.cached_property
     def misses_evaluation(self) -> bool:
         """Whether the run was stopped after it saved `start_step` and before it evaluated it."""
         step = self.start_step
@@ -158,14 +159,12 @@ class Session:
         if not self._is_chief:
             yield []
             return
-        repair_metrics(
-            self._model_dir, self.start_step, last_row=self.start_step - self.accumulator.num_steps
-        )
         project = self._settings.wandb_project
         progress = Progress(
             self._model_dir,
             start_step=self.start_step,
             train_steps=self._settings.train_steps,
+            last_row=self.start_step - self.accumulator.num_steps,
             write_report=self._write_report,
             wandb=WandB(project, self._model_dir, self._run.config) if project else None,
             criterion=self._criterion,

@@ -63,6 +63,7 @@ def test_metrics_have_training_and_evaluation_rows(model_dir, small_build):
     training = [row for row in rows if "loss" in row]
     assert set(training[0]) == {
         "step",
+        "row",
         "loss",
         "mlm_accuracy",
         "grad_norm",

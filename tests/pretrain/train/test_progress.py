@@ -5,10 +5,12 @@ import io
 import json
 import resource
 import sys
+import time
 from unittest import mock
 
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.errors import UserError
 from pretrain.checkpoints.best import best_step
@@ -88,7 +90,7 @@ def test_rows_go_to_tensorboard(tmp_path):
     progress.after_row(5, ROW | {"trust_ratios": {"a/kernel": 0.5, "b/kernel": 2.0}})
     progress.after_evaluation(5, EVALUATION, "")
     progress.close()
-    (path,) = tmp_path.glob("events.out.tfevents.*")
+    (path,) = tmp_path.glob("events.out.tfevents.*.v2")
     values = {}
     for event in tf.compat.v1.train.summary_iterator(str(path)):
         for value in event.summary.value:
@@ -104,7 +106,7 @@ def test_nan_in_an_evaluation_keeps_the_file_valid_json(tmp_path):
     progress.after_evaluation(5, row, "held-out: loss nan")
     progress.close()
     none = {"eval_loss": None, "eval_perplexity": None, "eval_mlm_accuracy": 0.5}
-    assert read_metrics(tmp_path) == [{"step": 5, **none}]
+    assert read_metrics(tmp_path) == [{"step": 5, "row": 1, **none}]
     assert best_step(tmp_path) is None
 
 
@@ -159,7 +161,7 @@ def test_the_best_is_recorded_before_its_row(tmp_path, monkeypatch):
     assert read_metrics(tmp_path) == []
 
 
-SOUND = [f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 7)]
+INTACT = [f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 7)]
 
 
 @pytest.mark.parametrize(
@@ -169,12 +171,12 @@ SOUND = [f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 7)]
         *('{"step": 3, "loss": "x"}', '{"step": 3, "loss": [1]}', '{"step": true}', "[" * 100_000),
     ],
 )
-def test_sound_rows_around_a_damaged_line_are_kept(tmp_path, capsys, line):
+def test_intact_rows_around_a_damaged_line_are_kept(tmp_path, capsys, line):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(damaged := "".join([*SOUND[:2], f"{line}\n", *SOUND[3:]]))
+    path.write_text(damaged := "".join([*INTACT[:2], f"{line}\n", *INTACT[3:]]))
     assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 4, 5, 6]
     progress_in(tmp_path, start_step=5, train_steps=9).close()
-    assert path.read_text() == "".join([*SOUND[:2], *SOUND[3:5]])
+    assert path.read_text() == "".join([*INTACT[:2], *INTACT[3:5]])
     copy = tmp_path / "metrics.jsonl.damaged"
     assert copy.read_text() == damaged
     assert f"{path} has 1 damaged lines; the other 5 rows are kept" in capsys.readouterr().out
@@ -184,17 +186,81 @@ def test_sound_rows_around_a_damaged_line_are_kept(tmp_path, capsys, line):
 def test_the_end_of_a_file_that_was_cut(tmp_path, capsys, tail, is_damage):
     """A killed process leaves half a row; a power cut leaves zeros."""
     path = tmp_path / "metrics.jsonl"
-    path.write_text("".join(SOUND[:2]) + tail)
+    path.write_text("".join(INTACT[:2]) + tail)
     repair_metrics(tmp_path, 2, last_row=2)
-    assert path.read_text() == "".join(SOUND[:2])
+    assert path.read_text() == "".join(INTACT[:2])
     assert (tmp_path / "metrics.jsonl.damaged").exists() == is_damage
     assert ("damaged lines" in capsys.readouterr().out) == is_damage
 
 
 def test_missing_rows_are_reported(tmp_path, capsys):
-    (tmp_path / "metrics.jsonl").write_text("".join(SOUND[:2]))
+    (tmp_path / "metrics.jsonl").write_text("".join(INTACT[:2]))
     repair_metrics(tmp_path, 6, last_row=5)
     assert "metrics.jsonl lacks rows of the steps 3 to 5" in capsys.readouterr().out
+
+
+def write_numbered(path, *numbers: int) -> None:
+    """Write rows as a run does, two for every fourth step, and leave out all but some of them."""
+    progress = progress_in(path, start_step=0, train_steps=100)
+    for step in range(1, 9):
+        progress.after_row(step, ROW)
+        if step % 4 == 0:
+            progress.after_evaluation(step, EVALUATION, "")
+    progress.close()
+    lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 10
+    (path / "metrics.jsonl").write_text("".join(lines[number - 1] for number in numbers))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((1, 2, 3, 4, 5, 6, 7, 8, 9, 10), None),
+        ((1, 2, 4, 5, 6, 7, 8, 9, 10), "lacks 1 row between the steps 2 and 4; the others"),
+        ((1, 2, 3, 4, 6, 7, 8, 9, 10), "lacks 1 row between the steps 4 and 5; the others"),
+        ((3, 4, 5, 6, 9), "lacks 2 rows between the steps 0 and 3; 2 rows between the steps 5 and"),
+    ],
+)
+def test_rows_missing_from_the_middle_are_reported_once(tmp_path, capsys, numbers, message):
+    write_numbered(tmp_path, *numbers)
+    capsys.readouterr()
+    before = [(row["step"], row.get("loss")) for row in read_metrics(tmp_path)]
+    assert repair_metrics(tmp_path, 8) == len(numbers) + 1
+    output = capsys.readouterr().out
+    assert (message or "") in output
+    assert bool(message) == bool(output)
+    rows = read_metrics(tmp_path)
+    assert [(row["step"], row.get("loss")) for row in rows] == before
+    assert [row["row"] for row in rows] == list(range(1, len(numbers) + 1))
+    repair_metrics(tmp_path, 8)
+    assert capsys.readouterr().out == ""
+
+
+def test_resumed_run_goes_on_counting_rows(tmp_path, capsys):
+    write_numbered(tmp_path, *range(1, 11))
+    progress = progress_in(tmp_path, start_step=4, train_steps=100)
+    progress.after_row(5, ROW)
+    progress.close()
+    rows = read_metrics(tmp_path)
+    assert [(row["step"], row["row"]) for row in rows[-3:]] == [(4, 4), (4, 5), (5, 6)]
+    assert "lacks" not in capsys.readouterr().out
+
+
+def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
+    """Steps 5 to 8 are repeated with other values; TensorBoard's own loader reads the files."""
+    for start_step, loss in ((0, 1.0), (4, 2.0), (6, 3.0)):
+        progress = progress_in(tmp_path, start_step=start_step, train_steps=100)
+        for step in range(start_step + 1, 9):
+            progress.after_row(step, ROW | {"loss": loss})
+        progress.close()
+        time.sleep(1.1)  # files are read in the order of their start, in seconds
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    points = [
+        (event.step, float(tf.make_ndarray(event.tensor_proto)))
+        for event in events.Tensors("train/loss")
+    ]
+    assert points == [(s, 1.0) for s in (1, 2, 3, 4)] + [(5, 2.0), (6, 2.0), (7, 3.0), (8, 3.0)]
 
 
 STUB = """
