@@ -55,16 +55,6 @@ def _add_xla_flags(flags: dict[str, str]) -> None:
         os.environ["XLA_FLAGS"] = " ".join([*filter(None, [given]), *added])
 
 
-def host_memory_bytes() -> int | None:
-    """Return the memory of this machine if it computes on its CPU; None with GPUs or TPUs."""
-    import tensorflow as tf
-
-    kinds = {device.device_type for device in tf.config.list_logical_devices()}
-    if kinds != {"CPU"}:
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def device_kind(strategy: tf.distribute.Strategy) -> str:
     """Return "tpu", "gpu" or "cpu": what a strategy computes on."""
     import tensorflow as tf

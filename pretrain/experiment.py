@@ -13,14 +13,9 @@ from data.errors import UserError
 from data.manifest import Manifest
 from data.read.input_pipeline import evaluation_batches, require_on_hosts, training_batches
 from data.read.split_reader import SplitReader
+from launch.accelerators.device_memory import device_memory
 from launch.accelerators.peak_flops import peak_flops_per_second
-from launch.strategy import (
-    build_strategy,
-    device_kind,
-    host_memory_bytes,
-    is_chief,
-    remote_hosts,
-)
+from launch.strategy import build_strategy, device_kind, is_chief, remote_hosts
 from model.flops import training_flops
 from model.mlm import Pretrainer
 from pretrain.checkpoints.warm_start import WarmStart, start_from
@@ -93,8 +88,8 @@ class Experiment:
             device=device_kind(self._strategy),
             seq_length=length,
         )
-        if (memory := host_memory_bytes()) is not None:
-            check_memory(self._config, seq_length=length, replicas=replicas, memory_bytes=memory)
+        if (memory := device_memory(self._strategy)) is not None:
+            check_memory(self._config, seq_length=length, replicas=replicas, memory=memory)
         require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)

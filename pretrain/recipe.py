@@ -39,38 +39,42 @@ def resolve(config: RunConfig, manifest: Manifest) -> RunConfig:
     return dataclasses.replace(config, encoder=encoder)
 
 
-def check_memory(config: RunConfig, *, seq_length: int, replicas: int, memory_bytes: int) -> None:
+def check_memory(
+    config: RunConfig, *, seq_length: int, replicas: int, memory: tuple[int, str]
+) -> None:
     """Raise a UserError for settings that certainly need more memory than a device has.
 
-    The estimate is a lower bound: weights, gradients and moments, or one activation of a batch.
+    The estimates are lower bounds, parts of the formula of launch.plan (docs/plan.md): weights, gradients
+    and moments; and with them, for each sequence of a micro-batch, the inputs of all blocks, which the
+    backward pass needs even if it recomputes the rest.
 
     Args:
       config: settings of the run; vocab_size is known.
       seq_length: tokens in a sequence, S.
       replicas: devices that share a batch.
-      memory_bytes: memory of a device.
+      memory: memory of a device in bytes, and what the device is.
     """
     encoder, train = config.encoder, config.train
     parameters = sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))
     state = 4 + 4 + config.optimizer.properties.state_bytes_per_parameter
     share = train.global_batch_size // replicas
     width = encoder.hidden_size * (2 if train.precision == "mixed_bfloat16" else 4)
+    micro_batch = min(train.micro_batch_size or share, share)
+    inputs = micro_batch * seq_length * width * encoder.num_hidden_layers
     needs = {
         f"EncoderConfig.hidden_size={encoder.hidden_size} and num_hidden_layers="
         f"{encoder.num_hidden_layers}": parameters * state,
         f"TrainConfig.global_batch_size={train.global_batch_size} and micro_batch_size="
-        f"{train.micro_batch_size}": min(train.micro_batch_size or share, share)
-        * seq_length
-        * width,
+        f"{train.micro_batch_size}": parameters * state + inputs,
         f"TrainConfig.eval_batch_size={train.eval_batch_size}": (
             train.eval_batch_size // replicas * seq_length * width
         ),
     }
     for settings, needed in needs.items():
-        if needed > memory_bytes:
+        if needed > memory[0]:
             raise UserError(
-                f"{settings} need at least {needed / 2**30:,.1f} GiB, this machine has"
-                f" {memory_bytes / 2**30:,.1f} GiB; choose smaller values (launch.plan estimates the"
+                f"{settings} need at least {needed / 2**30:,.1f} GiB, {memory[1]} has"
+                f" {memory[0] / 2**30:,.1f} GiB; choose smaller values (launch.plan estimates the"
                 " memory)"
             )
 

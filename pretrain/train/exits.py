@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from data.errors import StorageError
+from data.errors import StorageError, UserError, first_line
 from launch.config import RESTART_CODE
 from pretrain.train.preemption import Preempted
 
@@ -33,6 +33,24 @@ def translate_errors(*, is_multi_worker: bool) -> Iterator[None]:
         raise WorkerLost(
             "lost the connection to the other workers, most likely because one of them has ended"
             f" ({type(error).__name__}); start all of them again to resume from the newest checkpoint"
+        ) from error
+
+
+@contextlib.contextmanager
+def explain_out_of_memory(settings: str) -> Iterator[None]:
+    """Raise a UserError that names settings if a device runs out of memory.
+
+    Args:
+      settings: what to change, for the error.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if "No space left" in str(error):
+            raise  # a disk
+        raise UserError(
+            f"a device has run out of memory: {first_line(error)[:200]}; {settings}. Each of these may"
+            " change when the run resumes; launch.plan estimates the memory"
         ) from error
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from pretrain.checkpoints.checkpoint import Checkpoints
 from pretrain.train.bad_steps import BadStepLog
 from pretrain.train.config import TrainConfig
+from pretrain.train.exits import explain_out_of_memory
 from pretrain.train.metrics import MetricAccumulator, Workload, training_row
 from pretrain.train.preemption import Preempted, PreemptionNotice
 from pretrain.train.trainer import Trainer
@@ -85,7 +86,7 @@ def fit(
     """
     step = start_step
     if evaluate is not None and evaluate_first:
-        _evaluate(evaluate, step, checkpoints, hooks)
+        _evaluate(evaluate, step, settings, checkpoints, hooks)
     if step >= settings.train_steps:
         return
     iterator = iter(trainer.strategy.distribute_datasets_from_function(batches))
@@ -93,16 +94,16 @@ def fit(
     while step < settings.train_steps:
         # Updates run on the devices, up to the next step after which the host has something to do.
         num_steps = _steps_until_next_event(settings, step)
-        with reraise_reader_errors():
+        with reraise_reader_errors(), explain_out_of_memory(_less_memory(settings)):
             metrics = trainer.train(iterator, num_steps)
         accumulator.add(metrics)
         step += num_steps
         is_last = step == settings.train_steps
 
-        # The devices skipped bad steps. Log them; too many end the run.
         # A full disk is reported as soon as the thread that saves has met it.
         checkpoints.raise_failure()
 
+        # The devices skipped bad steps. Log them; too many end the run.
         bad_steps.record(metrics.bad_steps, trainer.weights_problem)
 
         # Metrics: one row for all steps since the last row. After bad steps only, there is none.
@@ -133,7 +134,7 @@ def fit(
             raise Preempted(step, stop.reason)
 
         if evaluate is not None and is_evaluated:
-            _evaluate(evaluate, step, checkpoints, hooks)
+            _evaluate(evaluate, step, settings, checkpoints, hooks)
         accumulator.restart_clock()
     _finish(trainer, checkpoints, step)
 
@@ -143,19 +144,32 @@ def is_evaluation_due(settings: TrainConfig, step: int) -> bool:
     return step == settings.train_steps or _is_due(step, settings.eval_interval)
 
 
-def _evaluate(
 def _finish(trainer: Trainer, checkpoints: Checkpoints, step: int) -> None:
     """Wait for the last save; no worker goes on to report success before the chief has committed."""
     checkpoints.finish(step)
     trainer.any_worker(False)
 
 
-    evaluate: Evaluate, step: int, checkpoints: Checkpoints, hooks: Sequence[Hook]
+def _evaluate(
+    evaluate: Evaluate,
+    step: int,
+    settings: TrainConfig,
+    checkpoints: Checkpoints,
+    hooks: Sequence[Hook],
 ) -> None:
-    row, text = evaluate()
+    with explain_out_of_memory(f"lower TrainConfig.eval_batch_size={settings.eval_batch_size}"):
+        row, text = evaluate()
     checkpoints.wait()  # an evaluation that is on record has its checkpoint
     for hook in hooks:
         hook.after_evaluation(step, row, text)
+
+
+def _less_memory(settings: TrainConfig) -> str:
+    """Return which settings of a step to change if it needs too much memory."""
+    return (
+        f"lower TrainConfig.micro_batch_size={settings.micro_batch_size} (0 is the whole batch of a"
+        " device), or set TrainConfig.rematerialize_blocks = True or TrainConfig.logits_chunk_size = 512"
+    )
 
 
 def _steps_until_next_event(settings: TrainConfig, step: int) -> int:

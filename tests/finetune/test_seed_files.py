@@ -44,7 +44,10 @@ def test_intact_records(tmp_path):
         ({"seed": "1"}, 'seed is "1", must be a whole number'),
         ({"splits": []}, "splits is an empty list, must be an object"),
         ({"splits": {}}, "splits.dev|dev is missing"),
-        ({"splits": {"dev": {"pearson": "x"}}}, 'splits.dev.pearson is "x", must be a finite number'),
+        (
+            {"splits": {"dev": {"pearson": "x"}}},
+            'splits.dev.pearson is "x", must be a finite number',
+        ),
         ({"splits": {"dev": {"loss": 1}}}, "splits.dev.pearson is missing"),
         ({"collapse": {"step": 4}}, "collapse.reason is missing"),
         ({"main_metric": None}, "main_metric is null, must be text"),
@@ -55,7 +58,9 @@ def test_damaged_scores(tmp_path, change, message):
     with pytest.raises(UserError, match=rf"metrics\.json is damaged: .*({message})"):
         read_scores(str(tmp_path))
     (tmp_path / "summary.json").write_text(json.dumps({"seeds": [SCORES, SCORES | change]}))
-    with pytest.raises(UserError, match=r"summary\.json is damaged: (seeds\[1\]|it has no seeds, or)"):
+    with pytest.raises(
+        UserError, match=r"summary\.json is damaged: (seeds\[1\]|it has no seeds, or)"
+    ):
         read_summary(str(tmp_path))
 
 

@@ -46,7 +46,7 @@ def test_lines_about_the_data(small_build):
     [
         (
             "EncoderConfig.hidden_size = 15360",
-            r"^EncoderConfig\.hidden_size=15360 and num_hidden_layers=24 need at least",
+            r"^EncoderConfig\.hidden_size=15360 and .*=24 need at least .* each GPU \(x\) has 6.0 GiB",
         ),
         (
             "TrainConfig.micro_batch_size = 0",
@@ -59,7 +59,7 @@ def test_settings_that_no_memory_holds_are_refused(param, message):
     def check(*params):
         params = ["EncoderConfig.vocab_size = 30522", *params]
         config = load_run_config(["gin/lambert_large.gin"], params, kind=RunConfig)
-        check_memory(config, seq_length=512, replicas=1, memory_bytes=6 * 2**30)
+        check_memory(config, seq_length=512, replicas=1, memory=(6 * 2**30, "each GPU (x)"))
 
     check()
     with pytest.raises(UserError, match=message):

@@ -312,6 +312,9 @@ class TestErrors:
         }.items():
             (copy / "run.json").write_text(content)
             self.fails(arguments(small_build, copy), rf"run\.json is damaged: {message}")
+        config = {**intact["config"], "train": {"train_stepz": 1}}
+        (copy / "run.json").write_text(json.dumps(intact | {"config": config}))
+        self.fails(arguments(small_build, copy), r"version of this program: it has 'train_stepz'")
         (copy / "run.json").write_text(json.dumps(intact | {"new": 1}))
         self.fails(
             arguments(small_build, copy), r"by another version of this program: it has 'new'"

@@ -196,6 +196,24 @@ def test_worker_lost_in_eval_mode_is_one_line(small_build, tmp_path, monkeypatch
     assert capsys.readouterr().err.startswith("error: lost the connection to the other workers")
 
 
+def test_full_memory_of_a_device_is_one_line(small_build, tmp_path, monkeypatch):
+    """A tensor of 2**47 bytes is allocated in a step, or in an evaluation."""
+
+    def allocate(self, iterator, num_steps):
+        return tf.zeros([2**45])
+
+    argv = arguments(small_build, tmp_path / "m", "TrainConfig.micro_batch_size = 2")
+    for name, settings in (
+        ("train", "lower TrainConfig.micro_batch_size=2 .* rematerialize_blocks = True"),
+        ("evaluate", "lower TrainConfig.eval_batch_size=16"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, name, allocate)
+            with pytest.raises(UserError, match=f"run out of memory: .*{settings}") as caught:
+                run.main(argv)
+        assert "\n" not in str(caught.value)
+
+
 def test_worker_without_storage_does_not_wait_for_the_others(monkeypatch, capsys):
     monkeypatch.setattr(os, "_exit", sys.exit)
     for is_multi_worker, expected in ((True, SystemExit), (False, StorageError)):
