@@ -16,7 +16,7 @@ import tensorflow as tf
 from model.config import lookup
 from model.dropout import Mask
 from model.kernels.forms import KERNELS
-from model.tracing import Gradient, compiled, in_compiled_step
+from model.tracing import Gradient, compiled, in_compiled_step, recomputation_inputs
 
 
 def attention(
@@ -84,7 +84,7 @@ def _for_compiler(
     dtype = q_BASD.dtype
     keep_probability = 1.0 if mask is None else mask.keep_probability
 
-    def drop(x_BAST: tf.Tensor) -> tf.Tensor:
+    def drop(x_BAST: tf.Tensor, mask: Mask | None) -> tf.Tensor:
         return x_BAST if mask is None else mask.apply(x_BAST)
 
     @tf.custom_gradient
@@ -93,17 +93,22 @@ def _for_compiler(
         shifted_BAST = scores_BAST - tf.reduce_max(scores_BAST, -1, keepdims=True)
         e_BAST = tf.exp(tf.cast(shifted_BAST, tf.float32))
         sum_BAS1 = tf.reduce_sum(e_BAST, -1, keepdims=True)
-        y_BASD = tf.einsum("BAST,BATD->BASD", drop(tf.cast(e_BAST, dtype)), v_BATD)
+        y_BASD = tf.einsum("BAST,BATD->BASD", drop(tf.cast(e_BAST, dtype), mask), v_BATD)
         y_BASD = tf.cast(tf.cast(y_BASD, tf.float32) / (sum_BAS1 * keep_probability), dtype)
 
         def gradient(dy_BASD: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            same_mask = mask
+            if mask is not None:
+                row, dy_BASD = recomputation_inputs(mask.row, dy_BASD)
+                same_mask = mask._replace(row=row)
             projection_BAS1 = tf.reduce_sum(
                 tf.cast(dy_BASD, tf.float32) * tf.cast(y_BASD, tf.float32), -1, keepdims=True
             )
             weights_BAST = e_BAST * (1 / sum_BAS1)
-            dropped_BAST = drop(tf.cast(weights_BAST, dtype))
+            dropped_BAST = drop(tf.cast(weights_BAST, dtype), same_mask)
             ddropped_BAST = tf.einsum("BASD,BATD->BAST", dy_BASD, v_BATD)
-            dweights_BAST = drop(tf.cast(ddropped_BAST, tf.float32)) / keep_probability
+            dweights_BAST = drop(tf.cast(ddropped_BAST, tf.float32), same_mask)
+            dweights_BAST /= keep_probability
             dscores_BAST = tf.cast(weights_BAST * (dweights_BAST - projection_BAS1), dtype)
             # Not in bfloat16, where 0.9 is 0.8984: all gradients of values would be too large.
             scaled_dy_BASD = tf.cast(tf.cast(dy_BASD, tf.float32) / keep_probability, dtype)

@@ -11,7 +11,7 @@ any restart.
 
 Each row and each column is hashed once; an element then costs two multiplications. With one round less,
 columns are correlated; hashing every element from scratch gains nothing. The backward pass recomputes
-the mask, which is cheaper than keeping it.
+the mask: keeping it would cost memory and its traffic.
 
 Legend: B examples, R rows, C columns, A heads.
 """
@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from model.tracing import compiled
+from model.tracing import compiled, recomputation_inputs
 
 _ROW_SALT, _COLUMN_SALT = 0x9E3779B9, 0x85EBCA6B
 _FIRST_ROUND, _SECOND_ROUND = 0x7FEB352D, 0x846CA68B
@@ -50,6 +50,10 @@ class Mask(NamedTuple):
     def keep_probability(self) -> float:
         """Probability that an element is kept, exact for uniform hashes: a multiple of 2**-32."""
         return 1 - self.threshold / 2**32
+
+    def for_backward(self) -> Mask:
+        """Return the same mask for the backward pass, which computes its elements again."""
+        return self._replace(row=recomputation_inputs(self.row)[0])
 
     def keep(self) -> tf.Tensor:
         """Return the mask as bool, True where an element is kept."""

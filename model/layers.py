@@ -18,7 +18,7 @@ import tensorflow as tf
 from model.compute_weights import ComputeWeight
 from model.config import ACTIVATIONS, lookup
 from model.dropout import Mask
-from model.tracing import Gradient, compiled, in_compiled_step
+from model.tracing import Gradient, compiled, in_compiled_step, recomputation_inputs
 
 _EPSILON = 1e-12  # of LayerNorm, as in BERT
 _GELU_SCALE, _GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
@@ -167,7 +167,7 @@ def apply_dropout(x_BSH: tf.Tensor, mask: Mask | None) -> tf.Tensor:
 
     @tf.custom_gradient
     def call(x_BSH: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-        return _drop(x_BSH, mask), lambda dy_BSH: _drop(dy_BSH, mask)
+        return _drop(x_BSH, mask), lambda dy_BSH: _drop(dy_BSH, mask.for_backward())
 
     return call(x_BSH)
 
@@ -182,7 +182,7 @@ def bias_dropout_add(
         residual_BSH: tf.Tensor, x_BSH: tf.Tensor, bias_H: tf.Tensor
     ) -> tuple[tf.Tensor, Gradient]:
         def gradient(dy_BSH: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            dx_BSH = dy_BSH if mask is None else _drop(dy_BSH, mask)
+            dx_BSH = dy_BSH if mask is None else _drop(dy_BSH, mask.for_backward())
             return dy_BSH, dx_BSH, sum_rows(dx_BSH)
 
         return _bias_dropout_add(residual_BSH, x_BSH, bias_H, mask), gradient
@@ -218,7 +218,8 @@ def bias_gelu(x_BSO: tf.Tensor, bias_O: tf.Tensor, activation: str) -> tf.Tensor
     @tf.custom_gradient
     def call(x_BSO: tf.Tensor, bias_O: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         def gradient(dy_BSO: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            dx_BSO = _gelu_gradient(dy_BSO, x_BSO, bias_O, activation)
+            (same_x_BSO,) = recomputation_inputs(x_BSO)
+            dx_BSO = _gelu_gradient(dy_BSO, same_x_BSO, bias_O, activation)
             return dx_BSO, sum_rows(dx_BSO)
 
         return _gelu(x_BSO, bias_O, activation), gradient

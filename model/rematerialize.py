@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.compiler.tf2xla.python import xla
 
-from model.tracing import Gradient, compiled
+from model.tracing import Gradient, barrier
 
 
 def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -31,7 +30,7 @@ def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Te
     @tf.custom_gradient
     def call(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
         def gradient(dy: tf.Tensor, variables: Sequence[tf.Variable] = ()) -> Any:
-            later_x, later_dy = _barrier(x, dy)
+            later_x, later_dy = barrier(x, dy)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(later_x)
                 tape.watch(variables)
@@ -42,9 +41,3 @@ def rematerialize(function: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Te
         return function(x), gradient
 
     return call
-
-
-@compiled
-def _barrier(*tensors: tf.Tensor) -> list[tf.Tensor]:
-    """Return the tensors, with an origin that XLA cannot see."""
-    return xla.optimization_barrier(*tensors)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 from tensorflow.python.ops import control_flow_util
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 # Backward pass of a function with `tf.custom_gradient`: gradients of its results to those of its arguments.
 Gradient = Callable[..., Any]
+# Kind of device of `tracing_for`; None for the devices of this machine.
+_traced_for: contextvars.ContextVar[str | None] = contextvars.ContextVar("device", default=None)
 
 
 def compiled(function: Function) -> Function:
@@ -29,3 +34,41 @@ def in_compiled_step() -> bool:
     uses the same check to decide whether a nested `jit_compile` has an effect.
     """
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+@contextlib.contextmanager
+def tracing_for(device: str) -> Iterator[None]:
+    """Trace steps for another kind of device than this machine's, to compile them ahead of time.
+
+    Args:
+      device: "GPU" or "TPU".
+    """
+    token = _traced_for.set(device)
+    try:
+        yield
+    finally:
+        _traced_for.reset(token)
+
+
+def traces_for_gpu() -> bool:
+    """Return whether the program that is being traced will run on GPUs."""
+    device = _traced_for.get()
+    return bool(tf.config.list_logical_devices("GPU")) if device is None else device == "GPU"
+
+
+@compiled
+def barrier(*tensors: tf.Tensor) -> list[tf.Tensor]:
+    """Return the tensors, with an origin that XLA cannot see."""
+    return xla.optimization_barrier(*tensors)
+
+
+def recomputation_inputs(*tensors: tf.Tensor) -> Sequence[tf.Tensor]:
+    """Return tensors as the inputs of a recomputation in the backward pass.
+
+    XLA for GPUs merges equal computations of both passes and keeps their results in memory in between:
+    dropout masks and gelu's factor, which are larger than what they are computed from. A barrier prevents
+    that; with a gradient among the tensors, the recomputation also waits for the gradient. The compiler
+    for TPUs does not merge them, so there is no barrier for TPUs. Outside a compiled step the passes are
+    different programs.
+    """
+    return barrier(*tensors) if in_compiled_step() and traces_for_gpu() else tensors

@@ -32,6 +32,7 @@ from bench.tpu import lower
 from data.config import InputConfig
 from launch.config import ClusterConfig
 from model.compute_weights import refresh_compute_weights
+from model.tracing import tracing_for
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
@@ -131,7 +132,8 @@ def trace(program: Program) -> Traced:
     def compiled(*values: tf.Tensor) -> list[tf.Tensor]:
         return step(dict(zip(specs, values, strict=True)))
 
-    concrete = compiled.get_concrete_function(*specs.values())
+    with tracing_for("GPU"):
+        concrete = compiled.get_concrete_function(*specs.values())
     variables = captured_variables(concrete)
     first_values = recipes(variables)
     for index, (variable, recipe) in enumerate(zip(variables, first_values, strict=True)):

@@ -1,0 +1,63 @@
+"""Barriers between forward and backward pass, for GPUs only."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.attention import attention
+from model.dropout import Dropout
+from model.layers import apply_dropout, bias_dropout_add, bias_gelu
+from model.tracing import tracing_for
+
+HIDDEN, HEADS, LENGTH, BATCH = 8, 2, 4, 3
+
+
+def step():
+    """Return a compiled function of its own: gradients of a block with dropout at three sites."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def gradients(x_BSH, bias_H):
+        dropout = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(BATCH))
+        rows = tf.range(LENGTH)[None]
+        hidden = [dropout.hidden_mask(site, 0.3, rows_BR=rows, columns=HIDDEN) for site in range(2)]
+        weights = dropout.attention_probs_mask(2, 0.3, rows_BR=rows, columns=LENGTH, heads=HEADS)
+        with tf.GradientTape() as tape:
+            tape.watch((x_BSH, bias_H))
+            y_BSH = apply_dropout(x_BSH, hidden[0])
+            heads = tf.transpose(tf.reshape(y_BSH, [BATCH, LENGTH, HEADS, -1]), [0, 2, 1, 3])
+            out = attention(heads, heads, heads, tf.zeros([BATCH, 1, 1, LENGTH]), weights)
+            out_BSH = tf.reshape(tf.transpose(out, [0, 2, 1, 3]), x_BSH.shape)
+            y_BSH = bias_dropout_add(y_BSH, out_BSH, bias_H, hidden[1])
+            loss = tf.reduce_sum(bias_gelu(y_BSH, bias_H, "gelu_tanh") ** 2)
+        return tape.gradient(loss, (x_BSH, bias_H))
+
+    return gradients
+
+
+def inputs():
+    rng = np.random.default_rng(0)
+    shapes = ((BATCH, LENGTH, HIDDEN), (HIDDEN,))
+    return [tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in shapes]
+
+
+# One for each mask and one for gelu.
+@pytest.mark.parametrize(("device", "barriers"), [("GPU", 4), ("TPU", 0), (None, 0)])
+def test_barriers_are_for_gpus(device, barriers):
+    with tracing_for(device) if device else contextlib.nullcontext():
+        text = step().experimental_get_compiler_ir(*inputs())(stage="stablehlo")
+    assert text.count("optimization_barrier") == barriers
+
+
+def test_barriers_change_no_gradient():
+    with tracing_for("GPU"):
+        found = step()(*inputs())
+    for value, expected in zip(found, step()(*inputs()), strict=True):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_devices_of_this_machine_decide(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", {"GPU": ["GPU:0"]}.get)
+    text = step().experimental_get_compiler_ir(*inputs())(stage="stablehlo")
+    assert text.count("optimization_barrier") == 4
