@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.errors import CommandParser, UserError, run_main
+from data.errors import CommandParser, UserError, name_file, run_main
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,10 @@ def fetch(sample: Sample, output_dir: Path) -> Path:
     if folder.exists():
         return folder
     output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".tmp-") as scratch:
+    with (
+        name_file(folder),
+        tempfile.TemporaryDirectory(dir=output_dir, prefix=".tmp-") as scratch,
+    ):
         texts = Path(scratch, "texts")
         texts.mkdir()
         for name, content in _read_members(_download(sample, Path(scratch)), sample.members):

@@ -23,6 +23,7 @@ from data.errors import UserError
 from data.hashing import mix64
 from data.sources.documents import InputFile, normalise
 from data.sources.streams import as_stream, open_chunks
+from data.storage.rows import save_npy
 from data.text.words import words
 
 NGRAM_WORDS = 13
@@ -67,7 +68,7 @@ class NgramFilter:
     def save(self, path: str) -> None:
         """Write the hashes as a .npy file for `load`."""
         with files.atomic_write(path) as file:
-            np.save(file, self._hashes, allow_pickle=False)
+            save_npy(file, self._hashes)
 
     @classmethod
     def load(cls, path: str) -> NgramFilter:

@@ -33,6 +33,7 @@ from data.stages.shuffle_files import (
     write_partitions,
 )
 from data.storage.records import ExampleCodec, write_records
+from data.storage.rows import save_npy
 from data.storage.sequence_sources import source_bits
 from data.vocab import Vocab
 
@@ -110,7 +111,7 @@ def write_packed_shard(
         (schema.sources_path(split, shard), source_bits(source_T, text_tokens_N)),
     ):
         with files.atomic_write(files.join(output_dir, path)) as file:
-            np.save(file, array, allow_pickle=False)
+            save_npy(file, array)
     return {
         "tally": tally,
         "records": len(packed_NS),

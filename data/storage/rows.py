@@ -8,6 +8,7 @@ import math
 import os
 import tokenize
 from collections.abc import Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -61,6 +62,14 @@ def read_rows(
         except OSError as error:
             raise UserError(f"{file.path} cannot be read: {error.strerror}") from error
     return rows
+
+
+def save_npy(file: BinaryIO, array: np.ndarray) -> None:
+    """Write an array as `np.save` does, whose errors of a full disk do not say what they are."""
+    array = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(file, header)
+    file.write(array.tobytes())
 
 
 def open_npy(path: str | os.PathLike[str], *, shape: tuple[int, ...], dtype: np.dtype) -> RowFile:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import CommandParser, UserError
+from data.errors import CommandParser, UserError, name_file
 from launch.accelerators.machines import replicas
 from launch.jobs.job import Action, Job
 from launch.jobs.settings import load_job_config
@@ -80,7 +80,8 @@ def execute(action: Action, *, print_only: bool = False) -> None:
         )
     for path, content in action.files.items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(content)
+        with name_file(path):
+            Path(path).write_bytes(content)
     for command in action.commands:
         if print_only:
             print(shlex.join(command))

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import CommandParser, UserError, run_main
+from data.errors import CommandParser, UserError, name_file, run_main
 from launch.plan.bench_results import load_rows, reader_rates
 from launch.plan.figures import figures
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
@@ -124,10 +124,12 @@ def main(argv: Sequence[str]) -> None:
     plan = make_plan(plan_input.run, plan_input.build, machine, assumptions)
     print(plan_text(plan))
     if args.json:
-        args.json.write_text(json.dumps(figures(plan), indent=1) + "\n")
+        with name_file(args.json):
+            args.json.write_text(json.dumps(figures(plan), indent=1) + "\n")
         print(f"\nnumbers: {args.json}")
     if args.scaling:
-        args.scaling.write_text(scaling_page(plan))
+        with name_file(args.scaling):
+            args.scaling.write_text(scaling_page(plan))
         print(f"\nscaling: {args.scaling}")
 
 

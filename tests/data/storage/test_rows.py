@@ -1,10 +1,13 @@
 """Reading rows by number, and the headers of .npy files."""
 
+import resource
+
 import numpy as np
 import pytest
 
 from data.errors import UserError
-from data.storage.rows import RowFile, open_npy, read_rows
+from data.files import atomic_write
+from data.storage.rows import RowFile, open_npy, read_rows, save_npy
 
 
 def test_rows_of_several_files_keep_the_requested_order(tmp_path):
@@ -21,6 +24,36 @@ def test_rows_of_an_array(tmp_path):
     file = open_npy(tmp_path / "x.npy", shape=(3, 4), dtype=np.dtype(np.uint16))
     found = read_rows([file], np.zeros(2, int), np.array([2, 0]), row_bytes=8)
     assert found.view(np.uint16).tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=np.uint16).reshape(3, 4),
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        np.zeros((0, 5), np.uint64),
+        np.arange(12, dtype=np.int64)[::3],
+    ],
+    ids=["rows", "columns", "empty", "strided"],
+)
+def test_saved_array_has_the_bytes_of_numpy(tmp_path, array):
+    with (tmp_path / "ours.npy").open("wb") as file:
+        save_npy(file, array)
+    np.save(tmp_path / "numpy.npy", np.ascontiguousarray(array))
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "numpy.npy").read_bytes()
+
+
+def test_full_disk_names_the_array(tmp_path):
+    path = tmp_path / "x.npy"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught, atomic_write(path) as file:
+            save_npy(file, np.zeros(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def header(text: str) -> bytes:
