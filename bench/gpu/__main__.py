@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     rows = json.loads(args.results.read_text()) if args.results.exists() else []
     for path in args.rows:
-        rows = merge(rows, results(read_rows(path)))
+        rows = merge(rows, results(read_rows(path), rows))
     if args.rows:
         args.results.parent.mkdir(parents=True, exist_ok=True)
         args.results.write_text(json.dumps(rows, indent=1) + "\n")

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.data.measure import machine
-from bench.gpu.jobs import Job, small_waves, waves
+from bench.gpu.jobs import Job, select, small_waves, waves
 from bench.gpu.rows import require_complete
 from data.checked_json import DamagedRecord, Record, parse_json
 
@@ -298,6 +298,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--programs_dir", type=Path, default=here / "programs")
     parser.add_argument("--seconds", type=float, default=470)
     parser.add_argument("--first", type=int, default=0, help="wave to start with, from 0")
+    parser.add_argument("--only", default="", help="regular expression: jobs with such labels only")
     parser.add_argument("--small", action="store_true", help="try the machinery, without a GPU")
     args = parser.parse_args(argv)
     make, limits = (
@@ -307,9 +308,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     programs_dir, output_dir = args.programs_dir.resolve(), args.output_dir.resolve()
     os.environ.setdefault("PYTHONPATH", str(here))
+    jobs = make(programs_dir, output_dir)[args.first :]
     with _terminable():
         run_waves(
-            make(programs_dir, output_dir)[args.first :],
+            select(jobs, args.only) if args.only else jobs,
             output_dir,
             seconds=args.seconds,
             limits=limits,

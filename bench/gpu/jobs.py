@@ -7,8 +7,9 @@ processes share the device: four in a wave, besides checks, which do not choose 
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.gpu.programs import CHECKS, LONG, Program
@@ -16,6 +17,7 @@ from bench.gpu.programs import CHECKS, LONG, Program
 # XLA on GPUs otherwise keeps float32 copies of tensors that the step rounds to bfloat16.
 ROUND_AS_WRITTEN = "--xla_allow_excess_precision=false"
 _NO_AUTOTUNING = "--xla_gpu_autotune_level=0"
+_TIMED_JOBS = 5  # of a wave, with that of the ceilings, which has nothing to compile
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,18 @@ def waves(programs_dir: Path, output_dir: Path) -> list[list[Job]]:
             huggingface(8, positions=2048),
         ],
     ]
+
+
+def select(all_waves: Sequence[Sequence[Job]], pattern: str) -> list[list[Job]]:
+    """Return waves of the jobs whose labels contain a match of a regular expression, in their order.
+
+    Checks are all in the first wave.
+    """
+    jobs = [job for wave in all_waves for job in wave if re.search(pattern, job.label)]
+    timed = [job for job in jobs if job.takes_turn]
+    found = [timed[i : i + _TIMED_JOBS] for i in range(0, len(timed), _TIMED_JOBS)] or [[]]
+    found[0] += [job for job in jobs if not job.takes_turn]
+    return [wave for wave in found if wave]
 
 
 def small_waves(programs_dir: Path, output_dir: Path) -> list[list[Job]]:

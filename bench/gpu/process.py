@@ -23,7 +23,8 @@ _MAX_ERROR_CHARACTERS = 600
 _NUM_TOP_KERNELS = 40
 # Kinds of kernels by what occurs in their names; the first that matches counts.
 _KINDS = {
-    "attention": r"flash|fmha|attention|cudnn",
+    # The names of our kernels (model/kernels/index.json) are those of functions.
+    "attention": r"flash|fmha|attention|cudnn|^_(forward|backward)",
     "products": r"gemm|cublas|nvjet|cutlass|matmul|xmma|wgmma|_dot_",
     "optimizer": r"adam|lamb|multi_tensor",
     "copies": r"^(?!triton_).*(memcpy|memset|copy|transpose)",

@@ -61,15 +61,23 @@ def _text_fields(record: Record) -> dict[str, str]:
     }
 
 
-def results(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def results(
+    rows: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """Return the rows of a session in the form of bench/results: with setting, machine and date.
 
-    Steps get `share_of_peak`, relative to the matrix product that the same session measured.
+    Steps get `share_of_peak`, relative to the matrix product that the same session measured, or else an
+    earlier one on such a device.
+
+    Args:
+      rows: rows of the session.
+      earlier: results of other sessions.
     """
     sound = [row for row in rows if "error" not in row]
     session = next(row for row in sound if row["what"] == "machine")
     device = next((row["device"] for row in sound if "device" in row), session["gpu"])
-    ceiling = next((row for row in sound if row["what"] == "ceilings"), None)
+    known = [*sound, *(row for row in earlier if row["device"] == device)]
+    ceiling = next((row for row in known if row.get("what") == "ceilings"), None)
     shared = {
         "stage": "gpu",
         "command": COMMAND,
@@ -86,6 +94,7 @@ def results(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             result["runs_as"] = _RUNS_AS.get(row["implementation"], row["implementation"])
             if ceiling is not None:
                 peak = ceiling["product_tflop_per_second"]
+                result["peak_tflop_per_second"] = peak
                 result["share_of_peak"] = row["model_tflop_per_second"] / peak
         result["versions"] = {**session["versions"], **row.get("versions", {})}
         made.append(result)

@@ -45,7 +45,7 @@ row["span"] = [started, time.monotonic()]
 content = {"not JSON": "{", "no object": "[1]", "no device": '{"what": "check"}'}
 path.with_suffix(".json").write_text(content.get(behaviour, json.dumps(row)))
 """
-LIMITS = Limits(compiling=5, turn=2, reserved=0.5, shortest_wave=0.1)
+LIMITS = Limits(compiling=60, turn=4, reserved=0.5, shortest_wave=0.1)
 
 
 def job(behaviour: str, label: str = "", **options) -> Job:
@@ -93,17 +93,17 @@ def test_failures_are_rows_and_hide_no_other(tmp_path):
 
 def test_a_process_that_never_compiles_is_stopped_and_the_others_are_timed(tmp_path):
     wave = [job("never compiles"), job("works")]
-    rows = measured(tmp_path, wave, limits=Limits(compiling=3, turn=5, shortest_wave=0.1))
-    assert rows["never-compiles"]["error"] == "not compiled after 3 s"
+    rows = measured(tmp_path, wave, limits=Limits(compiling=6, turn=10, shortest_wave=0.1))
+    assert rows["never-compiles"]["error"] == "not compiled after 6 s"
     assert rows["works"]["passed"]
 
 
 def test_time_is_kept_for_processes_that_are_ready(tmp_path):
     wave = [job("never compiles"), job("works")]
-    limits = Limits(compiling=100, turn=5, reserved=5, shortest_wave=0.1)
+    limits = Limits(compiling=100, turn=10, reserved=4, shortest_wave=0.1)
     started = time.monotonic()
-    rows = measured(tmp_path, wave, [job("works", "later")], seconds=8, limits=limits)
-    assert time.monotonic() - started < 9
+    rows = measured(tmp_path, wave, [job("works", "later")], seconds=12, limits=limits)
+    assert time.monotonic() - started < 15
     assert "not compiled" in rows["never-compiles"]["error"]
     assert rows["works"]["passed"]
 
@@ -153,6 +153,17 @@ def test_jobs_have_labels_of_their_own_and_programs_of_the_table(make, tmp_path)
         if "bench.gpu.in_jax" in each.command:
             name = each.command[3].rpartition("/")[2]
             assert name in PROGRAMS or make is small_waves
+
+
+def test_selected_jobs_keep_their_order(tmp_path):
+    names = [f"step-{i}" for i in range(7)]
+    all_waves = [[job("works", name) for name in names[:4]]]
+    all_waves += [[*(job("works", name) for name in names[4:]), job("check", takes_turn=False)]]
+    found = jobs.select(all_waves, "step-[1-6]|check")
+    labels = [[each.label for each in wave] for wave in found]
+    assert labels == [[*names[1:6], "check"], ["step-6"]]
+    assert [each.label for each in jobs.select(all_waves, "^check$")[0]] == ["check"]
+    assert jobs.select(all_waves, "nothing") == []
 
 
 def test_ours_runs_with_the_flags_of_a_run_on_gpus(tmp_path):
@@ -206,7 +217,8 @@ def test_kinds_of_kernels():
         "gemm_fusion_dot_12": 1e-3,
         "loop_transpose_fusion_94": 2e-3,
         "triton_poi_fused__to_copy_add_1": 3e-3,
-        "pytorch_flash::flash_bwd_kernel": 5e-3,
+        "pytorch_flash::flash_bwd_kernel": 4e-3,
+        "_backward_keys": 1e-3,
         "multi_tensor_apply_kernel<FusedAdam>": 6e-3,
     }
     profile = process.kernels_of(seconds, dict.fromkeys(seconds, 2.0))
@@ -217,7 +229,7 @@ def test_kinds_of_kernels():
         "other": 3.0,
         "products": 5.0,
     }
-    assert (profile["device_milliseconds"], profile["launches"]) == (21.0, 12)
+    assert (profile["device_milliseconds"], profile["launches"]) == (21.0, 14)
     assert profile["top_kernels"][0]["name"].startswith("multi_tensor")
 
 

@@ -1,6 +1,7 @@
 """Rows that come back from a GPU machine, the tables, and the folder that goes there."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from bench.gpu import folder, in_jax, report
 from bench.gpu.jobs import waves
 from bench.gpu.programs import PROGRAMS
 from data.errors import UserError, run_main
+from tests.support.markdown import table_rows
 from tests.support.paths import ROOT
 from tests.support.sources import imports
 
@@ -107,6 +109,15 @@ def test_results_have_setting_machine_and_share_of_peak(tmp_path, capsys):
     assert "| lambert-L2-B2-H128 | 1.0e-04 | 5.0e-03 | 4.0e-01 | passed |" in text
     assert "| 32 sequences, Lambert | 50.0 | 49.5 | 3,787 |" in text
     assert "- tf-models-L24-B64: does not fit in memory" in text
+
+
+def test_a_session_without_ceilings_takes_those_of_the_device():
+    earlier = report.results([MACHINE, CEILINGS])
+    (row,) = report.results([MACHINE, STEP], earlier)
+    assert row["share_of_peak"] == 0.4
+    other = [{**row, "device": "NVIDIA A100"} for row in earlier]
+    (row,) = report.results([MACHINE, STEP], other)
+    assert "share_of_peak" not in row
 
 
 def test_a_failed_check_shows(tmp_path, capsys):
@@ -226,3 +237,22 @@ def test_the_documentation_has_the_measured_tables():
     rows = json.loads(path.read_text()) if path.exists() else []
     text = (ROOT / "docs/performance.md").read_text()
     assert report.table(rows) in text
+
+
+def test_the_readme_has_the_measured_figures():
+    """It shows the fastest row of each implementation with 32 sequences, as a run on a GPU would make it."""
+    best: dict[str, float] = {}
+    for row in json.loads((ROOT / "bench/results/gpu.json").read_text()):
+        if row["what"] == "step" and (row["sizes"]["batch"], row["sizes"]["positions"]) == (
+            32,
+            512,
+        ):
+            name = row["implementation"]
+            best[name] = max(best.get(name, 0), row["sequences_per_second"])
+    (cells,) = (
+        r
+        for r in table_rows(ROOT / "README.md")
+        if r[0].startswith("training step of Lambert-large")
+    )
+    shown = [int(number) for number in re.findall(r"\d+", " ".join(cells[1:3]))]
+    assert shown == [round(best[name]) for name in ("lambert", "tf-models", "huggingface")]
