@@ -158,7 +158,7 @@ tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, wi
 	@$(RUN) bench.tpu
 	@$(RUN) bench.tpu --small
 
-gpu-check: setup .venv-gpu-check/.installed  ## compile the training step for GPUs, without a GPU, in about 60 minutes
+gpu-check: setup .venv-gpu-check/.installed  ## compile the training step for GPUs, without a GPU, in about 40 minutes
 	@$(RUN) bench.gpu.check $(ARGS)
 
 bench-gpu: setup  ## write bench/.work/gpu, which measures the step on a GPU machine without TensorFlow, in about an hour

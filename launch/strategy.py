@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # By default XLA for GPUs keeps float32 copies of tensors that the step rounds to bfloat16, which costs
 # memory traffic (docs/performance.md).
-_GPU_XLA_FLAGS = {"--xla_allow_excess_precision": "false"}
+GPU_XLA_FLAGS = {"--xla_allow_excess_precision": "false"}
 
 
 def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
@@ -29,7 +29,7 @@ def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
 
     # XLA reads its flags once, when the devices are created. Listing physical devices creates none.
     if tf.config.list_physical_devices("GPU"):
-        _add_xla_flags(_GPU_XLA_FLAGS)
+        _add_xla_flags(GPU_XLA_FLAGS)
     kind = _choose() if config.strategy == "auto" else config.strategy
     strategy = _create(kind, config)
     device = tf.config.list_logical_devices()[-1].device_type if kind != "tpu" else "TPU"

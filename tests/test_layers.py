@@ -61,7 +61,8 @@ ALLOWED = {
         *("pretrain.report", "pretrain.train"),
     },
     "bench": {
-        *("data", "launch.accelerators", "launch.config", "launch.plan", "model", "optim"),
+        *("data", "launch.accelerators", "launch.config", "launch.plan", "launch.strategy"),
+        *("model", "optim"),
         *("pretrain.checkpoints", "pretrain.config", "pretrain.experiment", "pretrain.train"),
     },
 }

@@ -1,6 +1,7 @@
 """Compile the training step for GPUs, without a GPU, and report memory, kernels and bytes.
 
     python -m bench.gpu.check
+    python -m bench.gpu.check --large
     python -m bench.gpu.check lambert-L4-B32 --chips h100 --kernels 30
 
 `make gpu-check` runs it, and first installs the environment of the compiler. It exits with 1 if a program
@@ -23,17 +24,18 @@ from typing import Any
 
 from bench.data.measure import machine
 from bench.gpu import traffic
-from bench.gpu.devices import DESCRIPTIONS, target_config
+from bench.gpu.descriptions import DESCRIPTIONS, target_config
 from bench.gpu.programs import FORMS, FOUR_LAYERS, LARGE, LONG, PROGRAMS, Program
+from launch.strategy import GPU_XLA_FLAGS
 
 COMPILER_PYTHON = Path(".venv-gpu-check/bin/python")
 WORK = Path("bench/.work/gpu")
-# With excess precision, XLA may keep in float32 what the step rounds to bfloat16. It does by default; runs
-# of ours do without (launch/strategy.py).
+# With excess precision, XLA may keep in float32 what the step rounds to bfloat16. It does by default, and
+# not in our runs.
 WITH_EXCESS, WITHOUT_EXCESS = "allowed", "forbidden"
-_FLAGS = {WITH_EXCESS: "", WITHOUT_EXCESS: " --xla_allow_excess_precision=false"}
+_FLAGS: dict[str, dict[str, str]] = {WITH_EXCESS: {}, WITHOUT_EXCESS: GPU_XLA_FLAGS}
 # Without a GPU to time them on, all products are left to cuBLAS.
-_SHARED_FLAGS = "--xla_gpu_enable_triton_gemm=false"
+_SHARED_FLAGS = {"--xla_gpu_enable_triton_gemm": "false"}
 TOLERANCE = 0.02  # by which temporaries and bytes may grow
 
 
@@ -60,20 +62,19 @@ def _usual_excess(program: Program) -> str:
     return WITH_EXCESS if program.implementation == "tf-models" else WITHOUT_EXCESS
 
 
-CASES = (
-    *(
-        Case(program, chip, excess)
-        for chip in DESCRIPTIONS
-        for program in FOUR_LAYERS
-        for excess in _FLAGS
-    ),
-    *(
-        Case(program, chip, _usual_excess(program))
-        for chip in DESCRIPTIONS
-        for program in (*LARGE, *LONG)
-        if program.implementation != "lambert-gradients"
-    ),
+SMALL_CASES = tuple(
+    Case(program, chip, excess)
+    for chip in DESCRIPTIONS
+    for program in FOUR_LAYERS
+    for excess in _FLAGS
 )
+LARGE_CASES = tuple(
+    Case(program, chip, _usual_excess(program))
+    for chip in DESCRIPTIONS
+    for program in (*LARGE, *LONG)
+    if program.implementation != "lambert-gradients"
+)
+CASES = (*SMALL_CASES, *LARGE_CASES)
 # Largest values to aim at.
 TARGETS = {
     "lambert-L4-B32-h100": {"hbm_temp_bytes": 3.3e9, "rest_bytes": 24e9},
@@ -98,7 +99,8 @@ def _compile(case: Case) -> dict[str, Any]:
     if not COMPILER_PYTHON.exists():
         sys.exit(f"gpu: {COMPILER_PYTHON} is missing; `make gpu-check` makes it")
     _output([sys.executable, "-m", "bench.gpu.export", "--output_dir", str(programs), program.name])
-    flags = _SHARED_FLAGS + _FLAGS[case.excess_precision]
+    values = _SHARED_FLAGS | _FLAGS[case.excess_precision]
+    flags = " ".join(f"{flag}={value}" for flag, value in values.items())
     command = [str(COMPILER_PYTHON), "-m", "bench.gpu.compile"]
     files = [programs / f"{program.name}.mlir.gz", description, hlo]
     output = _output([*command, *map(str, files)], XLA_FLAGS=flags)
@@ -203,14 +205,18 @@ def name_of(row: dict[str, Any]) -> str:
 
 
 def choose(
-    names: Sequence[str], chips: Sequence[str], excess_precisions: Sequence[str]
+    names: Sequence[str],
+    chips: Sequence[str],
+    excess_precisions: Sequence[str],
+    default: Sequence[Case] = SMALL_CASES,
 ) -> Sequence[Case]:
-    """Return the cases of these programs; those of CASES where no programs are named.
+    """Return the cases of these programs.
 
     Args:
-      names: programs of bench/gpu/programs.py.
+      names: programs of bench/gpu/programs.py; none takes the default.
       chips: GPUs.
-      excess_precisions: WITH_EXCESS, WITHOUT_EXCESS; empty takes what runs have, or those of CASES.
+      excess_precisions: WITH_EXCESS, WITHOUT_EXCESS; empty takes what runs have, or the default.
+      default: cases to choose from where no programs are named.
     """
     if names:
         cases = [
@@ -220,16 +226,13 @@ def choose(
             for excess in excess_precisions or [_usual_excess(PROGRAMS[name])]
         ]
     else:
-        cases = [c for c in CASES if c.excess_precision in (excess_precisions or _FLAGS)]
+        cases = [c for c in default if c.excess_precision in (excess_precisions or _FLAGS)]
     return [case for case in cases if case.chip in chips]
 
 
-def merge(
-    stored: dict[str, dict[str, Any]], rows: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return stored and new rows in the order of CASES; rows of programs that are not there are dropped."""
-    merged = stored | {name_of(row): row for row in rows}
-    return [merged[case.name] for case in CASES if case.name in merged]
+def in_order(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows, given by the name of their case, in the order of CASES; others are dropped."""
+    return [rows[case.name] for case in CASES if case.name in rows]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -243,7 +246,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="PROGRAM", help="default: those of CASES")
+    parser.add_argument("names", nargs="*", metavar="PROGRAM", help="default: those of 4 layers")
+    parser.add_argument("--large", action="store_true", help="compile those of 24 layers instead")
     parser.add_argument("--chips", nargs="+", choices=DESCRIPTIONS, default=list(DESCRIPTIONS))
     parser.add_argument("--excess_precision", nargs="+", choices=_FLAGS, default=[])
     parser.add_argument(
@@ -254,21 +258,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if unknown := [name for name in args.names if name not in PROGRAMS]:
         parser.error(f"{', '.join(unknown)}: not in bench/gpu/programs.py: {', '.join(PROGRAMS)}")
+    cases = LARGE_CASES if args.large else SMALL_CASES
     earlier = json.loads(args.results.read_text()) if args.results.exists() else []
-    stored, found = {name_of(row): row for row in earlier}, []
+    stored, found = {name_of(row): row for row in earlier}, {}
     grown = []
-    for row in run(choose(args.names, args.chips, args.excess_precision)):
-        found.append(row)
+    for row in run(choose(args.names, args.chips, args.excess_precision, cases)):
         name = name_of(row)
+        found[name] = row
         more = growth(row, stored[name]) if name in stored else []
         grown += [f"{name}: {text}" for text in more]
         if not more or args.accept:
             stored[name] = row
-            args.results.write_text(json.dumps(merge(stored, []), indent=1) + "\n")
+            args.results.write_text(json.dumps(in_order(stored), indent=1) + "\n")
         if args.kernels:
             hlo = (WORK / "compiled" / f"{name}.hlo").read_text()
             print("\n".join(traffic.largest(hlo, args.kernels)), flush=True)
-    print("\n".join([*table(found), *check_targets({name_of(row): row for row in found})]))
+    print("\n".join([*table(in_order(stored)), *check_targets(found)]))
     print(f"gpu: rows in {args.results}; programs in {WORK}/")
     if grown and not args.accept:
         sys.exit(

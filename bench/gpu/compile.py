@@ -30,7 +30,7 @@ from bench.gpu import stablehlo
 
 
 def compile_for(description: str, text: str) -> Any:
-    """Compile StableHLO for one GPU that bench/gpu/devices.py describes; return the executable."""
+    """Compile StableHLO for one GPU that bench/gpu/descriptions.py describes; return the executable."""
     topology = topologies.get_topology_desc(
         platform="cuda", target_config=description, topology="1x1x1"
     )

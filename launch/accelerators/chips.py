@@ -15,7 +15,8 @@ Standard library only. Sources of the figures:
                600 GB/s in both directions together; NVIDIA DGX A100 data sheet: 200 Gbit/s a GPU
     H100       NVIDIA H100 data sheet (SXM): 989 TFLOP/s dense, 3.35 TB/s, NVLink 900 GB/s in both
                directions together; NVIDIA DGX H100 data sheet: 400 Gbit/s a GPU
-    step time  docs/plan.md: what each constant is fitted to, and which are guesses
+    step time, activation factor
+               docs/plan.md: what each constant is fitted to, and which are guesses
 """
 
 from __future__ import annotations
@@ -129,9 +130,13 @@ class Gpu(Chip):
 
     Attributes:
       driver_name: part of the device name that the driver reports.
+      compiled_as: name of the chip in rows of bench.gpu.check, whose programs it runs as well.
+      activation_factor: multiple of the activations by the formula of launch/plan/costs.py; fitted.
     """
 
     driver_name: str
+    compiled_as: str
+    activation_factor: float
 
 
 _POD_SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
@@ -280,6 +285,8 @@ _A100 = Gpu(
     torus_chips=1,
     step_time=StepTimeFit(matmul_share=0.28, on_chip_bytes=0, error=0.40),
     driver_name="A100",
+    compiled_as="a100",
+    activation_factor=1.4,
 )
 GPUS = {
     gpu.name: gpu
@@ -309,6 +316,8 @@ GPUS = {
             torus_chips=1,
             step_time=StepTimeFit(matmul_share=0.28, on_chip_bytes=0, error=0.50),
             driver_name="H100",
+            compiled_as="h100",
+            activation_factor=1.4,
         ),
     )
 }

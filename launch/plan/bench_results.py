@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from launch.accelerators.chips import Tpu
+from launch.accelerators.chips import Gpu, Tpu
 from launch.accelerators.machines import Accelerator
 from launch.plan.costs import Step
 
@@ -21,7 +21,9 @@ _LAUNCH = Path(__file__).resolve().parent.parent
 _RESULTS = next(
     (p for p in (_LAUNCH / "results", _LAUNCH.parent / "bench" / "results") if p.is_dir()), None
 )
-# The settings of a compiled step, as bench.tpu writes them.
+# Files with compiled steps: rows of bench.tpu and of bench.gpu.check.
+COMPILED_FILES = ("tpu", "gpu_check")
+# The settings of a compiled step, as both write them.
 _SETTING = re.compile(
     r"H=(?P<hidden_size>\d+) A=(?P<num_attention_heads>\d+) L=(?P<num_hidden_layers>\d+)"
     r" S=(?P<seq_length>\d+) P=(?P<max_predictions>\d+) V=(?P<vocab_size>\d+), bfloat16"
@@ -36,17 +38,16 @@ def load_rows(name: str) -> list[dict[str, Any]]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompiledStep:
-    """Estimates of the TPU compiler for an update.
+    """Compiled update of a device.
 
     Attributes:
       total_bytes: arguments and temporaries.
-      seconds: estimated cycles, at the clock at which the peak is reached.
-      compiler: name and version of the compiler.
+      seconds: estimated cycles, at the clock at which the peak is reached; None from the compiler of GPUs,
+        which has no estimate.
     """
 
     total_bytes: int
-    seconds: float
-    compiler: str
+    seconds: float | None
 
 
 def find_compiled(
@@ -60,25 +61,34 @@ def find_compiled(
     Args:
       step: what a device computes, with dropout, clipping and LAMB as in the rows.
       accelerator: machines with such devices.
-      rows: rows of bench.tpu.
+      rows: rows of COMPILED_FILES.
     """
     chip = accelerator.chip
-    target = chip.compile_target if isinstance(chip, Tpu) else None
-    if target is None or target.devices != chip.devices:
-        return None
+    if isinstance(chip, Tpu) and chip.compile_target:
+        target = chip.compile_target
+        row = _find_row(step, chip.name, rows) if target.devices == chip.devices else None
+        if row:
+            clock = accelerator.peak_flops_per_second / target.flops_per_cycle
+            return CompiledStep(total_bytes=_total(row), seconds=row["estimated_cycles"] / clock)
+    if isinstance(chip, Gpu) and (row := _find_row(step, chip.compiled_as, rows)):
+        return CompiledStep(total_bytes=_total(row), seconds=None)
+    return None
+
+
+def _find_row(step: Step, chip: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     for row in rows:
-        if row["implementation"] != "lambert" or row["chip"] != chip.name:
+        if row["implementation"] != "lambert" or row["chip"] != chip or "out_of_memory" in row:
             continue
         if row.get("attention", "xla") != "xla":
             continue
-        if "out_of_memory" not in row and step_from_row(row, defaults=step) == step:
-            clock = accelerator.peak_flops_per_second / target.flops_per_cycle
-            return CompiledStep(
-                total_bytes=row["hbm_argument_bytes"] + row["hbm_temp_bytes"],
-                seconds=row["estimated_cycles"] / clock,
-                compiler=f"libtpu {row['versions']['libtpu']}",
-            )
+        # Runs on GPUs forbid excess precision.
+        if row.get("excess_precision") != "allowed" and step_from_row(row, defaults=step) == step:
+            return row
     return None
+
+
+def _total(row: dict[str, Any]) -> int:
+    return int(row["hbm_argument_bytes"] + row["hbm_temp_bytes"])
 
 
 def step_from_row(row: dict[str, Any], *, defaults: Step) -> Step:

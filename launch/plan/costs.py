@@ -13,6 +13,7 @@ micro-batch, S tokens, P predictions, H hidden size, F feed-forward size, A head
       the last block    c (A P S + 2 S H + 7 P H + P F)
       embeddings        (c + 4) S H               their sum is float32
       head              3 c P H
+      on GPUs           times a factor              for what the compiler keeps besides
       rematerialized    c S H a block, and the largest block once
     logits              c b P V                   or 2 c C V + 4 V H with chunks of C predictions
     gradients           4 N                       allocated while activations are freed: at the end of
@@ -37,7 +38,7 @@ import dataclasses
 import functools
 import math
 
-from launch.accelerators.chips import Chip
+from launch.accelerators.chips import Chip, Gpu
 from model.config import EncoderConfig
 from model.flops import training_flops
 from model.names import weights
@@ -194,8 +195,18 @@ class Memory:
         return self.arguments + self.temporaries
 
 
-def memory(step: Step) -> Memory:
-    """Return the memory of a device for an update, by the formulas at the top of this file."""
+def memory_on(chip: Chip, step: Step) -> Memory:
+    """Return the memory of a device of this chip for an update, by the formulas at the top of this file."""
+    return memory(step, chip.activation_factor if isinstance(chip, Gpu) else 1.0)
+
+
+def memory(step: Step, activation_factor: float = 1.0) -> Memory:
+    """Return the memory of a device for an update, by the formulas at the top of this file.
+
+    Args:
+      step: what the device computes.
+      activation_factor: see `Gpu`; 1 on TPUs, and for what has to be kept at least.
+    """
     parameters, c = num_parameters(step.encoder), step.compute_bytes
     optimizer = OPTIMIZERS[step.optimizer]
     is_accumulating, is_mixed = step.accumulation_steps > 1, c < 4
@@ -207,8 +218,8 @@ def memory(step: Step) -> Memory:
         batch=12 * (step.seq_length + step.max_predictions) * step.batch,
         gradients=4 * parameters,
         compute_weights=c * table if is_accumulating and is_mixed else 0,
-        activations=step.micro_batch * activations_of_sequence(step),
-        last_block=step.micro_batch * _block(step),
+        activations=int(activation_factor * step.micro_batch * activations_of_sequence(step)),
+        last_block=int(activation_factor * step.micro_batch * _block(step)),
         logits=_logits(step),
         is_accumulating=is_accumulating,
     )

@@ -8,18 +8,24 @@ from typing import Any
 
 from launch.accelerators.chips import CPU, GPUS, TPUS
 from launch.accelerators.machines import Accelerator
-from launch.plan.bench_results import find_compiled, load_rows, measured_flops_per_second
+from launch.plan.bench_results import (
+    COMPILED_FILES,
+    find_compiled,
+    load_rows,
+    measured_flops_per_second,
+)
 from launch.plan.costs import (
     Device,
     Memory,
     Step,
     device_of_chip,
     measured_device,
-    memory,
+    memory_on,
     update_seconds,
 )
 
-COMPILED, FORMULA = "compiled", "formula"
+# Origins of memory and seconds. COMPILED_MEMORY has its seconds by the formulas.
+COMPILED, COMPILED_MEMORY, FORMULA = "compiled", "compiled memory", "formula"
 DEFAULT_HEADROOM = 0.1
 DEFAULT_LOGITS_CHUNK = 512  # predictions of a chunk, where a plan shows what chunks would save
 NO_SAVING = "neither"
@@ -37,7 +43,7 @@ class Candidate:
       memory: memory by the formulas.
       total_bytes: memory of the compiled step if there is one, otherwise by the formulas.
       seconds: seconds of an update on the device, without all-reduce and input.
-      source: origin of `total_bytes` and `seconds`, COMPILED or FORMULA.
+      source: origin of `total_bytes` and `seconds`, COMPILED, COMPILED_MEMORY or FORMULA.
       budget_bytes: memory of the device that may be used.
     """
 
@@ -62,7 +68,7 @@ class Machine:
       accelerator: machines of the job.
       headroom: share of the memory that stays free, for the runtime, buffers of the all-reduce, and
         evaluation.
-      compiled: rows of bench.tpu.
+      compiled: rows of COMPILED_FILES.
       measured: rows of bench.step.
     """
 
@@ -90,25 +96,26 @@ def load_machine(accelerator: Accelerator, *, headroom: float = DEFAULT_HEADROOM
     return Machine(
         accelerator=accelerator,
         headroom=headroom,
-        compiled=load_rows("tpu"),
+        compiled=[row for name in COMPILED_FILES for row in load_rows(name)],
         measured=load_rows("step"),
     )
 
 
 def evaluate(step: Step, machine: Machine) -> Candidate:
     """Return a step with its memory and its seconds."""
-    formula = memory(step)
+    formula, source = memory_on(machine.accelerator.chip, step), FORMULA
     compiled = find_compiled(step, machine.accelerator, machine.compiled)
+    seconds = compiled.seconds if compiled else None
     if compiled:
-        total, seconds = compiled.total_bytes, compiled.seconds
-    else:
-        total, seconds = formula.total, update_seconds(step, machine.device(step.precision))
+        source = COMPILED_MEMORY if seconds is None else COMPILED
+    if seconds is None:
+        seconds = update_seconds(step, machine.device(step.precision))
     return Candidate(
         step=step,
         memory=formula,
-        total_bytes=total,
+        total_bytes=compiled.total_bytes if compiled else formula.total,
         seconds=seconds,
-        source=COMPILED if compiled else FORMULA,
+        source=source,
         budget_bytes=machine.budget_bytes,
     )
 
@@ -162,11 +169,12 @@ def suggest_changes(step: Step, machine: Machine) -> list[str]:
     chips = machine.accelerator.chips * step.batch
     if step.batch > 1 and chips <= chip.most_chips and evaluate(one, machine).fits:
         changes.append(f"take {chips:,} chips, which need not accumulate")
-    smallest = memory(dataclasses.replace(step, micro_batch=1)).total / (1 - machine.headroom)
+    smallest = dataclasses.replace(step, micro_batch=1)
     large_enough = [
         other.name
         for other in (*TPUS.values(), *GPUS.values())
-        if smallest <= other.memory_bytes / other.devices
+        if memory_on(other, smallest).total
+        <= (1 - machine.headroom) * other.memory_bytes / other.devices
     ]
     if large_enough:
         changes.append(f"take {', '.join(large_enough)}")

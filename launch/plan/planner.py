@@ -22,7 +22,7 @@ from launch.plan.costs import (
     num_parameters,
 )
 from launch.plan.micro_batch import (
-    FORMULA,
+    COMPILED,
     Candidate,
     Machine,
     all_candidates,
@@ -245,7 +245,7 @@ def make_plan(
 
 
 def _error(candidate: Candidate, machine: Machine) -> float:
-    if candidate.source != FORMULA:
+    if candidate.source == COMPILED:
         return 0.0
     error = machine.device(candidate.step.precision).error
     sizes = (candidate.step.encoder.hidden_size, candidate.step.seq_length)

@@ -12,7 +12,14 @@ from launch.accelerators.chips import CPU, GPUS, TPUS, Chip
 from launch.accelerators.machines import Accelerator
 from launch.plan import failures
 from launch.plan.allreduce import allreduce_seconds
-from launch.plan.costs import Device, Step, device_of_chip, memory, num_parameters, update_seconds
+from launch.plan.costs import (
+    Device,
+    Step,
+    device_of_chip,
+    memory_on,
+    num_parameters,
+    update_seconds,
+)
 
 _MAX_DEVICES = 4096
 MAX_MICRO_BATCH = 8  # as in the fastest compiled steps
@@ -82,7 +89,7 @@ def update(step: Step, accelerator: Accelerator, *, batch: int, sharded: bool) -
         batch=batch,
         device_seconds=update_seconds(step, _device(accelerator)),
         allreduce_seconds=allreduce_seconds(accelerator, 4 * num_parameters(step.encoder)),
-        memory_bytes=memory(step).total,
+        memory_bytes=memory_on(accelerator.chip, step).total,
     )
 
 

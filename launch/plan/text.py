@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterator
 
-from launch.plan.micro_batch import COMPILED, Candidate
+from launch.plan.micro_batch import COMPILED, FORMULA, Candidate
 from launch.plan.planner import Plan
 
 _MAX_CANDIDATES = 8
@@ -103,7 +103,7 @@ def _row(candidate: Candidate) -> str:
         f"{step.micro_batch:>7,} x {step.accumulation_steps:<6,} {_gb(m.weights):>7} {_gb(m.moments):>7}"
         f" {_gb(m.gradients):>9} {_gb(m.copies + m.compute_weights):>5} {_gb(m.activations):>11}"
         f" {_gb(m.logits):>6} {_gb(m.batch):>5} {_gb(candidate.total_bytes):>7}"
-        f"{'c' if candidate.source == COMPILED else ' '} {_seconds(candidate.seconds):>9}"
+        f"{' ' if candidate.source == FORMULA else 'c'} {_seconds(candidate.seconds):>9}"
     )
 
 

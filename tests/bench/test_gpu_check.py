@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.gpu import check, devices, traffic
+from bench.gpu import check, descriptions, traffic
 from bench.gpu.programs import FOUR_LAYERS, PROGRAMS, Program
 from launch.accelerators.chips import GPUS
-from tests.support.paths import GOLDEN
+from tests.support.paths import GOLDEN, ROOT
 
 TEXT = (GOLDEN / "gpu_step.hlo").read_text()
 
@@ -50,10 +50,10 @@ def test_largest_kernels_are_listed_by_the_bytes_of_all_runs():
     ]
 
 
-@pytest.mark.parametrize("chip", devices.DESCRIPTIONS)
+@pytest.mark.parametrize("chip", descriptions.DESCRIPTIONS)
 def test_descriptions_have_the_figures_of_the_chips(chip):
-    text = devices.target_config(chip)
-    description = devices.DESCRIPTIONS[chip]
+    text = descriptions.target_config(chip)
+    description = descriptions.DESCRIPTIONS[chip]
     assert GPUS[chip].driver_name in description.name
     assert f"memory_bandwidth: {int(GPUS[chip].memory_bytes_per_second)}\n" in text
     # bfloat16 operations of a core in a clock. The peak of an H100 is that at 1.83 GHz.
@@ -108,19 +108,20 @@ def test_growth_beyond_the_tolerance():
     ]
 
 
-def test_rows_stay_in_the_order_of_the_cases():
+def test_rows_are_in_the_order_of_the_cases():
     first, second, third = (row(case) for case in check.CASES[:3])
-    stored = {check.name_of(r): r for r in (third, first, {**second, "program": "another"})}
-    assert check.merge(stored, [second]) == [first, second, third]
+    other = row(check.Case(PROGRAMS["lambert-L2-B2-H128"], "h100", check.WITH_EXCESS))
+    rows = {check.name_of(r): r for r in (third, other, first, second)}
+    assert check.in_order(rows) == [first, second, third]
 
 
 def test_programs_that_are_named_are_compiled_as_they_run():
     names = ["tf-models-L4-B8", "lambert-L2-B2-H128"]
     cases = check.choose(names, ["a100"], [])
     assert [case.name for case in cases] == ["tf-models-L4-B8-a100-excess", f"{names[1]}-a100"]
-    assert {case.name for case in check.choose([], ["h100", "a100"], [])} == {
-        case.name for case in check.CASES
-    }
+    assert check.choose([], ["h100", "a100"], []) == list(check.SMALL_CASES)
+    large = check.choose([], ["h100"], [], check.LARGE_CASES)
+    assert "lambert-L24-B16-S1024-h100" in [case.name for case in large]
 
 
 @pytest.fixture
@@ -163,3 +164,11 @@ def test_unknown_program_is_one_line(capsys):
 def test_cases_are_programs_that_can_be_named():
     assert {case.program.name for case in check.CASES} <= set(PROGRAMS)
     assert all(isinstance(case.program, Program) for case in check.CASES)
+
+
+def test_documentation_has_the_stored_rows():
+    """docs/performance.md shows exactly what `make gpu-check` prints."""
+    rows = json.loads((ROOT / "bench/results/gpu_check.json").read_text())
+    assert check.in_order({check.name_of(r): r for r in rows}) == rows
+    text = (ROOT / "docs/performance.md").read_text()
+    assert "\n".join(check.table(rows)) in text

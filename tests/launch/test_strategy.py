@@ -95,7 +95,7 @@ from launch import strategy
 from launch.config import ClusterConfig
 
 tf.config.list_physical_devices = lambda kind: ["GPU:0"]
-strategy._GPU_XLA_FLAGS = {flags}
+strategy.GPU_XLA_FLAGS = {flags}
 strategy.build_strategy(ClusterConfig(strategy="default"))
 print(tf.function(lambda x: x + 1, jit_compile=True)(1).numpy())
 """
@@ -104,7 +104,7 @@ print(tf.function(lambda x: x + 1, jit_compile=True)(1).numpy())
 @pytest.mark.parametrize(
     ("flags", "output"),
     [
-        (strategy._GPU_XLA_FLAGS, "2"),
+        (strategy.GPU_XLA_FLAGS, "2"),
         ({"--xla_no_such_flag": "1"}, "Unknown flag in XLA_FLAGS: --xla_no_such_flag=1"),
     ],
     ids=["real", "unknown"],

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.tpu import estimates
-from launch.accelerators.chips import TPUS
+from launch.accelerators.chips import GPUS, TPUS
 from launch.plan import costs
-from launch.plan.bench_results import load_rows
+from launch.plan.bench_results import load_rows, step_from_row
 from launch.plan.costs import Step, memory, num_parameters, update_seconds
 from model.config import EncoderConfig
 
@@ -135,6 +135,18 @@ def test_formulas_are_close_for_arguments_and_temporaries_of_full_size():
         found = estimates.estimate(row)
         assert found.argument_bytes == pytest.approx(row["hbm_argument_bytes"], rel=0.003)
         assert found.temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.05)
+
+
+def test_memory_of_gpus_is_within_15_percent_of_every_compiled_row():
+    for row in load_rows("gpu_check"):
+        if row["implementation"] != "lambert" or row["excess_precision"] == "allowed":
+            continue
+        if row["attention"] == "kernel":
+            continue
+        step = step_from_row(row, defaults=STEP)
+        found = costs.memory_on(GPUS[row["chip"]], step).total
+        compiled = row["hbm_argument_bytes"] + row["hbm_temp_bytes"]
+        assert found == pytest.approx(compiled, rel=0.15), row["program"]
 
 
 def test_documentation_has_the_current_errors():
