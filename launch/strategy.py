@@ -12,6 +12,7 @@ from launch.config import ClusterConfig
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_HOPPER = 9  # compute capability, first part
 # By default XLA for GPUs keeps float32 copies of tensors that the step rounds to bfloat16, which costs
 # memory traffic (docs/performance.md).
 GPU_XLA_FLAGS = {"--xla_allow_excess_precision": "false"}
@@ -56,12 +57,17 @@ def _add_xla_flags(flags: dict[str, str]) -> None:
 
 
 def device_kind(strategy: tf.distribute.Strategy) -> str:
-    """Return "tpu", "gpu" or "cpu": what a strategy computes on."""
+    """Return what a strategy computes on: "tpu", "hopper" (GPUs such as H100), "gpu" (others) or "cpu"."""
     import tensorflow as tf
 
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return "tpu"
-    return "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    versions = {each.get("compute_capability", (0, 0))[0] for each in details}
+    if versions == {_HOPPER}:
+        return "hopper"
+    return "gpu" if gpus else "cpu"
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -1,14 +1,14 @@
 module @_backward_queries {
   tt.func public @_backward_queries(%arg0: !tt.ptr<i32> {tt.divisibility = 32 : i32}, %arg1: !tt.ptr<i32> {tt.divisibility = 32 : i32}, %arg2: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg3: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg4: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg5: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg6: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg7: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg8: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg9: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg10: !tt.ptr<bf16> {tt.divisibility = 32 : i32}) {
     %0 = tt.get_program_id x : i32
-    %c0 = arith.constant 8 : i32
+    %c0 = arith.constant 16 : i32
     %1 = arith.remui %0, %c0 : i32
     %2 = arith.divui %0, %c0 : i32
     %3 = tt.get_program_id y : i32
     %4 = tt.get_program_id z : i32
     %c1 = arith.constant 0 : i32
     %c2 = arith.constant 0 : i32
-    %c3 = arith.constant 128 : i32
+    %c3 = arith.constant 64 : i32
     %5 = arith.muli %1, %c3 : i32
     %c4 = arith.constant 64 : i32
     %6 = arith.muli %3, %c4 : i32
@@ -25,140 +25,140 @@ module @_backward_queries {
     %c11 = arith.constant 0 : i32
     %c12 = arith.constant 1024 : i32
     %11 = arith.muli %c11, %c12 : i32
-    %c13 = arith.constant 128 : i32
+    %c13 = arith.constant 64 : i32
     %12 = arith.muli %1, %c13 : i32
-    %c14 = arith.constant 128 : i32
+    %c14 = arith.constant 64 : i32
     %13 = arith.muli %1, %c14 : i32
-    %c15 = arith.constant 128 : i32
+    %c15 = arith.constant 64 : i32
     %14 = arith.muli %1, %c15 : i32
     %c16 = arith.constant 64 : i32
     %15 = arith.muli %3, %c16 : i32
-    %c17 = arith.constant 128 : i32
+    %c17 = arith.constant 64 : i32
     %16 = arith.muli %1, %c17 : i32
     %c18 = arith.constant 64 : i32
     %17 = arith.muli %3, %c18 : i32
     %c19 = arith.constant 0 : i32
-    %18 = tt.splat %c19 : i32 -> tensor<128x64xi32>
+    %18 = tt.splat %c19 : i32 -> tensor<64x64xi32>
     %c20 = arith.constant 0 : i32
-    %19 = tt.splat %c20 : i32 -> tensor<128x64xi32>
-    %20 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %21 = arith.addi %19, %20 : tensor<128x64xi32>
+    %19 = tt.splat %c20 : i32 -> tensor<64x64xi32>
+    %20 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %21 = arith.addi %19, %20 : tensor<64x64xi32>
     %c21 = arith.constant ${sequence} : i32
-    %22 = tt.splat %c21 : i32 -> tensor<128x64xi32>
-    %23 = arith.muli %21, %22 : tensor<128x64xi32>
-    %24 = arith.addi %18, %23 : tensor<128x64xi32>
-    %25 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %26 = tt.expand_dims %25 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %27 = tt.broadcast %26 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %28 = tt.splat %5 : i32 -> tensor<128x64xi32>
-    %29 = arith.addi %27, %28 : tensor<128x64xi32>
+    %22 = tt.splat %c21 : i32 -> tensor<64x64xi32>
+    %23 = arith.muli %21, %22 : tensor<64x64xi32>
+    %24 = arith.addi %18, %23 : tensor<64x64xi32>
+    %25 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %26 = tt.expand_dims %25 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %27 = tt.broadcast %26 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %28 = tt.splat %5 : i32 -> tensor<64x64xi32>
+    %29 = arith.addi %27, %28 : tensor<64x64xi32>
     %c22 = arith.constant ${hidden} : i32
-    %30 = tt.splat %c22 : i32 -> tensor<128x64xi32>
-    %31 = arith.muli %29, %30 : tensor<128x64xi32>
-    %32 = arith.addi %24, %31 : tensor<128x64xi32>
+    %30 = tt.splat %c22 : i32 -> tensor<64x64xi32>
+    %31 = arith.muli %29, %30 : tensor<64x64xi32>
+    %32 = arith.addi %24, %31 : tensor<64x64xi32>
     %33 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %34 = tt.expand_dims %33 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %35 = tt.broadcast %34 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %36 = tt.splat %6 : i32 -> tensor<128x64xi32>
-    %37 = arith.addi %35, %36 : tensor<128x64xi32>
+    %35 = tt.broadcast %34 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %36 = tt.splat %6 : i32 -> tensor<64x64xi32>
+    %37 = arith.addi %35, %36 : tensor<64x64xi32>
     %c23 = arith.constant 1 : i32
-    %38 = tt.splat %c23 : i32 -> tensor<128x64xi32>
-    %39 = arith.muli %37, %38 : tensor<128x64xi32>
-    %40 = arith.addi %32, %39 : tensor<128x64xi32>
-    %41 = tt.splat %arg3 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %42 = tt.addptr %41, %40 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %43 = tt.load %42 : tensor<128x64x!tt.ptr<bf16>>
+    %38 = tt.splat %c23 : i32 -> tensor<64x64xi32>
+    %39 = arith.muli %37, %38 : tensor<64x64xi32>
+    %40 = arith.addi %32, %39 : tensor<64x64xi32>
+    %41 = tt.splat %arg3 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %42 = tt.addptr %41, %40 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %43 = tt.load %42 : tensor<64x64x!tt.ptr<bf16>>
     %c24 = arith.constant 1.250000e-01 : bf16
-    %44 = tt.splat %c24 : bf16 -> tensor<128x64xbf16>
-    %45 = arith.mulf %43, %44 : tensor<128x64xbf16>
+    %44 = tt.splat %c24 : bf16 -> tensor<64x64xbf16>
+    %45 = arith.mulf %43, %44 : tensor<64x64xbf16>
     %c25 = arith.constant 0 : i32
-    %46 = tt.splat %c25 : i32 -> tensor<128x64xi32>
+    %46 = tt.splat %c25 : i32 -> tensor<64x64xi32>
     %c26 = arith.constant 0 : i32
-    %47 = tt.splat %c26 : i32 -> tensor<128x64xi32>
-    %48 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %49 = arith.addi %47, %48 : tensor<128x64xi32>
+    %47 = tt.splat %c26 : i32 -> tensor<64x64xi32>
+    %48 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %49 = arith.addi %47, %48 : tensor<64x64xi32>
     %c27 = arith.constant ${sequence} : i32
-    %50 = tt.splat %c27 : i32 -> tensor<128x64xi32>
-    %51 = arith.muli %49, %50 : tensor<128x64xi32>
-    %52 = arith.addi %46, %51 : tensor<128x64xi32>
-    %53 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %54 = tt.expand_dims %53 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %55 = tt.broadcast %54 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %56 = tt.splat %14 : i32 -> tensor<128x64xi32>
-    %57 = arith.addi %55, %56 : tensor<128x64xi32>
+    %50 = tt.splat %c27 : i32 -> tensor<64x64xi32>
+    %51 = arith.muli %49, %50 : tensor<64x64xi32>
+    %52 = arith.addi %46, %51 : tensor<64x64xi32>
+    %53 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %54 = tt.expand_dims %53 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %55 = tt.broadcast %54 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %56 = tt.splat %14 : i32 -> tensor<64x64xi32>
+    %57 = arith.addi %55, %56 : tensor<64x64xi32>
     %c28 = arith.constant ${hidden} : i32
-    %58 = tt.splat %c28 : i32 -> tensor<128x64xi32>
-    %59 = arith.muli %57, %58 : tensor<128x64xi32>
-    %60 = arith.addi %52, %59 : tensor<128x64xi32>
+    %58 = tt.splat %c28 : i32 -> tensor<64x64xi32>
+    %59 = arith.muli %57, %58 : tensor<64x64xi32>
+    %60 = arith.addi %52, %59 : tensor<64x64xi32>
     %61 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %62 = tt.expand_dims %61 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %63 = tt.broadcast %62 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %64 = tt.splat %15 : i32 -> tensor<128x64xi32>
-    %65 = arith.addi %63, %64 : tensor<128x64xi32>
+    %63 = tt.broadcast %62 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %64 = tt.splat %15 : i32 -> tensor<64x64xi32>
+    %65 = arith.addi %63, %64 : tensor<64x64xi32>
     %c29 = arith.constant 1 : i32
-    %66 = tt.splat %c29 : i32 -> tensor<128x64xi32>
-    %67 = arith.muli %65, %66 : tensor<128x64xi32>
-    %68 = arith.addi %60, %67 : tensor<128x64xi32>
-    %69 = tt.splat %arg9 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %70 = tt.addptr %69, %68 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %71 = tt.load %70 : tensor<128x64x!tt.ptr<bf16>>
+    %66 = tt.splat %c29 : i32 -> tensor<64x64xi32>
+    %67 = arith.muli %65, %66 : tensor<64x64xi32>
+    %68 = arith.addi %60, %67 : tensor<64x64xi32>
+    %69 = tt.splat %arg9 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %70 = tt.addptr %69, %68 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %71 = tt.load %70 : tensor<64x64x!tt.ptr<bf16>>
     %c30 = arith.constant 0 : i32
-    %72 = tt.splat %c30 : i32 -> tensor<128xi32>
+    %72 = tt.splat %c30 : i32 -> tensor<64xi32>
     %c31 = arith.constant 0 : i32
-    %73 = tt.splat %c31 : i32 -> tensor<128xi32>
-    %74 = tt.splat %4 : i32 -> tensor<128xi32>
-    %75 = arith.addi %73, %74 : tensor<128xi32>
+    %73 = tt.splat %c31 : i32 -> tensor<64xi32>
+    %74 = tt.splat %4 : i32 -> tensor<64xi32>
+    %75 = arith.addi %73, %74 : tensor<64xi32>
     %c32 = arith.constant ${statistics} : i32
-    %76 = tt.splat %c32 : i32 -> tensor<128xi32>
-    %77 = arith.muli %75, %76 : tensor<128xi32>
-    %78 = arith.addi %72, %77 : tensor<128xi32>
+    %76 = tt.splat %c32 : i32 -> tensor<64xi32>
+    %77 = arith.muli %75, %76 : tensor<64xi32>
+    %78 = arith.addi %72, %77 : tensor<64xi32>
     %c33 = arith.constant 0 : i32
-    %79 = tt.splat %c33 : i32 -> tensor<128xi32>
-    %80 = tt.splat %3 : i32 -> tensor<128xi32>
-    %81 = arith.addi %79, %80 : tensor<128xi32>
+    %79 = tt.splat %c33 : i32 -> tensor<64xi32>
+    %80 = tt.splat %3 : i32 -> tensor<64xi32>
+    %81 = arith.addi %79, %80 : tensor<64xi32>
     %c34 = arith.constant 1024 : i32
-    %82 = tt.splat %c34 : i32 -> tensor<128xi32>
-    %83 = arith.muli %81, %82 : tensor<128xi32>
-    %84 = arith.addi %78, %83 : tensor<128xi32>
-    %85 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %86 = tt.splat %12 : i32 -> tensor<128xi32>
-    %87 = arith.addi %85, %86 : tensor<128xi32>
+    %82 = tt.splat %c34 : i32 -> tensor<64xi32>
+    %83 = arith.muli %81, %82 : tensor<64xi32>
+    %84 = arith.addi %78, %83 : tensor<64xi32>
+    %85 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %86 = tt.splat %12 : i32 -> tensor<64xi32>
+    %87 = arith.addi %85, %86 : tensor<64xi32>
     %c35 = arith.constant 1 : i32
-    %88 = tt.splat %c35 : i32 -> tensor<128xi32>
-    %89 = arith.muli %87, %88 : tensor<128xi32>
-    %90 = arith.addi %84, %89 : tensor<128xi32>
-    %91 = tt.splat %arg7 : !tt.ptr<f32> -> tensor<128x!tt.ptr<f32>>
-    %92 = tt.addptr %91, %90 : tensor<128x!tt.ptr<f32>>, tensor<128xi32>
-    %93 = tt.load %92 : tensor<128x!tt.ptr<f32>>
-    %94 = tt.expand_dims %93 {axis = 1 : i32} : tensor<128xf32> -> tensor<128x1xf32>
+    %88 = tt.splat %c35 : i32 -> tensor<64xi32>
+    %89 = arith.muli %87, %88 : tensor<64xi32>
+    %90 = arith.addi %84, %89 : tensor<64xi32>
+    %91 = tt.splat %arg7 : !tt.ptr<f32> -> tensor<64x!tt.ptr<f32>>
+    %92 = tt.addptr %91, %90 : tensor<64x!tt.ptr<f32>>, tensor<64xi32>
+    %93 = tt.load %92 : tensor<64x!tt.ptr<f32>>
+    %94 = tt.expand_dims %93 {axis = 1 : i32} : tensor<64xf32> -> tensor<64x1xf32>
     %c36 = arith.constant 0 : i32
-    %95 = tt.splat %c36 : i32 -> tensor<128xi32>
+    %95 = tt.splat %c36 : i32 -> tensor<64xi32>
     %c37 = arith.constant 0 : i32
-    %96 = tt.splat %c37 : i32 -> tensor<128xi32>
-    %97 = tt.splat %4 : i32 -> tensor<128xi32>
-    %98 = arith.addi %96, %97 : tensor<128xi32>
+    %96 = tt.splat %c37 : i32 -> tensor<64xi32>
+    %97 = tt.splat %4 : i32 -> tensor<64xi32>
+    %98 = arith.addi %96, %97 : tensor<64xi32>
     %c38 = arith.constant ${statistics} : i32
-    %99 = tt.splat %c38 : i32 -> tensor<128xi32>
-    %100 = arith.muli %98, %99 : tensor<128xi32>
-    %101 = arith.addi %95, %100 : tensor<128xi32>
+    %99 = tt.splat %c38 : i32 -> tensor<64xi32>
+    %100 = arith.muli %98, %99 : tensor<64xi32>
+    %101 = arith.addi %95, %100 : tensor<64xi32>
     %c39 = arith.constant 0 : i32
-    %102 = tt.splat %c39 : i32 -> tensor<128xi32>
-    %103 = tt.splat %3 : i32 -> tensor<128xi32>
-    %104 = arith.addi %102, %103 : tensor<128xi32>
+    %102 = tt.splat %c39 : i32 -> tensor<64xi32>
+    %103 = tt.splat %3 : i32 -> tensor<64xi32>
+    %104 = arith.addi %102, %103 : tensor<64xi32>
     %c40 = arith.constant 1024 : i32
-    %105 = tt.splat %c40 : i32 -> tensor<128xi32>
-    %106 = arith.muli %104, %105 : tensor<128xi32>
-    %107 = arith.addi %101, %106 : tensor<128xi32>
-    %108 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %109 = tt.splat %13 : i32 -> tensor<128xi32>
-    %110 = arith.addi %108, %109 : tensor<128xi32>
+    %105 = tt.splat %c40 : i32 -> tensor<64xi32>
+    %106 = arith.muli %104, %105 : tensor<64xi32>
+    %107 = arith.addi %101, %106 : tensor<64xi32>
+    %108 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %109 = tt.splat %13 : i32 -> tensor<64xi32>
+    %110 = arith.addi %108, %109 : tensor<64xi32>
     %c41 = arith.constant 1 : i32
-    %111 = tt.splat %c41 : i32 -> tensor<128xi32>
-    %112 = arith.muli %110, %111 : tensor<128xi32>
-    %113 = arith.addi %107, %112 : tensor<128xi32>
-    %114 = tt.splat %arg8 : !tt.ptr<f32> -> tensor<128x!tt.ptr<f32>>
-    %115 = tt.addptr %114, %113 : tensor<128x!tt.ptr<f32>>, tensor<128xi32>
-    %116 = tt.load %115 : tensor<128x!tt.ptr<f32>>
+    %111 = tt.splat %c41 : i32 -> tensor<64xi32>
+    %112 = arith.muli %110, %111 : tensor<64xi32>
+    %113 = arith.addi %107, %112 : tensor<64xi32>
+    %114 = tt.splat %arg8 : !tt.ptr<f32> -> tensor<64x!tt.ptr<f32>>
+    %115 = tt.addptr %114, %113 : tensor<64x!tt.ptr<f32>>, tensor<64xi32>
+    %116 = tt.load %115 : tensor<64x!tt.ptr<f32>>
     %c42 = arith.constant 0 : i32
     %c43 = arith.constant 0 : i32
     %117 = arith.addi %c43, %c2 : i32
@@ -167,9 +167,9 @@ module @_backward_queries {
     %119 = arith.addi %c42, %118 : i32
     %120 = tt.addptr %arg2, %119 : !tt.ptr<f32>, i32
     %121 = tt.load %120 : !tt.ptr<f32>
-    %122 = tt.splat %121 : f32 -> tensor<128xf32>
-    %123 = arith.divf %116, %122 : tensor<128xf32>
-    %124 = tt.expand_dims %123 {axis = 1 : i32} : tensor<128xf32> -> tensor<128x1xf32>
+    %122 = tt.splat %121 : f32 -> tensor<64xf32>
+    %123 = arith.divf %116, %122 : tensor<64xf32>
+    %124 = tt.expand_dims %123 {axis = 1 : i32} : tensor<64xf32> -> tensor<64x1xf32>
     %c45 = arith.constant 0 : i32
     %c46 = arith.constant 0 : i32
     %125 = arith.addi %c46, %4 : i32
@@ -178,7 +178,7 @@ module @_backward_queries {
     %127 = arith.addi %c45, %126 : i32
     %128 = tt.addptr %arg0, %127 : !tt.ptr<i32>, i32
     %129 = tt.load %128 : !tt.ptr<i32>
-    %c48 = arith.constant 128 : i32
+    %c48 = arith.constant 64 : i32
     %130 = arith.muli %1, %c48 : i32
     %c49 = arith.constant -1640531527 : i32
     %131 = arith.xori %129, %c49 : i32
@@ -198,37 +198,37 @@ module @_backward_queries {
     %c55 = arith.constant 65536 : i32
     %140 = arith.muli %3, %c55 : i32
     %141 = arith.addi %130, %140 : i32
-    %142 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %143 = tt.splat %141 : i32 -> tensor<128xi32>
-    %144 = arith.addi %143, %142 : tensor<128xi32>
-    %145 = tt.splat %139 : i32 -> tensor<128xi32>
-    %146 = arith.xori %145, %144 : tensor<128xi32>
+    %142 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %143 = tt.splat %141 : i32 -> tensor<64xi32>
+    %144 = arith.addi %143, %142 : tensor<64xi32>
+    %145 = tt.splat %139 : i32 -> tensor<64xi32>
+    %146 = arith.xori %145, %144 : tensor<64xi32>
     %c56 = arith.constant 16 : i32
-    %147 = tt.splat %c56 : i32 -> tensor<128xi32>
-    %148 = arith.shrui %146, %147 : tensor<128xi32>
-    %149 = arith.xori %146, %148 : tensor<128xi32>
+    %147 = tt.splat %c56 : i32 -> tensor<64xi32>
+    %148 = arith.shrui %146, %147 : tensor<64xi32>
+    %149 = arith.xori %146, %148 : tensor<64xi32>
     %c57 = arith.constant 2146121005 : i32
-    %150 = tt.splat %c57 : i32 -> tensor<128xi32>
-    %151 = arith.muli %149, %150 : tensor<128xi32>
+    %150 = tt.splat %c57 : i32 -> tensor<64xi32>
+    %151 = arith.muli %149, %150 : tensor<64xi32>
     %c58 = arith.constant 15 : i32
-    %152 = tt.splat %c58 : i32 -> tensor<128xi32>
-    %153 = arith.shrui %151, %152 : tensor<128xi32>
-    %154 = arith.xori %151, %153 : tensor<128xi32>
+    %152 = tt.splat %c58 : i32 -> tensor<64xi32>
+    %153 = arith.shrui %151, %152 : tensor<64xi32>
+    %154 = arith.xori %151, %153 : tensor<64xi32>
     %c59 = arith.constant -2073254261 : i32
-    %155 = tt.splat %c59 : i32 -> tensor<128xi32>
-    %156 = arith.muli %154, %155 : tensor<128xi32>
+    %155 = tt.splat %c59 : i32 -> tensor<64xi32>
+    %156 = arith.muli %154, %155 : tensor<64xi32>
     %c60 = arith.constant 16 : i32
-    %157 = tt.splat %c60 : i32 -> tensor<128xi32>
-    %158 = arith.shrui %156, %157 : tensor<128xi32>
-    %159 = arith.xori %156, %158 : tensor<128xi32>
-    %160 = tt.expand_dims %159 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
+    %157 = tt.splat %c60 : i32 -> tensor<64xi32>
+    %158 = arith.shrui %156, %157 : tensor<64xi32>
+    %159 = arith.xori %156, %158 : tensor<64xi32>
+    %160 = tt.expand_dims %159 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
     %c61 = arith.constant 0.000000e+00 : f32
-    %161 = tt.splat %c61 : f32 -> tensor<128x64xf32>
+    %161 = tt.splat %c61 : f32 -> tensor<64x64xf32>
     %c62 = arith.constant 0 : i32
     %c63 = arith.constant 16 : i32
     %162 = arith.addi %c62, %c63 : i32
     %c64 = arith.constant 1 : i32
-    %163 = scf.for %arg11 = %c62 to %162 step %c64 iter_args(%arg12 = %161) -> (tensor<128x64xf32>)  : i32 {
+    %163 = scf.for %arg11 = %c62 to %162 step %c64 iter_args(%arg12 = %161) -> (tensor<64x64xf32>)  : i32 {
       %c65 = arith.constant 64 : i32
       %199 = arith.muli %arg11, %c65 : i32
       %c66 = arith.constant 0 : i32
@@ -266,8 +266,8 @@ module @_backward_queries {
       %227 = tt.load %226 : tensor<64x64x!tt.ptr<bf16>>
       %228 = tt.trans %227 {order = array<i32: 1, 0>} : tensor<64x64xbf16> -> tensor<64x64xbf16>
       %c71 = arith.constant 0.000000e+00 : f32
-      %229 = tt.splat %c71 : f32 -> tensor<128x64xf32>
-      %230 = tt.dot %45, %228, %229, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
+      %229 = tt.splat %c71 : f32 -> tensor<64x64xf32>
+      %230 = tt.dot %45, %228, %229, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
       %c72 = arith.constant 0 : i32
       %231 = tt.splat %c72 : i32 -> tensor<64xi32>
       %c73 = arith.constant 0 : i32
@@ -291,11 +291,11 @@ module @_backward_queries {
       %247 = tt.addptr %246, %245 : tensor<64x!tt.ptr<f32>>, tensor<64xi32>
       %248 = tt.load %247 : tensor<64x!tt.ptr<f32>>
       %249 = tt.expand_dims %248 {axis = 0 : i32} : tensor<64xf32> -> tensor<1x64xf32>
-      %250 = tt.broadcast %249 : tensor<1x64xf32> -> tensor<128x64xf32>
-      %251 = arith.addf %230, %250 : tensor<128x64xf32>
-      %252 = tt.broadcast %94 : tensor<128x1xf32> -> tensor<128x64xf32>
-      %253 = arith.subf %251, %252 : tensor<128x64xf32>
-      %254 = tt.extern_elementwise %253 {libname = "", libpath = "", pure = true, symbol = "__nv_expf"} : (tensor<128x64xf32>) -> tensor<128x64xf32>
+      %250 = tt.broadcast %249 : tensor<1x64xf32> -> tensor<64x64xf32>
+      %251 = arith.addf %230, %250 : tensor<64x64xf32>
+      %252 = tt.broadcast %94 : tensor<64x1xf32> -> tensor<64x64xf32>
+      %253 = arith.subf %251, %252 : tensor<64x64xf32>
+      %254 = tt.extern_elementwise %253 {libname = "", libpath = "", pure = true, symbol = "__nv_expf"} : (tensor<64x64xf32>) -> tensor<64x64xf32>
       %c76 = arith.constant 0 : i32
       %255 = tt.splat %c76 : i32 -> tensor<64x64xi32>
       %c77 = arith.constant 0 : i32
@@ -331,8 +331,8 @@ module @_backward_queries {
       %282 = tt.load %281 : tensor<64x64x!tt.ptr<bf16>>
       %283 = tt.trans %282 {order = array<i32: 1, 0>} : tensor<64x64xbf16> -> tensor<64x64xbf16>
       %c81 = arith.constant 0.000000e+00 : f32
-      %284 = tt.splat %c81 : f32 -> tensor<128x64xf32>
-      %285 = tt.dot %71, %283, %284, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
+      %284 = tt.splat %c81 : f32 -> tensor<64x64xf32>
+      %285 = tt.dot %71, %283, %284, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
       %c82 = arith.constant 0 : i32
       %c83 = arith.constant 0 : i32
       %286 = arith.addi %c83, %4 : i32
@@ -390,33 +390,33 @@ module @_backward_queries {
       %322 = arith.addi %c97, %321 : i32
       %323 = tt.addptr %arg1, %322 : !tt.ptr<i32>, i32
       %324 = tt.load %323 : !tt.ptr<i32>
-      %325 = tt.broadcast %160 : tensor<128x1xi32> -> tensor<128x64xi32>
-      %326 = tt.broadcast %319 : tensor<1x64xi32> -> tensor<128x64xi32>
-      %327 = arith.xori %325, %326 : tensor<128x64xi32>
+      %325 = tt.broadcast %160 : tensor<64x1xi32> -> tensor<64x64xi32>
+      %326 = tt.broadcast %319 : tensor<1x64xi32> -> tensor<64x64xi32>
+      %327 = arith.xori %325, %326 : tensor<64x64xi32>
       %c100 = arith.constant 2146121005 : i32
-      %328 = tt.splat %c100 : i32 -> tensor<128x64xi32>
-      %329 = arith.muli %327, %328 : tensor<128x64xi32>
+      %328 = tt.splat %c100 : i32 -> tensor<64x64xi32>
+      %329 = arith.muli %327, %328 : tensor<64x64xi32>
       %c101 = arith.constant 15 : i32
-      %330 = tt.splat %c101 : i32 -> tensor<128x64xi32>
-      %331 = arith.shrui %329, %330 : tensor<128x64xi32>
-      %332 = arith.xori %329, %331 : tensor<128x64xi32>
+      %330 = tt.splat %c101 : i32 -> tensor<64x64xi32>
+      %331 = arith.shrui %329, %330 : tensor<64x64xi32>
+      %332 = arith.xori %329, %331 : tensor<64x64xi32>
       %c102 = arith.constant -2073254261 : i32
-      %333 = tt.splat %c102 : i32 -> tensor<128x64xi32>
-      %334 = arith.muli %332, %333 : tensor<128x64xi32>
-      %335 = tt.splat %324 : i32 -> tensor<128x64xi32>
-      %336 = arith.cmpi uge, %334, %335 : tensor<128x64xi32>
+      %333 = tt.splat %c102 : i32 -> tensor<64x64xi32>
+      %334 = arith.muli %332, %333 : tensor<64x64xi32>
+      %335 = tt.splat %324 : i32 -> tensor<64x64xi32>
+      %336 = arith.cmpi uge, %334, %335 : tensor<64x64xi32>
       %c103 = arith.constant 0.000000e+00 : f32
-      %337 = tt.splat %c103 : f32 -> tensor<128x64xf32>
-      %338 = arith.select %336, %285, %337 : tensor<128x64xi1>, tensor<128x64xf32>
-      %339 = tt.broadcast %124 : tensor<128x1xf32> -> tensor<128x64xf32>
-      %340 = arith.subf %338, %339 : tensor<128x64xf32>
-      %341 = arith.mulf %254, %340 : tensor<128x64xf32>
-      %342 = arith.truncf %341 : tensor<128x64xf32> to tensor<128x64xbf16>
+      %337 = tt.splat %c103 : f32 -> tensor<64x64xf32>
+      %338 = arith.select %336, %285, %337 : tensor<64x64xi1>, tensor<64x64xf32>
+      %339 = tt.broadcast %124 : tensor<64x1xf32> -> tensor<64x64xf32>
+      %340 = arith.subf %338, %339 : tensor<64x64xf32>
+      %341 = arith.mulf %254, %340 : tensor<64x64xf32>
+      %342 = arith.truncf %341 : tensor<64x64xf32> to tensor<64x64xbf16>
       %c104 = arith.constant 0.000000e+00 : f32
-      %343 = tt.splat %c104 : f32 -> tensor<128x64xf32>
-      %344 = tt.dot %342, %227, %343, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
-      %345 = arith.addf %arg12, %344 : tensor<128x64xf32>
-      scf.yield %345 : tensor<128x64xf32>
+      %343 = tt.splat %c104 : f32 -> tensor<64x64xf32>
+      %344 = tt.dot %342, %227, %343, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
+      %345 = arith.addf %arg12, %344 : tensor<64x64xf32>
+      scf.yield %345 : tensor<64x64xf32>
     }
     %c105 = arith.constant 0 : i32
     %c106 = arith.constant 0 : i32
@@ -428,41 +428,41 @@ module @_backward_queries {
     %168 = tt.load %167 : !tt.ptr<f32>
     %c108 = arith.constant 1.250000e-01 : f32
     %169 = arith.mulf %168, %c108 : f32
-    %170 = tt.splat %169 : f32 -> tensor<128x64xf32>
-    %171 = arith.mulf %163, %170 : tensor<128x64xf32>
-    %172 = arith.truncf %171 : tensor<128x64xf32> to tensor<128x64xbf16>
+    %170 = tt.splat %169 : f32 -> tensor<64x64xf32>
+    %171 = arith.mulf %163, %170 : tensor<64x64xf32>
+    %172 = arith.truncf %171 : tensor<64x64xf32> to tensor<64x64xbf16>
     %c109 = arith.constant 0 : i32
-    %173 = tt.splat %c109 : i32 -> tensor<128x64xi32>
+    %173 = tt.splat %c109 : i32 -> tensor<64x64xi32>
     %c110 = arith.constant 0 : i32
-    %174 = tt.splat %c110 : i32 -> tensor<128x64xi32>
-    %175 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %176 = arith.addi %174, %175 : tensor<128x64xi32>
+    %174 = tt.splat %c110 : i32 -> tensor<64x64xi32>
+    %175 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %176 = arith.addi %174, %175 : tensor<64x64xi32>
     %c111 = arith.constant ${sequence} : i32
-    %177 = tt.splat %c111 : i32 -> tensor<128x64xi32>
-    %178 = arith.muli %176, %177 : tensor<128x64xi32>
-    %179 = arith.addi %173, %178 : tensor<128x64xi32>
-    %180 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %181 = tt.expand_dims %180 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %182 = tt.broadcast %181 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %183 = tt.splat %16 : i32 -> tensor<128x64xi32>
-    %184 = arith.addi %182, %183 : tensor<128x64xi32>
+    %177 = tt.splat %c111 : i32 -> tensor<64x64xi32>
+    %178 = arith.muli %176, %177 : tensor<64x64xi32>
+    %179 = arith.addi %173, %178 : tensor<64x64xi32>
+    %180 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %181 = tt.expand_dims %180 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %182 = tt.broadcast %181 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %183 = tt.splat %16 : i32 -> tensor<64x64xi32>
+    %184 = arith.addi %182, %183 : tensor<64x64xi32>
     %c112 = arith.constant ${hidden} : i32
-    %185 = tt.splat %c112 : i32 -> tensor<128x64xi32>
-    %186 = arith.muli %184, %185 : tensor<128x64xi32>
-    %187 = arith.addi %179, %186 : tensor<128x64xi32>
+    %185 = tt.splat %c112 : i32 -> tensor<64x64xi32>
+    %186 = arith.muli %184, %185 : tensor<64x64xi32>
+    %187 = arith.addi %179, %186 : tensor<64x64xi32>
     %188 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %189 = tt.expand_dims %188 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %190 = tt.broadcast %189 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %191 = tt.splat %17 : i32 -> tensor<128x64xi32>
-    %192 = arith.addi %190, %191 : tensor<128x64xi32>
+    %190 = tt.broadcast %189 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %191 = tt.splat %17 : i32 -> tensor<64x64xi32>
+    %192 = arith.addi %190, %191 : tensor<64x64xi32>
     %c113 = arith.constant 1 : i32
-    %193 = tt.splat %c113 : i32 -> tensor<128x64xi32>
-    %194 = arith.muli %192, %193 : tensor<128x64xi32>
-    %195 = arith.addi %187, %194 : tensor<128x64xi32>
-    %196 = tt.splat %arg10 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %197 = tt.addptr %196, %195 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %198 = tt.load %197 : tensor<128x64x!tt.ptr<bf16>>
-    tt.store %197, %172 : tensor<128x64x!tt.ptr<bf16>>
+    %193 = tt.splat %c113 : i32 -> tensor<64x64xi32>
+    %194 = arith.muli %192, %193 : tensor<64x64xi32>
+    %195 = arith.addi %187, %194 : tensor<64x64xi32>
+    %196 = tt.splat %arg10 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %197 = tt.addptr %196, %195 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %198 = tt.load %197 : tensor<64x64x!tt.ptr<bf16>>
+    tt.store %197, %172 : tensor<64x64x!tt.ptr<bf16>>
     tt.return
   }
 }

@@ -1,7 +1,7 @@
 module @_backward_keys {
   tt.func public @_backward_keys(%arg0: !tt.ptr<i32> {tt.divisibility = 32 : i32}, %arg1: !tt.ptr<i32> {tt.divisibility = 32 : i32}, %arg2: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg3: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg4: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg5: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg6: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg7: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg8: !tt.ptr<f32> {tt.divisibility = 32 : i32}, %arg9: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg10: !tt.ptr<bf16> {tt.divisibility = 32 : i32}, %arg11: !tt.ptr<bf16> {tt.divisibility = 32 : i32}) {
     %0 = tt.get_program_id x : i32
-    %c0 = arith.constant 4 : i32
+    %c0 = arith.constant 8 : i32
     %1 = arith.remui %0, %c0 : i32
     %2 = arith.divui %0, %c0 : i32
     %3 = tt.get_program_id y : i32
@@ -13,15 +13,15 @@ module @_backward_keys {
     %5 = arith.muli %c3, %c4 : i32
     %c5 = arith.constant 64 : i32
     %6 = arith.muli %3, %c5 : i32
-    %c6 = arith.constant 128 : i32
+    %c6 = arith.constant 64 : i32
     %7 = arith.muli %1, %c6 : i32
     %c7 = arith.constant 64 : i32
     %8 = arith.muli %3, %c7 : i32
-    %c8 = arith.constant 128 : i32
+    %c8 = arith.constant 64 : i32
     %9 = arith.muli %1, %c8 : i32
     %c9 = arith.constant 64 : i32
     %10 = arith.muli %3, %c9 : i32
-    %c10 = arith.constant 128 : i32
+    %c10 = arith.constant 64 : i32
     %11 = arith.muli %1, %c10 : i32
     %c11 = arith.constant 0 : i32
     %c12 = arith.constant 512 : i32
@@ -34,100 +34,100 @@ module @_backward_keys {
     %14 = arith.muli %c15, %c16 : i32
     %c17 = arith.constant 64 : i32
     %15 = arith.muli %3, %c17 : i32
-    %c18 = arith.constant 128 : i32
+    %c18 = arith.constant 64 : i32
     %16 = arith.muli %1, %c18 : i32
     %c19 = arith.constant 64 : i32
     %17 = arith.muli %3, %c19 : i32
-    %c20 = arith.constant 128 : i32
+    %c20 = arith.constant 64 : i32
     %18 = arith.muli %1, %c20 : i32
     %c21 = arith.constant 64 : i32
     %19 = arith.muli %3, %c21 : i32
     %c22 = arith.constant 0 : i32
-    %20 = tt.splat %c22 : i32 -> tensor<128x64xi32>
+    %20 = tt.splat %c22 : i32 -> tensor<64x64xi32>
     %c23 = arith.constant 0 : i32
-    %21 = tt.splat %c23 : i32 -> tensor<128x64xi32>
-    %22 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %23 = arith.addi %21, %22 : tensor<128x64xi32>
+    %21 = tt.splat %c23 : i32 -> tensor<64x64xi32>
+    %22 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %23 = arith.addi %21, %22 : tensor<64x64xi32>
     %c24 = arith.constant ${sequence} : i32
-    %24 = tt.splat %c24 : i32 -> tensor<128x64xi32>
-    %25 = arith.muli %23, %24 : tensor<128x64xi32>
-    %26 = arith.addi %20, %25 : tensor<128x64xi32>
-    %27 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %28 = tt.expand_dims %27 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %29 = tt.broadcast %28 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %30 = tt.splat %7 : i32 -> tensor<128x64xi32>
-    %31 = arith.addi %29, %30 : tensor<128x64xi32>
+    %24 = tt.splat %c24 : i32 -> tensor<64x64xi32>
+    %25 = arith.muli %23, %24 : tensor<64x64xi32>
+    %26 = arith.addi %20, %25 : tensor<64x64xi32>
+    %27 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %28 = tt.expand_dims %27 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %29 = tt.broadcast %28 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %30 = tt.splat %7 : i32 -> tensor<64x64xi32>
+    %31 = arith.addi %29, %30 : tensor<64x64xi32>
     %c25 = arith.constant ${hidden} : i32
-    %32 = tt.splat %c25 : i32 -> tensor<128x64xi32>
-    %33 = arith.muli %31, %32 : tensor<128x64xi32>
-    %34 = arith.addi %26, %33 : tensor<128x64xi32>
+    %32 = tt.splat %c25 : i32 -> tensor<64x64xi32>
+    %33 = arith.muli %31, %32 : tensor<64x64xi32>
+    %34 = arith.addi %26, %33 : tensor<64x64xi32>
     %35 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %36 = tt.expand_dims %35 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %37 = tt.broadcast %36 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %38 = tt.splat %8 : i32 -> tensor<128x64xi32>
-    %39 = arith.addi %37, %38 : tensor<128x64xi32>
+    %37 = tt.broadcast %36 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %38 = tt.splat %8 : i32 -> tensor<64x64xi32>
+    %39 = arith.addi %37, %38 : tensor<64x64xi32>
     %c26 = arith.constant 1 : i32
-    %40 = tt.splat %c26 : i32 -> tensor<128x64xi32>
-    %41 = arith.muli %39, %40 : tensor<128x64xi32>
-    %42 = arith.addi %34, %41 : tensor<128x64xi32>
-    %43 = tt.splat %arg4 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %44 = tt.addptr %43, %42 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %45 = tt.load %44 : tensor<128x64x!tt.ptr<bf16>>
+    %40 = tt.splat %c26 : i32 -> tensor<64x64xi32>
+    %41 = arith.muli %39, %40 : tensor<64x64xi32>
+    %42 = arith.addi %34, %41 : tensor<64x64xi32>
+    %43 = tt.splat %arg4 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %44 = tt.addptr %43, %42 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %45 = tt.load %44 : tensor<64x64x!tt.ptr<bf16>>
     %c27 = arith.constant 0 : i32
-    %46 = tt.splat %c27 : i32 -> tensor<128x64xi32>
+    %46 = tt.splat %c27 : i32 -> tensor<64x64xi32>
     %c28 = arith.constant 0 : i32
-    %47 = tt.splat %c28 : i32 -> tensor<128x64xi32>
-    %48 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %49 = arith.addi %47, %48 : tensor<128x64xi32>
+    %47 = tt.splat %c28 : i32 -> tensor<64x64xi32>
+    %48 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %49 = arith.addi %47, %48 : tensor<64x64xi32>
     %c29 = arith.constant ${sequence} : i32
-    %50 = tt.splat %c29 : i32 -> tensor<128x64xi32>
-    %51 = arith.muli %49, %50 : tensor<128x64xi32>
-    %52 = arith.addi %46, %51 : tensor<128x64xi32>
-    %53 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %54 = tt.expand_dims %53 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %55 = tt.broadcast %54 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %56 = tt.splat %9 : i32 -> tensor<128x64xi32>
-    %57 = arith.addi %55, %56 : tensor<128x64xi32>
+    %50 = tt.splat %c29 : i32 -> tensor<64x64xi32>
+    %51 = arith.muli %49, %50 : tensor<64x64xi32>
+    %52 = arith.addi %46, %51 : tensor<64x64xi32>
+    %53 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %54 = tt.expand_dims %53 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %55 = tt.broadcast %54 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %56 = tt.splat %9 : i32 -> tensor<64x64xi32>
+    %57 = arith.addi %55, %56 : tensor<64x64xi32>
     %c30 = arith.constant ${hidden} : i32
-    %58 = tt.splat %c30 : i32 -> tensor<128x64xi32>
-    %59 = arith.muli %57, %58 : tensor<128x64xi32>
-    %60 = arith.addi %52, %59 : tensor<128x64xi32>
+    %58 = tt.splat %c30 : i32 -> tensor<64x64xi32>
+    %59 = arith.muli %57, %58 : tensor<64x64xi32>
+    %60 = arith.addi %52, %59 : tensor<64x64xi32>
     %61 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %62 = tt.expand_dims %61 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %63 = tt.broadcast %62 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %64 = tt.splat %10 : i32 -> tensor<128x64xi32>
-    %65 = arith.addi %63, %64 : tensor<128x64xi32>
+    %63 = tt.broadcast %62 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %64 = tt.splat %10 : i32 -> tensor<64x64xi32>
+    %65 = arith.addi %63, %64 : tensor<64x64xi32>
     %c31 = arith.constant 1 : i32
-    %66 = tt.splat %c31 : i32 -> tensor<128x64xi32>
-    %67 = arith.muli %65, %66 : tensor<128x64xi32>
-    %68 = arith.addi %60, %67 : tensor<128x64xi32>
-    %69 = tt.splat %arg5 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %70 = tt.addptr %69, %68 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %71 = tt.load %70 : tensor<128x64x!tt.ptr<bf16>>
+    %66 = tt.splat %c31 : i32 -> tensor<64x64xi32>
+    %67 = arith.muli %65, %66 : tensor<64x64xi32>
+    %68 = arith.addi %60, %67 : tensor<64x64xi32>
+    %69 = tt.splat %arg5 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %70 = tt.addptr %69, %68 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %71 = tt.load %70 : tensor<64x64x!tt.ptr<bf16>>
     %c32 = arith.constant 0 : i32
-    %72 = tt.splat %c32 : i32 -> tensor<128xi32>
+    %72 = tt.splat %c32 : i32 -> tensor<64xi32>
     %c33 = arith.constant 0 : i32
-    %73 = tt.splat %c33 : i32 -> tensor<128xi32>
-    %74 = tt.splat %4 : i32 -> tensor<128xi32>
-    %75 = arith.addi %73, %74 : tensor<128xi32>
+    %73 = tt.splat %c33 : i32 -> tensor<64xi32>
+    %74 = tt.splat %4 : i32 -> tensor<64xi32>
+    %75 = arith.addi %73, %74 : tensor<64xi32>
     %c34 = arith.constant 512 : i32
-    %76 = tt.splat %c34 : i32 -> tensor<128xi32>
-    %77 = arith.muli %75, %76 : tensor<128xi32>
-    %78 = arith.addi %72, %77 : tensor<128xi32>
-    %79 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %80 = tt.splat %11 : i32 -> tensor<128xi32>
-    %81 = arith.addi %79, %80 : tensor<128xi32>
+    %76 = tt.splat %c34 : i32 -> tensor<64xi32>
+    %77 = arith.muli %75, %76 : tensor<64xi32>
+    %78 = arith.addi %72, %77 : tensor<64xi32>
+    %79 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %80 = tt.splat %11 : i32 -> tensor<64xi32>
+    %81 = arith.addi %79, %80 : tensor<64xi32>
     %c35 = arith.constant 1 : i32
-    %82 = tt.splat %c35 : i32 -> tensor<128xi32>
-    %83 = arith.muli %81, %82 : tensor<128xi32>
-    %84 = arith.addi %78, %83 : tensor<128xi32>
-    %85 = tt.splat %arg6 : !tt.ptr<f32> -> tensor<128x!tt.ptr<f32>>
-    %86 = tt.addptr %85, %84 : tensor<128x!tt.ptr<f32>>, tensor<128xi32>
-    %87 = tt.load %86 : tensor<128x!tt.ptr<f32>>
-    %88 = tt.expand_dims %87 {axis = 1 : i32} : tensor<128xf32> -> tensor<128x1xf32>
+    %82 = tt.splat %c35 : i32 -> tensor<64xi32>
+    %83 = arith.muli %81, %82 : tensor<64xi32>
+    %84 = arith.addi %78, %83 : tensor<64xi32>
+    %85 = tt.splat %arg6 : !tt.ptr<f32> -> tensor<64x!tt.ptr<f32>>
+    %86 = tt.addptr %85, %84 : tensor<64x!tt.ptr<f32>>, tensor<64xi32>
+    %87 = tt.load %86 : tensor<64x!tt.ptr<f32>>
+    %88 = tt.expand_dims %87 {axis = 1 : i32} : tensor<64xf32> -> tensor<64x1xf32>
     %c36 = arith.constant 1.250000e-01 : bf16
-    %89 = tt.splat %c36 : bf16 -> tensor<128x64xbf16>
-    %90 = arith.mulf %45, %89 : tensor<128x64xbf16>
+    %89 = tt.splat %c36 : bf16 -> tensor<64x64xbf16>
+    %90 = arith.mulf %45, %89 : tensor<64x64xbf16>
     %c37 = arith.constant 0 : i32
     %c38 = arith.constant 0 : i32
     %91 = arith.addi %c38, %4 : i32
@@ -136,7 +136,7 @@ module @_backward_keys {
     %93 = arith.addi %c37, %92 : i32
     %94 = tt.addptr %arg0, %93 : !tt.ptr<i32>, i32
     %95 = tt.load %94 : !tt.ptr<i32>
-    %c40 = arith.constant 128 : i32
+    %c40 = arith.constant 64 : i32
     %96 = arith.muli %1, %c40 : i32
     %c41 = arith.constant -2048144789 : i32
     %97 = arith.xori %95, %c41 : i32
@@ -153,37 +153,37 @@ module @_backward_keys {
     %c46 = arith.constant 16 : i32
     %104 = arith.shrui %103, %c46 : i32
     %105 = arith.xori %103, %104 : i32
-    %106 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %107 = tt.splat %96 : i32 -> tensor<128xi32>
-    %108 = arith.addi %107, %106 : tensor<128xi32>
-    %109 = tt.splat %105 : i32 -> tensor<128xi32>
-    %110 = arith.xori %109, %108 : tensor<128xi32>
+    %106 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %107 = tt.splat %96 : i32 -> tensor<64xi32>
+    %108 = arith.addi %107, %106 : tensor<64xi32>
+    %109 = tt.splat %105 : i32 -> tensor<64xi32>
+    %110 = arith.xori %109, %108 : tensor<64xi32>
     %c47 = arith.constant 16 : i32
-    %111 = tt.splat %c47 : i32 -> tensor<128xi32>
-    %112 = arith.shrui %110, %111 : tensor<128xi32>
-    %113 = arith.xori %110, %112 : tensor<128xi32>
+    %111 = tt.splat %c47 : i32 -> tensor<64xi32>
+    %112 = arith.shrui %110, %111 : tensor<64xi32>
+    %113 = arith.xori %110, %112 : tensor<64xi32>
     %c48 = arith.constant 2146121005 : i32
-    %114 = tt.splat %c48 : i32 -> tensor<128xi32>
-    %115 = arith.muli %113, %114 : tensor<128xi32>
+    %114 = tt.splat %c48 : i32 -> tensor<64xi32>
+    %115 = arith.muli %113, %114 : tensor<64xi32>
     %c49 = arith.constant 15 : i32
-    %116 = tt.splat %c49 : i32 -> tensor<128xi32>
-    %117 = arith.shrui %115, %116 : tensor<128xi32>
-    %118 = arith.xori %115, %117 : tensor<128xi32>
+    %116 = tt.splat %c49 : i32 -> tensor<64xi32>
+    %117 = arith.shrui %115, %116 : tensor<64xi32>
+    %118 = arith.xori %115, %117 : tensor<64xi32>
     %c50 = arith.constant -2073254261 : i32
-    %119 = tt.splat %c50 : i32 -> tensor<128xi32>
-    %120 = arith.muli %118, %119 : tensor<128xi32>
+    %119 = tt.splat %c50 : i32 -> tensor<64xi32>
+    %120 = arith.muli %118, %119 : tensor<64xi32>
     %c51 = arith.constant 16 : i32
-    %121 = tt.splat %c51 : i32 -> tensor<128xi32>
-    %122 = arith.shrui %120, %121 : tensor<128xi32>
-    %123 = arith.xori %120, %122 : tensor<128xi32>
-    %124 = tt.expand_dims %123 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
+    %121 = tt.splat %c51 : i32 -> tensor<64xi32>
+    %122 = arith.shrui %120, %121 : tensor<64xi32>
+    %123 = arith.xori %120, %122 : tensor<64xi32>
+    %124 = tt.expand_dims %123 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
     %c52 = arith.constant 0.000000e+00 : f32
-    %125 = tt.splat %c52 : f32 -> tensor<128x64xf32>
+    %125 = tt.splat %c52 : f32 -> tensor<64x64xf32>
     %c53 = arith.constant 0 : i32
     %c54 = arith.constant 8 : i32
     %126 = arith.addi %c53, %c54 : i32
     %c55 = arith.constant 1 : i32
-    %127:2 = scf.for %arg12 = %c53 to %126 step %c55 iter_args(%arg13 = %125, %arg14 = %125) -> (tensor<128x64xf32>, tensor<128x64xf32>)  : i32 {
+    %127:2 = scf.for %arg12 = %c53 to %126 step %c55 iter_args(%arg13 = %125, %arg14 = %125) -> (tensor<64x64xf32>, tensor<64x64xf32>)  : i32 {
       %c56 = arith.constant 64 : i32
       %197 = arith.muli %arg12, %c56 : i32
       %c57 = arith.constant 0 : i32
@@ -254,10 +254,10 @@ module @_backward_keys {
       %253 = tt.load %252 : tensor<64x64x!tt.ptr<bf16>>
       %254 = tt.trans %225 {order = array<i32: 1, 0>} : tensor<64x64xbf16> -> tensor<64x64xbf16>
       %c67 = arith.constant 0.000000e+00 : f32
-      %255 = tt.splat %c67 : f32 -> tensor<128x64xf32>
-      %256 = tt.dot %90, %254, %255, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
-      %257 = tt.broadcast %88 : tensor<128x1xf32> -> tensor<128x64xf32>
-      %258 = arith.addf %256, %257 : tensor<128x64xf32>
+      %255 = tt.splat %c67 : f32 -> tensor<64x64xf32>
+      %256 = tt.dot %90, %254, %255, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
+      %257 = tt.broadcast %88 : tensor<64x1xf32> -> tensor<64x64xf32>
+      %258 = arith.addf %256, %257 : tensor<64x64xf32>
       %c68 = arith.constant 0 : i32
       %259 = tt.splat %c68 : i32 -> tensor<64xi32>
       %c69 = arith.constant 0 : i32
@@ -289,9 +289,9 @@ module @_backward_keys {
       %281 = tt.addptr %280, %279 : tensor<64x!tt.ptr<f32>>, tensor<64xi32>
       %282 = tt.load %281 : tensor<64x!tt.ptr<f32>>
       %283 = tt.expand_dims %282 {axis = 0 : i32} : tensor<64xf32> -> tensor<1x64xf32>
-      %284 = tt.broadcast %283 : tensor<1x64xf32> -> tensor<128x64xf32>
-      %285 = arith.subf %258, %284 : tensor<128x64xf32>
-      %286 = tt.extern_elementwise %285 {libname = "", libpath = "", pure = true, symbol = "__nv_expf"} : (tensor<128x64xf32>) -> tensor<128x64xf32>
+      %284 = tt.broadcast %283 : tensor<1x64xf32> -> tensor<64x64xf32>
+      %285 = arith.subf %258, %284 : tensor<64x64xf32>
+      %286 = tt.extern_elementwise %285 {libname = "", libpath = "", pure = true, symbol = "__nv_expf"} : (tensor<64x64xf32>) -> tensor<64x64xf32>
       %c74 = arith.constant 0 : i32
       %c75 = arith.constant 0 : i32
       %287 = arith.addi %c75, %4 : i32
@@ -352,36 +352,36 @@ module @_backward_keys {
       %325 = arith.addi %c90, %324 : i32
       %326 = tt.addptr %arg1, %325 : !tt.ptr<i32>, i32
       %327 = tt.load %326 : !tt.ptr<i32>
-      %328 = tt.broadcast %322 : tensor<1x64xi32> -> tensor<128x64xi32>
-      %329 = tt.broadcast %124 : tensor<128x1xi32> -> tensor<128x64xi32>
-      %330 = arith.xori %328, %329 : tensor<128x64xi32>
+      %328 = tt.broadcast %322 : tensor<1x64xi32> -> tensor<64x64xi32>
+      %329 = tt.broadcast %124 : tensor<64x1xi32> -> tensor<64x64xi32>
+      %330 = arith.xori %328, %329 : tensor<64x64xi32>
       %c93 = arith.constant 2146121005 : i32
-      %331 = tt.splat %c93 : i32 -> tensor<128x64xi32>
-      %332 = arith.muli %330, %331 : tensor<128x64xi32>
+      %331 = tt.splat %c93 : i32 -> tensor<64x64xi32>
+      %332 = arith.muli %330, %331 : tensor<64x64xi32>
       %c94 = arith.constant 15 : i32
-      %333 = tt.splat %c94 : i32 -> tensor<128x64xi32>
-      %334 = arith.shrui %332, %333 : tensor<128x64xi32>
-      %335 = arith.xori %332, %334 : tensor<128x64xi32>
+      %333 = tt.splat %c94 : i32 -> tensor<64x64xi32>
+      %334 = arith.shrui %332, %333 : tensor<64x64xi32>
+      %335 = arith.xori %332, %334 : tensor<64x64xi32>
       %c95 = arith.constant -2073254261 : i32
-      %336 = tt.splat %c95 : i32 -> tensor<128x64xi32>
-      %337 = arith.muli %335, %336 : tensor<128x64xi32>
-      %338 = tt.splat %327 : i32 -> tensor<128x64xi32>
-      %339 = arith.cmpi uge, %337, %338 : tensor<128x64xi32>
+      %336 = tt.splat %c95 : i32 -> tensor<64x64xi32>
+      %337 = arith.muli %335, %336 : tensor<64x64xi32>
+      %338 = tt.splat %327 : i32 -> tensor<64x64xi32>
+      %339 = arith.cmpi uge, %337, %338 : tensor<64x64xi32>
       %c96 = arith.constant 0.000000e+00 : f32
-      %340 = tt.splat %c96 : f32 -> tensor<128x64xf32>
-      %341 = arith.select %339, %286, %340 : tensor<128x64xi1>, tensor<128x64xf32>
-      %342 = arith.truncf %341 : tensor<128x64xf32> to tensor<128x64xbf16>
+      %340 = tt.splat %c96 : f32 -> tensor<64x64xf32>
+      %341 = arith.select %339, %286, %340 : tensor<64x64xi1>, tensor<64x64xf32>
+      %342 = arith.truncf %341 : tensor<64x64xf32> to tensor<64x64xbf16>
       %c97 = arith.constant 0.000000e+00 : f32
-      %343 = tt.splat %c97 : f32 -> tensor<128x64xf32>
-      %344 = tt.dot %342, %253, %343, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
-      %345 = arith.addf %arg14, %344 : tensor<128x64xf32>
+      %343 = tt.splat %c97 : f32 -> tensor<64x64xf32>
+      %344 = tt.dot %342, %253, %343, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
+      %345 = arith.addf %arg14, %344 : tensor<64x64xf32>
       %346 = tt.trans %253 {order = array<i32: 1, 0>} : tensor<64x64xbf16> -> tensor<64x64xbf16>
       %c98 = arith.constant 0.000000e+00 : f32
-      %347 = tt.splat %c98 : f32 -> tensor<128x64xf32>
-      %348 = tt.dot %71, %346, %347, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
+      %347 = tt.splat %c98 : f32 -> tensor<64x64xf32>
+      %348 = tt.dot %71, %346, %347, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
       %c99 = arith.constant 0.000000e+00 : f32
-      %349 = tt.splat %c99 : f32 -> tensor<128x64xf32>
-      %350 = arith.select %339, %348, %349 : tensor<128x64xi1>, tensor<128x64xf32>
+      %349 = tt.splat %c99 : f32 -> tensor<64x64xf32>
+      %350 = arith.select %339, %348, %349 : tensor<64x64xi1>, tensor<64x64xf32>
       %c100 = arith.constant 0 : i32
       %351 = tt.splat %c100 : i32 -> tensor<64xi32>
       %c101 = arith.constant 0 : i32
@@ -423,15 +423,15 @@ module @_backward_keys {
       %380 = tt.splat %379 : f32 -> tensor<64xf32>
       %381 = arith.divf %374, %380 : tensor<64xf32>
       %382 = tt.expand_dims %381 {axis = 0 : i32} : tensor<64xf32> -> tensor<1x64xf32>
-      %383 = tt.broadcast %382 : tensor<1x64xf32> -> tensor<128x64xf32>
-      %384 = arith.subf %350, %383 : tensor<128x64xf32>
-      %385 = arith.mulf %286, %384 : tensor<128x64xf32>
-      %386 = arith.truncf %385 : tensor<128x64xf32> to tensor<128x64xbf16>
+      %383 = tt.broadcast %382 : tensor<1x64xf32> -> tensor<64x64xf32>
+      %384 = arith.subf %350, %383 : tensor<64x64xf32>
+      %385 = arith.mulf %286, %384 : tensor<64x64xf32>
+      %386 = arith.truncf %385 : tensor<64x64xf32> to tensor<64x64xbf16>
       %c109 = arith.constant 0.000000e+00 : f32
-      %387 = tt.splat %c109 : f32 -> tensor<128x64xf32>
-      %388 = tt.dot %386, %225, %387, inputPrecision = tf32 : tensor<128x64xbf16> * tensor<64x64xbf16> -> tensor<128x64xf32>
-      %389 = arith.addf %arg13, %388 : tensor<128x64xf32>
-      scf.yield %389, %345 : tensor<128x64xf32>, tensor<128x64xf32>
+      %387 = tt.splat %c109 : f32 -> tensor<64x64xf32>
+      %388 = tt.dot %386, %225, %387, inputPrecision = tf32 : tensor<64x64xbf16> * tensor<64x64xbf16> -> tensor<64x64xf32>
+      %389 = arith.addf %arg13, %388 : tensor<64x64xf32>
+      scf.yield %389, %345 : tensor<64x64xf32>, tensor<64x64xf32>
     }
     %c110 = arith.constant 0 : i32
     %c111 = arith.constant 0 : i32
@@ -443,41 +443,41 @@ module @_backward_keys {
     %132 = tt.load %131 : !tt.ptr<f32>
     %c113 = arith.constant 1.250000e-01 : f32
     %133 = arith.mulf %132, %c113 : f32
-    %134 = tt.splat %133 : f32 -> tensor<128x64xf32>
-    %135 = arith.mulf %127#0, %134 : tensor<128x64xf32>
-    %136 = arith.truncf %135 : tensor<128x64xf32> to tensor<128x64xbf16>
+    %134 = tt.splat %133 : f32 -> tensor<64x64xf32>
+    %135 = arith.mulf %127#0, %134 : tensor<64x64xf32>
+    %136 = arith.truncf %135 : tensor<64x64xf32> to tensor<64x64xbf16>
     %c114 = arith.constant 0 : i32
-    %137 = tt.splat %c114 : i32 -> tensor<128x64xi32>
+    %137 = tt.splat %c114 : i32 -> tensor<64x64xi32>
     %c115 = arith.constant 0 : i32
-    %138 = tt.splat %c115 : i32 -> tensor<128x64xi32>
-    %139 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %140 = arith.addi %138, %139 : tensor<128x64xi32>
+    %138 = tt.splat %c115 : i32 -> tensor<64x64xi32>
+    %139 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %140 = arith.addi %138, %139 : tensor<64x64xi32>
     %c116 = arith.constant ${sequence} : i32
-    %141 = tt.splat %c116 : i32 -> tensor<128x64xi32>
-    %142 = arith.muli %140, %141 : tensor<128x64xi32>
-    %143 = arith.addi %137, %142 : tensor<128x64xi32>
-    %144 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %145 = tt.expand_dims %144 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %146 = tt.broadcast %145 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %147 = tt.splat %16 : i32 -> tensor<128x64xi32>
-    %148 = arith.addi %146, %147 : tensor<128x64xi32>
+    %141 = tt.splat %c116 : i32 -> tensor<64x64xi32>
+    %142 = arith.muli %140, %141 : tensor<64x64xi32>
+    %143 = arith.addi %137, %142 : tensor<64x64xi32>
+    %144 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %145 = tt.expand_dims %144 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %146 = tt.broadcast %145 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %147 = tt.splat %16 : i32 -> tensor<64x64xi32>
+    %148 = arith.addi %146, %147 : tensor<64x64xi32>
     %c117 = arith.constant ${hidden} : i32
-    %149 = tt.splat %c117 : i32 -> tensor<128x64xi32>
-    %150 = arith.muli %148, %149 : tensor<128x64xi32>
-    %151 = arith.addi %143, %150 : tensor<128x64xi32>
+    %149 = tt.splat %c117 : i32 -> tensor<64x64xi32>
+    %150 = arith.muli %148, %149 : tensor<64x64xi32>
+    %151 = arith.addi %143, %150 : tensor<64x64xi32>
     %152 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %153 = tt.expand_dims %152 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %154 = tt.broadcast %153 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %155 = tt.splat %17 : i32 -> tensor<128x64xi32>
-    %156 = arith.addi %154, %155 : tensor<128x64xi32>
+    %154 = tt.broadcast %153 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %155 = tt.splat %17 : i32 -> tensor<64x64xi32>
+    %156 = arith.addi %154, %155 : tensor<64x64xi32>
     %c118 = arith.constant 1 : i32
-    %157 = tt.splat %c118 : i32 -> tensor<128x64xi32>
-    %158 = arith.muli %156, %157 : tensor<128x64xi32>
-    %159 = arith.addi %151, %158 : tensor<128x64xi32>
-    %160 = tt.splat %arg10 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %161 = tt.addptr %160, %159 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %162 = tt.load %161 : tensor<128x64x!tt.ptr<bf16>>
-    tt.store %161, %136 : tensor<128x64x!tt.ptr<bf16>>
+    %157 = tt.splat %c118 : i32 -> tensor<64x64xi32>
+    %158 = arith.muli %156, %157 : tensor<64x64xi32>
+    %159 = arith.addi %151, %158 : tensor<64x64xi32>
+    %160 = tt.splat %arg10 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %161 = tt.addptr %160, %159 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %162 = tt.load %161 : tensor<64x64x!tt.ptr<bf16>>
+    tt.store %161, %136 : tensor<64x64x!tt.ptr<bf16>>
     %c119 = arith.constant 0 : i32
     %c120 = arith.constant 0 : i32
     %163 = arith.addi %c120, %c2 : i32
@@ -486,41 +486,41 @@ module @_backward_keys {
     %165 = arith.addi %c119, %164 : i32
     %166 = tt.addptr %arg2, %165 : !tt.ptr<f32>, i32
     %167 = tt.load %166 : !tt.ptr<f32>
-    %168 = tt.splat %167 : f32 -> tensor<128x64xf32>
-    %169 = arith.mulf %127#1, %168 : tensor<128x64xf32>
-    %170 = arith.truncf %169 : tensor<128x64xf32> to tensor<128x64xbf16>
+    %168 = tt.splat %167 : f32 -> tensor<64x64xf32>
+    %169 = arith.mulf %127#1, %168 : tensor<64x64xf32>
+    %170 = arith.truncf %169 : tensor<64x64xf32> to tensor<64x64xbf16>
     %c122 = arith.constant 0 : i32
-    %171 = tt.splat %c122 : i32 -> tensor<128x64xi32>
+    %171 = tt.splat %c122 : i32 -> tensor<64x64xi32>
     %c123 = arith.constant 0 : i32
-    %172 = tt.splat %c123 : i32 -> tensor<128x64xi32>
-    %173 = tt.splat %4 : i32 -> tensor<128x64xi32>
-    %174 = arith.addi %172, %173 : tensor<128x64xi32>
+    %172 = tt.splat %c123 : i32 -> tensor<64x64xi32>
+    %173 = tt.splat %4 : i32 -> tensor<64x64xi32>
+    %174 = arith.addi %172, %173 : tensor<64x64xi32>
     %c124 = arith.constant ${sequence} : i32
-    %175 = tt.splat %c124 : i32 -> tensor<128x64xi32>
-    %176 = arith.muli %174, %175 : tensor<128x64xi32>
-    %177 = arith.addi %171, %176 : tensor<128x64xi32>
-    %178 = tt.make_range {end = 128 : i32, start = 0 : i32} : tensor<128xi32>
-    %179 = tt.expand_dims %178 {axis = 1 : i32} : tensor<128xi32> -> tensor<128x1xi32>
-    %180 = tt.broadcast %179 : tensor<128x1xi32> -> tensor<128x64xi32>
-    %181 = tt.splat %18 : i32 -> tensor<128x64xi32>
-    %182 = arith.addi %180, %181 : tensor<128x64xi32>
+    %175 = tt.splat %c124 : i32 -> tensor<64x64xi32>
+    %176 = arith.muli %174, %175 : tensor<64x64xi32>
+    %177 = arith.addi %171, %176 : tensor<64x64xi32>
+    %178 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
+    %179 = tt.expand_dims %178 {axis = 1 : i32} : tensor<64xi32> -> tensor<64x1xi32>
+    %180 = tt.broadcast %179 : tensor<64x1xi32> -> tensor<64x64xi32>
+    %181 = tt.splat %18 : i32 -> tensor<64x64xi32>
+    %182 = arith.addi %180, %181 : tensor<64x64xi32>
     %c125 = arith.constant ${hidden} : i32
-    %183 = tt.splat %c125 : i32 -> tensor<128x64xi32>
-    %184 = arith.muli %182, %183 : tensor<128x64xi32>
-    %185 = arith.addi %177, %184 : tensor<128x64xi32>
+    %183 = tt.splat %c125 : i32 -> tensor<64x64xi32>
+    %184 = arith.muli %182, %183 : tensor<64x64xi32>
+    %185 = arith.addi %177, %184 : tensor<64x64xi32>
     %186 = tt.make_range {end = 64 : i32, start = 0 : i32} : tensor<64xi32>
     %187 = tt.expand_dims %186 {axis = 0 : i32} : tensor<64xi32> -> tensor<1x64xi32>
-    %188 = tt.broadcast %187 : tensor<1x64xi32> -> tensor<128x64xi32>
-    %189 = tt.splat %19 : i32 -> tensor<128x64xi32>
-    %190 = arith.addi %188, %189 : tensor<128x64xi32>
+    %188 = tt.broadcast %187 : tensor<1x64xi32> -> tensor<64x64xi32>
+    %189 = tt.splat %19 : i32 -> tensor<64x64xi32>
+    %190 = arith.addi %188, %189 : tensor<64x64xi32>
     %c126 = arith.constant 1 : i32
-    %191 = tt.splat %c126 : i32 -> tensor<128x64xi32>
-    %192 = arith.muli %190, %191 : tensor<128x64xi32>
-    %193 = arith.addi %185, %192 : tensor<128x64xi32>
-    %194 = tt.splat %arg11 : !tt.ptr<bf16> -> tensor<128x64x!tt.ptr<bf16>>
-    %195 = tt.addptr %194, %193 : tensor<128x64x!tt.ptr<bf16>>, tensor<128x64xi32>
-    %196 = tt.load %195 : tensor<128x64x!tt.ptr<bf16>>
-    tt.store %195, %170 : tensor<128x64x!tt.ptr<bf16>>
+    %191 = tt.splat %c126 : i32 -> tensor<64x64xi32>
+    %192 = arith.muli %190, %191 : tensor<64x64xi32>
+    %193 = arith.addi %185, %192 : tensor<64x64xi32>
+    %194 = tt.splat %arg11 : !tt.ptr<bf16> -> tensor<64x64x!tt.ptr<bf16>>
+    %195 = tt.addptr %194, %193 : tensor<64x64x!tt.ptr<bf16>>, tensor<64x64xi32>
+    %196 = tt.load %195 : tensor<64x64x!tt.ptr<bf16>>
+    tt.store %195, %170 : tensor<64x64x!tt.ptr<bf16>>
     tt.return
   }
 }

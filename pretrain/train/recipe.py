@@ -14,6 +14,8 @@ from model.kernels.texts import problem as kernel_problem
 from optim.config import OptimizerConfig, matches
 from pretrain.train.config import TrainConfig
 
+# Devices on which a row in bench/results shows that attention by kernels is faster.
+_KERNELS_BY_DEFAULT = ("hopper",)
 # Embedding tables may be padded to a multiple of this many rows.
 _VOCAB_MULTIPLE = 128
 
@@ -87,27 +89,31 @@ def choose_kernels(
     Args:
       train: settings of the training loop.
       encoder: architecture.
-      device: kind of device: "tpu", "gpu" or "cpu".
+      device: what `launch.strategy.device_kind` returns.
       seq_length: tokens of a sequence.
 
     Raises:
       UserError: TrainConfig.attention asks for kernels, and there are none for this run.
     """
-    if train.attention != "kernel":
+    is_default = train.attention == "auto" and device in _KERNELS_BY_DEFAULT
+    if train.attention != "kernel" and not is_default:
         return None
+    kernels = "gpu" if device == "hopper" else device
     heads = encoder.num_attention_heads
     problem = kernel_problem(
-        device,
+        kernels,
         positions=seq_length,
         heads=heads,
         head_size=encoder.hidden_size // heads,
         dtype="bfloat16" if train.precision == "mixed_bfloat16" else train.precision,
     )
-    if problem is None and device == "gpu" and train.jit_compile == "off":
+    if problem is None and kernels == "gpu" and train.jit_compile == "off":
         problem = "kernels are part of a program of XLA, and TrainConfig.jit_compile is 'off'"
-    if problem is not None:
-        raise UserError(f"TrainConfig.attention='kernel': {problem}; set it to 'auto'")
-    return device
+    if problem is None:
+        return kernels
+    if is_default:
+        return None
+    raise UserError(f"TrainConfig.attention='kernel': {problem}; set it to 'auto'")
 
 
 def check_variables(optimizer: OptimizerConfig, trained: Sequence[str]) -> None:

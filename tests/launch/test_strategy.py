@@ -8,7 +8,7 @@ import tensorflow as tf
 from data.errors import UserError
 from launch import strategy
 from launch.config import ClusterConfig
-from launch.strategy import build_strategy
+from launch.strategy import build_strategy, device_kind
 from tests.support.paths import ROOT
 
 FLAG = "--xla_allow_excess_precision=false"
@@ -29,6 +29,24 @@ def with_gpu(monkeypatch, no_xla_flags):
         lambda kind=None: ["GPU:0"] if kind == "GPU" else real(kind),
     )
     monkeypatch.setenv("XLA_FLAGS", "")  # so that the variable is restored
+
+
+@pytest.mark.parametrize(
+    ("details", "kind"),
+    [
+        ({"compute_capability": (9, 0)}, "hopper"),
+        ({"compute_capability": (8, 0)}, "gpu"),
+        ({}, "gpu"),
+    ],
+    ids=["h100", "a100", "unknown"],
+)
+def test_kinds_of_gpus_are_told_apart(with_gpu, monkeypatch, details, kind):
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: details)
+    assert device_kind(tf.distribute.get_strategy()) == kind
+
+
+def test_a_machine_without_gpus_computes_on_its_cpu():
+    assert device_kind(tf.distribute.get_strategy()) == "cpu"
 
 
 def test_several_devices_are_mirrored(capsys):

@@ -104,18 +104,27 @@ def test_unknown_kinds_of_devices_are_errors():
         attention(x_BASD, x_BASD, x_BASD, tf.zeros([1, 1, 1, 512]), None, kernels="npu")
 
 
-@pytest.mark.parametrize("setting", ["auto", "xla"])
-@pytest.mark.parametrize("device", ["tpu", "gpu", "cpu"])
-def test_attention_is_left_to_xla_unless_asked_for(setting, device):
-    train = TrainConfig(attention=setting)
-    assert choose_kernels(train, LARGE, device=device, seq_length=512) is None
-
-
+@pytest.mark.parametrize(
+    ("setting", "device", "kernels"),
+    [
+        *(("xla", device, None) for device in ("tpu", "hopper", "gpu", "cpu")),
+        *(("auto", device, None) for device in ("tpu", "gpu", "cpu")),
+        ("auto", "hopper", "gpu"),
+        *(("kernel", "tpu", "tpu"), ("kernel", "hopper", "gpu"), ("kernel", "gpu", "gpu")),
+    ],
+)
 @pytest.mark.parametrize("seq_length", [512, 1024, 2048])
-@pytest.mark.parametrize("device", ["tpu", "gpu"])
-def test_kernels_of_the_device_are_chosen(device, seq_length):
-    train = TrainConfig(attention="kernel")
-    assert choose_kernels(train, LARGE, device=device, seq_length=seq_length) == device
+def test_kernels_are_chosen_where_asked_for_or_measured(setting, device, kernels, seq_length):
+    train = TrainConfig(attention=setting)
+    assert choose_kernels(train, LARGE, device=device, seq_length=seq_length) == kernels
+
+
+def test_by_default_other_sizes_are_left_to_xla():
+    precise = TrainConfig(precision="float32")
+    assert choose_kernels(precise, LARGE, device="hopper", seq_length=512) is None
+    assert choose_kernels(TrainConfig(), LARGE, device="hopper", seq_length=128) is None
+    uncompiled = TrainConfig(jit_compile="off")
+    assert choose_kernels(uncompiled, LARGE, device="hopper", seq_length=512) is None
 
 
 @pytest.mark.parametrize(
