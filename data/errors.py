@@ -171,7 +171,7 @@ def _report_os_error(error: OSError) -> int:
 def _report(message: str, code: int) -> int:
     """Print a message on standard error, or on standard output if that is closed; return the code."""
     for stream in (sys.stderr, sys.stdout):
-        if stream.name == os.devnull:  # see `_open_closed_streams`
+        if getattr(stream, "name", "") == os.devnull:  # see `_open_closed_streams`
             continue
         try:
             print(message, file=stream, flush=True)
