@@ -6,7 +6,7 @@ The functions are pure: they convert values in memory and neither read nor write
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,7 +131,7 @@ def common_settings(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     for name, ours in _FIXED.items():
         if (theirs := content.get(name, ours)) != ours:
             raise UserError(
-                f"{source}: {name} is {theirs!r}; this encoder is a BERT with {name} {ours!r}"
+                f"{source}: {name} is {theirs!r:.60}; this encoder is a BERT with {name} {ours!r}"
             )
     settings = {}
     for name in _COMMON:
@@ -145,15 +145,15 @@ def common_settings(content: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 def _number(value: Any, name: str, *, is_rate: bool) -> float:
     types, expected = ((int, float), "number") if is_rate else ((int,), "whole number")
-    if type(value) not in types or not math.isfinite(value):
-        raise UserError(f"{name} is {value!r}, not a {expected}")
+    if type(value) not in types or not abs(value) <= sys.float_info.max:
+        raise UserError(f"{name} is {value!r:.60}, not a {expected}")
     return value
 
 
 def _look_up(table: Mapping[str, str], name: str, content: Mapping[str, Any], source: str) -> str:
     value = content.get(name, "gelu")
     if not isinstance(value, str) or value not in table:
-        raise UserError(f"{source}: {name} is {value!r}; known are {', '.join(table)}")
+        raise UserError(f"{source}: {name} is {value!r:.60}; known are {', '.join(table)}")
     return table[value]
 
 

@@ -132,6 +132,7 @@ class TestImportErrors:
                 r"config\.json: EncoderConfig\.hidden_size=1000000000: must be at",
             ),
             ("initializer_range", float("nan"), "initializer_range is nan, not a number"),
+            ("num_attention_heads", 10**400, "num_attention_heads is 10+, not a whole number"),
             ("hidden_dropout_prob", None, "hidden_dropout_prob is None, not a number"),
             ("hidden_act", ["gelu"], r"hidden_act is \['gelu'\]; known are gelu, "),
         ],
