@@ -168,12 +168,15 @@ gpu-rows: setup  ## ROWS of a GPU machine -> bench/results/gpu.json, and the tab
 	@$(RUN) bench.gpu $(ROWS) $(ARGS)
 
 ##@ Development
-.PHONY: test test-all test-gcp test-parity kernels kernels-check lint format audit docs lock clean
+.PHONY: test test-all test-faults test-gcp test-parity kernels kernels-check lint format audit docs lock clean
 test: setup  ## run the fast tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not tpu_compile"
 
 test-all: setup  ## run the fast and the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not parity and not tpu_compile"
+
+test-faults: setup  ## damage files in every way of a table, run a command on each, and fuzz all readers
+	@$(RUN) tests.faults $(ARGS)
 
 test-gcp: setup  ## test messages to Google Cloud, in a separate environment (.venv-gcp)
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp

@@ -12,14 +12,14 @@ import collections
 import os
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from data.errors import UserError
 from pretrain.config import RunConfig
 from pretrain.gin_files import config_text, load_run_config
 from tests.support.paths import ROOT
+from tests.support.watch import Watch
 
 VALID = (
     *("TrainConfig.seed = 7", "TrainConfig.train_steps = %STEPS", "STEPS = 20_000", "B = %A"),
@@ -79,35 +79,6 @@ HOSTILE = (
     *("TrainConfig.seed = __import__('victim')", "TrainConfig.wandb_project = '\\ud800'", "\ufeff"),
 )
 _CHARACTERS = "\n\r\t\f\v\\'\"`#%@()[]{}=.,:;/-+_ \x00\x1b\x85\u2028\u00e9\U0001f600a0eEx"
-
-
-class Watch:
-    """Record of what the interpreter opens and imports while it is on."""
-
-    def __init__(self):
-        self.is_on = False
-        self.imports: list[str] = []
-        self.opened: list[str] = []
-        sys.addaudithook(self._hook)
-
-    def _hook(self, event: str, args: tuple) -> None:
-        if not self.is_on:
-            return
-        if event == "import":
-            self.imports.append(str(args[0]))
-        elif event == "open" and isinstance(args[0], (str, bytes)):
-            self.opened.append(os.fsdecode(args[0]))
-        elif event in ("os.system", "subprocess.Popen", "socket.connect"):
-            self.imports.append(event)
-
-    @contextmanager
-    def on(self) -> Iterator[None]:
-        """Record within this context, from empty lists."""
-        self.imports, self.opened, self.is_on = [], [], True
-        try:
-            yield
-        finally:
-            self.is_on = False
 
 
 def make_folder(folder: Path) -> Path:
