@@ -56,7 +56,7 @@ def find_compiled(
     """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
     Rows of v4 do not count: they are for one of its two cores, while a device is both of them. Nor do rows
-    with attention by kernels, which is not the default.
+    with attention by kernels, which not all devices use and which needs less memory.
 
     Args:
       step: what a device computes, with dropout, clipping and LAMB as in the rows.
