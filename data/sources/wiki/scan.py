@@ -36,6 +36,8 @@ _LONGEST_HEADING = 1000
 # The headings have been cut out. The parser would take other lines that begin with "=" for headings,
 # in quadratic time if they are long, so they get a marker in front, which `normalise` removes.
 _LIKE_HEADING = re.compile(r"^(?==)", re.MULTILINE)
+# The parser makes an object of every list marker. Those beyond the deepest sensible list add nothing.
+_LONG_INDENT = re.compile(r"^([*#:;]{30})[*#:;]+", re.MULTILINE)
 _TABLE_EDGE = re.compile(
     r"^[ \t:*#]*(?P<start>\{\|)|^[ \t:]*\|\}(?!\}(?!\}))"
     r"|\{\{ *(?:end|end table|table end|!\)) *\}\}",
@@ -110,8 +112,13 @@ def split_sections(wikitext: str, site: Site) -> tuple[list[str], int]:
         section_bytes += len(wikitext[section_start:].encode())
     else:
         sections.append("".join([*fragments, wikitext[start:]]))
-    sections = [_LIKE_HEADING.sub(_PLAIN_LINE, _drop_tables(section)) for section in sections]
+    sections = [_tame_lines(_drop_tables(section)) for section in sections]
     return sections, section_bytes
+
+
+def _tame_lines(section: str) -> str:
+    """Change the starts of lines on which the parser would waste time and memory."""
+    return _LONG_INDENT.sub(r"\1", _LIKE_HEADING.sub(_PLAIN_LINE, section))
 
 
 def _is_alone(wikitext: str, start: int, stop: int) -> bool:

@@ -9,6 +9,7 @@ into paragraphs, which are filtered and cleaned up.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import html
 import re
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ _OPENING_OF = {"}}": "{{", "]]": "[[", "]": "["}
 # Void elements: the parser expects no closing tag.
 _VOID_TAGS = frozenset(("br", "wbr", "hr", "meta", "link", "img"))
 _MAX_PARSING_COST = 20_000_000  # unclosed tokens times characters; takes a few seconds
+# The parser takes about a kilobyte per object of markup, so long sections are parsed in blocks.
+_BLOCK = 2**16  # characters; ordinary sections are shorter
+_MAX_MARKUP = 50_000  # opening tokens and list markers in a block
+_LIST_MARKERS = re.compile(r"^[*#:;]+", re.MULTILINE)
 _LINE_TAGS = frozenset(("br", "p", "div", "blockquote", "hr", "center", "poem", "ul", "ol", "dl"))
 _DROPPED_IN_PARSING = frozenset(("table", "rp", *scan.DROPPED_TAGS.split("|")))
 # The prefix of a link may be in any script, and in some a letter is followed by marks.
@@ -126,35 +131,74 @@ def to_paragraphs(wikitext: str, site: Site = ENGLISH) -> tuple[list[str], int]:
     paragraphs = [
         paragraph
         for section in sections
-        for paragraph in _split_paragraphs(_render_page(section, site))
+        for paragraph in _split_paragraphs(_render_section(section, site))
     ]
     return paragraphs, section_bytes
 
 
-def _render_page(section: str, site: Site) -> str:
-    text = _render(_parse(section), site)
-    return resolve_variants(text) if site.has_variants and "-{" in text else text
-
-
-def _parse(section: str) -> Wikicode:
-    """Parse a section; raise a ValueError if its unclosed markup would take too long.
+def _render_section(section: str, site: Site) -> str:
+    """Parse and render a section; raise a ValueError if that would take too much time or memory.
 
     For each unclosed token the parser reads the rest of the section again. A few are common, and in
     a short section even many cost little.
     """
-    unclosed = _count_unclosed(section)
-    if unclosed.total() * len(section) > _MAX_PARSING_COST:
-        counts = ", ".join(f"{number} {token!r}" for token, number in unclosed.most_common(5))
+    nesting = _find_nesting(section)
+    if nesting.unclosed.total() * len(section) > _MAX_PARSING_COST:
+        counts = ", ".join(f"{n} {token!r}" for token, n in nesting.unclosed.most_common(5))
         raise ValueError(f"too much markup in one section is not closed: {counts}")
-    return mwparserfromhell.parse(f"\n{section}\n", skip_style_tags=True)
+    texts: list[str] = []
+    for block in _cut(section, nesting.outside):
+        text = _render(_parse(block), site)
+        # The line break after a block is both the last of its text and the first of the next one's.
+        texts.append(text.removeprefix("\n") if texts else text)
+    text = "".join(texts)
+    return resolve_variants(text) if site.has_variants and "-{" in text else text
 
 
-def _count_unclosed(section: str) -> collections.Counter[str]:
-    """Count opening tokens that are unclosed, or closed only after an enclosing token is."""
+def _parse(block: str) -> Wikicode:
+    num_markers = sum(len(match[0]) for match in _LIST_MARKERS.finditer(block))
+    num_objects = num_markers + sum(1 for _ in _NESTING.finditer(block)) // 2
+    if num_objects > _MAX_MARKUP:
+        raise ValueError(f"too much markup in one place: {num_objects} elements and list markers")
+    return mwparserfromhell.parse(f"\n{block}\n", skip_style_tags=True)
+
+
+def _cut(section: str, outside: list[tuple[int, int]]) -> Iterator[str]:
+    """Yield a section in blocks that begin and end at line breaks outside of all markup.
+
+    Args:
+      section: section to cut.
+      outside: ascending ranges [start, stop) of text outside of all markup.
+    """
+    start = 0
+    for first, stop in outside if len(section) > _BLOCK else ():
+        while (end := section.find("\n", max(first, start + _BLOCK), stop)) >= 0:
+            yield section[start:end]
+            start = end + 1
+    yield section[start:]
+
+
+@dataclasses.dataclass
+class _Nesting:
+    """How the markup of a section is nested.
+
+    Attributes:
+      unclosed: opening tokens that are unclosed, or closed only after an enclosing token is.
+      outside: ascending ranges [start, stop) of the text outside of all markup.
+    """
+
+    unclosed: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    outside: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+
+
+def _find_nesting(section: str) -> _Nesting:
     stack: list[str] = []
     depth: collections.Counter[str] = collections.Counter()  # open tokens of each kind
-    unclosed: collections.Counter[str] = collections.Counter()
+    nesting, position = _Nesting(), 0
     for match in _NESTING.finditer(section):
+        if not stack:
+            nesting.outside.append((position, match.start()))
+        position = match.end()
         if match["tag"]:
             token = f"<{match['tag'].lower()}"
             if match["self_closing"] == "/" or token[1:] in _VOID_TAGS:
@@ -168,11 +212,13 @@ def _count_unclosed(section: str) -> collections.Counter[str]:
             depth[token] += 1
         elif depth[token]:
             while (last := stack.pop()) != token:
-                unclosed[last] += 1
+                nesting.unclosed[last] += 1
                 depth[last] -= 1
             depth[token] -= 1
-    unclosed.update(stack)
-    return unclosed
+    if not stack:
+        nesting.outside.append((position, len(section)))
+    nesting.unclosed.update(stack)
+    return nesting
 
 
 def _render(code: Wikicode | None, site: Site) -> str:

@@ -3,9 +3,12 @@ import contextlib
 import html
 import re
 import time
+from types import SimpleNamespace
 
+import mwparserfromhell
 import pytest
 
+from data.sources.wiki import wikitext
 from data.sources.wiki.wikitext import to_paragraphs
 
 
@@ -43,8 +46,8 @@ def test_prose_of_real_sections(golden, name):
 
 
 def test_no_markup_is_left_in_real_articles(articles):
-    for title, wikitext in articles.items():
-        text = "\n".join(prose(wikitext))
+    for title, article in articles.items():
+        text = "\n".join(prose(article))
         for debris in ("{{", "}}", "[[", "]]", "<ref", "</", "''", "thumb|", "Category:", "()"):
             assert debris not in text, (title, debris)
 
@@ -307,6 +310,39 @@ def test_markup_that_would_take_minutes_to_parse_is_an_error(token):
 def test_a_closing_tag_closes_tags_of_its_own_name_only():
     with pytest.raises(ValueError, match=r"is not closed: 20000 '<b'$"):
         to_paragraphs("<b>" * 20_000 + "</i>" * 20_000)
+
+
+@pytest.mark.parametrize("block", [1, 100, 5000])
+def test_blocks_of_a_section_give_the_text_of_the_whole(articles, monkeypatch, block):
+    whole = [to_paragraphs(text) for text in articles.values()]
+    monkeypatch.setattr(wikitext, "_BLOCK", block)
+    assert [to_paragraphs(text) for text in articles.values()] == whole
+
+
+def test_deep_indentation_is_read():
+    assert to_paragraphs(f"One.\n{':' * 100_000}Two.\nThree.")[0] == ["One.", "Two.", "Three."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*"#*:;&<>[]{}|=-_~'", ":\n", ";a:b\n", "[[a]]", "{{a|b=c}}", "<b>a</b>", "''a''", "{|\n"],
+)
+def test_a_megabyte_of_markup_reaches_the_parser_in_small_blocks(text, monkeypatch):
+    """The parser takes about a kilobyte for each object, and about 60 microseconds."""
+    blocks = []
+
+    def parse(block, **options):
+        blocks.append(block)
+        return mwparserfromhell.parse("")
+
+    monkeypatch.setattr(wikitext, "mwparserfromhell", SimpleNamespace(parse=parse))
+    times = 1_000_000 // len(text)
+    with contextlib.suppress(ValueError):
+        to_paragraphs(text * times)
+    largest = max(blocks, key=len, default="")
+    if len(largest) > 2**16 + len(text) + 1:  # a single line without objects
+        largest = largest[: 2**16]
+    assert len(mwparserfromhell.parse(largest, skip_style_tags=True).nodes) <= 100_000
 
 
 def measure_seconds(text: str) -> float:
