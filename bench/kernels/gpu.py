@@ -151,8 +151,8 @@ class Tiling:
     stages: int
 
 
-# By kernel; the fastest of up to 30 each on an H200, for 32 sequences of 512 tokens and 16 heads: 0.22, 0.23
-# and 0.29 ms.
+# By kernel: the fastest of 33 each on an H200, for 32 sequences of 512 tokens and 16 heads: 0.22, 0.23 and
+# 0.29 ms (tune.py, bench/results/gpu_tilings.json).
 TILINGS = {
     "forward": Tiling(128, 64, 4, 4),
     "backward_queries": Tiling(64, 64, 4, 3),
