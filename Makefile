@@ -12,13 +12,13 @@ RUN := $(BIN)/python -m
 INPUT = --wiki '$(DEMO)/samples/wiki/*' --books '$(DEMO)/samples/books/*'
 ##= VOCAB vocabulary file; VOCAB_SIZE pieces if it is learned
 VOCAB = $(DEMO)/vocab.txt
-VOCAB_SIZE = 8000
+VOCAB_SIZE = 2000
 ##= DATA build directory; its settings are in DATA_GIN
 DATA = $(DEMO)/data
 DATA_GIN = gin/data_demo.gin
 ##= MODEL model directory; its settings are in GIN
 MODEL = $(DEMO)/model
-GIN = gin/lambert_tiny.gin
+GIN = gin/demo.gin
 ##= EXPORT directory of the SavedModels; HF (optional) directory in Hugging Face's format
 EXPORT = $(DEMO)/export
 HF =
@@ -54,7 +54,7 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	@touch $@
 
 STEP := @$(MAKE) --no-print-directory
-demo: setup  ## from real text to a published encoder, in 10 minutes on 2 cores
+demo: setup  ## from real text to an encoder that fills in blanks, in 10 minutes on 2 cores
 	@echo "[1/6] sample text"
 	$(STEP) samples
 	@echo "[2/6] vocabulary"
@@ -66,8 +66,8 @@ demo: setup  ## from real text to a published encoder, in 10 minutes on 2 cores
 	$(STEP) train
 	@echo "[5/6] export"
 	$(STEP) export
-	@echo "[6/6] fill in the blanks (an encoder trained this briefly guesses frequent tokens; see README)"
-	$(STEP) ask
+	@echo "[6/6] fill in the blanks, beside the same encoder with random weights"
+	$(STEP) ask ARGS=--untrained
 	@echo "Everything is in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
 	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
 	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(EXPORT) \"to be or not to [MASK].\""
@@ -113,9 +113,9 @@ export: setup  ## MODEL -> EXPORT, and HF
 
 ask: setup  ## fill in some blanks with EXPORT
 	@$(RUN) pretrain.fill_mask --model_dir $(EXPORT) $(ARGS) \
-		"the city is the capital of the [MASK] states." \
-		"he was [MASK] in london in the 19th [MASK]." \
-		"my [MASK], i will go to the king."
+		"my [MASK], i will go to the king." \
+		"the [MASK] of york is the king of [MASK]." \
+		"he was born in [MASK] york city in the 19th [MASK]."
 
 task: setup  ## INPUT -> TASK_DATA: is a sentence from wiki or books?
 	@$(RUN) finetune.corpus_task $(INPUT) --train_sentences 200 --output_dir $(TASK_DATA) $(ARGS)
@@ -130,15 +130,16 @@ plan: setup  ## estimate the published run on ACCELERATOR: memory, days, storage
 	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
 		--accelerator $(ACCELERATOR) $(ARGS)
 
+# With sequences of 512 tokens, so that the run lasts long enough to be preempted in the middle.
 rehearse: setup  ## run a job on a fake cloud, with a preemption, in about 6 minutes
 	$(STEP) samples
 	$(STEP) vocab
-	$(STEP) data
+	$(STEP) data DATA=$(DEMO)/data-512 DATA_GIN=gin/data_tiny.gin
 	rm -rf $(REHEARSAL)
-	@$(RUN) launch.rehearse --data_dir $(DATA) --work_dir $(REHEARSAL)
+	@$(RUN) launch.rehearse --data_dir $(DEMO)/data-512 --work_dir $(REHEARSAL)
 
 ##@ Measure
-.PHONY: bench bench-data bench-step bench-run learn tpu-check gpu-check bench-gpu gpu-rows
+.PHONY: bench bench-data bench-step bench-run bench-demo learn tpu-check gpu-check bench-gpu gpu-rows
 bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
@@ -149,6 +150,9 @@ bench-step: setup .venv-parity/.installed  ## speed of the training step against
 
 bench-run: setup  ## overhead of a run: start, input, checkpoints, workers, in about 6 minutes
 	@$(RUN) bench.run $(ARGS)
+
+bench-demo: setup  ## train the demo's encoder with five seeds, in about 25 minutes
+	@$(RUN) bench.demo $(ARGS)
 
 learn: setup .venv-parity/.installed  ## learning curves against tf-models' reference trainer, in about 40 minutes
 	@$(RUN) bench.learn $(ARGS)

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 
-def make_build(work: Path, *flags: str, vocab: Path | None = None) -> Path:
+def make_build(work: Path, *flags: str, vocab: Path | None = None, pieces: int = 8000) -> Path:
     """Make sample text, vocabulary and build below a directory; existing files are kept.
 
     Args:
       work: directory of all files.
       *flags: flags of data.build for the settings of the build.
-      vocab: vocabulary file; None learns one of 8,000 pieces from the text.
+      vocab: vocabulary file; None learns one from the text.
+      pieces: size of the vocabulary to learn.
     """
     samples, build = work / "samples", work / "build"
     vocab = vocab or work / "vocab.txt"
@@ -21,7 +22,7 @@ def make_build(work: Path, *flags: str, vocab: Path | None = None) -> Path:
     run_module("data.samples", "--output_dir", samples)
     if not vocab.exists():
         texts = ("--input", wiki, "--input", books)
-        run_module("data.vocab", *texts, "--vocab_size", 8000, "--output_file", vocab)
+        run_module("data.vocab", *texts, "--vocab_size", pieces, "--output_file", vocab)
     run_module(
         *("data.build", *flags, "--wiki", wiki, "--books", books),
         *("--vocab_file", vocab, "--output_dir", build),

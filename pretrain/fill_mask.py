@@ -1,20 +1,29 @@
 """Predict the pieces at [MASK] with an exported encoder.
 
-python -m pretrain.fill_mask --model_dir E "Paris is the [MASK] of France."
+    python -m pretrain.fill_mask --model_dir E "Paris is the [MASK] of France."
+
+With --untrained, the same architecture with random weights answers too, beside the trained encoder.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data import schema
 from data.errors import CommandParser, UserError, run_main
 from data.vocab import Vocab
+from pretrain.convert.common import read_record
+from pretrain.export.atomic_directory import RECORD_FILE
 from pretrain.export.load import LoadedExport
+
+_BAR_WIDTH = 40  # characters of a bar at 100%
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,14 +35,24 @@ class Filling:
 
 
 class MaskFiller:
-    """Predicts masked pieces with an export; needs TensorFlow only, not the model's code."""
+    """Predicts masked pieces with an export; trained weights need TensorFlow only, not the model's code."""
 
-    def __init__(self, export_dir: str):
-        """Load an export; raise a UserError if `export_dir` is not one or has no MLM head."""
+    def __init__(self, export_dir: str, *, untrained: bool = False):
+        """Load an export.
+
+        Args:
+          export_dir: export of `pretrain.export`.
+          untrained: whether to replace the weights by random ones, as before the first step.
+
+        Raises:
+          UserError: `export_dir` is not an export or has no MLM head.
+        """
         exported = LoadedExport.load(export_dir)
         encoder = exported.encoder
         if not hasattr(encoder, "mlm"):
             raise UserError(f"{export_dir}/encoder has no .mlm: it cannot fill masks")
+        if untrained:
+            _initialize(encoder.mlm, Path(export_dir))
         self._max_tokens = exported.max_tokens
         self._mlm = encoder.mlm
         self._tokenize = exported.preprocessor.tokenize
@@ -97,17 +116,49 @@ class MaskFiller:
         ]
 
 
-def render(text: str, fillings: list[list[Filling]]) -> str:
-    """Format a text and its candidates, with a bar for each probability."""
+def _initialize(mlm: Any, export_dir: Path) -> None:
+    """Set the weights of a loaded encoder with MLM head to initial ones, drawn from seed 0."""
+    from model.mlm import Pretrainer  # TensorFlow
+
+    config, _ = read_record(export_dir / RECORD_FILE)
+    initial = {variable.name: variable for variable in Pretrainer(config, seed=0).variables}
+    for variable in mlm.trainable_variables:
+        # Variables of a SavedModel keep the suffix ":0". The pooler, which is not among ours, has no part.
+        if (value := initial.get(variable.name)) is not None:
+            variable.assign(np.reshape(value.numpy(), variable.shape))
+
+
+def render(
+    text: str, fillings: list[list[Filling]], untrained: list[list[Filling]] | None = None
+) -> str:
+    """Format a text and its candidates, with a bar for each probability.
+
+    Args:
+      text: text with [MASK].
+      fillings: candidates for each mask.
+      untrained: those of the untrained encoder, as many, for a second column; None for one column.
+    """
     lines = [text]
     for number, candidates in enumerate(fillings, start=1):
         if len(fillings) > 1:
             lines.append(f"  {schema.MASK} {number}")
-        width = max(len(filling.piece) for filling in candidates)
-        for filling in candidates:
-            bar = "█" * round(filling.probability * 40) or "▏"
-            lines.append(f"  {filling.piece:<{width}}  {filling.probability:6.1%}  {bar}")
+        column = _column(candidates)
+        if untrained:
+            width = max(map(len, column))
+            beside = ["untrained:", *itertools.repeat("", len(column) - 1)]
+            rows = zip(column, beside, _column(untrained[number - 1]), strict=True)
+            column = [f"{left:<{width}}    {label:<10} {right}" for left, label, right in rows]
+        lines += [f"  {row}" for row in column]
     return "\n".join(lines)
+
+
+def _column(candidates: list[Filling]) -> list[str]:
+    width = max(len(filling.piece) for filling in candidates)
+    return [
+        f"{filling.piece:<{width}}  {filling.probability:6.1%}  "
+        + ("█" * round(filling.probability * _BAR_WIDTH) or "▏")
+        for filling in candidates
+    ]
 
 
 def main(argv: Sequence[str]) -> None:
@@ -119,11 +170,19 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--model_dir", required=True, help="export of pretrain.export")
     parser.add_argument("--top_k", type=int, default=5)
+    parser.add_argument(
+        "--untrained",
+        action="store_true",
+        help="show beside it what the same architecture with random weights predicts",
+    )
     parser.add_argument("text", nargs="+", help="sentences with [MASK]")
     args = parser.parse_args(argv)
     filler = MaskFiller(args.model_dir)
+    untrained = MaskFiller(args.model_dir, untrained=True) if args.untrained else None
     for text in args.text:
-        print(render(text, filler.fill(text, top_k=args.top_k)))
+        fillings = filler.fill(text, top_k=args.top_k)
+        beside = untrained.fill(text, top_k=args.top_k) if untrained else None
+        print(render(text, fillings, beside))
         print()
 
 

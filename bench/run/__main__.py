@@ -69,7 +69,7 @@ TARGETS = {
     START: Target(figure="seconds", bound=40),
     RESUME: Target(figure="seconds", bound=40),
     INPUT: Target(figure="share_of_step_time", bound=0.02),
-    # A step of the demo takes some hundredths of a second, so the same work is a larger share.
+    # A step of 4 sequences takes some hundredths of a second, so the same work is a larger share.
     SAVE: Target(figure="share_of_a_step", bound=0.05, batch=64),
     SCALING: Target(figure="speedup", bound=1.7, at_least=True),
 }
@@ -217,12 +217,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--gin_param", action="append", default=[], help="see pretrain.run")
     parser.add_argument("--work", type=Path, default=Path("bench/.work/run"))
     parser.add_argument(
-        "--data_dir", type=Path, help="build directory; default: a build like the demo's"
+        "--data_dir", type=Path, help="build directory; default: a build of the sample text"
     )
     parser.add_argument("--results", type=Path, default=Path("bench/results/run.json"))
     args = parser.parse_args(argv)
     os.environ["LAMBERT_PREEMPTION_URL"] = ""
-    data_dir = args.data_dir or make_build(args.work, "--gin_file", "gin/data_demo.gin")
+    data_dir = args.data_dir or make_build(args.work, "--gin_file", "gin/data_tiny.gin")
     arguments = ["--gin_file", args.gin_file, "--data_dir", str(data_dir)]
     for param in (*_LEARNING, *args.gin_param):
         arguments += ["--gin_param", param]

@@ -26,7 +26,7 @@ from launch.rehearse.fake_gcloud import STATE_VARIABLE, STEP_VARIABLE, install
 
 _NAME = "rehearsal"
 _WORKERS = 2
-# With the encoder of the demo: long enough to be interrupted in the middle.
+# With gin/lambert_tiny.gin and sequences of 512 tokens: long enough to be interrupted in the middle.
 _SETTINGS = (
     "TrainConfig.train_steps = 60",
     "TrainConfig.log_interval = 5",
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--data_dir", required=True, help="small build, such as the demo's")
+    parser.add_argument("--data_dir", required=True, help="small build, as of gin/data_tiny.gin")
     parser.add_argument("--work_dir", required=True, help="empty folder", metavar="W")
     parser.add_argument(
         "--gin_file", default="gin/lambert_tiny.gin", help="settings of the run", metavar="F"

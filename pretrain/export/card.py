@@ -7,7 +7,7 @@ from pathlib import Path
 from model.config import EncoderConfig
 from pretrain.checkpoints.model_dir import Run, read_data, read_environment
 from pretrain.checkpoints.warm_start import WarmStart
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics_log import PLATEAU_NOTE, is_on_plateau, read_metrics
 
 # Packages whose versions affect the numbers of a run.
 _PACKAGES = ("lambert-pretrain", "tensorflow", "tensorflow-text", "tf-models-official", "tf_keras")
@@ -157,6 +157,7 @@ def _evaluation(model_dir: str, step: int) -> str:
         f" accuracy {last['eval_mlm_accuracy']:.2%}, {last['eval_hidden_accuracy']:.2%} where the"
         " token is hidden (always guessing the most frequent token:"
         f" {last['eval_baseline_accuracy']:.2%})."
+        + (f" The encoder is {PLATEAU_NOTE}." if is_on_plateau(last) else "")
     )
 
 

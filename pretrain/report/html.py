@@ -18,6 +18,7 @@ from pretrain.report.figures import (
     with_colours,
 )
 from pretrain.report.run_record import RunRecord, differing_settings
+from pretrain.train.metrics_log import PLATEAU_NOTE, is_on_plateau
 
 _PACKAGES = ("tensorflow", "tensorflow-text", "tf-models-official", "tf_keras", "numpy")
 
@@ -73,12 +74,19 @@ def _subtitle(record: RunRecord) -> str:
 
 
 def notes(record: RunRecord) -> Iterator[str]:
-    """Yield notes about missing records."""
+    """Yield notes about missing records, and about an encoder that does not use context."""
     texts = []
     if not record.rows:
         texts.append("No metrics yet: the run has not reached its first TrainConfig.log_interval.")
     elif not record.evaluations:
         texts.append("Not evaluated on held-out text yet.")
+    elif is_on_plateau(last := record.evaluations[-1]):
+        texts.append(
+            f"After {last['step']:,} steps {PLATEAU_NOTE}: hidden tokens are predicted less than twice as"
+            f" well ({cell(last, 'eval_hidden_accuracy', percent)}) as by always guessing the most frequent"
+            f" one ({cell(last, 'eval_hidden_baseline_accuracy', percent)}), so the encoder does not use"
+            " context yet."
+        )
     if record.unread_lines:
         texts.append(
             f"metrics.jsonl has a broken line, perhaps from a killed process: {record.unread_lines:,}"
@@ -140,6 +148,8 @@ def _evaluation_table(row: dict[str, Any], which: str) -> str:
     ]
     head = ("", "predictions", "loss", "perplexity", "accuracy", "hidden")
     baseline = cell(row, "eval_baseline_accuracy", percent)
+    if hidden := cell(row, "eval_hidden_baseline_accuracy", percent):
+        baseline += f" ({hidden} of the hidden ones)"
     return (
         f'<div class="card evaluation"><h3>Step {row["step"]:,}: {which}</h3>'
         f'{plain_table(head, rows, numbers=5)}<p class="soft small">Always guessing'

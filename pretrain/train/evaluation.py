@@ -9,6 +9,10 @@ is in one group of each kind:
 
 All predictions of a sequence count for its groups, also those before the boundary.
 
+An encoder first learns how frequent the pieces are, whatever surrounds them. On this unigram plateau its
+accuracy on hidden tokens is hardly above the share of the most frequent piece, and short or timid runs
+end there: they have learned nothing from context. Evaluations say so.
+
 Legend: N held-out sequences.
 """
 
@@ -28,6 +32,7 @@ from data.read.split_reader import SplitReader
 from data.stages.packing import Layout, crosses_boundary
 from data.storage.sequence_sources import read_sequence_sources
 from data.vocab import Vocab
+from pretrain.train.metrics_log import PLATEAU_NOTE, is_on_plateau
 
 SAME_DOCUMENT, CROSS_BOUNDARY = "same_document", "cross_boundary"
 _CHUNK = 256  # sequences per read
@@ -35,7 +40,7 @@ _CHUNK = 256  # sequences per read
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """Accuracy of always predicting the most frequent piece of the held-out predictions."""
+    """Accuracy of always predicting the most frequent of some held-out labels."""
 
     piece: str
     accuracy: float
@@ -48,11 +53,13 @@ class HeldOut:
     Attributes:
       num_sequences: N.
       baseline: accuracy of a constant prediction.
+      hidden_baseline: the same over the predictions whose piece is hidden.
       groups: sequences of each group, bool [N].
     """
 
     num_sequences: int
     baseline: Baseline
+    hidden_baseline: Baseline
     groups: dict[str, np.ndarray]
 
 
@@ -92,24 +99,36 @@ def read_held_out(data_dir: str, manifest: Manifest, reader: SplitReader) -> Hel
     """
     vocab = Vocab.load(Path(data_dir, schema.VOCAB_FILE))
     layout = Layout.create(manifest.config, vocab)
-    label_counts, crosses = np.zeros(len(vocab), np.int64), []
+    counts_2V, crosses = np.zeros((2, len(vocab)), np.int64), []
     for features in _batches(reader):
-        labels = features["masked_lm_ids"][features["masked_lm_weights"] > 0]
-        label_counts += np.bincount(labels, minlength=len(vocab))
+        is_label_NP, labels_NP = features["masked_lm_weights"] > 0, features["masked_lm_ids"]
+        shown_NP = np.take_along_axis(
+            features["input_word_ids"], features["masked_lm_positions"], axis=1
+        )
+        for counts_V, chosen_NP in zip(
+            counts_2V, (is_label_NP, is_label_NP & (shown_NP != labels_NP)), strict=True
+        ):
+            counts_V += np.bincount(labels_NP[chosen_NP], minlength=len(vocab))
         crosses.append(crosses_boundary(features["input_word_ids"], layout))
     crosses_N = np.concatenate(crosses)
     origin_N = read_sequence_sources(data_dir, manifest, "eval")
-    best = int(label_counts.argmax())
+    baseline, hidden_baseline = (_most_frequent(counts_V, vocab) for counts_V in counts_2V)
     return HeldOut(
         num_sequences=reader.num_sequences,
-        baseline=Baseline(
-            piece=vocab.pieces[best], accuracy=label_counts[best] / label_counts.sum()
-        ),
+        baseline=baseline,
+        hidden_baseline=hidden_baseline,
         groups={
             **{str(origin): origin_N == origin for origin in np.unique(origin_N)},
             SAME_DOCUMENT: ~crosses_N,
             CROSS_BOUNDARY: crosses_N,
         },
+    )
+
+
+def _most_frequent(counts_V: np.ndarray, vocab: Vocab) -> Baseline:
+    best = int(counts_V.argmax())
+    return Baseline(
+        piece=vocab.pieces[best], accuracy=float(counts_V[best] / max(counts_V.sum(), 1))
     )
 
 
@@ -145,18 +164,24 @@ def evaluation_row(sums_N23: np.ndarray, held_out: HeldOut) -> tuple[dict[str, f
       held_out: the held-out split.
     """
     sums_N23 = sums_N23[: held_out.num_sequences]
-    metrics, baseline = metrics_of(sums_N23), held_out.baseline
+    metrics, baseline, hidden = metrics_of(sums_N23), held_out.baseline, held_out.hidden_baseline
     if metrics is None:
         raise UserError(
             "no token of the held-out split is predicted: build the data with more held-out text"
             " (BuildConfig.eval_fraction)"
         )
-    row = {**_keys(metrics), "eval_baseline_accuracy": baseline.accuracy}
+    row = {
+        **_keys(metrics),
+        "eval_baseline_accuracy": baseline.accuracy,
+        "eval_hidden_baseline_accuracy": hidden.accuracy,
+    }
     lines = [
         f"held-out: loss {metrics.loss:.3f}, MLM accuracy {metrics.mlm_accuracy:.2%}"
         f" on {metrics.predictions:,} predictions"
         f" (always guessing {baseline.piece!r}: {baseline.accuracy:.2%}), and"
         f" {metrics.hidden_accuracy:.2%} where the token is hidden"
+        f" ({hidden.piece!r}: {hidden.accuracy:.2%})"
+        + (f": {PLATEAU_NOTE}" if is_on_plateau(row) else "")
     ]
     for name, chosen_N in held_out.groups.items():
         if group := metrics_of(sums_N23[chosen_N]):

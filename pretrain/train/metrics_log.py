@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data import files
@@ -13,6 +13,7 @@ from data.checked_json import MAX_BYTES, Record, keep_copy, parse_json_lines, re
 from data.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
+PLATEAU_NOTE = "still on the unigram plateau"
 _MAX_GAPS = 3  # to list in a message
 
 
@@ -125,3 +126,19 @@ def _is_row(record: Record) -> bool:
         and 0 <= step < 2**63
         and all(value is None or isinstance(value, (int, float)) for value in values)
     )
+
+
+def is_on_plateau(row: Mapping[str, Any]) -> bool:
+    """Return whether an evaluation shows an encoder that has not learned to use context.
+
+    Encoders leave the unigram plateau suddenly, so the exact limit matters little: hidden tokens are
+    predicted less than twice as well as by the most frequent piece. Where that piece is more than a third
+    of the tokens, half of the way from its share to 100% counts instead.
+
+    Args:
+      row: evaluation row of metrics.jsonl. Those of older versions lack the share; the answer is then no.
+    """
+    accuracy, share = (row.get(f"eval_hidden_{name}") for name in ("accuracy", "baseline_accuracy"))
+    if accuracy is None or share is None:
+        return False
+    return bool(accuracy < min(2 * share, (1 + share) / 2))

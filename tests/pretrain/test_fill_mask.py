@@ -7,7 +7,11 @@ import pytest
 import tensorflow as tf
 
 from data.errors import UserError
+from data.vocab import Vocab
+from model.mlm import Pretrainer
+from model.weights import build_tf_models, to_tf_models
 from pretrain import fill_mask, run
+from pretrain.convert.common import read_record
 from pretrain.export import __main__ as export
 from tests.support.pretraining import arguments
 
@@ -72,6 +76,36 @@ def test_fill_mask(export_dir, capsys):
         assert sum(filling.probability for filling in candidates) == pytest.approx(1, abs=1e-4)
         probabilities = [filling.probability for filling in candidates]
         assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_untrained_encoder_answers_beside_the_trained_one(export_dir, capsys):
+    """Its weights are the initial ones of seed 0, and the probabilities those of our own model."""
+    text = "the [MASK] of the."
+    fill_mask.main(["--model_dir", str(export_dir), "--top_k", "2", "--untrained", text])
+    first, second = capsys.readouterr().out.splitlines()[1:3]
+    trained, untrained = first.split("untrained:")
+    fill_mask.main(["--model_dir", str(export_dir), "--top_k", "2", text])
+    assert trained.strip() == capsys.readouterr().out.splitlines()[1].strip()
+    assert "untrained" not in second
+    filler = fill_mask.MaskFiller(str(export_dir), untrained=True)
+    ((best, _),) = filler.fill(text, top_k=2)
+    assert untrained.split()[:2] == [best.piece, f"{best.probability:.1%}"]
+
+    config, _ = read_record(export_dir / "export.json")
+    vocab = Vocab.load(export_dir / "encoder/assets/vocab.txt")
+    pieces = ["[CLS]", "the", "[MASK]", "of", "the", ".", "[SEP]"]
+    ids = tf.constant([[vocab.ids[piece] for piece in pieces]])
+    features = {
+        "input_word_ids": ids,
+        "input_mask": tf.ones_like(ids),
+        "input_type_ids": tf.zeros_like(ids),
+        "masked_lm_positions": tf.constant([[2]]),
+    }
+    model = build_tf_models(config, seed=1)
+    to_tf_models(Pretrainer(config, seed=0), model)
+    expected = tf.nn.softmax(model(features)["mlm_logits"][0, 0]).numpy()
+    assert best.piece == vocab.pieces[expected.argmax()]
+    assert best.probability == pytest.approx(expected.max(), rel=1e-4)
 
 
 def test_encoder_without_mlm_head_is_an_error(export_dir, tmp_path):

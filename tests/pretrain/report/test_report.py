@@ -41,7 +41,8 @@ def metrics(steps: int, *, speed: float = 1.0) -> list[dict]:
             }
         )
         if step % 50 == 0:
-            rows.append({"step": step, "eval_baseline_accuracy": 0.058})
+            shares = {"eval_baseline_accuracy": 0.058, "eval_hidden_baseline_accuracy": 0.059}
+            rows.append({"step": step, **shares})
             for suffix, more in (("", 0), ("/wiki", 0.2), ("/mixed", -0.1), ("/cross_boundary", 0)):
                 rows[-1] |= {
                     f"eval_loss{suffix}": loss + 0.3 + more,
@@ -89,7 +90,9 @@ def test_report_of_a_run(tmp_path):
         "mixed sources 15,754 5.012",
         "across documents 15,754 5.112",
         "Step 150: the best",
-        "Always guessing the most frequent token: 5.80%",
+        "Always guessing the most frequent token: 5.80% (5.90% of the hidden ones)",
+        "bert: After 200 steps still on the unigram plateau: hidden tokens are predicted less than"
+        " twice as well (5.57%) as by always guessing the most frequent one (5.90%)",
         "Not recorded: an older version started the run.",
         "TrainConfig.train_steps = 400 # <all>",
         "git commit unknown",

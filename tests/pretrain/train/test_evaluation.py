@@ -19,7 +19,14 @@ from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
-from pretrain.train.evaluation import Baseline, HeldOut, evaluation_row, metrics_of, read_held_out
+from pretrain.train.evaluation import (
+    Baseline,
+    HeldOut,
+    evaluation_row,
+    metrics_of,
+    read_held_out,
+)
+from pretrain.train.metrics_log import is_on_plateau
 
 # Loss, correct predictions and predictions of three sequences: over all, and over hidden tokens.
 SUMS = np.array(
@@ -41,7 +48,8 @@ def test_metrics_are_means_over_predictions():
 
 
 def test_held_out_split_without_predictions_is_an_error():
-    held_out = HeldOut(num_sequences=2, baseline=Baseline(piece=",", accuracy=0.0), groups={})
+    nothing = Baseline(piece=",", accuracy=0.0)
+    held_out = HeldOut(num_sequences=2, baseline=nothing, hidden_baseline=nothing, groups={})
     with pytest.raises(UserError, match=r"BuildConfig\.eval_fraction"):
         evaluation_row(np.zeros((2, 2, 3)), held_out)
 
@@ -56,6 +64,7 @@ def test_row_has_every_group_with_predictions():
     held_out = HeldOut(
         num_sequences=3,
         baseline=Baseline(piece=",", accuracy=0.25),
+        hidden_baseline=Baseline(piece="the", accuracy=0.125),
         groups={
             "wiki": np.array([True, False, False]),
             "mixed": np.array([False, True, True]),
@@ -71,6 +80,7 @@ def test_row_has_every_group_with_predictions():
         "eval_hidden_accuracy": 0.2,
         "eval_predictions": 8,
         "eval_baseline_accuracy": 0.25,
+        "eval_hidden_baseline_accuracy": 0.125,
         "eval_loss/wiki": 1.5,
         "eval_perplexity/wiki": math.exp(1.5),
         "eval_mlm_accuracy/wiki": 0.5,
@@ -84,10 +94,29 @@ def test_row_has_every_group_with_predictions():
     }
     assert lines.splitlines() == [
         "held-out: loss 2.000, MLM accuracy 50.00% on 8 predictions (always guessing ',': 25.00%),"
-        " and 20.00% where the token is hidden",
+        " and 20.00% where the token is hidden ('the': 12.50%): still on the unigram plateau",
         "  wiki: loss 1.500, 50.00% on 4",
         "  mixed: loss 2.500, 50.00% on 4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "share", "expected"),
+    [
+        (0.0576, 0.058, True),
+        (0.1159, 0.058, True),
+        (0.116, 0.058, False),
+        # Twice a large share is out of reach: half of the way to 100% counts.
+        (0.69, 0.4, True),
+        (0.71, 0.4, False),
+        (0.0, 0.0, False),  # no token is hidden
+        (None, 0.058, False),  # not finite
+        (0.0576, None, False),  # a row of an older version
+    ],
+)
+def test_plateau_ends_at_twice_the_most_frequent_piece(accuracy, share, expected):
+    row = {"eval_hidden_accuracy": accuracy, "eval_hidden_baseline_accuracy": share}
+    assert is_on_plateau(row) is expected
 
 
 @pytest.fixture(scope="module")

@@ -185,7 +185,7 @@ def test_losses_in_bfloat16(small):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The data of `make demo`, 200 steps of the model of gin/lambert_tiny.gin, and our curve."""
+    """The sample text, 200 steps of the model of gin/lambert_tiny.gin, and our curve."""
     root = tmp_path_factory.mktemp("demo")
     inputs = {"wiki": f"{root}/samples/wiki/*", "books": f"{root}/samples/books/*"}
     for command in (
@@ -195,7 +195,7 @@ def demo(tmp_path_factory):
             *(f"--input={pattern}" for pattern in inputs.values()),
         ],
         [
-            *("data.build", "--gin_file=gin/data_demo.gin", f"--vocab_file={root}/vocab.txt"),
+            *("data.build", "--gin_file=gin/data_tiny.gin", f"--vocab_file={root}/vocab.txt"),
             *(f"--{kind}={pattern}" for kind, pattern in inputs.items()),
             f"--output_dir={root}/data",
         ],
