@@ -39,6 +39,11 @@ class Estimate:
         }
 
 
+def compiled_rows(name: str) -> list[dict]:
+    """Return the rows of bench/results/NAME.json with attention by XLA, as in the formulas."""
+    return [row for row in load_rows(name) if row.get("attention", "xla") == "xla"]
+
+
 def estimate(row: dict) -> Estimate:
     """Estimate the update of a row of bench.tpu with the formulas."""
     step = step_from_row(row, defaults=_ANY)
@@ -103,9 +108,7 @@ def _name(row: dict) -> str:
 
 def main() -> None:
     """Print the table."""
-    rows = [row for name in TABLES for row in load_rows(name)]
-    # The formulas are for attention by XLA.
-    print("\n".join(table([row for row in rows if row.get("attention", "xla") == "xla"])))
+    print("\n".join(table([row for name in TABLES for row in compiled_rows(name)])))
 
 
 if __name__ == "__main__":
