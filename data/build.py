@@ -15,7 +15,6 @@ import functools
 import hashlib
 import itertools
 import logging
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from data import build_dir, files, schema
 from data.config import BuildConfig
 from data.errors import CommandParser, UserError, run_main
 from data.manifest import Manifest, versions
-from data.sources.documents import InputFile, find_inputs
+from data.sources.documents import InputFile, check_distinct, find_inputs
 from data.sources.formats import (
     FORMATS,
     GLOB_FLAG,
@@ -34,6 +33,7 @@ from data.sources.formats import (
     plan_units,
 )
 from data.stages.contamination import NgramFilter
+from data.stages.corpus_checks import implausible_lengths
 from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, WORKERS_LOG
 from data.stages.masking import MaskingRule
 from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
@@ -70,6 +70,7 @@ class BuildJob:
 
     def __post_init__(self) -> None:
         inputs = sorted(self.inputs, key=lambda file: (file.kind, file.name))
+        check_distinct(inputs)
         _check_names(inputs)
         check_sources(file.kind for file in inputs if file.kind != DECONTAMINATE)
         MaskingRule.create(self.config, self.vocab)  # raises if no scheme has these settings
@@ -193,13 +194,6 @@ def _describe(file: InputFile) -> dict[str, Any]:
 
 def _check_names(inputs: Sequence[InputFile]) -> None:
     """Raise a UserError for files with the same name: document ids are made of file names."""
-    seen: dict[tuple[str, str], str] = {}
-    for file in inputs:
-        path = file.path if files.is_remote(file.path) else os.path.realpath(file.path)
-        if (file.kind, path) in seen:
-            first = seen[file.kind, path]
-            raise UserError(f"{first} and {file.path} are the same file; give it once")
-        seen[file.kind, path] = file.path
     for previous, file in itertools.pairwise(inputs):
         if (previous.kind, previous.name) == (file.kind, file.name):
             raise UserError(
@@ -280,6 +274,8 @@ def main(argv: Sequence[str]) -> None:
         return
     manifest = build(**arguments)
     print(f"data: {summary(manifest)}")
+    for warning in implausible_lengths(manifest.accounts):
+        print(f"warning: {warning}")
     if manifest.rejected:
         print(f"data: rejected documents are listed in {args.output_dir}/{schema.REJECTS_FILE}")
     print(f"data: in {args.output_dir}; look at it with `python -m data.view {args.output_dir}`")

@@ -335,13 +335,15 @@ def is_inside(path: str) -> bool:
     """Return whether a path names something below the folder that it is relative to.
 
     Paths in records and archives have forward slashes. Absolute paths, "..", backslashes, schemes,
-    drive letters, NUL and very long paths are refused, as is the folder itself.
+    drive letters, very long paths and characters that cannot be printed, such as line ends, are
+    refused, as is the folder itself.
     """
     parts = path.split("/")
     return (
         0 < len(path) <= _MAX_PATH
         and not posixpath.isabs(path)
-        and not re.search(r"[\\:\x00]", path)
+        and path.isprintable()
+        and not re.search(r"[\\:]", path)
         and all(part not in ("", ".", "..") for part in parts)
     )
 

@@ -259,7 +259,9 @@ def find(pattern: str) -> tuple[list[str], int]:
         paths = [path for path in matched if os.path.isfile(path)]
         for path in matched:
             if not os.path.exists(path):
-                raise UserError(f"{path} is a symbolic link to nothing; remove or mend it")
+                raise UserError(
+                    f"{path} is a symbolic link to nothing or to itself; remove or mend it"
+                )
             if not os.path.isfile(path) and not os.path.isdir(path):
                 raise UserError(f"{path} is a pipe, socket or device, not a file; remove it")
     return sorted(paths), len(matched) - len(paths)

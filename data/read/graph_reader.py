@@ -1,32 +1,36 @@
 """Read a build with TensorFlow operations only, so that a dataset can run on any host.
 
-Rows are read one by one from their offset in their file: TFRecords with their checksums, packed
-sequences through a memory map. Every row is checked as in `SplitReader.read`. A failed check names file and
-row; `SplitReader.reraise_reader_errors` then reads that row again to say what is wrong with it.
+Rows, TFRecords included, are read as bytes through a memory map. Every row is checked as in
+`SplitReader.read`. A failed check names file and row; `SplitReader.reraise_reader_errors` then reads
+that row again to say what is wrong with it.
 
-TensorFlow trusts a length whose checksum is right, so a record that is made to claim a huge length
-ends the process. Lengths are therefore checked before the first batch; in large builds, by
-`launch.worker.stage` and `data.build --verify` only.
+TensorFlow's own reader of TFRecords trusts a length whose checksum is right, so a record that is
+made to claim a huge length ends the process. All records of a build have one length, so header and
+checksum are compared here, in batches.
 
-Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
+Legend: B sequences of one replica's part of a batch, S tokens, P predictions, R bytes of a stored
+row, E bytes of an example.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import ConcreteFunction
 
 from data import schema
-from data.errors import UserError
 from data.read import graph
 from data.read.split_reader import SplitReader
-from data.storage.records import find_wrong_header, parse_specs
+from data.storage.records import (
+    CHECKSUM_OFFSET,
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    ExampleCodec,
+    checksum_terms,
+)
 from data.storage.rows import RowFile
-
-_MAX_CHECKED = 10**6  # records whose lengths are checked before the first batch
 
 
 def device_dtype(feature: schema.Feature) -> tf.DType:
@@ -49,8 +53,6 @@ def graph_batches(
     """
     if reader.is_online:
         graph.choose_function(reader.rule)  # an error now, not in the first batch
-    else:
-        _check_headers(reader)
     (batch_size,) = positions.element_spec.shape
     size = reader.num_sequences
 
@@ -67,13 +69,7 @@ def graph_batches(
         return shard, copy, row, is_real
 
     rows = positions.map(locate, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-    to_features: Callable[
-        [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, SplitReader], dict[str, tf.Tensor]
-    ]
-    if reader.is_online:
-        stored, to_features = _read_packed(rows, reader), _mask
-    else:
-        stored, to_features = _read_records(rows, reader), _decode
+    to_features = _mask if reader.is_online else _decode
 
     def batch(
         stored: tf.Tensor, file: tf.Tensor, row: tf.Tensor, copy: tf.Tensor, is_real: tf.Tensor
@@ -87,80 +83,57 @@ def graph_batches(
             for feature in schema.FEATURES
         }
 
-    batches = stored.batch(batch_size, drop_remainder=True)
+    batches = _read_rows(rows, reader).batch(batch_size, drop_remainder=True)
     return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _read_packed(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
-    """Return elements (tokens int32 [S], file, row, copy, is_real)."""
-    dtype = tf.as_dtype(reader.token_dtype)
-    length = reader.max_seq_length
-    row_bytes = length * reader.token_dtype.itemsize
-    num_rows = np.diff(reader.shard_starts)
+def _read_rows(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
+    """Return elements (bytes of a stored row uint8 [R], file, row, copy, is_real)."""
+    num_shards = len(reader.shard_starts) - 1
+    num_rows = np.resize(np.diff(reader.shard_starts), len(reader.files)).tolist()
+    # Concrete functions: of the branches of `tf.switch_case` inside a dataset, each would cost time
+    # in every row.
+    map_files = [
+        _map_file(file, num_bytes=file.first_byte + n * reader.row_bytes)
+        for file, n in zip(reader.files, num_rows, strict=True)
+    ]
+    first_byte = tf.constant([file.first_byte for file in reader.files], tf.int64)
 
     def read(
         shard: tf.Tensor, copy: tf.Tensor, row: tf.Tensor, is_real: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        def from_file(file: RowFile, num_rows: int) -> tf.Tensor:
-            shape = [file.first_byte + num_rows * row_bytes]
-            content = tf.raw_ops.ImmutableConst(
-                dtype=tf.uint8, shape=shape, memory_region_name=file.path
-            )
-            start = file.first_byte + row * row_bytes
-            return content[start : start + row_bytes]
-
-        branches = [
-            lambda file=file, n=int(n): from_file(file, n)
-            for file, n in zip(reader.files, num_rows, strict=True)
-        ]
-        content = tf.switch_case(tf.cast(shard, tf.int32), branches)
-        tokens = tf.bitcast(tf.reshape(content, [length, dtype.size]), dtype)
-        return tf.cast(tokens, tf.int32), shard, row, copy, is_real
+        file = shard if reader.is_online else copy * num_shards + shard
+        (content,) = tf.raw_ops.Case(
+            branch_index=tf.cast(file, tf.int32),
+            input=[],
+            Tout=[tf.uint8],
+            branches=map_files,
+            output_shapes=[[None]],
+        )
+        start = tf.gather(first_byte, file) + row * reader.row_bytes
+        stored = tf.slice(content, start[None], [reader.row_bytes])
+        return stored, file, row, copy, is_real
 
     return rows.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _read_records(rows: tf.data.Dataset, reader: SplitReader) -> tf.data.Dataset:
-    """Return elements (serialized example, file, row, copy, is_real)."""
-    paths = tf.constant([file.path for file in reader.files])
-    num_shards = len(reader.shard_starts) - 1
-    record_bytes = reader.codec.record_bytes
+def _map_file(file: RowFile, *, num_bytes: int) -> ConcreteFunction:
+    """Return a function that maps a file into memory, uint8 [num_bytes]; a shorter file is an error."""
 
-    def read(
-        shard: tf.Tensor, copy: tf.Tensor, row: tf.Tensor, is_real: tf.Tensor
-    ) -> tf.data.Dataset:
-        file = copy * num_shards + shard
-        variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.gather(paths, file)[None],
-            compression_type="",
-            buffer_size=tf.constant(record_bytes, tf.int64),
-            byte_offsets=(row * record_bytes)[None],
+    def content() -> tf.Tensor:
+        return tf.raw_ops.ImmutableConst(
+            dtype=tf.uint8, shape=[num_bytes], memory_region_name=file.path
         )
-        spec = tf.TensorSpec([], tf.string)
-        record = tf.data.experimental.from_variant(variant, spec)
-        # A file that has become shorter has no record there.
-        record = record.concatenate(tf.data.Dataset.from_tensors("")).take(1)
 
-        def check(example: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            has_length = tf.strings.length(example)[None] == reader.codec.example_bytes
-            with _checked("wrong length", has_length, file[None], row[None]):
-                return tf.identity(example), file, row, copy, is_real
-
-        return record.map(check)
-
-    return rows.interleave(
-        read,
-        cycle_length=16,
-        block_length=1,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    return tf.function(content, autograph=False).get_concrete_function()
 
 
 def _mask(
-    tokens: tf.Tensor, file: tf.Tensor, row: tf.Tensor, copy: tf.Tensor, reader: SplitReader
+    stored_BR: tf.Tensor, file: tf.Tensor, row: tf.Tensor, copy: tf.Tensor, reader: SplitReader
 ) -> dict[str, tf.Tensor]:
-    name = "input_word_ids"
+    name, dtype = "input_word_ids", tf.as_dtype(reader.token_dtype)
+    tokens = tf.reshape(stored_BR, [-1, reader.max_seq_length, dtype.size])
+    tokens = tf.cast(tf.bitcast(tokens, dtype), tf.int32)
     tokens = _check_bound(name, tokens, reader.bounds[name], file, row)
     is_pad = tokens == reader.rule.pad_id
     is_sequence = tokens[:, 0] == reader.cls_id
@@ -171,22 +144,51 @@ def _mask(
 
 
 def _decode(
-    examples: tf.Tensor, file: tf.Tensor, row: tf.Tensor, copy: tf.Tensor, reader: SplitReader
+    stored_BR: tf.Tensor, file: tf.Tensor, row: tf.Tensor, copy: tf.Tensor, reader: SplitReader
 ) -> dict[str, tf.Tensor]:
-    del copy  # `_read_records` has selected the file by it
-    template, fixed = reader.codec.template
-    bytes_BR = tf.io.decode_raw(examples, tf.uint8, fixed_length=len(template))
-    difference = tf.bitwise.bitwise_and(tf.bitwise.bitwise_xor(bytes_BR, template), fixed)
+    del copy  # `_read_rows` has selected the file by it
+    codec = reader.codec
+    with _checked("wrong checksum", _has_checksums(stored_BR, codec), file, row):
+        example_BE = stored_BR[:, HEADER_BYTES:-FOOTER_BYTES]
+    template, fixed = codec.template
+    difference = tf.bitwise.bitwise_and(tf.bitwise.bitwise_xor(example_BE, template), fixed)
     with _checked(
         "not an example of this build", tf.reduce_all(difference == 0, axis=1), file, row
     ):
-        examples = tf.identity(examples)
-    specs = parse_specs(reader.max_seq_length, reader.rule.max_predictions)
-    features = tf.io.parse_example(examples, specs)
-    features = {f.name: tf.cast(features[f.name], device_dtype(f)) for f in schema.FEATURES}
+        example_BE = tf.identity(example_BE)
+    features = {}
+    for feature, slot, width in codec.slots:
+        digits_BNW = tf.reshape(example_BE[:, slot], [-1, codec.size(feature), width])
+        if feature.dtype == "float32":
+            features[feature.name] = tf.bitcast(digits_BNW, tf.float32)
+        else:  # varints, whose digits have 7 bits
+            digits_BNW = tf.cast(digits_BNW, tf.int32) & 0x7F
+            values_BNW = digits_BNW * tf.constant([2 ** (7 * i) for i in range(width)])
+            features[feature.name] = tf.reduce_sum(values_BNW, axis=2)
     for name, bound in reader.bounds.items():
         features[name] = _check_bound(name, features[name], bound, file, row)
     return features
+
+
+def _has_checksums(stored_BR: tf.Tensor, codec: ExampleCodec) -> tf.Tensor:
+    """Return whether records have the header and the checksum of this codec, bool [B].
+
+    Args:
+      stored_BR: TFRecords with length and checksums, uint8 [B, R].
+      codec: format of the records.
+    """
+    has_header_B = tf.reduce_all(stored_BR[:, :HEADER_BYTES] == codec.record_header, axis=1)
+    checksum_of_zeros, table_E256 = checksum_terms(codec.example_bytes)
+    bytes_BE = tf.cast(stored_BR[:, HEADER_BYTES:-FOOTER_BYTES], tf.int32)
+    cells_E = 256 * np.arange(codec.example_bytes, dtype=np.int32)
+    terms_BE = tf.gather(tf.constant(table_E256.view(np.int32).ravel()), cells_E + bytes_BE)
+    while (width := terms_BE.shape[1]) > 1:
+        terms_BE = tf.pad(terms_BE, [[0, 0], [0, width % 2]])
+        half = terms_BE.shape[1] // 2
+        terms_BE = tf.bitwise.bitwise_xor(terms_BE[:, :half], terms_BE[:, half:])
+    checksum_B = tf.bitwise.bitwise_xor(terms_BE[:, 0], int(checksum_of_zeros.view(np.int32)))
+    stored_B = tf.bitcast(stored_BR[:, -FOOTER_BYTES:], tf.uint32)
+    return has_header_B & (tf.bitcast(checksum_B, tf.uint32) + CHECKSUM_OFFSET == stored_B)
 
 
 def _check_bound(
@@ -207,17 +209,3 @@ def _checked(
     return tf.control_dependencies(
         [tf.debugging.Assert(tf.reduce_all(is_right), [problem, *location])]
     )
-
-
-def _check_headers(reader: SplitReader) -> None:
-    """Raise a UserError if a masked record claims a wrong length; large builds are not read."""
-    records = np.diff(reader.shard_starts).tolist()
-    if reader.copies * reader.num_sequences > _MAX_CHECKED:
-        return
-    for number, file in enumerate(reader.files):
-        num_records = records[number % len(records)]
-        row = find_wrong_header(file.path, records=num_records, codec=reader.codec)
-        if row is not None:
-            raise UserError(
-                f"{file.path}: record {row} is damaged (wrong length); copy it again or rebuild it"
-            )

@@ -146,16 +146,14 @@ class SplitReader:
         Nothing is raised if the error has nothing to do with the files.
 
         Args:
-          message: TensorFlow's message. Checks of the graph reader name file and row, and damage
-            that TensorFlow finds by itself the first byte of the record.
+          message: TensorFlow's message. Checks of the graph reader name file and row.
         """
         for number, file in enumerate(self.files):
             if not os.path.isfile(file.path):
                 raise UserError(f"{file.path} cannot be read: No such file or directory")
-            if record := re.search(r"corrupted record at (\d+)", message):
-                row = int(record[1]) // self.codec.record_bytes
-                if row < np.diff(self.shard_starts)[number % (len(self.shard_starts) - 1)]:
-                    self._read_stored(np.array([number]), np.array([row]))
+            num_rows = int(np.diff(self.shard_starts)[number % (len(self.shard_starts) - 1)])
+            if os.path.getsize(file.path) < file.first_byte + num_rows * self.row_bytes:
+                self._read_stored(np.array([number]), np.array([num_rows - 1]))
         if place := re.search(r"assertion failed: \[([^]]*)\] \[(\d+)\] \[(\d+)\]", message):
             problem, number, row = place[1], int(place[2]), int(place[3])
             self._read_stored(np.array([number]), np.array([row]))
@@ -163,6 +161,13 @@ class SplitReader:
                 f"{self.files[number].path}: record {row} is damaged ({problem}) on another host;"
                 " copy it again there"
             )
+
+    @property
+    def row_bytes(self) -> int:
+        """R, the bytes of a stored sequence: a row of a packed shard, or a masked record."""
+        if self.is_online:
+            return self.max_seq_length * self.token_dtype.itemsize
+        return self.codec.record_bytes
 
     def _mask_packed(self, shard: np.ndarray, row: np.ndarray, copy: np.ndarray) -> Features:
         return mask_sequences(self._read_stored(shard, row), copy, self.rule)
@@ -173,8 +178,8 @@ class SplitReader:
     def _read_stored(self, file: np.ndarray, row: np.ndarray) -> Any:
         """Return packed tokens [B, S] if is_online, else the features of masked records, checked."""
         if self.is_online:
-            row_bytes = self.max_seq_length * self.token_dtype.itemsize
-            tokens_BS = read_rows(self.files, file, row, row_bytes=row_bytes).view(self.token_dtype)
+            rows_BR = read_rows(self.files, file, row, row_bytes=self.row_bytes)
+            tokens_BS = rows_BR.view(self.token_dtype)
             self._check_bound("input_word_ids", tokens_BS, file, row)
             self._check_layout(tokens_BS, file, row)
             return tokens_BS

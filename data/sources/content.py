@@ -10,6 +10,10 @@ from data.sources.streams import DamagedError, open_chunks
 
 _UNPACK = "unpack it and give the files in it"
 _CONVERT = "convert it to text first"
+# Kinds whose readers join lines into paragraphs.
+_JOINED = ("books", "text")
+_TEXT = (*_JOINED, "lines", "sentences")
+_JSON_OBJECT = re.compile(rb'\s*\{\s*"[^"\\\n]*"\s*:')
 # Pattern at the start of the (uncompressed) content, what it is, and the way out.
 _KINDS = (
     (rb".{257}ustar", "a tar archive", _UNPACK),
@@ -30,16 +34,39 @@ _KINDS = (
 )
 
 
+# Fewer lines than this say little about a file.
+_MIN_LINES = 50
+_MOST = 0.8  # of the lines
+_SENTENCE_END = re.compile(rb"[.!?\xe2\x80\xa6][\s\"'\xe2\x80\x99\x9d)\]]*$")
+
+
 def check_content(kind: str, path: str) -> None:
-    """Raise a UserError that names the content of a file if it is not text.
+    """Raise a UserError that names the content of a file if it is not text; print doubts.
 
     Args:
       kind: kind of the file, and the name of the flag in messages.
-      path: local file, plain, .gz or .bz2; damage is left to its reader.
+      path: local or remote file, plain or compressed; damage is left to its reader.
     """
     head = b""
     with contextlib.suppress(DamagedError), open_chunks(path) as chunks:
-        head = next(chunks, b"")[:4096]
+        head = next(chunks, b"")
     for pattern, content, remedy in _KINDS:
-        if re.match(pattern, head, re.S):
+        if re.match(pattern, head[:4096], re.S):
             raise UserError(f"--{kind} {path} is {content}, not text; {remedy}")
+    if kind in _TEXT and _JSON_OBJECT.match(head):
+        raise UserError(f"--{kind} {path} has JSON objects, not text; give them to --jsonl")
+    if kind in _JOINED and has_sentence_lines(head):
+        print(
+            f"warning: --{kind} {path} seems to have one sentence per line and no blank lines; its"
+            f" lines will be joined into one paragraph and divided anew, by the language's rules: if"
+            f" they are sentences, give it to --sentences, or to --lines with a blank line between"
+            " documents"
+        )
+
+
+def has_sentence_lines(head: bytes) -> bool:
+    """Return whether most lines at the start of a text end a sentence, without a blank line."""
+    lines = head.split(b"\n")[:-1]
+    if len(lines) < _MIN_LINES or any(not line.strip() for line in lines):
+        return False
+    return sum(1 for line in lines if _SENTENCE_END.search(line)) >= _MOST * len(lines)

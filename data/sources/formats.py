@@ -79,6 +79,12 @@ FORMATS: dict[str, Format] = {
         split=lines.split_file,
         read=lines.read_lines,
     ),
+    "sentences": Format(
+        help="one sentence per line without blank lines, such as BooksCorpus",
+        name_contains=None,
+        split=lines.split_sentences,
+        read=lines.read_sentences,
+    ),
     "jsonl": Format(
         help='one object per line, with "text" and optionally "id"',
         name_contains=".jsonl",

@@ -26,6 +26,9 @@ from data.sources.recursion import retry_on_empty_stack
 from data.sources.streams import ByteCounter, open_stream
 
 PART_BYTES = 64 * 2**20
+SENTENCE_PART_BYTES = 16 * 2**20
+# Lines of a document of `read_sentences`: about 30 kB of text, a chapter.
+SENTENCE_LINES = 500
 
 
 def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPart]:
@@ -33,6 +36,11 @@ def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPa
     step = file.num_bytes if is_compressed(file.path) else part_bytes
     starts = range(0, file.num_bytes, step) if file.num_bytes else [0]
     return [InputPart(file=file, start=a, stop=min(a + step, file.num_bytes)) for a in starts]
+
+
+def split_sentences(file: InputFile) -> list[InputPart]:
+    """Split a file for `read_sentences`."""
+    return split_file(file, part_bytes=SENTENCE_PART_BYTES)
 
 
 def read_jsonl(
@@ -110,6 +118,30 @@ def read_lines(
             yield Skipped(reason="blank lines", num_bytes=len(line))
         else:
             document.add(offset, line)
+    yield from document.finish()
+
+
+def read_sentences(
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject | Skipped]:
+    """Read a file with a sentence per line as documents of SENTENCE_LINES lines.
+
+    A part holds the lines that begin in its range, so the last document of a part may be shorter.
+    Blank lines are skipped. Arguments and errors as for `read_jsonl`.
+    """
+    document = _DocumentBuilder(part, max_document_bytes)
+    num_lines = 0
+    for offset, line in _read_part(part, max_document_bytes, counter, may_start=lambda _: True):
+        if not line:
+            yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
+        elif _is_blank(line, max_document_bytes):
+            yield Skipped(reason="blank lines", num_bytes=len(line))
+        else:
+            document.add(offset, line)
+            num_lines += 1
+        if num_lines == SENTENCE_LINES:
+            yield from document.finish()
+            num_lines = 0
     yield from document.finish()
 
 

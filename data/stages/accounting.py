@@ -21,7 +21,7 @@ _MIN_LENGTH = 512  # histograms of shorter sequences have the bins of this lengt
 INPUT, REJECTED, SECTIONS = "bytes_input", "bytes_rejected", "bytes_sections"
 MARKUP, TEXT, CONTAMINATED = "bytes_markup", "bytes_text", "bytes_contaminated"
 SKIPPED = "bytes_skipped_"  # a prefix, before the reason
-TOKENS = "tokens_tokenized"
+TOKENS, SENTENCES = "tokens_tokenized", "sentences_tokenized"
 # What became of a paragraph: three reasons to drop it, or packed.
 EXACT, NEAR, PARAGRAPH, PACKED = FATES = (
     "duplicate_document",

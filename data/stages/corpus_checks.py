@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data import files, schema
@@ -13,6 +13,11 @@ from data.errors import UserError
 from data.stages import accounting
 
 Tally = dict[str, dict[str, int]]
+
+# Tokens. Sentences of prose have about 25, in languages with long words about 40.
+_LONG_SENTENCE = 120
+_SHORT_DOCUMENT = 25
+_MANY_DOCUMENTS = 1000
 
 
 def check_rejects(
@@ -78,6 +83,34 @@ def check_corpus(config: BuildConfig, *, shards: Sequence[Shard], tally: Tally) 
             f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for no"
             " held-out split"
         )
+
+
+def implausible_lengths(tally: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a warning for each source whose sentences or documents have an implausible length.
+
+    Builds of version 3 that do not count sentences have no such warnings about them.
+
+    Args:
+      tally: counts by source of a build.
+    """
+    warnings = []
+    for source, counts in tally.items():
+        tokens, documents = counts.get(accounting.TOKENS, 0), counts.get(accounting.READ, 0)
+        sentences = counts.get(accounting.SENTENCES, 0)
+        if sentences and tokens > _LONG_SENTENCE * sentences:
+            warnings.append(
+                f"--{source}: {sentences:,} sentences of {tokens / sentences:,.0f} tokens on average,"
+                " which is implausibly long; if its files have one sentence per line, give them to"
+                " --sentences (or --lines, with a blank line between documents); else, is"
+                " BuildConfig.language right?"
+            )
+        if documents >= _MANY_DOCUMENTS and tokens < _SHORT_DOCUMENT * documents:
+            warnings.append(
+                f"--{source}: {documents:,} documents of {tokens / documents:,.0f} tokens on average,"
+                " which is implausibly short: a separator follows each, and they are shuffled; if each"
+                " is a sentence, give them in order, one per line, to --sentences"
+            )
+    return warnings
 
 
 def _num_read(tally: Tally) -> int:

@@ -199,6 +199,7 @@ class UnitExtractor:
         ):
             source = document.id.partition("/")[0]
             self._tally[source][accounting.TOKENS] += len(tokenized.tokens)
+            self._tally[source][accounting.SENTENCES] += len(tokenized.sentence_lengths)
             content = tokenized.to_bytes()
             self._documents[partition].append(content)
             self._num_bytes += len(content)

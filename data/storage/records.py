@@ -25,7 +25,9 @@ from data.storage.rows import RowFile, read_rows
 
 _INT64_LIST, _FLOAT_LIST = 3, 2  # field numbers in tf.train.Feature
 # A TFRecord is length (8 bytes), its checksum (4), the example, its checksum (4).
-_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+HEADER_BYTES, FOOTER_BYTES = 12, 4
+# A checksum is the CRC-32C, rotated and added to this.
+CHECKSUM_OFFSET = np.uint32(0xA282EAD8)
 
 
 class ExampleCodec:
@@ -82,7 +84,12 @@ class ExampleCodec:
     @property
     def record_bytes(self) -> int:
         """Length of a TFRecord, with its framing."""
-        return self.example_bytes + _HEADER_BYTES + _FOOTER_BYTES
+        return self.example_bytes + HEADER_BYTES + FOOTER_BYTES
+
+    @property
+    def record_header(self) -> np.ndarray:
+        """Header of every TFRecord: length of the example and its checksum, uint8 [12]."""
+        return _record_header(self.example_bytes)
 
     def encode(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """Serialize N examples.
@@ -149,10 +156,10 @@ def _framed(examples_NR: np.ndarray) -> np.ndarray:
     """Return the examples as TFRecords, uint8 [N, R + 16]."""
     examples_NR = np.ascontiguousarray(examples_NR)
     num_examples, example_bytes = examples_NR.shape
-    framed = np.empty((num_examples, _HEADER_BYTES + example_bytes + _FOOTER_BYTES), np.uint8)
-    framed[:, :_HEADER_BYTES] = _record_header(example_bytes)
-    framed[:, _HEADER_BYTES:-_FOOTER_BYTES] = examples_NR
-    framed[:, -_FOOTER_BYTES:] = _checksums(examples_NR)
+    framed = np.empty((num_examples, HEADER_BYTES + example_bytes + FOOTER_BYTES), np.uint8)
+    framed[:, :HEADER_BYTES] = _record_header(example_bytes)
+    framed[:, HEADER_BYTES:-FOOTER_BYTES] = examples_NR
+    framed[:, -FOOTER_BYTES:] = _checksums(examples_NR)
     return framed
 
 
@@ -164,8 +171,38 @@ def _record_header(example_bytes: int) -> np.ndarray:
 def _checksums(rows_NB: np.ndarray) -> np.ndarray:
     """Return the CRC-32C of each row, masked as in the TFRecord format; uint8 [N, 4]."""
     crc_N = np.fromiter(map(google_crc32c.value, rows_NB), np.uint32, len(rows_NB))
-    masked_N = (crc_N >> np.uint32(15) | crc_N << np.uint32(17)) + np.uint32(0xA282EAD8)
-    return masked_N.astype("<u4").view(np.uint8).reshape(-1, _FOOTER_BYTES)
+    masked_N = _rotate(crc_N) + CHECKSUM_OFFSET
+    return masked_N.astype("<u4").view(np.uint8).reshape(-1, FOOTER_BYTES)
+
+
+def _rotate(crc_N: np.ndarray) -> np.ndarray:
+    return crc_N >> np.uint32(15) | crc_N << np.uint32(17)
+
+
+@functools.lru_cache(maxsize=4)
+def checksum_terms(num_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the terms of the checksum of a text of a fixed length, for programs without a CRC.
+
+    A CRC is linear: the exclusive or of one term for each byte and of the CRC of zeros.
+
+    Args:
+      num_bytes: R, length of the text.
+
+    Returns:
+      Term of zeros, uint32 [], and that of each value at each position, uint32 [R, 256]. The
+      exclusive or of R + 1 of them, plus CHECKSUM_OFFSET, is the checksum.
+    """
+    step_256 = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        odd_256 = (step_256 & np.uint32(1)) * np.uint32(0x82F63B78)  # reversed polynomial
+        step_256 = step_256 >> np.uint32(1) ^ odd_256
+    table_R256 = np.empty((num_bytes, 256), np.uint32)
+    term_256 = step_256
+    for position in reversed(range(num_bytes)):
+        table_R256[position] = term_256
+        term_256 = step_256[term_256 & np.uint32(0xFF)] ^ term_256 >> np.uint32(8)
+    zeros = np.array(google_crc32c.value(bytes(num_bytes)), np.uint32)
+    return _rotate(zeros), _rotate(table_R256)
 
 
 def read_examples(
@@ -187,9 +224,9 @@ def read_examples(
         is not an example of the codec. The message names file and record.
     """
     records = read_rows(files, file_N, row_N, row_bytes=codec.record_bytes)
-    examples_NR = records[:, _HEADER_BYTES:-_FOOTER_BYTES]
-    is_bad_N = (records[:, :_HEADER_BYTES] != _record_header(codec.example_bytes)).any(axis=1)
-    is_bad_N |= (records[:, -_FOOTER_BYTES:] != _checksums(examples_NR)).any(axis=1)
+    examples_NR = records[:, HEADER_BYTES:-FOOTER_BYTES]
+    is_bad_N = (records[:, :HEADER_BYTES] != _record_header(codec.example_bytes)).any(axis=1)
+    is_bad_N |= (records[:, -FOOTER_BYTES:] != _checksums(examples_NR)).any(axis=1)
     problems = [(n, "is damaged (wrong checksum)") for n in np.flatnonzero(is_bad_N)[:1]]
     problems += [
         (n, "is not an example of this build") for n in codec.find_invalid(examples_NR)[:1]
@@ -221,7 +258,7 @@ def find_wrong_header(path: str, *, records: int, codec: ExampleCodec) -> int | 
             f" {records * codec.record_bytes}; copy it again or rebuild it"
         )
     rows = np.memmap(path, np.uint8, "r", shape=(records, codec.record_bytes))
-    wrong = np.flatnonzero((rows[:, :_HEADER_BYTES] != _record_header(codec.example_bytes)).any(1))
+    wrong = np.flatnonzero((rows[:, :HEADER_BYTES] != _record_header(codec.example_bytes)).any(1))
     return int(wrong[0]) if len(wrong) else None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from data import files
 from data.errors import CommandParser, UserError, run_main
-from data.sources.documents import find_inputs
+from data.sources.documents import check_distinct, find_inputs
 from data.sources.formats import (
     GLOB_FLAG,
     add_format_flags,
@@ -72,6 +72,7 @@ def main(argv: Sequence[str]) -> None:
         return
     inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
     inputs += find_flagged_inputs(args)
+    check_distinct(inputs)
     if not inputs:
         raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")
     texts = list(read_paragraphs(inputs, max_bytes=args.max_megabytes * 10**6))

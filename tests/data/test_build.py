@@ -19,6 +19,7 @@ from data.manifest import Manifest
 from data.sources.documents import Document, find_inputs
 from data.sources.formats import read_part, split_file
 from data.stages import accounting
+from data.stages.corpus_checks import implausible_lengths
 from data.stages.extract import partition_of, tokenize
 from data.stages.masking import MaskingRule, mask_sequences
 from data.stages.runner import pipeline_options
@@ -318,7 +319,7 @@ def test_vocabulary_with_too_many_unknown_tokens_is_an_error(inputs, vocab, tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "nothing to build from: give --wiki, --books, --text, --lines, --jsonl"),
+        ([], "nothing to build from: give --wiki, --books, --text, --lines, --sentences, --jsonl"),
         (["--books", "{tmp}/*.txt"], r"--books .*/\*\.txt: no input file matched"),
         (["--books", "{golden}/books/*.txt"], r"vocabulary file .* does not exist"),
         (["--verify", "{tmp}/none"], "none does not exist"),
@@ -349,6 +350,16 @@ def test_second_build_in_a_directory_is_an_error(golden, tmp_path):
     message = r"--output_dir .*d is in use by another build"
     with build_dir.lock(str(tmp_path / "d")), pytest.raises(UserError, match=message):
         main(arguments)
+
+
+def test_implausible_lengths_are_said():
+    counts = {"tokens_tokenized": 4_404_120, "sentences_tokenized": 17_976, "documents_read": 10}
+    rows = {"tokens_tokenized": 14_000, "sentences_tokenized": 1000, "documents_read": 1000}
+    prose = {"tokens_tokenized": 25_000, "sentences_tokenized": 1000, "documents_read": 10}
+    long, short = implausible_lengths({"text": counts, "jsonl": rows, "books": prose})
+    assert "--text: 17,976 sentences of 245 tokens on average" in long
+    assert "--sentences" in long
+    assert "--jsonl: 1,000 documents of 14 tokens on average" in short
 
 
 @pytest.mark.parametrize("pattern", ["**", "**/*.txt", "*/*.txt"])

@@ -277,6 +277,12 @@ def replace_examples(path, records):
         write_records(stream, [np.full((records, codec.example_bytes), 7, np.uint8)])
 
 
+def forge_lengths(path, records):
+    """Let every record claim a length for which TensorFlow would end the process."""
+    for record in range(records):
+        forge_length(path, record=record, records=records)
+
+
 def fill_rows(value):
     def fill(path, records):
         content = bytearray(path.read_bytes())
@@ -292,6 +298,7 @@ def fill_rows(value):
     [
         ("materialised", flip_bits, r"record \d+ is damaged \(wrong checksum\)"),
         ("materialised", truncate, r"ends before row \d+"),
+        ("materialised", forge_lengths, r"record \d+ is damaged \(wrong checksum\)"),
         ("materialised", replace_examples, r"record \d+ is not an example of this build"),
         ("materialised", lambda path, _: path.unlink(), "cannot be read: No such file"),
         (
@@ -301,6 +308,7 @@ def fill_rows(value):
         ),
         ("online", fill_rows(700), r"record \d+ is not a packed sequence"),
         ("online", fill_rows(1500), r"record \d+ has a value outside \[0, 1500\)"),
+        ("online", truncate, r"ends before row \d+"),
         ("online", lambda path, _: path.unlink(), "cannot be read: No such file"),
     ],
 )
@@ -312,13 +320,18 @@ def test_damage_during_a_run_names_file_and_record(
         read_damaged(copy, manifest, masks, damage, kind)
 
 
-def test_forged_length_is_an_error_before_the_graph_reader_reads(small_build, manifest, tmp_path):
-    """TensorFlow would end the process."""
+@pytest.mark.parametrize("kind", ["python", "graph"])
+def test_forged_length_names_the_record(small_build, manifest, tmp_path, kind):
+    """TensorFlow alone would end the process."""
+
+    def forge(path, records):
+        if path == copy / file.path:
+            forge_length(path, record=4, records=records)
+
     copy = shutil.copytree(small_build, tmp_path / "copy")
-    file = manifest.split("train")[1].masked[2]
-    forge_length(copy / file.path, record=4, records=file.records)
-    with pytest.raises(UserError, match=rf"{file.path}: record 4 is damaged \(wrong length\)"):
-        training_elements(copy, manifest, "materialised", start=0, count=1, kind="graph")
+    file = manifest.split("train")[1].masked[0]
+    with pytest.raises(UserError, match=rf"{file.path}: record 4 is damaged \(wrong checksum\)"):
+        read_damaged(copy, manifest, "materialised", forge, kind)
 
 
 def test_packed_shard_of_another_shape_is_an_error(small_build, manifest, tmp_path):

@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from data import files
 from data.errors import UserError
-from data.sources.documents import find_inputs, join_lines, normalise
+from data.sources.documents import check_distinct, find_inputs, join_lines, normalise
+from data.vocab.__main__ import main
 
 
 def test_hard_wrapped_lines_are_joined():
@@ -96,6 +98,68 @@ def test_file_that_is_not_text_is_named(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(UserError, match=rf"--lines .*{message}.*; \w+"):
         find_inputs("lines", str(path))
+
+
+@pytest.mark.parametrize("kind", ["books", "text", "lines", "sentences"])
+def test_json_given_as_text_is_named(tmp_path, kind):
+    (tmp_path / "wiki_00").write_text('{"id": "12", "title": "T", "text": "One."}\n')
+    with pytest.raises(UserError, match=rf"--{kind} .*wiki_00 has JSON objects.* --jsonl"):
+        find_inputs(kind, str(tmp_path / "wiki_00"))
+    assert len(find_inputs("jsonl", str(tmp_path / "wiki_00"))) == 1
+
+
+def test_remote_file_that_is_not_text_is_named():
+    path = "ram://not-text/archive.txt"
+    files.write_atomically(path, b"PK\x03\x04x")
+    with pytest.raises(UserError, match=f"--lines {path} is a zip archive.*; unpack"):
+        find_inputs("lines", "ram://not-text/*")
+
+
+ONE_A_LINE = [
+    b"usually , he would be tearing around the living room , playing with his toys .\n",
+    b"but just one look at a minion sent him practically catatonic .\n",
+]
+
+
+@pytest.mark.parametrize("kind", ["books", "text"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_sentences_given_as_hard_wrapped_lines_are_said(tmp_path, capsys, kind, suffix):
+    content = b"".join(ONE_A_LINE * 50)
+    path = tmp_path / f"p1{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    find_inputs(kind, str(path))
+    assert (
+        f"warning: --{kind} {path} seems to have one sentence per line" in capsys.readouterr().out
+    )
+    find_inputs("sentences", str(path))
+    assert capsys.readouterr().out == ""
+
+
+def test_no_warning_about_real_books(golden, capsys):
+    find_inputs("books", f"{golden}/books/*.txt")
+    find_inputs("text", f"{golden}/*.txt")
+    assert capsys.readouterr().out == ""
+
+
+def test_file_that_is_found_twice_through_a_linked_folder_is_an_error_that_names_the_link(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/a.txt").write_text("Text.")
+    (tmp_path / "b").symlink_to("a")
+    message = r"a/a\.txt and .*b/a\.txt are the same file; remove or exclude the link .*/b$"
+    with pytest.raises(UserError, match=message):
+        check_distinct(find_inputs("books", f"{tmp_path}/**"))
+    with pytest.raises(UserError, match=message):
+        main(["--books", f"{tmp_path}/**", "--output_file", str(tmp_path / "vocab.txt")])
+
+
+def test_loop_of_folders_is_an_error(tmp_path):
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / "loop").symlink_to(".")
+    message = r"loop is a symbolic link to nothing or to itself; remove or mend it"
+    with pytest.raises(UserError, match=message):
+        find_inputs("books", f"{tmp_path}/**")
+    with pytest.raises(UserError, match=message):
+        main(["--books", f"{tmp_path}/**", "--output_file", str(tmp_path / "vocab.txt")])
 
 
 def test_error_of_the_disk_names_the_file(tmp_path):

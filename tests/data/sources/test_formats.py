@@ -41,6 +41,8 @@ def blocks_of(kind: str) -> list[str]:
             return [header, *pages, "</mediawiki>\n"]
         case "jsonl":
             return [json.dumps({"text": text}) + "\n" for text in SENTENCES]
+        case "sentences":
+            return [f"{text}\n" for text in SENTENCES]
         case "lines":
             return [f"{text}\n\n" for text in SENTENCES]
     return ["\n\n".join(SENTENCES)]
@@ -56,6 +58,7 @@ def store(kind: str, suffix: str) -> bytes:
 @pytest.fixture
 def small_parts(monkeypatch):
     monkeypatch.setattr(lines.split_file, "__kwdefaults__", {"part_bytes": 700})
+    monkeypatch.setattr(lines, "SENTENCE_PART_BYTES", 700)
     monkeypatch.setattr(wiki_parts, "PLAIN_PART_BYTES", 700)
     monkeypatch.setattr(wiki_parts, "BZ2_PART_BYTES", 700)
 
@@ -72,7 +75,7 @@ def test_every_format_is_read_from_every_storage_and_compression(
     (file,) = find_inputs(kind, files.join(directory, "in/*"))
     assert (file.name, file.num_bytes) == (f"f{suffix}", len(content))
     parts = split_file(file)
-    is_split = kind in ("wiki", "lines", "jsonl") and suffix == ""
+    is_split = kind in ("wiki", "lines", "sentences", "jsonl") and suffix == ""
     if kind == "wiki" and suffix == ".multistream.bz2":
         is_split = True
     assert (len(parts) > 3) == is_split
@@ -98,6 +101,7 @@ def test_every_format_is_read_from_every_storage_and_compression(
         ("wiki", "data.sources.wiki.dump._read_pages", 3),
         ("jsonl", "data.sources.lines._split_lines", 3),
         ("lines", "data.sources.lines._split_lines", 3),
+        ("sentences", "data.sources.lines._split_lines", 3),
         ("jsonl", "data.sources.lines._split_lines", -1),
     ],
 )

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from data import files
 from data.errors import UserError
+from data.sources import lines as line_formats
 from data.sources.documents import Document, InputFile, Reject, Skipped
-from data.sources.lines import read_jsonl, read_lines, split_file
+from data.sources.lines import read_jsonl, read_lines, read_sentences, split_file
 
-READERS = {"lines": read_lines, "jsonl": read_jsonl}
+READERS = {"lines": read_lines, "sentences": read_sentences, "jsonl": read_jsonl}
 
 
 def read(path, kind, *, part_bytes=10**6, limit=10**6) -> list[Document | Reject | Skipped]:
@@ -102,6 +103,30 @@ def test_bad_documents_between_blank_lines_are_rejected_alone(tmp_path):
             200,
         ),
     ]
+    assert sum(item.num_bytes for item in items) == path.stat().st_size
+
+
+def test_sentences_become_documents_of_a_number_of_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_formats, "SENTENCE_LINES", 2)
+    path = tmp_path / "f"
+    path.write_bytes(b"one .\ntwo .\nthree .\n\nfour .\nfive .\n")
+    items = read(path, "sentences")
+    assert texts(items) == [
+        ("sentences/f#0", ("one .", "two .")),
+        ("sentences/f#12", ("three .", "four .")),
+        ("sentences/f#28", ("five .",)),
+    ]
+    assert sum(item.num_bytes for item in items) == path.stat().st_size
+
+
+@pytest.mark.parametrize("part_bytes", [1, 5, 13, 40])
+def test_sentences_of_all_parts_are_those_of_the_file_in_order(tmp_path, monkeypatch, part_bytes):
+    monkeypatch.setattr(line_formats, "SENTENCE_LINES", 3)
+    path = tmp_path / "f"
+    sentences = [f"sentence {number} ." for number in range(20)]
+    path.write_text("\n".join(sentences))
+    items = read(path, "sentences", part_bytes=part_bytes)
+    assert [line for _, document in texts(items) for line in document] == sentences
     assert sum(item.num_bytes for item in items) == path.stat().st_size
 
 

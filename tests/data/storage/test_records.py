@@ -10,7 +10,14 @@ from official.nlp.data import pretrain_dataloader
 
 from data import schema
 from data.errors import UserError
-from data.storage.records import ExampleCodec, parse_specs, read_examples, write_records
+from data.storage.records import (
+    CHECKSUM_OFFSET,
+    ExampleCodec,
+    checksum_terms,
+    parse_specs,
+    read_examples,
+    write_records,
+)
 from data.storage.rows import RowFile
 
 RNG = np.random.default_rng(5)
@@ -102,6 +109,18 @@ def test_files_equal_those_of_tensorflow(tmp_path, vocab_size):
             writer.write(row.tobytes())
     write(tmp_path / "lambert", [encoded[:13], encoded[13:]])
     assert (tmp_path / "lambert").read_bytes() == (tmp_path / "tensorflow").read_bytes()
+
+
+@pytest.mark.parametrize("num_bytes", [1, 2, 37])
+def test_checksum_is_the_exclusive_or_of_terms(tmp_path, num_bytes):
+    content = RNG.integers(0, 256, (3, num_bytes), np.uint8)
+    with open(tmp_path / "file", "wb") as file:
+        write_records(file, [content])
+    stored = np.fromfile(tmp_path / "file", np.uint8).reshape(3, -1)[:, -4:].copy().view("<u4")
+    zeros, table = checksum_terms(num_bytes)
+    terms = table[np.arange(num_bytes), content]
+    checksums = (np.bitwise_xor.reduce(terms, axis=1) ^ zeros) + CHECKSUM_OFFSET
+    assert checksums.tolist() == stored[:, 0].tolist()
 
 
 def test_no_chunks_make_an_empty_file(tmp_path):
