@@ -168,7 +168,7 @@ def test_selected_jobs_keep_their_order(tmp_path):
 
 def test_ours_runs_with_the_flags_of_a_run_on_gpus(tmp_path):
     program = PROGRAMS["lambert-L24-B32"]
-    (flag,) = (f"{name}={value}" for name, value in strategy._GPU_XLA_FLAGS.items())
+    (flag,) = (f"{name}={value}" for name, value in strategy.GPU_XLA_FLAGS.items())
     assert jobs.step(program, tmp_path).environment == {"XLA_FLAGS": flag}
     assert jobs.step(program, tmp_path, excess_precision=True).environment == {}
 

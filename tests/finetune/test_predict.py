@@ -50,7 +50,9 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_TEXT_BYTES", 2**20)
     for name in ("zero.txt", "zero.tsv", "zero.csv", "zero.jsonl"):
         (tmp_path / name).symlink_to("/dev/zero")
-        with pytest.raises(UserError, match=rf"{name} has more than 1,048,576 bytes; divide it"):
+        with pytest.raises(
+            UserError, match=rf"{name} (has more than 1,048,576 bytes|is a pipe or a device)"
+        ):
             read_input(str(tmp_path / name), record)
     (tmp_path / "i.jsonl").write_text('{"text": ["New York"]}\n')
     with pytest.raises(UserError, match="line 1: 'text' must be a list of words without spaces"):

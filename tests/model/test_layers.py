@@ -101,9 +101,20 @@ def test_gradients_with_dropout_equal_automatic_differentiation(jit_compile):
     )
 
 
+def scale_of_bfloat16_products() -> float:
+    """Return the projection of a product in bfloat16 on that in float32; 1 if rounding is unbiased."""
+    rng = np.random.default_rng(0)
+    a, b = (tf.constant(rng.normal(size=(256, 64)), tf.bfloat16) for _ in range(2))
+    half = tf.cast(tf.matmul(a, b, transpose_b=True), tf.float32)
+    single = tf.matmul(tf.cast(a, tf.float32), tf.cast(b, tf.float32), transpose_b=True)
+    return float(tf.reduce_sum(half * single) / tf.reduce_sum(single**2))
+
+
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["ops", "compiled"])
 def test_attention_gradients_in_bfloat16_are_unbiased(jit_compile):
     """They are those of float32 and noise: 0.9 in bfloat16 would scale some of them by 1.0017."""
+    if not jit_compile and abs(scale_of_bfloat16_products() - 1) > 8e-4:
+        pytest.skip("TensorFlow's own products in bfloat16 are biased on this processor")
     rng = np.random.default_rng(0)
     q, k, v, dy = (
         tf.cast(tf.constant(rng.normal(size=(2, 2, 64, 32)), tf.float32), tf.bfloat16)

@@ -125,7 +125,7 @@ def test_report_describes_the_data(tmp_path):
         "sources": {"wiki": {"documents": 15, "tokens": 400_000, "bytes": 1_600_000}},
         "vocab_pieces": 1500,
         "vocab_sha256": "ef" * 32,
-        "build": {"max_seq_length": 512},
+        "build": {"max_seq_length": 512, "copies": 4, "masked_lm_rate": 0.15},
     }
     (model_dir / "data.json").write_text(json.dumps(data))
     text = visible_text(page(model_dir))

@@ -136,7 +136,7 @@ def test_full_disk_ends_the_run_after_the_loop_in_which_a_save_fails(small_build
     """Files are limited to 100 kB: rows of metrics fit in, checkpoints do not."""
     params = ("TrainConfig.train_steps = 400", "TrainConfig.checkpoint_interval = 200")
     params += ("TrainConfig.steps_per_loop = 1", "TrainConfig.eval_interval = 0")
-    argv = arguments(small_build, tmp_path / "m", *params, "TrainConfig.log_interval = 1")
+    argv = arguments(small_build, tmp_path / "m", *params, "TrainConfig.log_interval = 100")
     command = [sys.executable, "-m", "pretrain.run", *argv]
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 100; exec "$@"', "-", *command], capture_output=True, text=True
@@ -204,7 +204,7 @@ def test_full_memory_of_a_device_is_one_line(small_build, tmp_path, monkeypatch)
 
     argv = arguments(small_build, tmp_path / "m", "TrainConfig.micro_batch_size = 2")
     for name, settings in (
-        ("train", "lower TrainConfig.micro_batch_size=2 .* rematerialize_blocks = True"),
+        ("train", "lower TrainConfig.micro_batch_size=2 .*rematerialize_blocks = True"),
         ("evaluate", "lower TrainConfig.eval_batch_size=16"),
     ):
         with monkeypatch.context() as patch:

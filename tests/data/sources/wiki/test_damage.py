@@ -79,7 +79,7 @@ def test_a_mebibyte_of_white_space_at_the_start_of_a_later_part_is_an_error(tmp_
 
 
 def raiser_of(error: Exception):
-    def fail(wikitext):
+    def fail(wikitext, site):
         raise error
 
     return fail
