@@ -54,7 +54,7 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	@touch $@
 
 STEP := @$(MAKE) --no-print-directory
-demo: setup  ## from real text to an encoder that fills in blanks, in 10 minutes on 2 cores
+demo: setup  ## from real text to an encoder that fills in blanks, in about 12 minutes on 2 cores
 	@echo "[1/6] sample text"
 	$(STEP) samples
 	@echo "[2/6] vocabulary"
