@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Callable
 
-from data.sources.wiki.units import Arguments, Expander, by_name, positional
+from data.sources.wiki.units import Arguments, Expander, argument, by_name, positional, symbol
 
 _PLAIN = re.compile(r"([-+−]?)(\d+)(?:[.,](\d+))?")
 _ROMAN = re.compile(r"[IVXLC]+")
@@ -253,9 +253,9 @@ def _expanders(language: str) -> dict[str, Expander]:
     rules = _LANGUAGES[language]
     expanders: dict[str, Expander] = {}
     for name, keys in by_name(rules.arguments).items():
-        expanders[name] = _argument(keys)
+        expanders[name] = argument(keys)
     for name, text in by_name(rules.symbols).items():
-        expanders[name] = _symbol(text)
+        expanders[name] = symbol(text)
     expanders |= dict.fromkeys(filter(None, rules.quantities.split(" | ")), rules.write_quantity)
     expanders |= dict.fromkeys(filter(None, rules.dates.split(" | ")), rules.write_date)
     for names, pattern in rules.centuries.items():
@@ -263,14 +263,6 @@ def _expanders(language: str) -> dict[str, Expander]:
     if language == "fr":
         expanders["1er"] = _first_of_month
     return expanders
-
-
-def _argument(keys: str) -> Expander:
-    return lambda args: next((args[key] for key in keys.split() if args.get(key)), "")
-
-
-def _symbol(text: str) -> Expander:
-    return lambda _: text
 
 
 def _century(pattern: str) -> Callable[[Arguments], str]:

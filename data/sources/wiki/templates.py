@@ -12,7 +12,15 @@ from __future__ import annotations
 import re
 
 from data.sources.wiki import localised, quantities
-from data.sources.wiki.units import Arguments, Expander, by_name, group_digits, positional
+from data.sources.wiki.units import (
+    Arguments,
+    Expander,
+    argument,
+    by_name,
+    group_digits,
+    positional,
+    symbol,
+)
 
 # Templates with a fixed text: the text, and the template names.
 _SYMBOLS = {
@@ -77,20 +85,12 @@ def find_expander(name: str, language: str = "en") -> Expander | None:
         return expander
     if name.startswith(("lc:", "uc:")):
         text = words[3:].strip()
-        return _symbol(text.lower() if name.startswith("lc:") else text.upper())
+        return symbol(text.lower() if name.startswith("lc:") else text.upper())
     if match := re.fullmatch(r"formatnum:\s*([\d.-]+)(\|.*)?", name):
-        return _symbol(group_digits(match[1]))
+        return symbol(group_digits(match[1]))
     if name.startswith(("lang-", "script/")):
         return lambda args: args.get("1", "")
     return None
-
-
-def _symbol(text: str) -> Expander:
-    return lambda _: text
-
-
-def _argument(keys: str) -> Expander:
-    return lambda args: next((args[key] for key in keys.split() if args.get(key)), "")
 
 
 def _concatenate(args: Arguments) -> str:
@@ -263,8 +263,8 @@ _FUNCTIONS: dict[Expander, str] = {
     (lambda args: "" if args.get("2") else args.get("1", "")): "ipa",
 }
 _EXPANDERS: dict[str, Expander] = {
-    **{name: _symbol(text) for name, text in by_name(_SYMBOLS).items()},
-    **{name: _argument(keys) for name, keys in by_name(_ARGUMENTS).items()},
+    **{name: symbol(text) for name, text in by_name(_SYMBOLS).items()},
+    **{name: argument(keys) for name, keys in by_name(_ARGUMENTS).items()},
     **quantities.EXPANDERS,
     **{name: _ship(name.upper()) for name in _SHIP_PREFIXES.split(" | ")},
     **by_name(_FUNCTIONS),

@@ -86,6 +86,16 @@ def by_name(table: dict[T, str]) -> dict[str, T]:
     return {name: text for text, names in table.items() for name in names.split(" | ")}
 
 
+def symbol(text: str) -> Expander:
+    """Return an expander to a fixed text."""
+    return lambda _: text
+
+
+def argument(keys: str) -> Expander:
+    """Return an expander to the first argument that is not empty, of keys separated by spaces."""
+    return lambda args: next((args[key] for key in keys.split() if args.get(key)), "")
+
+
 def positional(args: Arguments) -> list[str]:
     """Return the values of the positional arguments, in order."""
     return [args[key] for key in sorted((k for k in args if re.fullmatch(r"\d{1,3}", k)), key=int)]
