@@ -10,11 +10,17 @@ PACKAGES = ("data", "model", "optim", "launch", "pretrain", "finetune", "bench")
 
 
 def modules() -> dict[str, Path]:
-    """Return the file of each of our modules by name; a package is its `__init__.py`."""
+    """Return the file of each of our modules by name; a package is its `__init__.py`.
+
+    Folders with a dot, such as bench/.work, hold what targets write, copies of modules among it.
+    """
     found = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if any(part.startswith(".") for part in parts):
+                continue
+            name = ".".join(parts)
             found[name.removesuffix(".__init__")] = path
     return found
 
