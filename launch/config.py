@@ -15,7 +15,7 @@ _MAXIMA = {
     **{"nodes": 10**5, "gpus_per_node": 1024, "processes": 1024, "max_workers": 10**5},
     **{"crashes": 10**6, "max_restarts": 10**6},
 }
-STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu")
+STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu", "stand_in")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,10 @@ class ClusterConfig:
     Attributes:
       strategy: "default" uses one device; "mirrored" all GPUs of one machine; "multi_worker" the
         cluster in TF_CONFIG; "tpu" a Cloud TPU; "auto" chooses by the devices that it finds.
-      tpu: name or address of the TPU; empty takes TPU_NAME from the environment, or else "local",
-        the TPU of this machine.
+        "stand_in" plays a TPU slice with the CPUs of TensorFlow servers, for rehearsals.
+      tpu: name of the TPU, or the addresses of the servers on all hosts of a slice, in order:
+        "grpc://10.0.0.2:8470,grpc://10.0.0.3:8470"; empty takes TPU_NAME from the environment, or
+        else "local", the TPU of this machine.
     """
 
     strategy: str = "auto"

@@ -88,6 +88,8 @@ def _create(kind: str, config: ClusterConfig) -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if kind == "tpu":
         return _tpu_strategy(config.tpu or os.environ.get("TPU_NAME", "local"))
+    if kind == "stand_in":
+        return _stand_in_strategy(config.tpu)
     if kind == "mirrored":
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
@@ -135,11 +137,36 @@ def _tpu_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-def remote_hosts(strategy: tf.distribute.Strategy) -> list[str]:
-    """Return the CPU devices of the hosts of a TPU slice, to which this process sends datasets."""
+def _stand_in_strategy(addresses: str) -> tf.distribute.Strategy:
     import tensorflow as tf
 
-    if not isinstance(strategy, tf.distribute.TPUStrategy):
+    from launch.stand_in import StandInStrategy
+
+    if not addresses.startswith("grpc://"):
+        raise UserError(
+            f"ClusterConfig.tpu={addresses!r}: ClusterConfig.strategy='stand_in' needs the addresses of"
+            " TensorFlow servers, like 'grpc://10.0.0.2:8470,grpc://10.0.0.3:8470'"
+        )
+    resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=addresses)
+    tf.config.experimental_connect_to_cluster(resolver)
+    found = [tf.DeviceSpec.from_string(d.name) for d in tf.config.list_logical_devices("CPU")]
+    cores = [device for device in found if device.job == resolver.task_type]
+    cores.sort(key=lambda device: (device.task, device.device_index))
+    return StandInStrategy([core.to_string() for core in cores])
+
+
+def remote_hosts(strategy: tf.distribute.Strategy) -> list[str]:
+    """Return the CPU devices of the hosts of a TPU slice, or of its stand-in, which this process drives.
+
+    Each runs a server in a process of its own, also the host that this process runs on. Empty if the replicas
+    are in this process.
+    """
+    import tensorflow as tf
+
+    from launch.stand_in import StandInStrategy
+
+    if not isinstance(strategy, (tf.distribute.TPUStrategy, StandInStrategy)):
         return []
-    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    return [name for name in devices if name.startswith("/job:")]
+    replicas = [tf.DeviceSpec.from_string(name) for name in strategy.extended.worker_devices]
+    hosts = [replica.replace(device_type="CPU", device_index=0) for replica in replicas]
+    return list(dict.fromkeys(host.to_string() for host in hosts if host.job != "localhost"))

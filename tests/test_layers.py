@@ -27,7 +27,7 @@ ORDER = {
     "model": "config tracing dropout flops names compute_weights rematerialize kernels attention"
     " layers huggingface encoder loss mlm weights",
     "optim": "config schedule gate accumulate adamw lamb build",
-    "launch": "config accelerators strategy local supervise jobs worker plan preflight dataflow gke"
+    "launch": "config accelerators stand_in strategy local supervise jobs worker plan preflight dataflow gke"
     " vertex tpu node slurm rehearse",
     "pretrain": "gin_literals strict_gin gin_files checkpoints train config recipe export convert embed"
     " fill_mask import_weights report provenance experiment run",

@@ -73,6 +73,11 @@ def test_missing_tpu_is_an_error():
         build_strategy(ClusterConfig(strategy="tpu"))
 
 
+def test_a_stand_in_needs_addresses():
+    with pytest.raises(UserError, match=r"ClusterConfig\.tpu='local': .* needs the addresses of"):
+        build_strategy(ClusterConfig(strategy="stand_in", tpu="local"))
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

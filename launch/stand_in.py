@@ -1,0 +1,56 @@
+"""A strategy that plays TPUStrategy on a slice of several hosts, with CPUs in place of TPU cores.
+
+As on a slice, one process drives replicas on other hosts, each of which runs a TensorFlow server and has an
+input pipeline of its own. Rehearsals and tests train with it where there are no TPUs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.distribute import (
+    collective_util,
+    cross_device_utils,
+    device_util,
+    distribute_lib,
+    mirrored_strategy,
+    numpy_dataset,
+)
+
+
+class StandInStrategy(tf.distribute.Strategy):
+    """Replicas on devices of other hosts, with one input pipeline for each host."""
+
+    def __init__(self, devices: list[str]):
+        """Use these devices in this order, in which their host may not change back and forth."""
+        super().__init__(_Extended(self, devices))
+
+
+class _Extended(mirrored_strategy.MirroredExtended):
+    """MirroredStrategy's own, which refuses devices of other hosts for want of input on them.
+
+    Sums are made on the first device in the order of the replicas. So they do not depend on how replicas
+    are divided among hosts.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, devices: list[str]):
+        # In place of the constructor of MirroredExtended, of which everything else is used.
+        distribute_lib.StrategyExtendedV1.__init__(self, strategy)
+        self._devices = tuple(map(device_util.canonicalize, devices))
+        by_host: dict[str, list[str]] = {}
+        for device in self._devices:
+            by_host.setdefault(device_util.get_host_for_device(device), []).append(device)
+        self._input_workers_devices = tuple((host, tuple(own)) for host, own in by_host.items())
+        self._host_input_device = numpy_dataset.SingleDevice(next(iter(by_host)))
+        self._cross_device_ops = self._collective_ops = tf.distribute.ReductionToOneDevice()
+        self._collective_key_base = 0
+        self._collective_keys = cross_device_utils.CollectiveKeys(group_key_start=1)
+        self._communication_options: Any = collective_util.Options()
+        self.experimental_enable_get_next_as_optional = True
+        self._use_var_policy = False
+
+    @property
+    def num_hosts(self) -> int:
+        """Number of hosts; MirroredStrategy always has one."""
+        return len(self._input_workers_devices)

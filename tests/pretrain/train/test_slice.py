@@ -1,0 +1,44 @@
+"""Runs on the hosts of a slice, played by servers with CPUs in other processes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pretrain.checkpoints.catalog import committed
+from pretrain.run import main
+from pretrain.train.metrics_log import read_metrics
+from tests.support.pretraining import CLOCK_METRICS, arguments
+from tests.support.slices import pretrain, slice_hosts, slice_params
+
+LOCAL = "ClusterConfig.strategy = 'mirrored'"
+
+
+def variables(model_dir) -> dict[str, np.ndarray]:
+    """Return every variable of the newest checkpoint."""
+    reader = tf.train.load_checkpoint(committed(str(model_dir))[-1].prefix)
+    names = [n for n in reader.get_variable_to_shape_map() if n.endswith("VARIABLE_VALUE")]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def metrics(model_dir) -> list[dict]:
+    """Return the rows of metrics that do not depend on the clock, without the ratios of each variable."""
+    ignored = {*CLOCK_METRICS, "trust_ratios"}
+    return [{k: v for k, v in row.items() if k not in ignored} for row in read_metrics(model_dir)]
+
+
+@pytest.mark.slow
+def test_a_run_on_two_hosts_equals_one_on_four_local_devices(small_build, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    main(arguments(small_build, here, LOCAL))
+    with slice_hosts() as servers:
+        done = pretrain(*arguments(small_build, there, *slice_params(servers)))
+    assert done.returncode == 0, done.stderr
+    assert "running on 4 x CPU (stand_in strategy)" in done.stdout
+    expected, actual = variables(here), variables(there)
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(actual[name], value, rtol=1e-6, atol=1e-6, err_msg=name)
+    rows = metrics(there)
+    assert [row["step"] for row in rows] == [2, 4, 4, 6, 6]
+    for row, other in zip(rows, metrics(here), strict=True):
+        assert row == pytest.approx(other, rel=1e-5)
