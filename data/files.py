@@ -386,8 +386,9 @@ def read_lines(source: str) -> list[str]:
     if len(content) > MAX_TEXT_BYTES:
         raise UserError(f"--input {source} has more than {MAX_TEXT_BYTES:,} bytes; divide it")
     try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-        *lines, last = text.split("\n")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+        # A lone "\r" ends lines only where nothing else does, as on old Macs.
+        *lines, last = text.replace("\r", " " if "\n" in text else "\n").split("\n")
     except UnicodeDecodeError as error:
         raise UserError(f"--input {source} is not UTF-8: {error}") from error
     if last:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -30,6 +31,9 @@ from pretrain.export.atomic_directory import RECORD_FILE
 from pretrain.export.load import load_saved_model
 
 MODEL = "model"  # the SavedModel inside an export
+# What separates words in the input of a model for tokens (finetune/export/tokens.py), and what does not.
+_BLANKS = re.compile(r"[ \t\n\v\f\r]+")
+_NO_BREAK_SPACE, _INVISIBLE = "\u00a0", "\u200b"
 
 
 class Predictor:
@@ -151,7 +155,11 @@ def _text_columns(task: dict[str, Any]) -> list[str]:
 
 
 def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[dict[str, Any]]]:
-    """Read sentences of words; the input of the model is the words joined by spaces."""
+    """Read sentences of words; the input of the model is the words joined by spaces.
+
+    White space within a word becomes one that does not separate words there, and an empty word an
+    invisible one: their pieces are those of training.
+    """
     if path.endswith(".conll"):
         table, name = tables.read_conll(path), "words"
     else:
@@ -159,10 +167,14 @@ def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[
         table = tables.read_table(path, columns=[name], keep_all=True)
     for row in table.rows:
         words = row.cells[name]
-        if not isinstance(words, list) or any(word.split() != [word] for word in map(str, words)):
-            raise UserError(f"{table.where(row)}: {name!r} must be a list of words without spaces")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise UserError(f"{table.where(row)}: {name!r} must be a list of words")
     sentences = [row.cells[name] for row in table.rows]
-    return [[" ".join(words) for words in sentences]], [{"words": words} for words in sentences]
+    texts = [
+        " ".join(_BLANKS.sub(_NO_BREAK_SPACE, word) or _INVISIBLE for word in words)
+        for words in sentences
+    ]
+    return [texts], [{"words": words} for words in sentences]
 
 
 def predict_rows(
@@ -185,7 +197,9 @@ def predict_rows(
         if "probabilities" in output:
             output["probabilities"] = dict(zip(labels, output["probabilities"], strict=True))
         if "labels" in output:  # padded to the longest text of the batch
-            words = row["words"] if "words" in row else row["text"].split()
+            words = (
+                row["words"] if "words" in row else list(filter(None, _BLANKS.split(row["text"])))
+            )
             output["labels"] = output["labels"][: len(words)]
         yield {**row, **output}
 

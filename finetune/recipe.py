@@ -27,16 +27,19 @@ MIN_STEPS_BEFORE_CHECK = 300
 _MAX_SKIPS = 3  # skipped examples to list for each split
 
 
-def resolve(config: FinetuneRunConfig, *, num_examples: int) -> FinetuneRunConfig:
+def resolve(
+    config: FinetuneRunConfig, *, num_examples: int, has_pairs: bool = False
+) -> FinetuneRunConfig:
     """Derive train_steps, eval_interval and warmup_steps from the size of the training split.
 
     Args:
       config: settings of the run.
       num_examples: sequences in the training split.
+      has_pairs: whether there are sequences of two segments.
 
     Raises:
-      UserError: a derived setting is also set itself, or max_seq_length exceeds the encoder's
-        position embeddings.
+      UserError: a derived setting is also set itself, max_seq_length exceeds the encoder's position
+        embeddings, or the encoder cannot tell two segments apart.
     """
     for name, part, derived in _DERIVED:
         settings = getattr(config, part)
@@ -52,6 +55,12 @@ def resolve(config: FinetuneRunConfig, *, num_examples: int) -> FinetuneRunConfi
         raise UserError(
             f"TaskConfig.max_seq_length={length}: the encoder takes sequences of at most"
             f" {max_length} tokens"
+        )
+    if has_pairs and config.encoder.type_vocab_size < 2:
+        raise UserError(
+            f"the task has pairs of texts, but the encoder has EncoderConfig.type_vocab_size="
+            f"{config.encoder.type_vocab_size} and cannot tell them apart; join them in one column, or"
+            " take another encoder"
         )
     finetune, train, optimizer = config.finetune, config.train, config.optimizer
     if finetune.epochs:

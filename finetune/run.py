@@ -110,7 +110,9 @@ def _run(
     strategy = build_strategy(config.cluster)  # before any other use of the devices
     task = open_task(config.task, pretrained.vocab, lower_case=pretrained.lower_case)
     data = TaskData.load(task, args.task_data)
-    config = recipe.resolve(config, num_examples=len(data.splits["train"]))
+    config = recipe.resolve(
+        config, num_examples=len(data.splits["train"]), has_pairs=data.has_pairs
+    )
     replicas = strategy.num_replicas_in_sync
     check_settings(config.train, config.optimizer, replicas=replicas)
     recipe.choose_kernels(config, device=device_kind(strategy))  # for its errors

@@ -75,13 +75,18 @@ class TaskData:
         return digest.hexdigest()
 
     @functools.cached_property
+    def has_pairs(self) -> bool:
+        """Whether there are sequences of two segments."""
+        return bool(np.any(self.splits["train"].features["input_type_ids"]))
+
+    @functools.cached_property
     def description(self) -> dict[str, Any]:
         """Summary of the data for data.json, for readers of the run who lack the data."""
         return {
             "task": self.task.name,
             "kind": self.task.kind,
             "labels": list(self.task.labels),
-            "has_pair": bool(np.any(self.splits["train"].features["input_type_ids"])),
+            "has_pair": self.has_pairs,
             "main_metric": self.task.main_metric,
             "sha256": self.sha256,
             "majority_entropy": self.task.majority_entropy(self.splits["train"]),

@@ -52,6 +52,8 @@ _FIXED = {
 _ALIASES = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
 _DECODER, _TABLE = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 _CONSTANT = "embeddings.position_ids"
+# What wrappers put before all names: DataParallel, Lightning, torch.compile.
+_WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
 def config_to_json(
@@ -206,6 +208,13 @@ def from_tensors(
         if (value := remaining.pop(weight.huggingface, None)) is not None:
             values[weight.name] = value.T if weight.is_kernel else value
     return values, sorted(name for name in remaining if not name.endswith(_CONSTANT))
+
+
+def unwrapped(name: str) -> str:
+    """Return a tensor's name without what wrappers of the model put before it, such as "module."."""
+    while name.startswith(_WRAPPERS):
+        name = name.partition(".")[2]
+    return name
 
 
 def _canonical(name: str) -> str:

@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import logging
 import math
+import os
 import re
 import tokenize
 import typing
@@ -73,6 +74,8 @@ def _gin_twin(cls: type) -> type[Any]:
 _HERE = Path(__file__).resolve().parent
 _HOME = _HERE if (_HERE / "gin").is_dir() else _HERE.parent
 gin.add_config_file_search_path(str(_HOME))
+# In place of gin's own reader, which takes a byte order mark for a statement.
+gin.config._FILE_READERS[0] = (functools.partial(open, encoding="utf-8-sig"), os.path.isfile)
 
 
 def add_gin_flags(parser: argparse.ArgumentParser) -> None:

@@ -119,7 +119,7 @@ class _Reader:
         if self._num_bytes > MAX_BYTES:
             raise UserError(f"{name}: --strict_gin reads at most {MAX_BYTES:,} bytes of gin files")
         try:
-            text = content.decode()
+            text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"{name}: must be UTF-8 text, but byte {error.start} is not") from None
         self.read_text(text, name, folder=os.path.dirname(path), including=(*including, path))

@@ -18,8 +18,17 @@ from data.sources.documents import (
 )
 from data.sources.streams import ByteCounter, DamagedError, open_chunks
 
+# "*** START OF THE PROJECT GUTENBERG EBOOK ... ***", perhaps indented or over two or three lines; and the
+# marks of older books: the end of the "small print" before the text, and a line after it.
 _GUTENBERG_MARK = re.compile(
-    rb"^\*\*\* ?(START|END) OF (?:THE|THIS) PROJECT GUTENBERG.*$", re.M | re.I
+    rb"^[ \t]*(?:"
+    rb"\*\*\* ?(?P<kind>START|END) OF (?:THE|THIS) PROJECT GUTENBERG"
+    rb"(?:[^\n]*\n(?![ \t\r]*\n)){0,2}?[^\n]*?\*\*\*[ \t\r]*$"
+    rb"|\*\*\* ?(?P<line>START|END) OF (?:THE|THIS) PROJECT GUTENBERG[^\n]*$"
+    rb"|\*+ ?END ?\*? ?(?P<print>THE SMALL PRINT!)[^\n]*$"
+    rb"|(?P<last>End of (?:the |this )?Project Gutenberg)\b[^\n]*$"
+    rb")",
+    re.M | re.I,
 )
 _NUMBER = (
     r"([IVXLC]+|\d+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
@@ -112,16 +121,30 @@ def _find_books(content: bytes) -> list[tuple[int, int]]:
     books: list[tuple[int, int]] = []
     start: int | None = 0  # of the current book, None between two books
     has_header = False
-    for mark in _GUTENBERG_MARK.finditer(content):
-        is_start = mark[1].upper() == b"START"
+    for position, stop, is_start in _gutenberg_marks(content):
         # The text before the first START mark is a header.
         if start is not None and (has_header or not is_start):
-            books.append((start, mark.start()))
-        start = mark.end() if is_start else None
+            books.append((start, position))
+        start = stop if is_start else None
         has_header = True
     if start is not None:
         books.append((start, len(content)))
     return [book for book in books if content[slice(*book)].strip()] or books[:1]
+
+
+def _gutenberg_marks(content: bytes) -> list[tuple[int, int, bool]]:
+    """Return start and stop of each mark in bytes, and whether a book begins after it."""
+    marks: list[tuple[int, int, bool]] = []
+    is_small_print = False
+    for found in _GUTENBERG_MARK.finditer(content):
+        is_start = (
+            bool(found["print"]) or (found["kind"] or found["line"] or b"").upper() == b"START"
+        )
+        if is_start and is_small_print:  # the text begins after the later one of two
+            marks.pop()
+        marks.append((found.start(), found.end(), is_start))
+        is_small_print = bool(found["print"])
+    return marks
 
 
 def _to_document(

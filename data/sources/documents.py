@@ -21,6 +21,8 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060\ufeff\ud800-\udfff]"
 )
 _LINE_END = re.compile("\r\n|\r|\n")
+# A word that is divided between lines, where the typesetter marked it as whole.
+_SOFT_HYPHEN_AT_LINE_END = re.compile("\u00ad[ \t\f]*\n[ \t\f]*")
 _MAX_REASON = 200  # characters
 _REMOTE_REQUESTS = 32  # at the same time
 
@@ -205,6 +207,6 @@ def join_lines(lines: Sequence[str]) -> Iterator[str]:
         if line.strip():
             paragraph.append(line)
         elif paragraph:
-            if text := normalise(" ".join(paragraph)):
+            if text := normalise(_SOFT_HYPHEN_AT_LINE_END.sub("", "\n".join(paragraph))):
                 yield text
             paragraph = []

@@ -25,14 +25,14 @@ class Vocab:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocab:
-        """Read a vocabulary file.
+        """Read a vocabulary file; a byte order mark at its start is skipped.
 
         Raises:
           UserError: the file does not exist or is not UTF-8, a piece is empty or repeated, or a
             special token is missing.
         """
         try:
-            lines = files.read_bytes(path).decode("utf-8").split("\n")
+            lines = files.read_bytes(path).decode("utf-8-sig").split("\n")
         except FileNotFoundError:
             raise UserError(
                 f"vocabulary file {path} does not exist; learn one with `python -m data.vocab`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from finetune.tasks.sequences import Segment, assemble, truncate_pairs
 from finetune.tasks.tables import Skip
 from finetune.tasks.task import Split, Task, custom_files, entropy, find_file
 
+_WHOLE_NUMBER = re.compile(r"^(-?(?:0|[1-9][0-9]*))\.0+$")
 _CUSTOM_METRICS = {
     "classification": ("accuracy", "f1_macro"),
     "regression": ("pearson", "spearman", "mean_squared_error"),
@@ -174,7 +176,11 @@ class SentenceTask(Task):
 
     def _labels_of(self, train: tables.Table) -> tuple[str, ...]:
         names = {_label_text(row.cells[self._format.label]) for row in train.rows} - {""}
-        labels = sorted(names, key=_label_sort_key)
+        # Of different notations of a number, the first: "1" and not "1.0".
+        first = {
+            _label_key(name): name for name in sorted(names, key=_label_sort_key, reverse=True)
+        }
+        labels = sorted(first.values(), key=_label_sort_key)
         if len(labels) < 2:
             raise UserError(
                 f"{train.path}: column {self._format.label!r} has only {labels}; a classification"
@@ -210,14 +216,14 @@ class SentenceTask(Task):
         return {"label_values": self._label_values(table, cells)}
 
     def _label_ids(self, table: tables.Table, cells: Sequence[str]) -> np.ndarray:
-        ids = {label: i for i, label in enumerate(self.labels)}
+        ids = {_label_key(label): i for i, label in enumerate(self.labels)}
         for row, label in zip(table.rows, cells, strict=True):
-            if label not in ids:
+            if _label_key(label) not in ids:
                 raise UserError(
                     f"{table.where(row)}: label {label!r} is unknown; there are"
                     f" {', '.join(self.labels)}"
                 )
-        return np.array([ids[label] for label in cells], np.int32)
+        return np.array([ids[_label_key(label)] for label in cells], np.int32)
 
     def _label_values(self, table: tables.Table, cells: Sequence[str]) -> np.ndarray:
         values = np.zeros(len(cells), np.float32)
@@ -263,6 +269,11 @@ def _label_text(cell: Any) -> str:
     if cell is None:
         return ""
     return cell.strip() if isinstance(cell, str) else tables.json_text(cell)
+
+
+def _label_key(label: str) -> str:
+    """Return what identifies a label: "1.0" is "1", which spreadsheets write where a cell is missing."""
+    return _WHOLE_NUMBER.sub(r"\1", label)
 
 
 def _label_sort_key(label: str) -> tuple[int, float, str]:

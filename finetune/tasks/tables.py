@@ -25,8 +25,14 @@ from data.errors import UserError
 csv.field_size_limit(sys.maxsize)
 _MAX_NAMES = 20  # columns in a message
 _BYTE_ORDER_MARK = "\ufeff"
+# A lone carriage return within a line is white space, as copied from a spreadsheet's cell.
+_LONE_RETURN = re.compile("\r(?!\n)")
 # CoNLL's separators; words may contain other white space, such as U+00A0.
 _BLANKS = re.compile(r"[ \t]+")
+# Comments of CoNLL-U come before the words of a sentence: "# sent_id = 7", "# newpar".
+_COMMENT = re.compile(r"#\s*(?:[\w:.-]+\s*=|new(?:doc|par)\b)")
+_CONLLU_COLUMNS = 10
+_CONLLU_ID = re.compile(r"\d+(?:[-.]\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Table:
 def read_text(path: str | os.PathLike[str]) -> str:
     """Return the content of a text file, without byte order mark.
 
+    Lone carriage returns are line ends in a file without others, as old Macs wrote, and else blanks.
+
     Raises:
       UserError: the file is empty, too large or not UTF-8; the last error names the line.
     """
@@ -80,7 +88,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
         ) from None
     if not text.strip():
         raise UserError(f"{path} is empty")
-    return text
+    return _LONE_RETURN.sub(" " if "\n" in text else "\n", text)
 
 
 def require_unicode(content: Any, where: str) -> None:
@@ -95,6 +103,10 @@ def require_unicode(content: Any, where: str) -> None:
 def describe_json_error(error: Exception) -> str:
     """Return why `json.loads` failed, in a few words."""
     return str(error).partition(";")[0]  # the rest is about Python's limit of digits
+
+
+def _null(_: str) -> None:
+    """Read NaN, which Python writes for missing values and JSON does not have, as null."""
 
 
 def list_names(names: Iterable[str]) -> str:
@@ -199,7 +211,7 @@ def _read_jsonl(path: str, columns: Sequence[str], optional: Sequence[str]) -> T
             continue
         where = f"{path}, line {number}"
         try:
-            cells = json.loads(line)
+            cells = json.loads(line, parse_constant=_null)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: not JSON: {describe_json_error(error)}") from None
         if not isinstance(cells, dict):
@@ -218,14 +230,16 @@ def read_conll(path: str | os.PathLike[str]) -> Table:
     """Read the format of the CoNLL shared tasks: a word and its label on each line.
 
     The first field of a line is the word; the last of several fields is its label. Blank lines
-    separate sentences. "-DOCSTART-" lines separate documents and are skipped.
+    separate sentences. "-DOCSTART-" lines separate documents and are skipped, as are the comments of
+    CoNLL-U before the words of a sentence.
 
     Returns:
       One row for each sentence, with "words" and "labels", lists of strings of equal length; without
       a column "labels" if no line has two fields.
 
     Raises:
-      UserError: the file is empty or not UTF-8, or some lines have a label and others do not.
+      UserError: the file is empty, not UTF-8 or has all columns of CoNLL-U, or some lines have a label
+        and others do not.
     """
     path = os.fspath(path)
     rows, skipped = [], []
@@ -240,6 +254,13 @@ def read_conll(path: str | os.PathLike[str]) -> Table:
             words = []
         elif fields[0] == "-DOCSTART-":
             skipped.append(Skip(f"{path}, line {number}", "separates documents"))
+        elif not words and _COMMENT.match(line):
+            skipped.append(Skip(f"{path}, line {number}", "a comment"))
+        elif _is_conllu(line):
+            raise UserError(
+                f"{path}, line {number}: has the {_CONLLU_COLUMNS} columns of CoNLL-U; keep the words and"
+                f" the labels, as with `grep -Ev '^[0-9]+[-.]' {path} | cut -f 2,4`"
+            )
         elif len(fields) == 1:
             first_unlabelled = first_unlabelled or number
             words.append((fields[0], ""))
@@ -255,3 +276,8 @@ def read_conll(path: str | os.PathLike[str]) -> Table:
         raise UserError(f"{path} has no words")
     columns = ("words", "labels") if first_labelled else ("words",)
     return Table(path, columns, rows, skipped)
+
+
+def _is_conllu(line: str) -> bool:
+    columns = line.split("\t")
+    return len(columns) == _CONLLU_COLUMNS and _CONLLU_ID.fullmatch(columns[0]) is not None

@@ -19,6 +19,7 @@ from pretrain.convert.common import (
     validate,
 )
 from pretrain.convert.saved_model import read_export, read_hub
+from pretrain.convert.tokenizer import check_added_tokens, read_lower_case
 from pretrain.export.atomic_directory import RECORD_FILE
 
 # Types of safetensors; integers are read too, and refused as quantised weights with their names.
@@ -66,13 +67,14 @@ def _read_huggingface(path: Path, vocab_file: str | None) -> ImportedBert:
     check_layers(encoder, count_layers(tensors), file)
     values, left_out = huggingface.from_tensors(tensors, encoder, str(file))
     vocab = find_vocab(path, vocab_file)
+    check_added_tokens(path, vocab)
     return validate(
         kind="Hugging Face",
         files=(file,),
         encoder=encoder,
         values=values,
         vocab=vocab,
-        lower_case=_lower_case(path / "tokenizer_config.json"),
+        lower_case=read_lower_case(path),
         left_out=tuple(left_out),
     )
 
@@ -89,14 +91,6 @@ def _read_tensors(file: Path) -> dict[str, np.ndarray]:
                         f"{file}: {name} has type {dtype}, which is not supported; convert the weights to"
                         " float32 or bfloat16"
                     )
-            return {name: opened.get_tensor(name).numpy() for name in names}
+            return {huggingface.unwrapped(name): opened.get_tensor(name).numpy() for name in names}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file} is damaged: {error}") from error
-
-
-def _lower_case(settings: Path) -> bool | None:
-    """Return do_lower_case of a tokenizer_config.json; None if the file or the setting is missing."""
-    value = read_json(settings).get("do_lower_case") if settings.is_file() else None
-    if value is not None and not isinstance(value, bool):
-        raise UserError(f"{settings}: do_lower_case is {value!r}, neither true nor false")
-    return value

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from data import files
 from data.errors import UserError
@@ -54,6 +55,16 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
             UserError, match=rf"{name} (has more than 1,048,576 bytes|is a pipe or a device)"
         ):
             read_input(str(tmp_path / name), record)
-    (tmp_path / "i.jsonl").write_text('{"text": ["New York"]}\n')
-    with pytest.raises(UserError, match="line 1: 'text' must be a list of words without spaces"):
+    (tmp_path / "i.jsonl").write_text('{"text": ["New", 3]}\n')
+    with pytest.raises(UserError, match="line 1: 'text' must be a list of words"):
         read_input(str(tmp_path / "i.jsonl"), {**record, "kind": "tokens"})
+
+
+def test_words_with_white_space_stay_one_word_for_the_model(tmp_path):
+    words = ["New York", "10\u00a0000", "\u3000", "", "end"]
+    record = {"inputs": ["text"], "kind": "tokens", "task": {"text_column": "text"}}
+    (tmp_path / "i.jsonl").write_text(json.dumps({"text": words}) + "\n")
+    ((text,),), rows = read_input(str(tmp_path / "i.jsonl"), record)
+    assert rows == [{"words": words}]
+    assert text == "New\u00a0York 10\u00a0000 \u3000 \u200b end"
+    assert tf.strings.split([text]).row_lengths().numpy().tolist() == [5]

@@ -1,5 +1,8 @@
 """Settings derived from the task's data, and weights taken from the encoder."""
 
+import pytest
+
+from data.errors import UserError
 from finetune.config import FinetuneRunConfig
 from finetune.pretrained import read_pretrained
 from finetune.recipe import resolve, starting_weights
@@ -20,6 +23,14 @@ def test_weights_that_a_run_starts_from(small_encoder):
     assert not_taken("FinetuneConfig.initialize = 'random'") == set(names)
     blocks = {name for name in names if name.startswith("encoder/transformer/layer_0/")}
     assert not_taken("FinetuneConfig.reinitialize_top_blocks = 1") == blocks | pooler
+
+
+def test_pairs_need_two_segment_types():
+    params = ["EncoderConfig.type_vocab_size = 1"]
+    config = load_run_config(["gin/finetune_mnli.gin"], params, kind=FinetuneRunConfig)
+    resolve(config, num_examples=100)
+    with pytest.raises(UserError, match=r"pairs of texts, .*EncoderConfig\.type_vocab_size=1"):
+        resolve(config, num_examples=100, has_pairs=True)
 
 
 def test_steps_are_derived_from_epochs():

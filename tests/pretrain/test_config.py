@@ -78,6 +78,15 @@ def test_gin_files_are_found_from_anywhere(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_byte_order_mark_of_a_file_is_no_statement(tmp_path, monkeypatch, strict):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner.gin").write_bytes(b"\xef\xbb\xbfTrainConfig.train_steps = 7\n")
+    (tmp_path / "run.gin").write_bytes(b"\xef\xbb\xbf# A comment.\r\ninclude 'inner.gin'\r\n")
+    config = load_run_config(["run.gin"], [], kind=RunConfig, strict=strict)
+    assert config.train.train_steps == 7
+
+
 def test_lambert_large_matches_the_model_card():
     config = load_run_config(["gin/lambert_large.gin"], [], kind=RunConfig)
     assert (config.train.train_steps, config.train.global_batch_size) == (200_000, 8192)

@@ -57,6 +57,14 @@ def test_only_line_feeds_separate_lines(tmp_path):
     ]
 
 
+def test_lone_carriage_return_is_a_line_end_only_without_others(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"one\rline\r\ntwo\n")
+    assert embed.read_lines(str(path)) == ["one line", "two"]
+    path.write_bytes(b"one\rtwo\r")
+    assert embed.read_lines(str(path)) == ["one", "two"]
+
+
 def test_unusable_input_and_flags_are_errors(tmp_path):
     def fails(message, *argv):
         with pytest.raises(UserError, match=message):

@@ -68,9 +68,21 @@ START = "*** START OF THE PROJECT GUTENBERG EBOOK X ***\n"
 END = "*** END OF THIS PROJECT GUTENBERG EBOOK X ***\n"
 
 
+TWO_LINES = "*** START OF THE PROJECT GUTENBERG EBOOK X,\nA LONG TITLE ***\n"
+SMALL_PRINT = (
+    "***START**THE SMALL PRINT!**FOR PUBLIC DOMAIN ETEXTS**START***\nTerms.\n"
+    "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n"
+)
+LAST_LINE = "End of Project Gutenberg's Etext of X, by Y\n"
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
+        (["Head.\n", TWO_LINES, "One.\n", END, "Licence.\n"], "One."),
+        (["Head.\n", f"  {START}", "One.\n", f"\t{END}", "Licence.\n"], "One."),
+        (["Head.\n", SMALL_PRINT, "One.\n", LAST_LINE, "Licence.\n"], "One."),
+        (["Head.\n", SMALL_PRINT, "Notes.\n", START, "One.\n", LAST_LINE, END, "L."], "One."),
         (["Head.\n", START, "One.\n", END, "Licence.\n", START, "Two.\n", END, "L"], "One. Two."),
         (["Head.\n", START, "One.\n", START, "Two.\n"], "One. Two."),
         (["One.\n", END, "Licence.\n", START, "Two.\n"], "One. Two."),

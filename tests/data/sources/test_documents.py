@@ -14,6 +14,11 @@ def test_hard_wrapped_lines_are_joined():
     assert list(join_lines(["A b", " c.", "", "", "D\te."])) == ["A b c.", "D e."]
 
 
+def test_word_divided_by_a_soft_hyphen_at_a_line_end_is_whole():
+    lines = ["a compre\u00ad", "  hensive view\f", "\fof co\u00ad operation, well-", "known"]
+    assert list(join_lines(lines)) == ["a comprehensive view of co operation, well- known"]
+
+
 def test_normalise_removes_invisible_characters_and_composes_accents():
     assert normalise("page\x0cbreak\rline\x85next\x1eend") == "page break line next end"
     assert normalise("e\u200b\u0301") == "é"

@@ -112,6 +112,12 @@ def test_windows_line_ends_are_accepted_and_unused_pieces_are_special(tmp_path):
     assert vocab.special_ids.tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_byte_order_mark_is_no_part_of_the_first_piece(golden, tmp_path):
+    content = (golden / "vocab.txt").read_bytes()
+    (tmp_path / "vocab.txt").write_bytes(b"\xef\xbb\xbf" + content)
+    assert Vocab.load(tmp_path / "vocab.txt").text.encode() == content
+
+
 def test_token_dtype_depends_on_the_number_of_pieces():
     assert Vocab(tuple(map(str, range(2**16)))).token_dtype == np.uint16
     assert Vocab(tuple(map(str, range(2**16 + 1)))).token_dtype == np.uint32

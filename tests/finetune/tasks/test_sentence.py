@@ -67,6 +67,21 @@ def test_labels_come_from_the_training_file(open_custom, tmp_path):
         task.load(tmp_path, "dev")
 
 
+def test_notations_of_a_whole_number_are_one_label(open_custom, tmp_path):
+    rows = ["0", "1.0", "1", "0.0", "1.00", "01", "1.5"]
+    task = open_custom({"train.tsv": "text\tlabel\n" + "".join(f"king\t{r}\n" for r in rows)})
+    loaded = task.load(tmp_path, "train")
+    assert task.labels == ("0", "01", "1", "1.5")
+    assert loaded.features["label_ids"].tolist() == [0, 2, 2, 0, 2, 1, 3]
+    json_rows = (
+        '{"text": "a", "label": 1.0}\n{"text": "b", "label": 0}\n{"text": "c", "label": NaN}\n'
+    )
+    task = open_custom({"train.jsonl": json_rows}, train_file="train.jsonl")
+    loaded = task.load(tmp_path, "train")
+    assert (task.labels, len(loaded.skipped)) == (("0", "1.0"), 1)
+    assert loaded.features["label_ids"].tolist() == [1, 0]
+
+
 def test_predictions_are_numbered_by_row(open_custom, tmp_path):
     """A test row without text has a prediction, too."""
     contents = {

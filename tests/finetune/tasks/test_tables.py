@@ -97,6 +97,44 @@ def test_conll_without_labels(tmp_path):
         read_conll(write(tmp_path / "c.conll", "-DOCSTART-\n"))
 
 
+def test_comments_of_conllu_before_the_words_of_a_sentence_are_skipped(tmp_path):
+    content = "# newdoc\n# sent_id = 1\n# text = No # sign\nNo\tDET\n#\tSYM\nsign\tNOUN\n\n#1 SYM\n"
+    table = read_conll(write(tmp_path / "a.conll", content))
+    assert table.rows == [
+        Row(6, {"words": ["No", "#", "sign"], "labels": ["DET", "SYM", "NOUN"]}),
+        Row(8, {"words": ["#1"], "labels": ["SYM"]}),
+    ]
+    assert [skip.where.rpartition(" ")[2] for skip in table.skipped] == ["1", "2", "3"]
+    assert {skip.reason for skip in table.skipped} == {"a comment"}
+
+
+def test_all_columns_of_conllu_are_an_error_with_the_remedy(tmp_path):
+    content = "# text = Gone\n1-2\tGone\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    with pytest.raises(UserError, match=r"a\.conll, line 2: has the 10 columns .* cut -f 2,4"):
+        read_conll(write(tmp_path / "a.conll", content))
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
+def test_lone_carriage_return_is_white_space_within_a_row(tmp_path, name):
+    separator = "," if name.endswith("csv") else "\t"
+    rows = [["text", "label"], ["one\rrow", "1"], ["two", "0"]]
+    content = "".join(f"{separator.join(row)}\r\n" for row in rows)
+    table = read_table(write(tmp_path / name, content), columns=["text", "label"])
+    assert [row.cells for row in table.rows] == [
+        {"text": "one row", "label": "1"},
+        {"text": "two", "label": "0"},
+    ]
+    old_mac = "".join(f"{separator.join(row)}\r" for row in rows if "\r" not in row[0])
+    table = read_table(write(tmp_path / name, old_mac), columns=["text"])
+    assert [row.cells for row in table.rows] == [{"text": "two"}]
+
+
+def test_nan_in_jsonl_is_a_missing_value(tmp_path):
+    path = write(tmp_path / "a.jsonl", '{"text": "a", "label": NaN}\n{"text": "b", "label": 1}\n')
+    table = read_table(path, columns=["text"], optional=["label"])
+    assert [row.cells["label"] for row in table.rows] == [None, 1]
+
+
 def test_messages_list_some_of_many_columns(tmp_path):
     names = ",".join(f"column{n}" for n in range(1_000_000))
     path = write(tmp_path / "wide.csv", f"{names}\n1\n")

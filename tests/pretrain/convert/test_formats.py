@@ -33,6 +33,18 @@ def test_huggingface_export_is_read_back(published, values):
     assert read_bert(str(published.hf_dir / "encoder")).parts == ["encoder", "pooler"]
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.module."])
+def test_prefixes_of_wrappers_are_ignored(published, values, tmp_path, prefix):
+    path = shutil.copytree(published.hf_dir, tmp_path / "hf")
+    tensors = safetensors.load_file(path / "model.safetensors")
+    safetensors.save_file(
+        {prefix + name: value for name, value in tensors.items()}, path / "model.safetensors"
+    )
+    imported = read_bert(str(path))
+    assert_same_weights(imported.values, values)
+    assert imported.left_out == ()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_widened(published, values, tmp_path, dtype):
     source = shutil.copytree(published.hf_dir, tmp_path / "hf")
