@@ -56,7 +56,7 @@ class LaunchConfig:
       model_dir: directory of the run; empty is BUCKET/NAME/model.
       scratch_dir: directory on a local disk of each machine, to which the data are copied; empty reads
         them in place, which is not possible from a bucket.
-      accelerator: TPU type ("v5e-8" or in Google's name "v5litepod-8", "v4-8", "v6e-8"), GPU type
+      accelerator: TPU type ("v5e-8" or in Google's name "v5litepod-8", "v4-8", "v6e-256"), GPU type
         in GKE's name ("nvidia-h100-80gb"), or "cpu".
       nodes: number of machines with GPUs.
       gpus_per_node: GPUs of each machine.
@@ -68,7 +68,7 @@ class LaunchConfig:
         number: "projects/123/global/networks/NAME".
       subnetwork: subnetwork of the network.
       external_ips: whether machines have addresses on the internet. If not, they reach package indices
-        only through Cloud NAT.
+        only through Cloud NAT. Not for slices of several hosts.
       service_account: e-mail address of the service account; on GKE the Kubernetes service account.
       spot: whether to take cheaper machines that may be preempted.
       valid_until_duration: time until a request for a TPU expires ("6h"); empty never expires.
@@ -78,7 +78,8 @@ class LaunchConfig:
       worker_machine_type: machine type of Dataflow workers ("n2-standard-4"); empty takes Dataflow's.
       max_workers: largest number of Dataflow workers.
       queue: LocalQueue of Kueue on GKE, partition of Slurm; empty uses none, or the default partition.
-      crashes: consecutive crashes after which a machine restarts the run (launch.supervise).
+      crashes: consecutive crashes after which a machine restarts the run (launch.supervise); on a slice,
+        consecutive failures of a host or of the run without a checkpoint between them.
       max_restarts: number of times a job that lost a machine is restarted.
     """
 

@@ -1,4 +1,4 @@
-"""Run a job on Google Kubernetes Engine, as a JobSet: machines with GPUs, or a TPU of a single host.
+"""Run a job on Google Kubernetes Engine, as a JobSet: machines with GPUs, or the hosts of a TPU.
 
     python -m launch.gke create --gin_file gin/lambert_large.gin --gin_file job.gin
 
@@ -14,15 +14,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.errors import UserError, run_main
-from launch.accelerators.tpu_types import single_host
+from launch.accelerators.tpu_types import hosts_of, request_of
 from launch.config import RESTART_CODE, LaunchConfig
 from launch.jobs.commands import run_target
 from launch.jobs.job import Action, Job, upload
+from launch.slice.membership import HOSTS_VARIABLE, INDEX_VARIABLE
 
-_MANIFEST_FILE = "jobset.json"
+_MANIFEST_FILE, _POLICY_FILE = "jobset.json", "network_policy.json"
 _GET = ("kubectl", "get", "jobset")
 _WORKER = "worker"  # name of the only replicated job
 _PORT = 2222
+_EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+_NAME_LABEL = "jobset.sigs.k8s.io/jobset-name"
 _SPOT = "cloud.google.com/gke-spot"
 _SCRATCH_DIR = "/var/tmp/lambert"
 _USER_ID = 1000  # user of the image
@@ -43,10 +46,14 @@ def create(job: Job, work_dir: str) -> Action:
         )
     manifest = json.dumps(jobset(job), indent=1) + "\n"
     uploaded = upload(job, work_dir)
-    path = f"{work_dir}/{_MANIFEST_FILE}"
+    path, policy_path = f"{work_dir}/{_MANIFEST_FILE}", f"{work_dir}/{_POLICY_FILE}"
+    files, commands = {path: manifest.encode()}, [("kubectl", "create", f"--filename={path}")]
+    if _is_slice(config):
+        files[policy_path] = f"{json.dumps(network_policy(job), indent=1)}\n".encode()
+        commands.insert(0, ("kubectl", "apply", f"--filename={policy_path}"))
     return Action(
-        files={**uploaded.files, path: manifest.encode()},
-        commands=[*uploaded.commands, ("kubectl", "create", f"--filename={path}")],
+        files={**uploaded.files, **files},
+        commands=[*uploaded.commands, *commands],
         exists_command=(*_GET, config.name, "--ignore-not-found", "--output=name"),
     )
 
@@ -59,11 +66,15 @@ def jobset(job: Job) -> dict[str, Any]:
     """
     config = job.config
     labels = {"kueue.x-k8s.io/queue-name": config.queue} if config.queue else {}
-    workers = config.nodes if config.is_gpu else 1
+    metadata: dict[str, Any] = {"name": config.name, "labels": labels}
+    if _is_slice(config):
+        # All pods on one node pool, which is one slice.
+        metadata["annotations"] = {_EXCLUSIVE: "cloud.google.com/gke-nodepool"}
+    workers = _num_pods(config)
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
-        "metadata": {"name": config.name, "labels": labels},
+        "metadata": metadata,
         "spec": {
             "network": {"enableDNSHostnames": True, "subdomain": config.name},
             "failurePolicy": {
@@ -88,6 +99,32 @@ def jobset(job: Job) -> dict[str, Any]:
             ],
         },
     }
+
+
+def network_policy(job: Job) -> dict[str, Any]:
+    """Return the policy by which only pods of a slice reach each other.
+
+    TensorFlow's servers run any program for whoever reaches them.
+    """
+    pods = {"matchLabels": {_NAME_LABEL: job.config.name}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": job.config.name},
+        "spec": {
+            "podSelector": pods,
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": pods}]}],
+        },
+    }
+
+
+def _num_pods(config: LaunchConfig) -> int:
+    return config.nodes if config.is_gpu else hosts_of(config.accelerator)
+
+
+def _is_slice(config: LaunchConfig) -> bool:
+    return not config.is_gpu and _num_pods(config) > 1
 
 
 def _final_failure_rule() -> dict[str, Any]:
@@ -147,7 +184,7 @@ def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
     if config.is_gpu:
         selector = {"cloud.google.com/gke-accelerator": config.accelerator}
         return selector, "nvidia.com/gpu", config.gpus_per_node
-    chip, topology, chips = single_host(config.accelerator)
+    chip, topology, chips = request_of(config.accelerator)
     selector = {
         "cloud.google.com/gke-tpu-accelerator": chip.gke_accelerator,
         "cloud.google.com/gke-tpu-topology": topology,
@@ -156,13 +193,18 @@ def _devices(config: LaunchConfig) -> tuple[dict[str, str], str, int]:
 
 
 def _environment(config: LaunchConfig) -> list[dict[str, Any]]:
-    """Return TF_CONFIG, in which Kubernetes inserts the index of the pod."""
-    if not config.is_gpu or config.nodes == 1:
+    """Return the variables by which pods find each other; Kubernetes inserts the index of the pod."""
+    name, num_pods = config.name, _num_pods(config)
+    if num_pods == 1:
         return []
-    name = config.name
-    workers = [f"{name}-{_WORKER}-0-{i}.{name}:{_PORT}" for i in range(config.nodes)]
-    cluster = json.dumps({"worker": workers})
     index = {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}
+    addresses = [f"{name}-{_WORKER}-0-{i}.{name}" for i in range(num_pods)]
+    if _is_slice(config):
+        return [
+            {"name": INDEX_VARIABLE, "valueFrom": {"fieldRef": index}},
+            {"name": HOSTS_VARIABLE, "value": ",".join(addresses)},
+        ]
+    cluster = json.dumps({"worker": [f"{address}:{_PORT}" for address in addresses]})
     task = '{"type": "worker", "index": $(WORKER_INDEX)}'
     return [
         {"name": "WORKER_INDEX", "valueFrom": {"fieldRef": index}},
@@ -184,11 +226,14 @@ def logs(job: Job, _: str) -> Action:
 
 def delete(job: Job, _: str) -> Action:
     """Return the action that deletes the JobSet; its pods receive SIGTERM, save and end."""
-    return Action(commands=[("kubectl", "delete", "jobset", job.config.name)])
+    commands = [("kubectl", "delete", "jobset", job.config.name)]
+    if _is_slice(job.config):
+        commands.append(("kubectl", "delete", "networkpolicy", job.config.name))
+    return Action(commands=commands)
 
 
 def _selector(name: str) -> str:
-    return f"--selector=jobset.sigs.k8s.io/jobset-name={name}"
+    return f"--selector={_NAME_LABEL}={name}"
 
 
 VERBS = dict(create=create, status=status, logs=logs, delete=delete)

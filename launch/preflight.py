@@ -1,6 +1,6 @@
 """Check that this machine can run a job, before it starts.
 
-    python -m launch.preflight --data_dir D --model_dir M [--tpu | --gpus N]
+    python -m launch.preflight --data_dir D --model_dir M [--tpu | --slice_host | --gpus N]
     python -m launch.preflight --data_dir D --gin_file gin/lambert_large.gin --accelerator v5e-8 --tpu
 
 Each line is one check; the exit code is 2 if any failed. Only what is given on the command line is checked.
@@ -78,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument("--tpu", action="store_true", help="the machine must have a TPU")
+    devices.add_argument(
+        "--slice_host",
+        action="store_true",
+        help="the machine is one of several hosts of a TPU slice, whose devices are not checked",
+    )
     devices.add_argument("--gpus", type=_count, help="number of GPUs it must have", metavar="N")
     parser.add_argument("--data_dir", help="build to check", metavar="D")
     parser.add_argument(
@@ -114,10 +119,11 @@ def _gigabytes(text: str) -> float:
 
 def _checks(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "versions", check_versions
-    if args.tpu:
+    if args.tpu or args.slice_host:
         yield "kernels", check_tpu_kernels
-    yield "devices", lambda: check_devices(args.tpu, args.gpus)
-    yield "step", lambda: check_step(args.tpu, args.gpus)
+    if not args.slice_host:  # see launch.slice, which checks the devices of all hosts together
+        yield "devices", lambda: check_devices(args.tpu, args.gpus)
+        yield "step", lambda: check_step(args.tpu, args.gpus)
     if args.data_dir:
         yield "data", lambda: check_data(args.data_dir, args.sizes_only)
     if args.gin_file or args.gin_param:

@@ -1,4 +1,4 @@
-"""Run a job on a Cloud TPU VM, as a queued resource.
+"""Run a job on a Cloud TPU: a VM, or a slice of several, as a queued resource.
 
     python -m launch.tpu run --gin_file gin/lambert_large.gin --gin_file job.gin
 
@@ -6,7 +6,8 @@ create uploads the job and requests the TPU. run does the same, watches the job,
 spot TPU is preempted, and deletes the TPU when the run has ended; if run is interrupted and started again, it
 resumes watching. status, logs and delete act on an existing job. docs/launching.md has the settings.
 
-On the machine, launch/tpu_startup.sh starts launch.node.
+On every machine, launch/tpu_startup.sh starts launch.node. On a slice the job's end is that of host 0, or the
+failure of any host.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import time
 from collections.abc import Sequence
 
 from data.errors import UserError, run_main
-from launch.accelerators.tpu_types import google_type, single_host
+from launch.accelerators.tpu_types import google_type, hosts_of, request_of
 from launch.jobs.commands import Verb, build_parser, execute, load_job, output_of
 from launch.jobs.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
+from launch.slice.job_files import HOSTS_FOLDER, HUB_STATE, SUBMITTED
 
 STARTUP_SCRIPT = "launch/tpu_startup.sh"
 # Written by the machine: "running on HOST", and at the end "ended CODE".
 _STATUS_FILE = "status"
-_SUBMITTED = b"submitted\n"
+_SUBMITTED = SUBMITTED.encode()
+# Firewall rules of docs/security.md keep others away from the ports of machines with this tag.
+SLICE_TAG = "lambert-slice"
 # Consecutive polls that may fail, because the network here is not the network of the job.
 _MAX_FAILED_POLLS = 30
 _PREEMPTED_STATES = ("SUSPENDING", "SUSPENDED")
@@ -33,22 +37,34 @@ _MAX_SILENT_POLLS = 15
 
 def create(job: Job, work_dir: str) -> Action:
     """Return the action that packs the checkout, uploads the job and requests the TPU."""
-    requested = request(job)
+    requested = request(job, work_dir)
     uploaded = upload(job, work_dir, {SOURCE_FILE: source_archive(), _STATUS_FILE: _SUBMITTED})
     return Action(
-        files=uploaded.files,
+        files={**uploaded.files, **requested.files},
         commands=[*uploaded.commands, *requested.commands],
         exists_command=_state_command(job),
     )
 
 
-def request(job: Job, _: str = "") -> Action:
-    """Return the action that requests the TPU of an uploaded job."""
+def request(job: Job, work_dir: str) -> Action:
+    """Return the action that requests the TPU of an uploaded job, with new states of a slice's hosts."""
     config = job.config
     # Without its own service account the machine would have the rights of the default one.
     config.require("project", "zone", "bucket", "data_dir", "service_account")
     config.require_reachable("bucket", "data_dir", "model_dir")
-    chip = single_host(config.accelerator)[0]
+    chip, num_hosts = request_of(config.accelerator)[0], hosts_of(config.accelerator)
+    metadata, states = f"lambert-job={config.job_dir}", {}
+    if num_hosts > 1:
+        if config.external_ips:
+            raise UserError(
+                "LaunchConfig.external_ips=True: the hosts of a slice run any program for whoever reaches"
+                " their TensorFlow servers, so they have internal addresses only; set up Cloud NAT"
+                " (docs/launching.md)"
+            )
+        metadata += f",lambert-hosts={num_hosts}"
+        names = [HUB_STATE, *map(str, range(num_hosts))]
+        states = {f"{work_dir}/{HOSTS_FOLDER}/{name}": _SUBMITTED for name in names}
+    copy = ("gcloud", "storage", "cp", *states, f"{config.job_dir}/{HOSTS_FOLDER}/")
     options = {
         "--network": config.network,
         "--subnetwork": config.subnetwork,
@@ -60,18 +76,20 @@ def request(job: Job, _: str = "") -> Action:
         f"--accelerator-type={google_type(config.accelerator)}",
         f"--runtime-version={config.runtime_version or chip.runtime_version}",
         f"--service-account={config.service_account}",
-        f"--metadata=lambert-job={config.job_dir}",
+        f"--metadata={metadata}",
         f"--metadata-from-file=startup-script={ROOT / STARTUP_SCRIPT}",
         *(f"{flag}={value}" for flag, value in options.items() if value),
         *(() if config.external_ips else ("--internal-ips",)),
         *(("--spot",) if config.spot else ()),
+        *((f"--tags={SLICE_TAG}",) if states else ()),
     ]
-    return Action(commands=[command])
+    return Action(files=states, commands=[copy, command] if states else [command])
 
 
 def status(job: Job, _: str = "") -> Action:
-    """Return the action that prints the state of the request and the status of the job."""
-    return Action(commands=[_state_command(job), _status_command(job)])
+    """Return the action that prints the state of the request, of the job and of the hosts of a slice."""
+    hosts = [_hosts_command(job)] if _is_slice(job) else []
+    return Action(commands=[_state_command(job), _status_command(job), *hosts])
 
 
 def logs(job: Job, _: str = "") -> Action:
@@ -113,11 +131,11 @@ def run_to_completion(job: Job, work_dir: str, poll_seconds: float) -> None:
     for restarts in range(job.config.max_restarts + 1):
         if restarts:
             print("launch: the TPU was preempted; requesting another one", flush=True)
-            execute(request(job))
-        code = _watch(job, poll_seconds)
+            execute(request(job, work_dir))
+        end = _watch(job, poll_seconds)
         execute(delete(job))
-        if code is not None:
-            _report_result(job, code)
+        if end is not None:
+            _report_result(job, *end)
             return
     raise UserError(
         f"the TPU was preempted {job.config.max_restarts + 1} times"
@@ -126,13 +144,22 @@ def run_to_completion(job: Job, work_dir: str, poll_seconds: float) -> None:
     )
 
 
-def _watch(job: Job, poll_seconds: float) -> int | None:
-    """Wait for the end of a job, and return the exit code of the run, or None if the TPU was preempted."""
+def _watch(job: Job, poll_seconds: float) -> tuple[int, str] | None:
+    """Wait for the end of a job.
+
+    Returns:
+      Exit code of the run and, on a slice, the line of a host that says why; None if the TPU was preempted.
+    """
     failed_polls, silent_polls, printed_state = 0, 0, ""
     while True:
         state, report = _state(job), output_of(_status_command(job)) or ""
+        hosts = (output_of(_hosts_command(job)) or "") if _is_slice(job) else ""
+        failed = _failed_host(hosts)
         if report.startswith("ended"):  # see tpu_startup.sh
-            return int(report.split()[1])
+            code = int(report.split()[1])
+            return code, failed[1] if code and failed else ""
+        if failed:
+            return failed
         if state in _PREEMPTED_STATES:
             return None
         if state == "FAILED":
@@ -162,10 +189,19 @@ def _watch(job: Job, poll_seconds: float) -> int | None:
         time.sleep(poll_seconds)
 
 
-def _report_result(job: Job, code: int) -> None:
+def _failed_host(hosts: str) -> tuple[int, str] | None:
+    """Return exit code and line of the first host that has failed: "host 3: ended 2 on vm: no space"."""
+    for line in hosts.splitlines():
+        name, _, ended = line.partition(": ended ")
+        if name.startswith("host ") and (code := ended.partition(" ")[0]).isdecimal() and int(code):
+            return int(code), line
+    return None
+
+
+def _report_result(job: Job, code: int, line: str) -> None:
     if code:
         raise UserError(
-            f"the run ended with exit code {code}; see `launch.tpu logs`"
+            f"the run ended with exit code {code}{f' ({line})' if line else ''}; see `launch.tpu logs`"
             f" ({job.config.job_dir}/logs)"
         )
     print(f"launch: done; the model is in {job.model_dir}", flush=True)
@@ -188,6 +224,14 @@ def _state_command(job: Job) -> tuple[str, ...]:
 
 def _status_command(job: Job) -> tuple[str, ...]:
     return _cat(job, _STATUS_FILE)
+
+
+def _is_slice(job: Job) -> bool:
+    return hosts_of(job.config.accelerator) > 1
+
+
+def _hosts_command(job: Job) -> tuple[str, ...]:
+    return _cat(job, f"{HOSTS_FOLDER}/*")
 
 
 def _cat(job: Job, name: str) -> tuple[str, ...]:

@@ -5,14 +5,24 @@
 # The VM's metadata contain the job's directory and nothing secret. Access to the bucket comes from the VM's
 # service account. The log is copied to logs/ in the job's directory once a minute. The file `status` there
 # becomes "ended CODE" when the run is over; it does not change when the machine is preempted.
+#
+# On a slice every host runs this script. Host 0 writes `status`, and host K `hosts/K`, which at the end has the
+# reason that launch.node left.
 set -euo pipefail
 
 metadata=${LAMBERT_METADATA_URL:-http://metadata.google.internal/computeMetadata/v1/instance}
 root=${LAMBERT_ROOT:-/opt/lambert}
 user=${LAMBERT_USER-lambert}  # empty: the current user
 
-job=$(curl --silent --show-error --fail --retry 10 --retry-connrefused \
-  --header 'Metadata-Flavor: Google' "$metadata/attributes/lambert-job")
+attribute() {
+  curl --silent --show-error --fail --retry 10 --retry-connrefused \
+    --header 'Metadata-Flavor: Google' "$metadata/attributes/$1"
+}
+
+job=$(attribute lambert-job)
+hosts=$(attribute lambert-hosts 2>/dev/null || echo 1)
+host=0
+if ((hosts > 1)); then host=$(attribute agent-worker-number); fi
 mkdir -p "$root/logs"
 log=$root/logs/$(hostname)-$(date -u +%Y%m%dT%H%M%S).log
 exec >>"$log" 2>&1
@@ -22,8 +32,14 @@ keep_log() {
 }
 
 report() {
-  echo "$*" >"$root/status"
-  gcloud storage cp "$root/status" "$job/status" >/dev/null 2>&1
+  if ((host == 0)); then
+    echo "$1" >"$root/status"
+    gcloud storage cp "$root/status" "$job/status" >/dev/null 2>&1
+  fi
+  if ((hosts > 1)); then
+    echo "host $host: $1$2" >"$root/host"
+    gcloud storage cp "$root/host" "$job/hosts/$host" >/dev/null 2>&1
+  fi
 }
 
 finish() {
@@ -34,7 +50,7 @@ finish() {
   keep_log
   case $code in
     42 | 137 | 143) ;; # the machine is about to stop; the job is not over
-    *) report "ended $code" ;;
+    *) report "ended $code" " on $(hostname)$(sed 's/^/: /' "$LAMBERT_REASON_FILE" 2>/dev/null || true)" ;;
   esac
 }
 
@@ -70,11 +86,17 @@ uploader=$!
 trap finish EXIT
 trap : TERM # the run receives SIGTERM too, saves, and exits
 
-report "running on $(hostname)"
+export LAMBERT_REASON_FILE=$root/reason
+rm -f "$LAMBERT_REASON_FILE"
+report "running on $(hostname)" ""
+# System images start Google's own server, which takes the port of ours and the chips.
+systemctl stop tpu-runtime >/dev/null 2>&1 || true
 install
 as_user=()
 if [[ -n $user ]]; then
   id "$user" >/dev/null 2>&1 || useradd --system --create-home "$user"
+  touch "$LAMBERT_REASON_FILE"
+  chown "$user" "$LAMBERT_REASON_FILE"
   as_user=(runuser --user "$user" -- env "HOME=/home/$user")
 fi
 cd "$root"

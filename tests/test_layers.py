@@ -27,8 +27,8 @@ ORDER = {
     "model": "config tracing dropout flops names compute_weights rematerialize kernels attention"
     " layers huggingface encoder loss mlm weights",
     "optim": "config schedule gate accumulate adamw lamb build",
-    "launch": "config accelerators stand_in strategy local supervise jobs worker plan preflight dataflow gke"
-    " vertex tpu node slurm rehearse",
+    "launch": "config accelerators stand_in strategy local supervise jobs worker plan preflight slice"
+    " dataflow gke vertex tpu node slurm rehearse",
     "pretrain": "gin_literals strict_gin gin_files checkpoints train config recipe export convert embed"
     " fill_mask import_weights report provenance experiment run",
     "finetune": "config batches model seed_files tasks summary pretrained recipe collapse predict export"
@@ -45,8 +45,8 @@ ALLOWED = {
         *("data.build_files", "data.config", "data.files", "data.manifest", "data.storage"),
         *("data.view", "data.vocab"),
         *("model.config", "model.flops", "model.names", "optim.config"),
-        *("pretrain.config", "pretrain.gin_files", "pretrain.recipe", "pretrain.report"),
-        "pretrain.train",
+        *("pretrain.checkpoints", "pretrain.config", "pretrain.gin_files", "pretrain.recipe"),
+        *("pretrain.report", "pretrain.train"),
     },
     "pretrain": {
         *("data.config", "data.files", "data.manifest", "data.read", "data.stages", "data.storage"),

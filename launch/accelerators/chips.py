@@ -111,6 +111,7 @@ class Tpu(Chip):
       runtime_version: system image of TPU VMs, without a framework.
       gke_accelerator: label of GKE's nodes.
       topologies: GKE's topology of a single host, by the size in the accelerator type.
+      slice_topologies: the same of slices of several hosts; empty if TensorFlow cannot use them.
       has_pjrt: whether TensorFlow reaches the TPU through the C interface of libtpu.
       compile_target: how bench.tpu compiles for it; None if jax 0.10.2 cannot read back what the compiler
         makes.
@@ -120,6 +121,7 @@ class Tpu(Chip):
     runtime_version: str
     gke_accelerator: str
     topologies: Mapping[int, str]
+    slice_topologies: Mapping[int, str]
     has_pjrt: bool
     compile_target: CompileTarget | None
 
@@ -141,6 +143,12 @@ class Gpu(Chip):
 
 _POD_SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 _HOST_TOPOLOGIES = {1: "1x1", 4: "2x2", 8: "2x4"}
+_POD_TOPOLOGIES = {16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}
+# By the number of cores; longest side last, as Google chooses where a type has several topologies.
+_V5P_TOPOLOGIES = {
+    **{16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8", 512: "4x8x8"},
+    **{1024: "8x8x8", 2048: "8x8x16", 4096: "8x16x16", 8192: "16x16x16", 12288: "16x16x24"},
+}
 TPUS = {
     tpu.name: tpu
     for tpu in (
@@ -164,6 +172,7 @@ TPUS = {
             runtime_version="tpu-ubuntu2204-base",
             gke_accelerator="tpu-v3-device",
             topologies={8: "2x2"},
+            slice_topologies={},
             has_pjrt=False,
             compile_target=CompileTarget(
                 topology="v3:2x2", devices=2, flops_per_cycle=2 * 2 * 128**2
@@ -189,6 +198,7 @@ TPUS = {
             runtime_version="tpu-ubuntu2204-base",
             gke_accelerator="tpu-v4-podslice",
             topologies={8: "2x2x1"},
+            slice_topologies={},
             has_pjrt=False,
             compile_target=CompileTarget(
                 topology="v4:2x2x1", devices=2, flops_per_cycle=4 * 2 * 128**2
@@ -214,6 +224,7 @@ TPUS = {
             runtime_version="v2-alpha-tpuv5-lite",
             gke_accelerator="tpu-v5-lite-podslice",
             topologies=_HOST_TOPOLOGIES,
+            slice_topologies=_POD_TOPOLOGIES,
             has_pjrt=True,
             compile_target=CompileTarget(
                 topology="v5e:2x2", devices=1, flops_per_cycle=4 * 2 * 128**2
@@ -239,6 +250,7 @@ TPUS = {
             runtime_version="v2-alpha-tpuv5",
             gke_accelerator="tpu-v5p-slice",
             topologies={8: "2x2x1"},
+            slice_topologies=_V5P_TOPOLOGIES,
             has_pjrt=True,
             compile_target=None,
         ),
@@ -262,6 +274,7 @@ TPUS = {
             runtime_version="v2-alpha-tpuv6e",
             gke_accelerator="tpu-v6e-slice",
             topologies=_HOST_TOPOLOGIES,
+            slice_topologies=_POD_TOPOLOGIES,
             has_pjrt=True,
             compile_target=None,
         ),

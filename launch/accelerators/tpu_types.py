@@ -1,4 +1,4 @@
-"""TPUs of a single host: their types at Google, and their topologies."""
+"""Types of TPUs at Google, their hosts and their topologies."""
 
 from __future__ import annotations
 
@@ -18,23 +18,36 @@ def google_type(accelerator: str) -> str:
     return f"{tpu.google_name}-{accelerator.partition('-')[2]}"
 
 
-def single_host(accelerator: str) -> tuple[Tpu, str, int]:
-    """Return chip, topology and number of chips of a TPU of a single host.
+def hosts_of(accelerator: str) -> int:
+    """Return the number of hosts of a TPU type; 1 for everything else."""
+    tpu, size = tpu_of_type(accelerator), accelerator.partition("-")[2]
+    if tpu is None or not size.isdecimal() or int(size) in tpu.topologies:
+        return 1
+    return -(-int(size) // (tpu.counted * tpu.chips_per_host))
+
+
+def request_of(accelerator: str) -> tuple[Tpu, str, int]:
+    """Return chip, topology and number of chips of each host of a TPU that a job asks for.
 
     Raises:
-      UserError: it is not a TPU, or it is a slice of several hosts.
+      UserError: it is not a TPU, there is no such size, or TensorFlow does not run on such a slice.
     """
     tpu, size = tpu_of_type(accelerator), accelerator.partition("-")[2]
+    setting = f"LaunchConfig.accelerator={accelerator!r}"
     if tpu is None or not size.isdecimal():
         types = [f"{name}-{size}" for name, other in TPUS.items() for size in other.topologies]
         raise UserError(
-            f"LaunchConfig.accelerator={accelerator!r}: is not a TPU type; there are {', '.join(types)}"
+            f"{setting}: is not a TPU type; there are {', '.join(types)}, and slices of several hosts"
         )
-    if int(size) not in tpu.topologies:
-        sizes = ", ".join(map(str, tpu.topologies))
+    if int(size) in tpu.topologies:
+        return tpu, tpu.topologies[int(size)], int(size) // tpu.counted
+    if not tpu.slice_topologies:
         raise UserError(
-            f"LaunchConfig.accelerator={accelerator!r}: is not a TPU of a single host (sizes {sizes});"
-            ' slices of several hosts are set up by hand, see "Slices of several hosts" in'
-            " docs/launching.md"
+            f"{setting}: slices of several hosts need v5e, v5p or v6e, because TensorFlow hangs or cannot"
+            f" initialise those of {tpu.name} (github.com/tensorflow/tensorflow/issues/93618); a single host"
+            f" has the sizes {', '.join(map(str, tpu.topologies))}"
         )
-    return tpu, tpu.topologies[int(size)], int(size) // tpu.counted
+    if int(size) not in tpu.slice_topologies:
+        sizes = ", ".join(map(str, (*tpu.topologies, *tpu.slice_topologies)))
+        raise UserError(f"{setting}: no slice has this size; there are {sizes}")
+    return tpu, tpu.slice_topologies[int(size)], tpu.chips_per_host

@@ -15,6 +15,8 @@ from launch.config import LaunchConfig
 WORKERS_VARIABLE = "LAMBERT_WORKERS"
 # Overrides LaunchConfig.accelerator: a rehearsal sets it to "cpu".
 ACCELERATOR_VARIABLE = "LAMBERT_ACCELERATOR"
+# "0" keeps TensorFlow from loading libtpu, of which only one process of a machine may take the chips.
+LOAD_LIBTPU_VARIABLE = "TPU_LOAD_LIBRARY"
 
 
 def tensorflow_variables(config: LaunchConfig, environ: Mapping[str, str]) -> dict[str, str]:
@@ -29,7 +31,7 @@ def tensorflow_variables(config: LaunchConfig, environ: Mapping[str, str]) -> di
             variables |= {
                 "PJRT_DEVICE": "TPU",
                 "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
-                "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": _libtpu(),
+                "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": libtpu_path(),
             }
         return variables
     # Kubernetes and Vertex set TF_CONFIG themselves.
@@ -42,7 +44,8 @@ def tensorflow_variables(config: LaunchConfig, environ: Mapping[str, str]) -> di
     return {"TF_CONFIG": json.dumps({"cluster": {"worker": workers}, "task": task})}
 
 
-def _libtpu() -> str:
+def libtpu_path() -> str:
+    """Return the path of libtpu.so, or raise a UserError if libtpu is not installed."""
     spec = importlib.util.find_spec("libtpu")
     if spec is None or not spec.submodule_search_locations:
         raise UserError(

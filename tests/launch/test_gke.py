@@ -54,7 +54,54 @@ def test_tpu_of_a_single_host():
     assert jobset["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "tpus"}
 
 
-@pytest.mark.parametrize("settings", [GPUS, dict(accelerator="v5litepod-8", spot=True)])
+def test_slice_is_a_pod_for_each_host_that_only_they_reach():
+    action = gke.create(make_job(accelerator="v5e-16"), "W")
+    assert list(map(tuple, action.commands[1:])) == split_commands(
+        """
+kubectl apply --filename=W/network_policy.json
+kubectl create --filename=W/jobset.json
+"""
+    )
+    jobset = json.loads(action.files["W/jobset.json"])
+    job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert (job["parallelism"], job["completions"]) == (4, 4)
+    assert jobset["metadata"]["annotations"] == {
+        "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"
+    }
+    assert pod(jobset)["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "4x4"
+    assert container(jobset)["resources"]["limits"] == {"google.com/tpu": 4}
+    index, hosts = container(jobset)["env"]
+    assert index["name"] == "LAMBERT_SLICE_INDEX"
+    assert hosts == {
+        "name": "LAMBERT_SLICE_HOSTS",
+        "value": "large-worker-0-0.large,large-worker-0-1.large,large-worker-0-2.large"
+        ",large-worker-0-3.large",
+    }
+    pods = {"matchLabels": {"jobset.sigs.k8s.io/jobset-name": "large"}}
+    policy = json.loads(action.files["W/network_policy.json"])
+    assert policy["spec"] == {
+        "podSelector": pods,
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": pods}]}],
+    }
+    kubernetes_validate.validate(policy, "1.31", strict=True)
+    assert gke.delete(make_job(accelerator="v5e-16"), "").commands == split_commands(
+        """
+kubectl delete jobset large
+kubectl delete networkpolicy large
+"""
+    )
+
+
+def test_slices_of_v4_are_refused():
+    with pytest.raises(UserError, match="tensorflow/issues/93618"):
+        gke.create(make_job(accelerator="v4-16"), "W")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [GPUS, dict(accelerator="v5litepod-8", spot=True), dict(accelerator="v5p-64")],
+)
 def test_jobset_is_valid_by_the_schemas(settings):
     jobset = gke.jobset(make_job(queue="q", **settings))
     schema = json.loads((GOLDEN / "jobset.schema.json").read_text())

@@ -68,7 +68,7 @@ def test_request_for_a_tpu_is_a_valid_queued_resource():
     from google.cloud.tpu_v2 import QueuedResource
 
     job = Job(config=LaunchConfig(**{**vars(CONFIG), "accelerator": "v5litepod-8"}), run_gin="")
-    (command,) = tpu.request(job).commands
+    (command,) = tpu.request(job, "W").commands
     flags = dict(word[2:].partition("=")[::2] for word in command[6:])
     node = {field: flags[flag] for flag, field in NODE_FIELDS.items()}
     node["metadata"] = dict([flags["metadata"].split("=", 1)])

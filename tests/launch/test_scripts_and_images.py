@@ -19,8 +19,8 @@ from tests.support.paths import ROOT
 def test_scripts_pass_shellcheck(tmp_path):
     generated = tmp_path / "job.sbatch"
     generated.write_text(slurm.batch_script(make_job(bucket="/shared", **GPUS)))
-    scripts = [*sorted(ROOT.glob("launch/*.sh")), generated]
-    assert len(scripts) == 3
+    scripts = [*sorted(ROOT.glob("launch/**/*.sh")), generated]
+    assert len(scripts) == 4
     done = _tool("shellcheck", *scripts)
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -60,6 +60,7 @@ def test_gcloud_accepts_every_command(tmp_path):
         tpu.run(make_job(spot=True, network="n", subnetwork="s", valid_until_duration="6h"), "W")
     ]
     jobs += [
+        tpu.run(make_job(accelerator="v5e-16"), "W"),
         tpu.logs(make_job()),
         vertex.create(make_job(**GPUS), "W"),
         vertex.status(make_job(**GPUS), "W"),
@@ -72,6 +73,7 @@ def test_gcloud_accepts_every_command(tmp_path):
     )
     lines += [line for line in _documented() if line.startswith("gcloud ")]
     assert len(lines) >= 20
+    lines = list(dict.fromkeys(lines))  # as gcloud does
     lines.append("gcloud storage cp a b --no-such-flag")
     (tmp_path / "commands.json").write_text(
         json.dumps([{"command_string": line} for line in lines])

@@ -30,6 +30,28 @@ gcloud compute tpus queued-resources create large --project=p --zone=us-west4-a 
     )
 
 
+def test_slice_has_states_of_its_hosts_and_only_internal_addresses():
+    action = tpu.create(make_job(accelerator="v5e-16"), "W")
+    states = [f"W/hosts/{name}" for name in ("hub", "0", "1", "2", "3")]
+    assert list(action.files)[4:] == states
+    assert {action.files[path] for path in states} == {b"submitted\n"}
+    assert list(map(tuple, action.commands[1:])) == split_commands(
+        f"""
+gcloud storage cp {" ".join(states)} {JOB_DIR}/hosts/
+gcloud compute tpus queued-resources create large --project=p --zone=us-west4-a --node-id=large --accelerator-type=v5litepod-16 --runtime-version=v2-alpha-tpuv5-lite --service-account=trainer --metadata=lambert-job={JOB_DIR},lambert-hosts=4 --metadata-from-file=startup-script={ROOT}/launch/tpu_startup.sh --internal-ips --tags=lambert-slice
+"""  # noqa: E501
+    )
+    status = tpu.status(make_job(accelerator="v6e-256")).commands
+    assert status[2] == ("gcloud", "storage", "cat", f"{JOB_DIR}/hosts/*")
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "hosts"), [("v5e-16", 4), ("v5e-256", 64), ("v6e-32", 8), ("v5p-16", 2)]
+)
+def test_slices_have_a_state_for_every_host(accelerator, hosts):
+    assert len(tpu.request(make_job(accelerator=accelerator), "W").files) == hosts + 1
+
+
 def test_commands_of_status_logs_and_delete():
     verbs = ("status", "logs", "delete")
     state = "--format='value(state.state)'"
@@ -57,7 +79,7 @@ def test_our_name_and_googles_name_of_v5e_are_equivalent():
 
 
 def test_on_demand_with_external_addresses():
-    (command,) = tpu.request(make_job(external_ips=True, accelerator="v4-8")).commands
+    (command,) = tpu.request(make_job(external_ips=True, accelerator="v4-8"), "W").commands
     assert {"--accelerator-type=v4-8", "--runtime-version=tpu-ubuntu2204-base"} <= {*command}
     assert not {"--spot", "--internal-ips"} & {*command}
 
@@ -67,7 +89,13 @@ def test_on_demand_with_external_addresses():
     [
         (dict(zone=""), r"LaunchConfig\.zone is missing"),
         (dict(service_account=""), r"LaunchConfig\.service_account is missing"),
-        (dict(accelerator="v5litepod-16"), r"is not a TPU of a single host \(sizes 1, 4, 8\)"),
+        (dict(accelerator="v5litepod-12"), "no slice has this size; there are 1, 4, 8, 16, 32, 64"),
+        (
+            dict(accelerator="v4-16"),
+            r"need v5e, v5p or v6e, because TensorFlow hangs .* those of v4 \(github.com/.*/93618\)",
+        ),
+        (dict(accelerator="v3-32"), r"those of v3 .* a single host has the sizes 8"),
+        (dict(accelerator="v5e-16", external_ips=True), "external_ips=True: the hosts of a slice"),
         (dict(accelerator="h100"), "is not a TPU type; there are v3-8, v4-8, v5e-1"),
         (
             dict(bucket="/shared"),
@@ -149,6 +177,49 @@ def test_failed_request_is_an_error_and_is_deleted(run):
     with pytest.raises(UserError, match=r"v5litepod-8 in z-a, valid for ever; try another zone"):
         run(("FAILED", "submitted"))
     assert run.called == ["create", "delete"]
+
+
+@pytest.fixture
+def run_slice(monkeypatch):
+    """A function that runs a slice whose first poll finds these states; it returns the verbs of gcloud."""
+    called = []
+
+    def execute(action):
+        called.extend(command[4] for command in action.commands if command[1] == "compute")
+
+    def run(status, hosts) -> list[str]:
+        answers = {"status": status, "hosts/*": hosts}
+        states = [None, "ACTIVE"]
+
+        def output_of(command):
+            is_state = command[1] == "compute"
+            return states.pop(0) if is_state else answers[command[-1].partition("large/")[2]]
+
+        monkeypatch.setattr(tpu, "output_of", output_of)
+        tpu.run_to_completion(make_job(accelerator="v5e-16"), "W", 1.0)
+        return called
+
+    monkeypatch.setattr(tpu, "execute", execute)
+    run.called = called
+    return run
+
+
+def test_slice_ends_with_its_first_host(run_slice):
+    assert run_slice("ended 0", "hub: ended\nhost 0: ended 0 on a\nhost 1: running on b") == [
+        *("create", "delete")
+    ]
+
+
+@pytest.mark.parametrize("status", ["running on a", "ended 2"])
+def test_failure_of_any_host_ends_the_job_by_name(run_slice, status):
+    hosts = "hub: waiting for hosts\nhost 0: waits for the hub on a\nhost 3: ended 2 on d: no space"
+    with pytest.raises(UserError) as caught:
+        run_slice(status, hosts)
+    assert str(caught.value) == (
+        "the run ended with exit code 2 (host 3: ended 2 on d: no space); see `launch.tpu logs`"
+        " (gs://b/jobs/large/logs)"
+    )
+    assert run_slice.called == ["create", "delete"]
 
 
 def test_silent_machine_is_reported_once(run, capsys):

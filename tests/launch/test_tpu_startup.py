@@ -12,6 +12,7 @@ from launch.jobs.job import source_archive
 from tests.support.paths import ROOT
 
 PROGRAMS = {
+    "systemctl": 'echo "systemctl $*" >> "$LAMBERT_ROOT/record"',
     "gcloud": """
 for last; do :; done
 case "$1 $2" in
@@ -22,7 +23,8 @@ esac""",
     "apt-get": 'echo "apt-get $*" >> "$LAMBERT_ROOT/record"',
     "python3.11": """
 mkdir -p "$3/bin"; printf '%s\n' '#!/bin/sh' 'echo "python $*" >> "$LAMBERT_ROOT/record"' \
-  'case "$*" in *launch.node*) echo "node output"; exit ${CODE:-0} ;; esac' > "$3/bin/python"
+  'case "$*" in *launch.node*) echo "node output"; printf "$REASON" > "$LAMBERT_REASON_FILE"' \
+  'exit ${CODE:-0} ;; esac' > "$3/bin/python"
 chmod +x "$3/bin/python"; echo "python3.11 $1 $2" >> "$LAMBERT_ROOT/record" """,
 }
 
@@ -44,14 +46,18 @@ def boot(tmp_path):
     class Metadata(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             assert self.headers["Metadata-Flavor"] == "Google"
-            self.send_response(200 if self.path == "/attributes/lambert-job" else 404)
+            value = metadata.get(self.path.removeprefix("/attributes/"))
+            self.send_response(404 if value is None else 200)
             self.end_headers()
-            self.wfile.write(str(bucket).encode())
+            self.wfile.write(("" if value is None else str(value)).encode())
 
         def log_message(self, *_):
             pass
 
-    def run(code=0) -> tuple[int, list[str], str, str]:
+    metadata = {"lambert-job": bucket}
+
+    def run(code=0, reason="", **more_metadata) -> tuple[int, list[str], str, str]:
+        metadata.update({name.replace("_", "-"): value for name, value in more_metadata.items()})
         (tmp_path / "root").mkdir(exist_ok=True)
         (tmp_path / "root/record").write_text("")
         done = subprocess.run(
@@ -63,6 +69,7 @@ def boot(tmp_path):
                 "LAMBERT_ROOT": str(tmp_path / "root"),
                 "LAMBERT_USER": "",
                 "CODE": str(code),
+                "REASON": reason,
             },
             capture_output=True,
             text=True,
@@ -70,7 +77,8 @@ def boot(tmp_path):
         assert (done.stdout, done.stderr) == ("", "")
         record = (tmp_path / "root/record").read_text().splitlines()
         logs = "".join(path.read_text() for path in sorted((bucket / "logs").iterdir()))
-        return done.returncode, record, (bucket / "status").read_text(), logs
+        status = bucket / "status"
+        return done.returncode, record, status.read_text() if status.exists() else "", logs
 
     with http.server.ThreadingHTTPServer(("localhost", 0), Metadata) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -83,7 +91,9 @@ def test_environment_is_installed_once(boot):
     code, record, status, logs = run()
     pip = "python -m pip --disable-pip-version-check --no-cache-dir"
     hashed = "install --require-hashes"
+    stop = "systemctl stop tpu-runtime"  # which system images start
     assert record == [
+        stop,
         "python3.11 -m venv",
         f"{pip} {hashed} --requirement requirements.lock",
         f"{pip} uninstall --yes tensorflow",
@@ -94,9 +104,9 @@ def test_environment_is_installed_once(boot):
     assert (code, status) == (0, "ended 0\n")
     assert "node output\nlaunch: ended with exit code 0 on vm-0\n" in logs
     # A reboot finds the environment; another source archive installs it again.
-    assert run()[1] == [f"python -m launch.node {bucket}"]
+    assert run()[1] == [stop, f"python -m launch.node {bucket}"]
     (bucket / "source.tar.gz").write_bytes(source_archive() + b"\0")
-    assert len(run()[1]) == 6
+    assert len(run()[1]) == 7
 
 
 @pytest.mark.parametrize(
@@ -112,5 +122,30 @@ def test_failure_before_the_run_ends_the_job(boot):
     run, bucket = boot
     (bucket / "source.tar.gz").unlink()
     code, record, status, logs = run()
-    assert (code, record, status) == (1, [], "ended 1\n")
+    assert (code, len(record), status) == (1, 1, "ended 1\n")
     assert "source.tar.gz" in logs
+
+
+@pytest.mark.parametrize(
+    ("host", "code", "reason", "status", "state"),
+    [
+        (0, 0, "", "ended 0\n", "host 0: ended 0 on vm-0\n"),
+        (0, 2, "host 3 differs", "ended 2\n", "host 0: ended 2 on vm-0: host 3 differs\n"),
+        (3, 2, "no space", "", "host 3: ended 2 on vm-0: no space\n"),
+        (3, 42, "a notice", "", "host 3: running on vm-0\n"),
+    ],
+)
+def test_every_host_of_a_slice_has_a_state(boot, host, code, reason, status, state):
+    run, bucket = boot
+    (bucket / "hosts").mkdir()
+    done = run(code, reason, lambert_hosts=4, agent_worker_number=host)
+    assert done[::2] == (code, status)
+    assert (bucket / f"hosts/{host}").read_text() == state
+    assert len(list((bucket / "hosts").iterdir())) == 1
+
+
+def test_failed_installation_of_a_host_is_its_state(boot):
+    run, bucket = boot
+    (bucket / "source.tar.gz").unlink()
+    run(lambert_hosts=4, agent_worker_number=2)
+    assert (bucket / "hosts/2").read_text() == "host 2: ended 1 on vm-0\n"

@@ -37,3 +37,9 @@ def test_preflight_checks_the_devices_of_the_job():
     ):
         command = preflight_command(make_job(**settings), **PATHS)
         assert command[1:] == ["-m", "launch.preflight", *devices, *directories, *memory]
+
+
+def test_preflight_of_a_host_of_a_slice_leaves_the_chips_alone():
+    command = preflight_command(make_job(accelerator="v5e-16"), is_slice_host=True, **PATHS)
+    assert command[2:4] == ["launch.preflight", "--slice_host"]
+    assert "--tpu" not in command

@@ -11,7 +11,7 @@ from launch.worker.environment import tensorflow_variables
 
 
 def test_variables_of_a_tpu(monkeypatch):
-    monkeypatch.setattr(environment, "_libtpu", lambda: "/x/libtpu.so")
+    monkeypatch.setattr(environment, "libtpu_path", lambda: "/x/libtpu.so")
     variables = tensorflow_variables(LaunchConfig(accelerator="v5e-8"), {})
     assert variables["TPU_ACCELERATOR_TYPE"] == "v5litepod-8"
     v4 = {"TPU_NAME": "local", "TPU_ACCELERATOR_TYPE": "v4-8"}
