@@ -29,10 +29,16 @@ _MAX_LENGTH = 2**16
 # Settings of custom files; finetune/tasks/glue.py has those of the known tasks.
 _CUSTOM_FIELDS = (
     *("kind", "text_column", "pair_column", "label_column", "labels"),
-    *("train_file", "dev_file", "test_file"),
+    *("train_file", "dev_file", "dev_fraction", "test_file"),
 )
+_COMPRESSED = ".gz"
 
 _Entry = TypeVar("_Entry")
+
+
+def table_suffix(path: str) -> str:
+    """Return the suffix that tells the format of a file: ".csv" for a.csv and a.csv.gz."""
+    return PurePath(path.removesuffix(_COMPRESSED)).suffix
 
 
 def for_every_kind(name: str, table: dict[str, _Entry]) -> dict[str, _Entry]:
@@ -75,7 +81,10 @@ class TaskConfig:
         sorted.
       train_file: file in the task's directory, .tsv, .csv or .jsonl; for 'tokens' .jsonl or .conll:
         a word and, after the last space, its label on each line, sentences separated by blank lines.
+        Each may be compressed (.csv.gz).
       dev_file: likewise; '' if there is none.
+      dev_fraction: fraction of the training file's rows that are held out as dev split, if there is no
+        dev_file; chosen by the text, so equal texts are in the same split.
       test_file: likewise; its labels may be missing.
     """
 
@@ -92,6 +101,7 @@ class TaskConfig:
     labels: tuple[str, ...] = ()
     train_file: str = ""
     dev_file: str = ""
+    dev_fraction: float = 0.0
     test_file: str = ""
 
     def __post_init__(self) -> None:
@@ -146,17 +156,26 @@ class TaskConfig:
         suffixes = WORD_SUFFIXES if self.kind == "tokens" else TABLE_SUFFIXES
         files = [name for name in ("train_file", "dev_file", "test_file") if getattr(self, name)]
         for name in files:
-            if PurePath(getattr(self, name)).suffix not in suffixes:
+            if table_suffix(getattr(self, name)) not in suffixes:
                 raise UserError(
                     f"TaskConfig.{name}={getattr(self, name)!r}: kind {self.kind!r} is read from"
                     f" {', '.join(suffixes)} files"
                 )
-        if any(PurePath(getattr(self, name)).suffix != ".conll" for name in files):
+        if any(table_suffix(getattr(self, name)) != ".conll" for name in files):
             for name in ("text_column", "label_column"):
                 if not getattr(self, name):
                     raise UserError(
                         f"TaskConfig.{name} is empty: name a column of {self.train_file}"
                     )
+        if not 0 <= self.dev_fraction < 1:
+            raise UserError(
+                f"TaskConfig.dev_fraction={self.dev_fraction}: must be at least 0 and less than 1"
+            )
+        if self.dev_fraction and self.dev_file:
+            raise UserError(
+                f"TaskConfig.dev_fraction={self.dev_fraction} has no effect with"
+                f" TaskConfig.dev_file={self.dev_file!r}; remove one of them"
+            )
         if self.pair_column and self.kind == "tokens":
             raise UserError(
                 f"TaskConfig.pair_column={self.pair_column!r} has no effect with kind 'tokens'"

@@ -3,17 +3,20 @@
     python -m finetune.predict --model_dir M --input new.tsv --output answers.jsonl
 
 M is a model directory of finetune.run, or an export. The input has the columns of the task's files (.tsv,
-.csv, .jsonl; .conll for words; .json for SQuAD), or one plain text on each line (.txt). The output has
-one line of JSON for each text or question, in the order of the input.
+.csv, .jsonl; .conll for words; each may end with .gz; .json for SQuAD), or one plain text on each line
+(.txt). The output has one line of JSON, or one row (.csv, .tsv), for each text or question, in the order
+of the input, with the columns id, index, idx and guid of the input.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -24,7 +27,7 @@ from data import files
 from data.checked_json import read_json
 from data.errors import CommandParser, UserError, run_main
 from data.files import read_lines, require_local
-from finetune.config import KINDS
+from finetune.config import KINDS, table_suffix
 from finetune.tasks import glue, tables
 from finetune.tasks.squad import read_squad
 from pretrain.export.atomic_directory import RECORD_FILE
@@ -33,6 +36,8 @@ from pretrain.export.load import load_saved_model
 MODEL = "model"  # the SavedModel inside an export
 # What separates words in the input of a model for tokens (finetune/export/tokens.py), and what does not.
 _BLANKS = re.compile(r"[ \t\n\v\f\r]+")
+# Columns that identify rows, which are repeated in the output.
+_ID_COLUMNS = ("id", "index", "idx", "guid")
 _NO_BREAK_SPACE, _INVISIBLE = "\u00a0", "\u200b"
 
 
@@ -122,7 +127,7 @@ def read_input(path: str, record: dict[str, Any]) -> tuple[list[list[str]], list
     Raises:
       UserError: the format does not fit the task, or the file is invalid.
     """
-    inputs, task, suffix = record["inputs"], record["task"], PurePath(path).suffix
+    inputs, task, suffix = record["inputs"], record["task"], table_suffix(path)
     if suffix == ".txt":
         if len(inputs) > 1:
             raise UserError(
@@ -139,13 +144,22 @@ def read_input(path: str, record: dict[str, Any]) -> tuple[list[list[str]], list
     if record["kind"] == "tokens":
         return _read_words(path, task)
     names = inputs if record["kind"] == "spans" else _text_columns(task)
-    table = tables.read_table(path, columns=names, keep_all=True)
+    table = tables.read_table(path, columns=names, optional=_ID_COLUMNS, keep_all=True)
     for row in table.rows:
         for name in names:
             if not isinstance(row.cells[name], str):
                 raise UserError(f"{table.where(row)}: {name!r} is {row.cells[name]!r}, not text")
     columns = [[row.cells[name] for row in table.rows] for name in names]
-    return columns, [{name: row.cells[name] for name in names} for row in table.rows]
+    return columns, [{**_ids_of(table, row), **_cells(row, names)} for row in table.rows]
+
+
+def _ids_of(table: tables.Table, row: tables.Row) -> dict[str, Any]:
+    """Return the columns that identify a row, as far as there are any."""
+    return _cells(row, [name for name in _ID_COLUMNS if name in table.columns])
+
+
+def _cells(row: tables.Row, names: Sequence[str]) -> dict[str, Any]:
+    return {name: row.cells[name] for name in names}
 
 
 def _text_columns(task: dict[str, Any]) -> list[str]:
@@ -160,11 +174,11 @@ def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[
     White space within a word becomes one that does not separate words there, and an empty word an
     invisible one: their pieces are those of training.
     """
-    if path.endswith(".conll"):
+    if table_suffix(path) == ".conll":
         table, name = tables.read_conll(path), "words"
     else:
         name = task["text_column"]
-        table = tables.read_table(path, columns=[name], keep_all=True)
+        table = tables.read_table(path, columns=[name], optional=_ID_COLUMNS, keep_all=True)
     for row in table.rows:
         words = row.cells[name]
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
@@ -174,7 +188,10 @@ def _read_words(path: str, task: dict[str, Any]) -> tuple[list[list[str]], list[
         " ".join(_BLANKS.sub(_NO_BREAK_SPACE, word) or _INVISIBLE for word in words)
         for words in sentences
     ]
-    return [texts], [{"words": words} for words in sentences]
+    return [texts], [
+        {**_ids_of(table, row), "words": words}
+        for row, words in zip(table.rows, sentences, strict=True)
+    ]
 
 
 def predict_rows(
@@ -204,6 +221,43 @@ def predict_rows(
         yield {**row, **output}
 
 
+def format_rows(rows: Iterable[dict[str, Any]], suffix: str) -> Iterator[str]:
+    """Yield the lines of an output file.
+
+    Args:
+      rows: rows with the same names.
+      suffix: ".csv" or ".tsv" for a table whose first line has the names, with one column for each
+        probability, and lists as JSON; any other for JSON lines. In .tsv, which has no quoting, tabs and
+        line ends within text become spaces.
+    """
+    if suffix not in (".csv", ".tsv"):
+        yield from (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+        return
+    for number, row in enumerate(map(_flat, rows)):
+        if number == 0:
+            yield _table_line(list(row), suffix)
+        yield _table_line(list(row.values()), suffix)
+
+
+def _flat(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row as text, with a column for each entry of a dictionary."""
+    flat = {}
+    for name, value in row.items():
+        entries = value if isinstance(value, dict) else {"": value}
+        for key, entry in entries.items():
+            text = entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False)
+            flat[f"{name}.{key}" if key else name] = text
+    return flat
+
+
+def _table_line(cells: Sequence[str], suffix: str) -> str:
+    if suffix == ".tsv":
+        return "\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and predict."""
     parser = CommandParser(
@@ -215,7 +269,9 @@ def main(argv: Sequence[str]) -> None:
         "--model_dir", required=True, help="model directory of finetune.run, or an export"
     )
     parser.add_argument("--input", required=True, help="file of texts or questions")
-    parser.add_argument("--output", required=True, help="JSON lines file to create")
+    parser.add_argument(
+        "--output", required=True, help="file to create: .csv, .tsv, else JSON lines"
+    )
     parser.add_argument("--batch_size", type=int, default=32)
     args = parser.parse_args(argv)
     if args.batch_size < 1:
@@ -228,8 +284,9 @@ def main(argv: Sequence[str]) -> None:
     columns, rows = read_input(args.input, predictor.record)
     # Opened first, so that an unwritable path fails before the predictions are made.
     with files.atomic_write(args.output) as file:
-        for row in predict_rows(predictor, columns, rows, batch_size=args.batch_size):
-            file.write(f"{json.dumps(row, ensure_ascii=False)}\n".encode())
+        answers = predict_rows(predictor, columns, rows, batch_size=args.batch_size)
+        for line in format_rows(answers, PurePath(args.output).suffix):
+            file.write(line.encode())
     print(f"predict: {len(rows):,} answers in {args.output}")
 
 

@@ -52,7 +52,8 @@ class TaskData:
         if not splits.get("dev") or not splits["dev"].is_labelled:
             raise UserError(
                 f"--task_data {task_data_dir} has no labelled dev split, by which checkpoints and seeds"
-                " are compared; hold out some examples, for files of your own in TaskConfig.dev_file"
+                " are compared; for files of your own name one in TaskConfig.dev_file, or set"
+                " TaskConfig.dev_fraction to hold out some rows of the training file"
             )
         return cls(task=task, splits=splits)
 

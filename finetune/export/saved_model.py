@@ -44,7 +44,7 @@ def save(
       model: model to save.
       config: settings of the task, for truncation and windows.
       kind: kind of task.
-      labels: labels in the order of the outputs; saved as the attribute `labels`.
+      labels: labels in the order of the outputs; saved as the attribute `labels`, strings [C].
       has_pair: whether the model takes pairs of texts.
       null_threshold: for "spans", value of null_odds above which there is no answer; infinite if every
         question has an answer.
@@ -60,6 +60,7 @@ def save(
         case _:
             raise ValueError(f"no serving signature for tasks of kind {kind!r}")
     model.serve = serve
-    model.labels = tf.constant(list(labels), tf.string)
+    # A variable, because constants are not restored as attributes.
+    model.labels = tf.Variable(list(labels), dtype=tf.string, trainable=False, name="labels")
     model.vocab_file = tf.saved_model.Asset(os.fspath(vocab_file))
     tf.saved_model.save(model, os.fspath(path), signatures={"serving_default": serve})

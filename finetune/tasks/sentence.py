@@ -20,7 +20,7 @@ from finetune.tasks import glue, tables
 from finetune.tasks.metrics import METRICS
 from finetune.tasks.sequences import Segment, assemble, truncate_pairs
 from finetune.tasks.tables import Skip
-from finetune.tasks.task import Split, Task, custom_files, entropy, find_file
+from finetune.tasks.task import Split, Task, custom_files, entropy, find_file, hold_out
 
 _WHOLE_NUMBER = re.compile(r"^(-?(?:0|[1-9][0-9]*))\.0+$")
 _CUSTOM_METRICS = {
@@ -89,6 +89,7 @@ class SentenceTask(Task):
             train = table if split == "train" else self._read(task_data_dir, "train")
             assert train is not None, "`find_file` raises a UserError"
             self.labels = self._labels_of(train)
+        table = hold_out(table, split, self._config, columns=self._format.texts)
         table, notes = _drop_unusable_rows(table, self._format, split)
         is_labelled = self._format.label in table.columns
         features, num_truncated = self._tokenize(table.rows)

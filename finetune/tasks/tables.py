@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gzip
 import io
 import json
 import os
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from data import files
 from data.checked_json import read_at_most
 from data.errors import UserError
+from finetune.config import table_suffix
 
 # A field may be a whole article; the default limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)
@@ -74,6 +76,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
       UserError: the file is empty, too large or not UTF-8; the last error names the line.
     """
     content = read_at_most(path, files.MAX_TEXT_BYTES)
+    if os.fspath(path).endswith(".gz"):
+        content = _decompress(content, path)
     if len(content) > files.MAX_TEXT_BYTES:
         raise UserError(
             f"{path} has more than {files.MAX_TEXT_BYTES:,} bytes; divide it into several files"
@@ -89,6 +93,15 @@ def read_text(path: str | os.PathLike[str]) -> str:
     if not text.strip():
         raise UserError(f"{path} is empty")
     return _LONE_RETURN.sub(" " if "\n" in text else "\n", text)
+
+
+def _decompress(content: bytes, path: str | os.PathLike[str]) -> bytes:
+    """Return the first MAX_TEXT_BYTES + 1 bytes of gzip's content."""
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            return file.read(files.MAX_TEXT_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be decompressed: {error}") from None
 
 
 def require_unicode(content: Any, where: str) -> None:
@@ -130,7 +143,7 @@ def read_table(
     header: Sequence[str] | None = None,
     keep_all: bool = False,
 ) -> Table:
-    """Read a file with columns: .csv, .jsonl, or with any other suffix TSV.
+    """Read a file with columns: .csv, .jsonl, or with any other suffix TSV; each may end with .gz.
 
     TSV has no quoting: a quotation mark is text and a line is a row, as in the files of GLUE, which
     have unpaired ones. Empty lines are ignored, unless there is only one column. In CSV, quoted fields
@@ -148,7 +161,7 @@ def read_table(
       UserError: the file is empty, has no rows, is not UTF-8 or malformed, or lacks a column.
     """
     path = os.fspath(path)
-    match PurePath(path).suffix:
+    match table_suffix(path):
         case ".jsonl":
             return _read_jsonl(path, columns, optional)
         case ".csv":

@@ -17,8 +17,9 @@ import numpy as np
 
 from data import files
 from data.errors import UserError
+from data.hashing import document_hash
 from finetune.config import TaskConfig, for_every_kind
-from finetune.tasks.tables import Skip
+from finetune.tasks.tables import Row, Skip, Table, json_text
 
 # Features of every split: the encoder's inputs, int32 [N, S].
 INPUTS = ("input_word_ids", "input_mask", "input_type_ids")
@@ -187,8 +188,36 @@ def position_entropy(positions: np.ndarray, num_positions: int) -> float:
 
 def custom_files(config: TaskConfig) -> dict[str, tuple[str, ...]]:
     """Return the configured files by split; without those that are not set."""
-    named = {"train": config.train_file, "dev": config.dev_file, "test": config.test_file}
+    dev_file = config.dev_file or (config.train_file if config.dev_fraction else "")
+    named = {"train": config.train_file, "dev": dev_file, "test": config.test_file}
     return {split: (name,) for split, name in named.items() if name}
+
+
+def hold_out(table: Table, split: str, config: TaskConfig, *, columns: Sequence[str]) -> Table:
+    """Return the rows of a split that `TaskConfig.dev_fraction` cuts off the training file.
+
+    Args:
+      table: rows of the file of the split.
+      split: name of the split.
+      config: settings of the task.
+      columns: columns of text; rows with equal text are in the same split.
+
+    Raises:
+      UserError: no row is left.
+    """
+    if not config.dev_fraction or split not in ("train", "dev"):
+        return table
+
+    def is_held_out(row: Row) -> bool:
+        text = json_text([row.cells[name] for name in columns])
+        return document_hash(text) < config.dev_fraction * 2**64
+
+    rows = [row for row in table.rows if is_held_out(row) == (split == "dev")]
+    if not rows:
+        raise UserError(
+            f"TaskConfig.dev_fraction={config.dev_fraction:g} leaves no row of {table.path} for {split!r}"
+        )
+    return dataclasses.replace(table, rows=rows)
 
 
 @overload

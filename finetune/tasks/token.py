@@ -12,11 +12,11 @@ from data import files, schema
 from data.errors import UserError
 from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
-from finetune.config import TaskConfig
+from finetune.config import TaskConfig, table_suffix
 from finetune.tasks import metrics, tables
 from finetune.tasks.sequences import Segment, assemble
 from finetune.tasks.tables import Skip
-from finetune.tasks.task import Split, Task, custom_files, entropy, find_file
+from finetune.tasks.task import Split, Task, custom_files, entropy, find_file, hold_out
 
 # Columns of tables from `tables.read_conll`.
 _CONLL_COLUMNS = ("words", "labels")
@@ -66,6 +66,7 @@ class TokenTask(Task):
             if len(names) < 2:
                 raise UserError(f"{train.path} has only the labels {sorted(names)}; two are needed")
             self.labels = tuple(sorted(names))
+        table = hold_out(table, split, self._config, columns=["words"])
         is_labelled = "labels" in table.columns
         features, examples, notes = self._tokenize(table, is_labelled=is_labelled)
         return Split(
@@ -92,7 +93,7 @@ class TokenTask(Task):
         """Write the format of the input; in .conll files the prediction is the last column."""
         predictions = self._by_sentence(self._predictions(outputs, split), split)
         examples: WordExamples = split.examples
-        suffix = Path(self._files[split.name][0]).suffix
+        suffix = table_suffix(self._files[split.name][0])
         path = files.join(directory, f"{split.name}{suffix}")
         if suffix == ".jsonl":
             names = self._config.text_column, self._config.label_column
@@ -144,7 +145,7 @@ class TokenTask(Task):
     def _read(self, task_data_dir: str | Path, split: str) -> tables.Table:
         """Read rows with "words" and, if the file has labels, "labels"."""
         path = find_file(task_data_dir, self._files[split], must_exist=True)
-        if path.endswith(".conll"):
+        if table_suffix(path) == ".conll":
             table, names = tables.read_conll(path), _CONLL_COLUMNS
         else:
             names = self._config.text_column, self._config.label_column

@@ -45,6 +45,12 @@ def test_gin_binds_task_settings():
         ({**OWN, "train_file": ""}, "TaskConfig.train_file is empty"),
         ({**OWN, "train_file": "train.txt"}, "'train.txt': .* is read from .tsv, .csv, .jsonl"),
         ({**OWN, "dev_file": "dev.conll"}, "dev_file='dev.conll': .* is read from .tsv"),
+        ({**OWN, "dev_fraction": 1.0}, "dev_fraction=1.0: must be at least 0 and less than 1"),
+        ({**OWN, "dev_fraction": 0.1, "dev_file": "d.tsv"}, "0.1 has no effect with .*dev_file"),
+        (
+            {"task": "cola", "dev_fraction": 0.1},
+            "dev_fraction=0.1 has no effect with .*task='cola'",
+        ),
         ({**OWN, "label_column": ""}, "TaskConfig.label_column is empty"),
         ({**OWN, "labels": ("a",)}, r"labels=\(.a.,\): must be"),
         ({**OWN, "labels": ("a", "a")}, r"labels=\(.a., .a.\): must be"),

@@ -8,7 +8,7 @@ import tensorflow as tf
 from data import files
 from data.errors import UserError
 from finetune import predict
-from finetune.predict import read_input
+from finetune.predict import format_rows, read_input
 
 
 def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
@@ -58,6 +58,42 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
     (tmp_path / "i.jsonl").write_text('{"text": ["New", 3]}\n')
     with pytest.raises(UserError, match="line 1: 'text' must be a list of words"):
         read_input(str(tmp_path / "i.jsonl"), {**record, "kind": "tokens"})
+
+
+def test_columns_that_identify_rows_are_repeated(tmp_path):
+    record = {
+        "inputs": ["text"],
+        "kind": "classification",
+        "task": {"task": "", "text_column": "t", "pair_column": ""},
+    }
+    (tmp_path / "i.csv").write_text("guid,t,other,id\ng1,one,x,7\n")
+    assert read_input(str(tmp_path / "i.csv"), record) == (
+        [["one"]],
+        [{"id": "7", "guid": "g1", "t": "one"}],
+    )
+
+
+def test_rows_as_tables():
+    rows = [
+        {
+            "id": "7",
+            "text": 'a\t"b",\nc',
+            "label": "yes",
+            "probabilities": {"no": 0.25, "yes": 0.75},
+        },
+        {"id": "8", "text": "d", "label": "no", "probabilities": {"no": 0.5, "yes": 0.5}},
+    ]
+    assert "".join(format_rows(rows, ".csv")) == (
+        "id,text,label,probabilities.no,probabilities.yes\n"
+        '7,"a\t""b"",\nc",yes,0.25,0.75\n8,d,no,0.5,0.5\n'
+    )
+    assert "".join(format_rows(rows, ".tsv")) == (
+        "id\ttext\tlabel\tprobabilities.no\tprobabilities.yes\n"
+        '7\ta "b", c\tyes\t0.25\t0.75\n8\td\tno\t0.5\t0.5\n'
+    )
+    assert list(format_rows([{"words": ["a"], "score": 1.5}], ".jsonl")) == [
+        '{"words": ["a"], "score": 1.5}\n'
+    ]
 
 
 def test_words_with_white_space_stay_one_word_for_the_model(tmp_path):

@@ -70,6 +70,7 @@ import sys
 import tensorflow as tf, tensorflow_text
 model = tf.saved_model.load(sys.argv[1])
 outputs = model.signatures["serving_default"](text=tf.constant(sys.argv[2:]))
+assert model.labels.numpy().tolist() == [b"no", b"yes"]
 assert not [name for name in sys.modules if name.partition(".")[0] in ("finetune", "official")]
 print(*(label.decode() for label in outputs["label"].numpy()), *outputs["probabilities"].numpy()[:, 1])
 """

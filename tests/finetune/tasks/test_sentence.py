@@ -82,6 +82,26 @@ def test_notations_of_a_whole_number_are_one_label(open_custom, tmp_path):
     assert loaded.features["label_ids"].tolist() == [1, 0]
 
 
+def test_dev_split_is_cut_off_the_training_file(open_custom, tmp_path, vocab):
+    texts = [f"king {number}" for number in range(200)]
+    lines = [f"{text}\t{number % 2}\n" for number, text in enumerate([*texts, *texts])]
+    task = open_custom({"train.tsv": "text\tlabel\n" + "".join(lines)}, dev_fraction=0.2)
+    assert task.splits == ("train", "dev")
+    train, dev = (task.load(tmp_path, name) for name in ("train", "dev"))
+    assert len(train) + len(dev) == 400
+    assert 50 < len(dev) < 110
+    rows = [
+        {tuple(row) for row in split.features["input_word_ids"].tolist()} for split in (train, dev)
+    ]
+    assert not rows[0] & rows[1]  # equal texts are in the same split
+    again = task.load(tmp_path, "dev")
+    np.testing.assert_array_equal(again.features["input_word_ids"], dev.features["input_word_ids"])
+    with pytest.raises(
+        UserError, match=r"dev_fraction=1e-09 leaves no row of .*train\.tsv for 'dev'"
+    ):
+        open_custom({}, dev_fraction=1e-9).load(tmp_path, "dev")
+
+
 def test_predictions_are_numbered_by_row(open_custom, tmp_path):
     """A test row without text has a prediction, too."""
     contents = {

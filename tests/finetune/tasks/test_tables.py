@@ -1,5 +1,7 @@
 """Files of examples: rows, skipped lines, and errors with file and line."""
 
+import gzip
+
 import pytest
 
 from data.errors import UserError
@@ -133,6 +135,30 @@ def test_nan_in_jsonl_is_a_missing_value(tmp_path):
     path = write(tmp_path / "a.jsonl", '{"text": "a", "label": NaN}\n{"text": "b", "label": 1}\n')
     table = read_table(path, columns=["text"], optional=["label"])
     assert [row.cells["label"] for row in table.rows] == [None, 1]
+
+
+def test_compressed_files(tmp_path):
+    rows = [{"text": "a, b", "label": "1"}]
+    for name, content in (
+        ("a.csv.gz", 'text,label\n"a, b",1\n'),
+        ("a.tsv.gz", "text\tlabel\na, b\t1\n"),
+    ):
+        path = write(tmp_path / name, gzip.compress(content.encode()))
+        table = read_table(path, columns=["text", "label"])
+        assert [row.cells for row in table.rows] == rows
+    path = write(tmp_path / "a.csv.gz", gzip.compress(b"text,label\n")[:-4])
+    with pytest.raises(UserError, match=r"a\.csv\.gz cannot be decompressed: "):
+        read_table(path, columns=["text"])
+    path = write(tmp_path / "a.csv.gz", b"text,label\n")
+    with pytest.raises(UserError, match=r"a\.csv\.gz cannot be decompressed: Not a gzipped"):
+        read_table(path, columns=["text"])
+
+
+def test_decompressed_content_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr("data.files.MAX_TEXT_BYTES", 2**20)
+    path = write(tmp_path / "a.csv.gz", gzip.compress(b"text\n" + bytes(2**21)))
+    with pytest.raises(UserError, match="has more than 1,048,576 bytes"):
+        read_table(path, columns=["text"])
 
 
 def test_messages_list_some_of_many_columns(tmp_path):
