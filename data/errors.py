@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import difflib
 import errno
+import importlib.metadata
 import os
 import re
 import select
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+DISTRIBUTION = "lambert-pretrain"  # name of the installed package
 # What a write to a full or failing disk, or beyond `ulimit -f`, raises; usually without a file name.
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # Exit code after SIGPIPE, as shells report it.
@@ -57,10 +59,29 @@ def _expand_home(argument: str) -> str:
     return f"{match[1] or ''}{os.path.expanduser(match[2])}" if match else argument
 
 
+class _Version(argparse.Action):
+    """Print the version; found out only when it is asked for, since that reads many files."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        try:
+            print(f"Lambert {importlib.metadata.version(DISTRIBUTION)}")
+        except importlib.metadata.PackageNotFoundError:
+            print("Lambert, not installed")
+        parser.exit()
+
+
 class CommandParser(argparse.ArgumentParser):
     """Parser of a command line that raises a UserError, with the nearest flag, for a wrong argument."""
 
     _arguments: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """Create the parser as its base class does, with a flag --version."""
+        super().__init__(*args, **kwargs)
+        self.add_argument("--version", action=_Version, help="print the version and exit")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Remember the arguments, for `error`; parse them as the base class does."""
