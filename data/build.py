@@ -22,7 +22,7 @@ from data import build_dir, files, schema
 from data.config import BuildConfig
 from data.errors import CommandParser, UserError, run_main
 from data.manifest import Manifest, versions
-from data.sources.documents import InputFile, check_distinct, find_inputs
+from data.sources.documents import TEXT_FIELD, InputFile, check_distinct, find_inputs
 from data.sources.formats import (
     FORMATS,
     GLOB_FLAG,
@@ -189,7 +189,8 @@ def dry_run(**fields: Any) -> None:
 def _describe(file: InputFile) -> dict[str, Any]:
     """Return the manifest entry of an input. Remote files have no hash: it would cost a second read."""
     sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
-    return {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
+    entry = {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
+    return entry if file.text_field == TEXT_FIELD else {**entry, "text_field": file.text_field}
 
 
 def _check_names(inputs: Sequence[InputFile]) -> None:

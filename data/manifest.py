@@ -291,6 +291,13 @@ def _first_difference(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> s
             return f"{key[1]} is missing now"
         if key not in old_by_name:
             return f"{key[1]} is new"
+        old_field, new_field = (
+            files[key].get("text_field", "text") for files in (old_by_name, new_by_name)
+        )
+        if old_field != new_field:
+            return (
+                f"the text of {key[1]} is {old_field!r} there and {new_field!r} now (--text_field)"
+            )
         if old_by_name[key] != new_by_name[key]:
             return f"the content of {key[1]} has changed"
     return "they are in another order"

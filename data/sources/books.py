@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 
 from data.errors import UserError
+from data.sources.archives import Member, is_archive, read_members
+from data.sources.compressed.codecs import is_compressed
 from data.sources.documents import (
     Document,
     InputFile,
     InputPart,
     Reject,
     Skipped,
-    is_compressed,
     join_lines,
     split_lines,
 )
@@ -48,13 +49,13 @@ _CHAPTER = re.compile(
 def read_book(
     part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
 ) -> Iterator[Document | Reject | Skipped]:
-    """Read one book and mark where its chapters begin.
+    """Read one book, or an archive of books, and mark where chapters begin.
 
     Project Gutenberg's header and licence are skipped. If a file holds several of its books, each
     becomes a document.
 
     Args:
-      part: whole file of UTF-8 text, plain, .gz or .bz2.
+      part: whole file of UTF-8 text, or a tar archive of such files, plain or compressed.
       max_document_bytes: size limit; a larger file is rejected.
       counter: counter of the bytes read.
 
@@ -62,34 +63,43 @@ def read_book(
       The documents, or a reject if the file is too large, not UTF-8, damaged or without text.
 
     Raises:
-      UserError: the file is a MediaWiki dump.
+      UserError: the file is a MediaWiki dump, or a damaged archive.
     """
-    file = part.file
-    content = _read_file(file, max_document_bytes, counter)
-    if isinstance(content, Reject):
-        yield content
-        return
-    books = _find_books(content)
-    if licence := len(content) - sum(stop - start for start, stop in books):
-        yield Skipped(reason="licence", num_bytes=licence)
-    for start, stop in books:
-        name = file.name if len(books) == 1 else f"{file.name}#{start}"
-        yield _to_document(file, content[start:stop], name=name, offset=start, has_chapters=True)
+    for text in _read_texts(part.file, max_document_bytes, counter):
+        if not isinstance(text, Member):
+            yield text
+            continue
+        books = _find_books(text.content)
+        if licence := len(text.content) - sum(stop - start for start, stop in books):
+            yield Skipped(reason="licence", num_bytes=licence)
+        for start, stop in books:
+            name = text.name if len(books) == 1 else f"{text.name}#{start}"
+            book = Member(name, text.content[start:stop])
+            yield _to_document(part.file, text.name, book, offset=start, has_chapters=True)
 
 
 def read_text(
     part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
-) -> Iterator[Document | Reject]:
-    """Read a file of plain text as one document. Arguments and errors as for `read_book`."""
-    file = part.file
-    content = _read_file(file, max_document_bytes, counter)
-    if isinstance(content, Reject):
-        yield content
+) -> Iterator[Document | Reject | Skipped]:
+    """Read each file of plain text as one document. Arguments and errors as for `read_book`."""
+    for text in _read_texts(part.file, max_document_bytes, counter):
+        if isinstance(text, Member):
+            yield _to_document(part.file, text.name, text, offset=0, has_chapters=False)
+        else:
+            yield text
+
+
+def _read_texts(
+    file: InputFile, limit: int, counter: ByteCounter | None
+) -> Iterator[Member | Reject | Skipped]:
+    """Yield the files of an archive, or the file itself if it is none."""
+    if is_archive(file.path):
+        yield from read_members(file, max_bytes=limit, counter=counter)
     else:
-        yield _to_document(file, content, name=file.name, offset=0, has_chapters=False)
+        yield _read_file(file, limit, counter)
 
 
-def _read_file(file: InputFile, limit: int, counter: ByteCounter | None) -> bytes | Reject:
+def _read_file(file: InputFile, limit: int, counter: ByteCounter | None) -> Member | Reject:
     """Return the content of a file, or a reject if it exceeds the limit or is damaged."""
     chunks_read: list[bytes] = []
     num_bytes, reason = 0, ""
@@ -109,7 +119,7 @@ def _read_file(file: InputFile, limit: int, counter: ByteCounter | None) -> byte
         reason = f"cannot be read: {error.__cause__}"
     if reason:
         return Reject(source=file.name, offset="byte 0", reason=reason, num_bytes=num_bytes)
-    return b"".join(chunks_read)
+    return Member(file.name, b"".join(chunks_read))
 
 
 def _find_books(content: bytes) -> list[tuple[int, int]]:
@@ -148,13 +158,14 @@ def _gutenberg_marks(content: bytes) -> list[tuple[int, int, bool]]:
 
 
 def _to_document(
-    file: InputFile, content: bytes, *, name: str, offset: int, has_chapters: bool
+    file: InputFile, source: str, text_file: Member, *, offset: int, has_chapters: bool
 ) -> Document | Reject:
-    """Decode text into a document; `offset` is the position of the text in its file, in bytes."""
+    """Decode text into a document; `offset` is the position of the text in its source, in bytes."""
+    content = text_file.content
 
     def reject(position: int, reason: str) -> Reject:
         return Reject(
-            source=file.name,
+            source=source,
             offset=f"byte {offset + position}",
             reason=reason,
             num_bytes=len(content),
@@ -172,7 +183,7 @@ def _to_document(
     if not paragraphs:
         return reject(0, "no text")
     return Document(
-        id=f"{file.kind}/{name}",
+        id=f"{file.kind}/{text_file.name}",
         paragraphs=paragraphs,
         breaks=chapter_starts(paragraphs) if has_chapters else (),
         num_bytes=len(content),

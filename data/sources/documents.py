@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import functools
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from data import files
 from data.errors import UserError
-from data.sources.content import check_content
+from data.sources.content import check_content, companion, read_head
 
 # Control and format characters other than white space, and the surrogates that broken character
 # references leave behind.
@@ -25,6 +23,8 @@ _LINE_END = re.compile("\r\n|\r|\n")
 _SOFT_HYPHEN_AT_LINE_END = re.compile("\u00ad[ \t\f]*\n[ \t\f]*")
 _MAX_REASON = 200  # characters
 _REMOTE_REQUESTS = 32  # at the same time
+_MAX_NAMED = 5  # files, in notes
+TEXT_FIELD = "text"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,12 +87,15 @@ class InputFile:
       path: local path or address of the file.
       name: path relative to the fixed part of the glob that matched it.
       num_bytes: size as stored, that is, compressed.
+      text_field: name of the column or key with the text, in formats that have one.
     """
 
     kind: str
     path: str
     name: str
     num_bytes: int
+    # Not in `repr`, which identifies the division of unfinished builds.
+    text_field: str = dataclasses.field(default=TEXT_FIELD, repr=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,12 +116,30 @@ def whole_file(file: InputFile) -> list[InputPart]:
     return [InputPart(file=file, start=0, stop=file.num_bytes)]
 
 
-def find_inputs(kind: str, pattern: str) -> list[InputFile]:
-    """Return the files that match a glob, sorted by name; print a note if it also matches folders.
+def accept_any_head(file: InputFile, head: bytes) -> None:
+    """Accept any file: a format whose files say nothing at their start."""
+
+
+def find_inputs(
+    kind: str,
+    pattern: str,
+    *,
+    kind_of: Callable[[str], str] | None = None,
+    text_field: str = TEXT_FIELD,
+    check_head: Callable[[InputFile, bytes], None] = accept_any_head,
+) -> list[InputFile]:
+    """Return the files that match a glob, sorted by name, after a look at the head of each.
+
+    Prints notes about folders and about companions of the corpus, such as checksums, that match too;
+    they are not read.
 
     Args:
       kind: kind of the files, and the name of the flag in messages.
       pattern: local or remote glob; "**" descends into folders.
+      kind_of: function from the path of a file to its kind, instead of `kind`.
+      text_field: name of the column or key with the text, in formats that have one.
+      check_head: function that raises a UserError for a file, and its first uncompressed bytes, that
+        cannot have the format.
 
     Raises:
       UserError: nothing matched, the pattern names a directory, a name is not UTF-8, or a file is
@@ -134,22 +155,49 @@ def find_inputs(kind: str, pattern: str) -> list[InputFile]:
     if not paths:
         hint = "it is a directory: add /*" if os.path.isdir(pattern) else "check the path"
         raise UserError(f"--{kind} {pattern}: no input file matched; {hint}")
-    for path in paths:
-        _check_name(kind, path)
-    # A request to a bucket takes a tenth of a second, whatever its size.
-    num_threads = _REMOTE_REQUESTS if files.is_remote(pattern) else 1
-    with ThreadPoolExecutor(num_threads) as executor:
-        collections.deque(executor.map(functools.partial(check_content, kind), paths), maxlen=0)
     root = os.path.dirname(pattern if paths == [pattern] else re.split(r"[*?\[]", pattern)[0])
-    return [
-        InputFile(
-            kind=kind,
+    names = {path: os.path.relpath(path, root or ".").replace(os.sep, "/") for path in paths}
+    if paths != [pattern]:
+        names = _without_companions(kind, pattern, names)
+
+    def look_at(path: str) -> InputFile:
+        _check_name(kind, path)
+        file = InputFile(
+            kind=kind_of(path) if kind_of else kind,
             path=path,
-            name=os.path.relpath(path, root or ".").replace(os.sep, "/"),
+            name=names[path],
             num_bytes=files.size_of(path),
+            text_field=text_field,
         )
-        for path in paths
-    ]
+        if (head := read_head(path)) is not None:  # damage is left to the reader
+            check_content(file.kind, path, head)
+            check_head(file, head)
+        return file
+
+    if not files.is_remote(pattern):
+        return list(map(look_at, names))
+    # A request to a bucket takes a tenth of a second, whatever its size.
+    with ThreadPoolExecutor(_REMOTE_REQUESTS) as executor:
+        return list(executor.map(look_at, names))
+
+
+def _without_companions(kind: str, pattern: str, names: dict[str, str]) -> dict[str, str]:
+    """Return the names by path, without files that only accompany the corpus; print these."""
+    companions = {
+        path: description
+        for path, name in names.items()
+        if (description := companion(kind, name)) is not None
+    }
+    if not companions:
+        return names
+    listed = [f"{names[path]} ({text})" for path, text in list(companions.items())[:_MAX_NAMED]]
+    if len(companions) > len(listed):
+        listed.append(f"and {len(companions) - len(listed):,} more")
+    skipped = f"--{kind} {pattern}: {', '.join(listed)}"
+    if len(companions) == len(names):
+        raise UserError(f"{skipped}: no text; check the pattern, or give a file by its own name")
+    print(f"note: {skipped} not read")
+    return {path: name for path, name in names.items() if path not in companions}
 
 
 def check_distinct(inputs: Iterable[InputFile]) -> None:
@@ -175,11 +223,6 @@ def _check_name(kind: str, path: str) -> None:
     readable = os.fsencode(path).decode("utf-8", "backslashreplace")
     if readable != path:
         raise UserError(f"--{kind} {readable}: the name of the file is not UTF-8; rename it")
-
-
-def is_compressed(path: str) -> bool:
-    """Return whether a file is compressed, judging by its suffix."""
-    return path.endswith((".bz2", ".gz"))
 
 
 def normalise(text: str) -> str:

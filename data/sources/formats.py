@@ -13,13 +13,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from data.sources import books, lines
+from data.errors import UserError
+from data.sources import books, lines, parquet, wikiextractor
+from data.sources.compressed.codecs import SUFFIXES
 from data.sources.documents import (
+    TEXT_FIELD,
     Document,
     InputFile,
     InputPart,
     Reject,
     Skipped,
+    accept_any_head,
     find_inputs,
     whole_file,
 )
@@ -42,54 +46,115 @@ class Format:
 
     Attributes:
       help: content of such a file, as shown by --help.
+      example: an argument of the flag, as shown by --help.
       name_contains: text by which `data.vocab --input` recognises the file name; None if the
         format has no typical file names.
+      has_text_field: whether --text_field names the text in such a file.
+      check_head: function that raises a UserError for a file, and its first uncompressed bytes, that
+        cannot have the format.
       split: function that divides a file into parts that can be read independently.
       read: reader of one part.
     """
 
     help: str
+    example: str
     name_contains: str | None
+    has_text_field: bool
+    check_head: Callable[[InputFile, bytes], None]
     split: Callable[[InputFile], list[InputPart]]
     read: Reader
 
 
+def _sentences(file: InputFile) -> Any:
+    """Return the module that reads a file with a sentence per line or row."""
+    return parquet if parquet.is_parquet(file.path) else lines
+
+
+def _check_sentences(file: InputFile, head: bytes) -> None:
+    if parquet.is_parquet(file.path) or head.startswith(parquet.MAGIC):
+        parquet.check_head(file, head)
+
+
+def _read_sentences(
+    part: InputPart, *, max_document_bytes: int, counter: ByteCounter | None = None
+) -> Iterator[Document | Reject | Skipped]:
+    read: Reader = _sentences(part.file).read_sentences
+    return read(part, max_document_bytes=max_document_bytes, counter=counter)
+
+
 FORMATS: dict[str, Format] = {
     "wiki": Format(
-        help="MediaWiki dumps (pages-articles XML, plain, .bz2 or .gz)",
+        help="MediaWiki dumps (pages-articles XML)",
+        example="'dumps/*.xml*.bz2'",
         name_contains=".xml",
+        has_text_field=False,
+        check_head=dump.check_head,
         split=parts.split_file,
         read=dump.read_part,
     ),
     "books": Format(
-        help="one book per file; Project Gutenberg's licence is left out, chapters are kept apart",
+        help="one book per file, or in .tar archives; Project Gutenberg's licence is left out, chapters"
+        " are kept apart",
+        example="'books/**'",
         name_contains=None,
+        has_text_field=False,
+        check_head=accept_any_head,
         split=whole_file,
         read=books.read_book,
     ),
     "text": Format(
-        help="one document per file, paragraphs separated by blank lines",
+        help="one document per file, or in .tar archives; paragraphs separated by blank lines",
+        example="'texts/*.tar.gz'",
         name_contains=None,
+        has_text_field=False,
+        check_head=accept_any_head,
         split=whole_file,
         read=books.read_text,
     ),
     "lines": Format(
         help="one paragraph or sentence per line, a blank line between documents",
+        example="'corpus-*.txt'",
         name_contains=None,
+        has_text_field=False,
+        check_head=accept_any_head,
         split=lines.split_file,
         read=lines.read_lines,
     ),
     "sentences": Format(
-        help="one sentence per line without blank lines, such as BooksCorpus",
+        help="one sentence per line without blank lines, or per row of .parquet, such as BooksCorpus",
+        example="books_large_p1.txt",
         name_contains=None,
-        split=lines.split_sentences,
-        read=lines.read_sentences,
+        has_text_field=True,
+        check_head=_check_sentences,
+        split=lambda file: _sentences(file).split_sentences(file),
+        read=_read_sentences,
     ),
     "jsonl": Format(
         help='one object per line, with "text" and optionally "id"',
+        example="'pile/*.jsonl.zst'",
         name_contains=".jsonl",
+        has_text_field=True,
+        check_head=lines.check_json_head,
         split=lines.split_file,
         read=lines.read_jsonl,
+    ),
+    "parquet": Format(
+        help='Parquet tables with a document per row: column "text", optionally "id" and "title"',
+        example="'20231101.en/*.parquet'",
+        name_contains=parquet.SUFFIX,
+        has_text_field=True,
+        check_head=parquet.check_head,
+        split=parquet.split_documents,
+        read=parquet.read_documents,
+    ),
+    "wikiextractor": Format(
+        help="output of WikiExtractor: <doc ...> elements, or objects of its --json",
+        example="'extracted/**'",
+        name_contains=None,
+        has_text_field=False,
+        check_head=wikiextractor.check_head,
+        split=lines.split_file,
+        read=wikiextractor.read_part,
     ),
 }
 # Kind of a file whose name matches no format.
@@ -115,7 +180,14 @@ def add_format_flags(parser: argparse.ArgumentParser) -> None:
             raise ValueError(
                 f"FORMATS[{kind!r}]: the key must be lower-case letters, digits and underscores"
             )
-        parser.add_argument(f"--{kind}", help=entry.help.replace("%", "%%"), **GLOB_FLAG)
+        text = f"{entry.help}\ne.g. --{kind} {entry.example}".replace("%", "%%")
+        parser.add_argument(f"--{kind}", help=text, **GLOB_FLAG)
+    parser.add_argument(
+        "--text_field",
+        metavar="NAME",
+        help=f"column or key with the text, in {_text_field_flags()} (default: {TEXT_FIELD})\n"
+        f"all text is UTF-8; files may be compressed ({SUFFIXES})",
+    )
 
 
 def format_flags() -> str:
@@ -123,24 +195,49 @@ def format_flags() -> str:
     return ", ".join(f"--{kind}" for kind in FORMATS)
 
 
+def _text_field_flags() -> str:
+    return ", ".join(f"--{kind}" for kind, entry in FORMATS.items() if entry.has_text_field)
+
+
 def find_flagged_inputs(args: argparse.Namespace) -> list[InputFile]:
     """Return the files given by the flags of `add_format_flags`, sorted by name within a glob.
 
+    The head of each is looked at, so that a file of another format stops a build before any work.
+
+    Args:
+      args: arguments; those in "input", if there are any, are of the kinds that their names suggest.
+
     Raises:
-      UserError: a glob matches no file; see `find_inputs`.
+      UserError: a glob matches no file, or a file has another format; see `find_inputs`.
     """
+    kinds = {kind: getattr(args, kind) for kind in FORMATS}
+    has_field = any(FORMATS[kind].has_text_field and globs for kind, globs in kinds.items())
+    if args.text_field is not None and not has_field and not getattr(args, "input", ()):
+        raise UserError(f"--text_field has no effect without {_text_field_flags()}")
+    text_field = TEXT_FIELD if args.text_field is None else args.text_field
     return [
-        file for kind in FORMATS for glob in getattr(args, kind) for file in find_inputs(kind, glob)
+        file
+        for kind, globs in {"input": getattr(args, "input", ()), **kinds}.items()
+        for glob in globs
+        for file in find_inputs(
+            kind,
+            glob,
+            kind_of=guess_kind if kind == "input" else None,
+            text_field=text_field
+            if kind not in FORMATS or FORMATS[kind].has_text_field
+            else TEXT_FIELD,
+            check_head=lambda file, head: FORMATS[file.kind].check_head(file, head),
+        )
     ]
 
 
-def guess_kind(file: InputFile) -> InputFile:
-    """Return the file with the kind that its name suggests: the first match in `FORMATS`."""
-    name = os.path.basename(file.path)
+def guess_kind(path: str) -> str:
+    """Return the kind that the name of a file suggests: the first match in `FORMATS`."""
+    name = os.path.basename(path)
     kinds = [
         k for k, entry in FORMATS.items() if entry.name_contains and entry.name_contains in name
     ]
-    return dataclasses.replace(file, kind=kinds[0] if kinds else _FALLBACK)
+    return kinds[0] if kinds else _FALLBACK
 
 
 def plan_units(inputs: Iterable[InputFile], *, unit_bytes: int = _UNIT_BYTES) -> list[Unit]:

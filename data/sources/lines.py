@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from data.errors import UserError
+from data.sources.compressed.codecs import is_compressed
 from data.sources.documents import (
     Document,
     InputFile,
     InputPart,
     Reject,
     Skipped,
-    is_compressed,
     normalise,
     split_lines,
 )
@@ -29,6 +29,7 @@ PART_BYTES = 64 * 2**20
 SENTENCE_PART_BYTES = 16 * 2**20
 # Lines of a document of `read_sentences`: about 30 kB of text, a chapter.
 SENTENCE_LINES = 500
+_MAX_NAMED = 20  # keys, in errors
 
 
 def split_file(file: InputFile, *, part_bytes: int = PART_BYTES) -> list[InputPart]:
@@ -48,7 +49,8 @@ def read_jsonl(
 ) -> Iterator[Document | Reject | Skipped]:
     r"""Read objects like {"text": "First paragraph.\nSecond.", "id": "optional"}, one per line.
 
-    Every line of `text` is a paragraph. Other keys are ignored. Without an "id", the offset of the
+    Every line of `text`, or of the value of `InputFile.text_field`, is a paragraph. Other keys are
+    ignored. Without an "id", the offset of the
     line in its file identifies the document.
 
     Args:
@@ -59,7 +61,7 @@ def read_jsonl(
     Raises:
       DamagedError: a compressed file is damaged.
     """
-    for offset, line in _read_part(part, max_document_bytes, counter, may_start=lambda _: True):
+    for offset, line in read_line_part(part, max_document_bytes, counter, may_start=lambda _: True):
         if not line:
             yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
         elif _is_blank(line, max_document_bytes):
@@ -68,25 +70,51 @@ def read_jsonl(
             yield _parse_json(part, offset, line, max_document_bytes)
 
 
+def check_json_head(file: InputFile, head: bytes) -> None:
+    """Raise a UserError that names the keys if no object at the start of a file has a text.
+
+    Args:
+      file: file of `read_jsonl`.
+      head: its first uncompressed bytes; an object that they cut says nothing.
+    """
+    keys: dict[str, None] = {}
+    for line in head.split(b"\n"):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            if file.text_field in record:
+                return
+            keys |= dict.fromkeys(record)
+    if keys:
+        names = ", ".join(map(repr, list(keys)[:_MAX_NAMED]))
+        raise UserError(
+            f"--{file.kind} {file.path}: its objects have {names}, but no {file.text_field!r}; name the"
+            " key of the text by --text_field"
+        )
+
+
 def _parse_json(
-    part: InputPart, offset: int, line: bytes | _OversizedLine, max_document_bytes: int
+    part: InputPart, offset: int, line: bytes | OversizedLine, max_document_bytes: int
 ) -> Document | Reject:
     def reject(reason: str) -> Reject:
         source, num_bytes = part.file.name, len(line)
         return Reject(source=source, offset=f"byte {offset}", reason=reason, num_bytes=num_bytes)
 
-    if isinstance(line, _OversizedLine):
+    if isinstance(line, OversizedLine):
         return reject(_too_large("a line", max_document_bytes))
     try:
         record = retry_on_empty_stack(json.loads, line.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         return reject(f"not a line of JSON: {error}")
-    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        return reject('not an object with a string "text"')
+    key = part.file.text_field
+    if not isinstance(record, dict) or not isinstance(record.get(key), str):
+        return reject(f'not an object with a string "{key}"')
     name = record.get("id", offset)
     if isinstance(name, bool) or not isinstance(name, str | int):
         return reject(f'"id" is {name!r}: must be a string or an integer')
-    paragraphs = tuple(filter(None, map(normalise, split_lines(record["text"]))))
+    paragraphs = tuple(filter(None, map(normalise, split_lines(record[key]))))
     if not paragraphs:
         return reject("no text")
     return Document(
@@ -106,11 +134,11 @@ def read_lines(
     and errors as for `read_jsonl`.
     """
 
-    def is_blank(line: bytes | _OversizedLine) -> bool:
+    def is_blank(line: bytes | OversizedLine) -> bool:
         return _is_blank(line, max_document_bytes)
 
-    document = _DocumentBuilder(part, max_document_bytes)
-    for offset, line in _read_part(part, max_document_bytes, counter, may_start=is_blank):
+    document = DocumentBuilder(part.file, max_document_bytes)
+    for offset, line in read_line_part(part, max_document_bytes, counter, may_start=is_blank):
         if not line:
             yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
         elif is_blank(line):
@@ -129,9 +157,9 @@ def read_sentences(
     A part holds the lines that begin in its range, so the last document of a part may be shorter.
     Blank lines are skipped. Arguments and errors as for `read_jsonl`.
     """
-    document = _DocumentBuilder(part, max_document_bytes)
+    document = DocumentBuilder(part.file, max_document_bytes)
     num_lines = 0
-    for offset, line in _read_part(part, max_document_bytes, counter, may_start=lambda _: True):
+    for offset, line in read_line_part(part, max_document_bytes, counter, may_start=lambda _: True):
         if not line:
             yield Reject(source=part.file.name, offset="byte 0", reason="no text", num_bytes=0)
         elif _is_blank(line, max_document_bytes):
@@ -145,18 +173,26 @@ def read_sentences(
     yield from document.finish()
 
 
-class _DocumentBuilder:
+class DocumentBuilder:
     """Collects the lines of one document; counts, but does not hold, one above the size limit."""
 
-    def __init__(self, part: InputPart, max_document_bytes: int):
-        self._part, self._limit = part, max_document_bytes
+    def __init__(self, file: InputFile, max_document_bytes: int, *, unit: str = "byte"):
+        """Begin the first document.
+
+        Args:
+          file: file of the documents.
+          max_document_bytes: size limit.
+          unit: what positions in the file are numbers of, for rejects.
+        """
+        self._file, self._limit, self._unit = file, max_document_bytes, unit
         self._clear()
 
     def _clear(self) -> None:
         self._offset, self._num_bytes = 0, 0
         self._lines: list[bytes] = []
 
-    def add(self, offset: int, line: bytes | _OversizedLine) -> None:
+    def add(self, offset: int, line: bytes | OversizedLine) -> None:
+        """Add a line at a position in the file."""
         if not self._num_bytes:
             self._offset = offset
         self._num_bytes += len(line)
@@ -166,17 +202,18 @@ class _DocumentBuilder:
             self._lines = []
 
     def finish(self) -> Iterator[Document | Reject]:
+        """Yield the document of the lines, if there are any, and begin the next one."""
         if self._num_bytes:
             yield self._build()
         self._clear()
 
     def _build(self) -> Document | Reject:
-        file = self._part.file
+        file = self._file
 
         def reject(reason: str) -> Reject:
             return Reject(
                 source=file.name,
-                offset=f"byte {self._offset}",
+                offset=f"{self._unit} {self._offset}",
                 reason=reason,
                 num_bytes=self._num_bytes,
             )
@@ -201,7 +238,7 @@ class _DocumentBuilder:
         )
 
 
-class _OversizedLine:
+class OversizedLine:
     """A line above the size limit, of which only the length is known."""
 
     def __init__(self, num_bytes: int):
@@ -211,12 +248,12 @@ class _OversizedLine:
         return self._num_bytes
 
 
-def _is_blank(line: bytes | _OversizedLine, max_bytes: int) -> bool:
+def _is_blank(line: bytes | OversizedLine, max_bytes: int) -> bool:
     """Return whether a line is blank.
 
     `line` may be the first `max_bytes` + 1 bytes of a longer line, which never counts as blank.
     """
-    if isinstance(line, _OversizedLine) or line.strip():
+    if isinstance(line, OversizedLine) or line.strip():
         return False
     return len(line) <= max_bytes or line.endswith(b"\n")
 
@@ -225,13 +262,13 @@ def _too_large(what: str, limit: int) -> str:
     return f"{what} larger than BuildConfig.max_document_bytes={limit}"
 
 
-def _read_part(
+def read_line_part(
     part: InputPart,
     max_bytes: int,
     counter: ByteCounter | None,
     *,
     may_start: Callable[[bytes], bool],
-) -> Iterator[tuple[int, bytes | _OversizedLine]]:
+) -> Iterator[tuple[int, bytes | OversizedLine]]:
     """Yield (offset, content) of the lines of a part; an empty file has one empty line.
 
     Args:
@@ -280,7 +317,7 @@ def _find_start(
     return None
 
 
-def _split_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | _OversizedLine]:
+def _split_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | OversizedLine]:
     """Yield the lines of a stream, line ends included."""
     while line := stream.readline(max_bytes + 1):
         if len(line) <= max_bytes or line.endswith(b"\n"):
@@ -289,4 +326,4 @@ def _split_lines(stream: BinaryIO, max_bytes: int) -> Iterator[bytes | _Oversize
         num_bytes = len(line)
         while not line.endswith(b"\n") and (line := stream.readline(max_bytes + 1)):
             num_bytes += len(line)
-        yield _OversizedLine(num_bytes)
+        yield OversizedLine(num_bytes)

@@ -1,20 +1,17 @@
-"""Open plain, .gz and .bz2 files as uncompressed bytes, and count the bytes as they are read."""
+"""Open plain and compressed files as uncompressed bytes, and count the bytes as they are read."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import gzip
 import io
-import math
 import sys
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from data import files
 from data.errors import UserError
-from data.sources.bzip2 import StreamReader
+from data.sources.compressed.codecs import ERRORS, describe_error, find_codec
 
 
 class DamagedError(UserError):
@@ -23,16 +20,22 @@ class DamagedError(UserError):
 
 @dataclasses.dataclass
 class ByteCounter:
-    """Number of uncompressed bytes read from a file, counted independently of its reader."""
+    """Number of uncompressed bytes read from a file, counted independently of its reader.
+
+    Attributes:
+      num_bytes: bytes so far.
+      is_of_stored_bytes: whether they are the bytes of the file as it is stored.
+    """
 
     num_bytes: int = 0
+    is_of_stored_bytes: bool = True
 
 
 @contextlib.contextmanager
 def open_chunks(
     path: str, *, start: int = 0, stop: int | None = None, counter: ByteCounter | None = None
 ) -> Iterator[Iterator[bytes]]:
-    """Open a plain, .bz2 or .gz file as an iterator over chunks of bounded size.
+    """Open a plain or compressed file as an iterator over chunks of bounded size.
 
     Args:
       path: file to read; the suffix determines the compression.
@@ -45,10 +48,8 @@ def open_chunks(
         the network are raised unchanged, since they say nothing about the content.
     """
     with files.open_read(path) as stored:
-        if path.endswith(".bz2"):
-            chunks = iter(StreamReader(stored, start=0, stop=math.inf))
-        elif path.endswith(".gz"):
-            chunks = _read_chunks(gzip.GzipFile(fileobj=stored), sys.maxsize)
+        if codec := find_codec(path):
+            chunks = codec.decompress(stored)
         else:
             stored.seek(start)
             chunks = _read_chunks(stored, sys.maxsize if stop is None else stop - start)
@@ -73,22 +74,21 @@ def check_chunks(
     chunks: Iterable[bytes], *, path: str, counter: ByteCounter | None = None
 ) -> Iterator[bytes]:
     """Count chunks as they pass, and turn errors of the decompressor into a DamagedError."""
+    if counter is not None and find_codec(path):
+        counter.is_of_stored_bytes = False
     try:
         for chunk in chunks:
             if counter is not None:
                 counter.num_bytes += len(chunk)
             yield chunk
-    except (EOFError, OSError, zlib.error) as error:
+    except ERRORS as error:
         # gzip and bz2 raise OSError without an errno; the operating system sets it.
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise DamagedError(
-            f"{path}: truncated or damaged ({error}); download or copy it again and compare its"
-            " checksum"
-        ) from error
+        raise DamagedError(f"{path}: {describe_error(error)}") from error
 
 
-def _read_chunks(file: BinaryIO | gzip.GzipFile, num_bytes: int) -> Iterator[bytes]:
+def _read_chunks(file: BinaryIO, num_bytes: int) -> Iterator[bytes]:
     while chunk := file.read(min(files.CHUNK_BYTES, num_bytes)):
         num_bytes -= len(chunk)
         yield chunk

@@ -21,6 +21,7 @@ import numpy as np
 from data import files
 from data.errors import UserError
 from data.hashing import mix64
+from data.sources.compressed.codecs import plain_name
 from data.sources.documents import InputFile, normalise
 from data.sources.streams import as_stream, open_chunks
 from data.storage.rows import save_npy
@@ -126,7 +127,7 @@ def _text_hashes(lines: Iterable[str]) -> Iterator[np.ndarray]:
 
 def _texts(file: InputFile) -> Iterator[Iterable[str]]:
     """Yield the texts of a file, each as lines, without holding the file in memory."""
-    name = re.sub(r"\.(gz|bz2)$", "", file.path)
+    name = plain_name(file.path)
     limit = _MAX_JSON_BYTES if name.endswith(".json") else _MAX_BYTES
     try:
         with open_chunks(file.path) as chunks:

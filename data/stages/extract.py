@@ -18,7 +18,7 @@ from data import files
 from data.config import BuildConfig
 from data.errors import UserError
 from data.hashing import document_hash
-from data.sources.documents import Document, Reject, Skipped, is_compressed, text_bytes
+from data.sources.documents import Document, Reject, Skipped, text_bytes
 from data.sources.formats import Unit, read_part
 from data.sources.streams import ByteCounter
 from data.stages import accounting, duplicates
@@ -164,8 +164,8 @@ class UnitExtractor:
             # From the file's own counter, to be reconciled with the bytes of the items.
             counts[accounting.INPUT] += counter.num_bytes
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)
-            is_plain = not is_compressed(part.file.path)
-            if is_whole_file and is_plain and counter.num_bytes != part.stop:
+            is_stored = counter.is_of_stored_bytes
+            if is_whole_file and is_stored and counter.num_bytes != part.stop:
                 raise UserError(
                     f"{part.file.path} had {part.stop} bytes, but {counter.num_bytes} were read; it"
                     " must not change while it is read: build again when it is complete"

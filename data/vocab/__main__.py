@@ -13,13 +13,12 @@ from collections.abc import Sequence
 
 from data import files
 from data.errors import CommandParser, UserError, run_main
-from data.sources.documents import check_distinct, find_inputs
+from data.sources.documents import check_distinct
 from data.sources.formats import (
     GLOB_FLAG,
     add_format_flags,
     find_flagged_inputs,
     format_flags,
-    guess_kind,
 )
 from data.vocab import Vocab
 from data.vocab.learn import Coverage, learn, measure_coverage, read_paragraphs
@@ -70,8 +69,7 @@ def main(argv: Sequence[str]) -> None:
             " --input)"
         )
         return
-    inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
-    inputs += find_flagged_inputs(args)
+    inputs = find_flagged_inputs(args)
     check_distinct(inputs)
     if not inputs:
         raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")

@@ -247,9 +247,11 @@ def test_documents_of_a_file(tmp_path):
 def test_errors_of_an_incomplete_format(tmp_path, monkeypatch):
     heading, path = "A corpus format", tmp_path / "a.tsv"
     path.write_text(SMALL)
-    with expected_error(heading, "`name_contains` and `split`"):
+    with expected_error(heading, "`check_head`, `split` and `read`"):
         run_without(
-            tmp_path, "data/sources/formats.py", 'name_contains=".tsv",\n        split=whole_file,'
+            tmp_path,
+            "data/sources/formats.py",
+            "check_head=accept_any_head,\n        split=whole_file,\n        read=read_tsv,",
         )
 
     def change(before: str, after: str) -> None:

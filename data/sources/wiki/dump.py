@@ -1,6 +1,6 @@
 """Read the articles of a part of a MediaWiki dump as documents.
 
-A dump (`pages-articles`, plain, .bz2 or .gz) is a sequence of `<page>` elements between a header and
+A dump (`pages-articles`, plain or compressed) is a sequence of `<page>` elements between a header and
 a footer. The text of a page writes "<" as "&lt;", so `<page>` and `</page>` can be found in the bytes
 without parsing. Each page is parsed on its own: a damaged page affects no other.
 """
@@ -83,6 +83,17 @@ def read_part(
     dump = _Dump(file=part.file, max_document_bytes=max_document_bytes)
     with open_part(part, counter) as reader:
         yield from _read_pages(reader, dump, is_first=part.start == 0)
+
+
+def check_head(file: InputFile, head: bytes) -> None:
+    """Raise a UserError if a file is not a MediaWiki dump in UTF-8.
+
+    Args:
+      file: file.
+      head: its first uncompressed bytes.
+    """
+    header, *pages = PAGE_START.split(head, maxsplit=1)
+    _check_header(header, file.path, may_have_pages=bool(pages or head))
 
 
 def _read_pages(

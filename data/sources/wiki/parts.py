@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 from data import files
-from data.sources.bzip2 import StreamReader, find_stream
-from data.sources.documents import InputFile, InputPart, is_compressed
+from data.sources.compressed.bzip2 import StreamReader, find_stream
+from data.sources.compressed.codecs import is_compressed
+from data.sources.documents import InputFile, InputPart
 from data.sources.search import search
 from data.sources.streams import ByteCounter, check_chunks, open_chunks
 from data.sources.wiki.site import Site
@@ -28,8 +29,8 @@ def split_file(file: InputFile, *, part_bytes: int | None = None) -> list[InputP
 
     A plain file is split into byte ranges; a part yields the pages that begin in its range. A
     multistream .bz2 is split likewise; a part yields the pages of the streams that begin in its
-    range. Files that can only be read from the start are a single part: .gz, single-stream .bz2, and
-    .bz2 whose streams end in the middle of a page, as pbzip2 writes them.
+    range. Files that can only be read from the start are a single part: .gz, .xz, .zst, single-stream
+    .bz2, and .bz2 whose streams end in the middle of a page, as pbzip2 writes them.
 
     Args:
       file: dump to split.
@@ -41,7 +42,7 @@ def split_file(file: InputFile, *, part_bytes: int | None = None) -> list[InputP
         if size > step and not _is_multistream(file.path):
             step = size
     else:
-        step = size if file.path.endswith(".gz") else part_bytes or PLAIN_PART_BYTES
+        step = size if is_compressed(file.path) else part_bytes or PLAIN_PART_BYTES
     return [
         InputPart(file=file, start=start, stop=min(start + step, size))
         for start in range(0, size, max(step, 1))

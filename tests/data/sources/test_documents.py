@@ -86,13 +86,16 @@ def test_match_that_is_no_file_is_an_error(tmp_path, pattern, make, message):
     [
         (b"x" * 257 + b"ustar\x00", "is a tar archive"),
         (gzip.compress(b"x" * 257 + b"ustar\x00", mtime=0), r"a\.gz is a tar archive"),
-        (b"PK\x03\x04x", "is a zip archive"),
-        (b"7z\xbc\xaf\x27\x1cx", "is a 7z archive"),
+        (b"PK\x03\x04x", r"is a zip archive, not text; unpack it \(unzip .*/a\.txt -d .*/a\) and"),
+        (b"PK\x03\x04" + b"x" * 26 + b"mimetypeapplication/epub+zip", r"\.epub, .*pandoc"),
+        (b"7z\xbc\xaf\x27\x1cx", r"is a 7z archive, .*7z x .*/a\.txt -o.*/a\) .*7z x -so"),
         (b"\x28\xb5\x2f\xfdx", "is compressed by zstd"),
         (b"\xfd7zXZ\x00x", "is compressed by xz"),
         (gzip.compress(b"text", mtime=0), "is compressed by gzip"),
         (bz2.compress(b"text"), "is compressed by bzip2"),
-        (b"PAR1x", "is a Parquet table"),
+        (b"PAR1x", "is a Parquet table, not text; give it to --parquet"),
+        (b"600:12:April\n600:13:August\n", "is the index of a multistream dump"),
+        (b"d41d8cd98f00b204e9800998ecf8427e  a.bz2\n", "is a list of checksums"),
         (b"%PDF-1.7", "is a PDF document"),
         (b"\x7fELFx", "is a program"),
         (b'<doc id="12" url="u" title="T">\nT\n', "is output of WikiExtractor"),
@@ -101,7 +104,7 @@ def test_match_that_is_no_file_is_an_error(tmp_path, pattern, make, message):
 def test_file_that_is_not_text_is_named(tmp_path, content, message):
     path = tmp_path / ("a.gz" if r"a\.gz" in message else "a.txt")
     path.write_bytes(content)
-    with pytest.raises(UserError, match=rf"--lines .*{message}.*; \w+"):
+    with pytest.raises(UserError, match=rf"--lines .*{message}.*"):
         find_inputs("lines", str(path))
 
 
@@ -171,3 +174,44 @@ def test_error_of_the_disk_names_the_file(tmp_path):
     (tmp_path / "bad.txt").symlink_to("/proc/self/mem")  # whose first bytes cannot be read
     with pytest.raises(OSError, match=r"Input/output error: '.*bad\.txt'"):
         find_inputs("books", f"{tmp_path}/*")
+
+
+COMPANIONS = [
+    "enwiki-20260101-pages-articles-multistream-index.txt.bz2",
+    "enwiki-20260101-sha1sums.txt",
+    "md5sums.txt",
+    "SHA256SUMS",
+    "a.bz2.md5",
+    "_SUCCESS",
+    "dataset_infos.json",
+    "README.md",
+]
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+@pytest.mark.parametrize("kind", ["wiki", "text", "jsonl", "parquet"])
+def test_companions_of_a_corpus_are_named_and_not_read(tmp_path, capsys, kind, name):
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / name).write_bytes(b"\x00 not text")
+    assert [file.name for file in find_inputs(kind, f"{tmp_path}/*")] == ["a.txt"]
+    assert f"note: --{kind} {tmp_path}/*: {name} (" in capsys.readouterr().out
+    # A file with a name of its own is meant.
+    (tmp_path / name).write_text("Text.")
+    assert [file.name for file in find_inputs(kind, str(tmp_path / name))] == [name]
+
+
+def test_a_description_in_a_folder_of_texts_is_text(tmp_path):
+    (tmp_path / "project").mkdir()
+    for name in ("README.md", "project/README.md"):
+        (tmp_path / name).write_text("Text.")
+    assert [file.name for file in find_inputs("text", f"{tmp_path}/**")] == ["project/README.md"]
+    with pytest.raises(
+        UserError, match=r"README\.md \(a description\): no text; check the pattern"
+    ):
+        find_inputs("text", f"{tmp_path}/*.md")
+
+
+def test_a_text_with_a_similar_name_is_no_companion(tmp_path):
+    for name in ("readme_first.txt", "index.txt", "sums.txt", "_a.txt", "md5.md"):
+        (tmp_path / name).write_text("Text.")
+    assert len(find_inputs("text", f"{tmp_path}/*")) == 5

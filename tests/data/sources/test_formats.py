@@ -4,13 +4,26 @@ import argparse
 import bz2
 import dataclasses
 import gzip
+import io
 import json
+import lzma
+import tarfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from data import build, files
-from data.sources import lines
-from data.sources.documents import Document, InputFile, InputPart, find_inputs, whole_file
+from data.errors import UserError
+from data.sources import lines, parquet
+from data.sources.documents import (
+    Document,
+    InputPart,
+    accept_any_head,
+    find_inputs,
+    whole_file,
+)
 from data.sources.formats import (
     FORMATS,
     Format,
@@ -45,27 +58,71 @@ def blocks_of(kind: str) -> list[str]:
             return [f"{text}\n" for text in SENTENCES]
         case "lines":
             return [f"{text}\n\n" for text in SENTENCES]
+        case "wikiextractor":
+            return [
+                f'<doc id="{number}" url="u" title="T">\nT\n\n{text}\n\n</doc>\n'
+                for number, text in enumerate(SENTENCES)
+            ]
+        case "parquet":
+            return SENTENCES
     return ["\n\n".join(SENTENCES)]
 
 
+COMPRESS = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+    # Several streams, one after the other.
+    ".multistream.bz2": bz2.compress,
+    ".multistream.xz": lzma.compress,
+    ".multistream.zst": zstandard.compress,
+}
+SPLIT = ("wiki", "lines", "sentences", "jsonl", "wikiextractor")
+
+
 def store(kind: str, suffix: str) -> bytes:
+    if suffix == ".parquet":
+        file = io.BytesIO()
+        pq.write_table(pa.table({"text": SENTENCES}), file, row_group_size=4)
+        return file.getvalue()
+    if suffix == ".tar":
+        return tar_of({"a/one.txt": "\n\n".join(SENTENCES).encode()})
     encoded = [block.encode() for block in blocks_of(kind)]
-    if suffix == ".multistream.bz2":
-        return b"".join(map(bz2.compress, encoded))
-    return {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[suffix](b"".join(encoded))
+    if suffix.startswith(".multistream"):
+        return b"".join(map(COMPRESS[suffix], encoded))
+    return COMPRESS[suffix](b"".join(encoded))
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+FILES = [
+    *((kind, suffix) for kind in FORMATS if kind != "parquet" for suffix in COMPRESS),
+    *(("parquet", ".parquet"), ("sentences", ".parquet"), ("books", ".tar"), ("text", ".tar")),
+]
 
 
 @pytest.fixture
 def small_parts(monkeypatch):
     monkeypatch.setattr(lines.split_file, "__kwdefaults__", {"part_bytes": 700})
     monkeypatch.setattr(lines, "SENTENCE_PART_BYTES", 700)
+    monkeypatch.setattr(parquet, "PART_BYTES", 700)
+    monkeypatch.setattr(parquet, "SENTENCE_PART_BYTES", 700)
     monkeypatch.setattr(wiki_parts, "PLAIN_PART_BYTES", 700)
     monkeypatch.setattr(wiki_parts, "BZ2_PART_BYTES", 700)
 
 
 @pytest.mark.parametrize("storage", ["local", "ram"])
-@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2", ".multistream.bz2"])
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(("kind", "suffix"), FILES)
 def test_every_format_is_read_from_every_storage_and_compression(
     kind, suffix, storage, tmp_path, small_parts
 ):
@@ -75,10 +132,8 @@ def test_every_format_is_read_from_every_storage_and_compression(
     (file,) = find_inputs(kind, files.join(directory, "in/*"))
     assert (file.name, file.num_bytes) == (f"f{suffix}", len(content))
     parts = split_file(file)
-    is_split = kind in ("wiki", "lines", "sentences", "jsonl") and suffix == ""
-    if kind == "wiki" and suffix == ".multistream.bz2":
-        is_split = True
-    assert (len(parts) > 3) == is_split
+    is_split = (kind in SPLIT and suffix == "") or suffix == ".parquet"
+    assert (len(parts) > 3) == (is_split or (kind, suffix) == ("wiki", ".multistream.bz2"))
 
     paragraphs = []
     num_bytes = 0
@@ -92,7 +147,10 @@ def test_every_format_is_read_from_every_storage_and_compression(
         assert all(document.id.startswith(f"{kind}/") for document in documents)
         paragraphs += [text for document in documents for text in document.paragraphs]
     assert paragraphs == SENTENCES
-    assert num_bytes == len("".join(blocks_of(kind)))
+    if suffix == ".parquet":  # of the texts
+        assert num_bytes == len("".join(SENTENCES))
+    else:
+        assert num_bytes == len(content if suffix == ".tar" else "".join(blocks_of(kind)))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +186,7 @@ def test_a_reader_that_loses_a_document_yields_fewer_bytes_than_are_counted(
 
 @pytest.mark.parametrize("kind", ["books", "text"])
 def test_bytes_of_a_file_above_the_size_limit_are_counted(kind, tmp_path):
-    for suffix in ("", ".gz", ".bz2"):
+    for suffix in ("", ".gz", ".bz2", ".xz", ".zst"):
         path = tmp_path / f"f{suffix}"
         path.write_bytes(store(kind, suffix))
         (file,) = find_inputs(kind, str(path))
@@ -153,7 +211,10 @@ def read_sections(part, *, max_document_bytes, counter=None):
 
 SECTIONS = Format(
     help="documents between lines of dashes, 100% made up",
+    example="in.sections",
     name_contains=".sections",
+    has_text_field=False,
+    check_head=accept_any_head,
     split=whole_file,
     read=read_sections,
 )
@@ -236,10 +297,66 @@ def test_document_ids_of_another_kind_are_an_error(sections, monkeypatch):
     [
         ("enwiki-pages-articles1.xml-p1p41242.bz2", "wiki"),
         ("a.jsonl.gz", "jsonl"),
+        ("train-00000-of-00041.parquet", "parquet"),
         ("hamlet.txt", "books"),
         ("xml", "books"),
     ],
 )
 def test_the_name_of_a_file_suggests_its_kind(name, kind):
-    file = InputFile(kind="input", path=f"folder.xml/{name}", name=name, num_bytes=1)
-    assert guess_kind(file).kind == kind
+    assert guess_kind(f"folder.xml/{name}") == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "message"),
+    [
+        ("wiki", b"Text.", "neither a MediaWiki dump nor XML"),
+        ("wiki", b"", "f: is empty"),
+        ("wiki", b"<feed><doc></doc></feed>", "its first element is <feed>"),
+        ("jsonl", b'{"content": "One.", "id": 1}\n', "have 'content', 'id', but no 'text'; name"),
+        ("parquet", b"Text.", "is not a Parquet table"),
+        ("wikiextractor", b"Text.", "is not output of WikiExtractor"),
+    ],
+)
+def test_the_head_of_every_file_is_looked_at_before_any_work(
+    tmp_path, golden, kind, content, message
+):
+    (tmp_path / "f").write_bytes(content)
+    arguments = [f"--{kind}", f"{tmp_path}/f", "--vocab_file", f"{golden}/vocab.txt"]
+    with pytest.raises(UserError, match=message):
+        build.main([*arguments, "--output_dir", f"{tmp_path}/D"])
+    assert not (tmp_path / "D").exists()
+
+
+def test_a_line_of_json_without_a_text_is_left_to_the_reader(tmp_path):
+    (tmp_path / "f").write_bytes(b'{"a": 1}\n{"text": "One."}\nno JSON\n{"text": "cu')
+    check_head = FORMATS["jsonl"].check_head
+    assert len(find_inputs("jsonl", f"{tmp_path}/f", check_head=check_head)) == 1
+
+
+def test_text_field_names_the_text_and_is_a_setting_of_the_build(tmp_path, golden, capsys):
+    (tmp_path / "f").write_bytes(b'{"content": "A bird of the tree.", "body": "A tree."}\n')
+    arguments = [
+        *("--jsonl", f"{tmp_path}/f", "--vocab_file", f"{golden}/vocab.txt"),
+        *("--gin_param", "BuildConfig.copies = 0", "--gin_param", "BuildConfig.num_shards = 1"),
+        *("--gin_param", "BuildConfig.eval_fraction = 0.0", "--output_dir", f"{tmp_path}/D"),
+        *("--gin_param", "BuildConfig.max_unknown_fraction = 1.0"),
+    ]
+    build.main([*arguments, "--text_field", "content"])
+    (entry,) = build.Manifest.load(tmp_path / "D").inputs
+    assert entry["text_field"] == "content"
+    with pytest.raises(UserError, match=r"the text of f is 'content' there and 'body' now"):
+        build.main([*arguments, "--text_field", "body"])
+
+
+def test_text_field_without_a_format_that_has_one_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"no effect without --sentences, --jsonl, --parquet"):
+        build.main(["--text", "a", "--text_field", "b", "--vocab_file", "v", "--output_dir", "D"])
+
+
+@pytest.mark.parametrize("main", [build.main, vocab_command.main])
+def test_help_has_an_example_of_each_format(main, capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    for kind, entry in FORMATS.items():
+        assert f"e.g. --{kind} {entry.example}" in printed

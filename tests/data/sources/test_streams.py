@@ -3,11 +3,13 @@
 import bz2
 import errno
 import gzip
+import lzma
 
 import pytest
+import zstandard
 
 from data import files
-from data.sources.bzip2 import find_stream
+from data.sources.compressed.bzip2 import find_stream
 from data.sources.documents import InputFile, Reject
 from data.sources.formats import read_part, split_file
 from data.sources.streams import ByteCounter, DamagedError, open_chunks, open_stream
@@ -16,6 +18,13 @@ TEXT = b"First stream.\n" * 400
 TWO_BZ2 = bz2.compress(TEXT) + bz2.compress(TEXT[::-1])
 TWO_GZ = gzip.compress(TEXT) + gzip.compress(TEXT[::-1])
 SECOND_BZ2, SECOND_GZ = len(bz2.compress(TEXT)), len(gzip.compress(TEXT))
+
+TWO_XZ = lzma.compress(TEXT) + lzma.compress(TEXT[::-1])
+ZSTD = zstandard.ZstdCompressor(write_checksum=True)
+TWO_ZSTD = ZSTD.compress(TEXT) + ZSTD.compress(TEXT[::-1])
+SECOND_XZ, SECOND_ZSTD = len(lzma.compress(TEXT)), len(ZSTD.compress(TEXT))
+# The magic number of a skippable frame, its size, and 4 bytes for other programs.
+SKIPPABLE = b"\x52\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"junk"
 
 
 def flip_bit(content: bytes, offset: int) -> bytes:
@@ -40,6 +49,23 @@ DAMAGED = {
     "garbage.gz": TWO_GZ + b"garbage",
     "garbage_after_zeros.gz": TWO_GZ + bytes(8) + b"garbage",
     "not_gzip.gz": TEXT,
+    "header.xz": flip_bit(TWO_XZ, SECOND_XZ),
+    "body.xz": flip_bit(TWO_XZ, SECOND_XZ + 40),
+    "checksum.xz": flip_bit(TWO_XZ, len(TWO_XZ) - 30),
+    "cut_body.xz": TWO_XZ[:-9],
+    "cut_header.xz": TWO_XZ[: SECOND_XZ + 5],
+    "garbage.xz": TWO_XZ + b"garbage",
+    "three_zeros.xz": TWO_XZ + bytes(3),
+    "garbage_after_zeros.xz": TWO_XZ + bytes(4) + b"garbage",
+    "not_xz.xz": TEXT,
+    "header.zst": flip_bit(TWO_ZSTD, SECOND_ZSTD),
+    "body.zst": flip_bit(TWO_ZSTD, SECOND_ZSTD + 15),
+    "checksum.zst": flip_bit(TWO_ZSTD, len(TWO_ZSTD) - 1),
+    "cut_body.zst": TWO_ZSTD[:-9],
+    "cut_header.zst": TWO_ZSTD[: SECOND_ZSTD + 5],
+    "zeros.zst": TWO_ZSTD + bytes(30),
+    "garbage.zst": TWO_ZSTD + b"garbage",
+    "not_zstd.zst": TEXT,
 }
 
 
@@ -87,6 +113,14 @@ def test_a_damaged_book_is_rejected_and_its_bytes_are_counted(tmp_path, name, ki
         ("f.gz", TWO_GZ + bytes(512), TEXT + TEXT[::-1]),  # zero padding is valid
         ("f.gz", b"", b""),
         ("f.bz2", b"", b""),
+        ("f.xz", TWO_XZ, TEXT + TEXT[::-1]),
+        ("f.xz", lzma.compress(b"") + TWO_XZ + bytes(8), TEXT + TEXT[::-1]),
+        ("f.xz", lzma.compress(TEXT) + bytes(2**17) + lzma.compress(TEXT), TEXT + TEXT),
+        ("f.xz", b"", b""),
+        ("f.zst", TWO_ZSTD, TEXT + TEXT[::-1]),
+        ("f.zst", SKIPPABLE + TWO_ZSTD + SKIPPABLE, TEXT + TEXT[::-1]),
+        ("f.zst", zstandard.compress(b"") + TWO_ZSTD, TEXT + TEXT[::-1]),
+        ("f.zst", b"", b""),
     ],
 )
 def test_intact_files_are_read_and_counted(directory, name, content, expected):
@@ -107,10 +141,16 @@ def test_a_range_of_a_plain_file_is_read_and_counted(directory):
     assert counter.num_bytes == 3
 
 
-@pytest.mark.parametrize("name", ["f", "f.gz", "f.bz2"])
+@pytest.mark.parametrize("name", ["f", "f.gz", "f.bz2", "f.xz", "f.zst"])
 @pytest.mark.parametrize("kind", ["wiki", "books", "text", "lines", "jsonl"])
 def test_an_io_error_is_not_reported_as_damage(tmp_path, monkeypatch, kind, name):
-    content = {"f": TEXT, "f.gz": TWO_GZ, "f.bz2": TWO_BZ2}[name]
+    content = {
+        "f": TEXT,
+        "f.gz": TWO_GZ,
+        "f.bz2": TWO_BZ2,
+        "f.xz": TWO_XZ,
+        "f.zst": TWO_ZSTD,
+    }[name]
     path = store(tmp_path, name, content)
     file = InputFile(kind=kind, path=path, name=name, num_bytes=len(content))
 

@@ -1,0 +1,1 @@
+"""Decompress input files in bounded memory."""
