@@ -78,6 +78,12 @@ CASES = (
     _peer("text-to-examples", "tf-models", "tf_models:text_to_examples", *_MODELS),
     _ours("reading", ("numpy", "tensorflow")),
     _peer("reading", "tf-models", "tf_models:reading", *_MODELS),
+    Case(
+        stage="forms",
+        implementation="lambert",
+        function="forms:forms",
+        distributions=(*_OURS, "pyarrow", "zstandard"),
+    ),
     _ours("memory", ("apache-beam", "numpy", "tensorflow")),
 )
 STAGES = tuple(dict.fromkeys(case.stage for case in CASES))

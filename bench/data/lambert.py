@@ -30,7 +30,8 @@ _BATCHES = 32
 _BATCH_PARAGRAPHS = 512  # as in data.stages.extract
 
 
-def _config(**settings) -> BuildConfig:
+def packing_config(**settings) -> BuildConfig:
+    """Return settings of a build with one shard."""
     return BuildConfig(
         num_shards=1,
         max_seq_length=SEQ_LENGTH,
@@ -67,7 +68,7 @@ def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     from data.stages.extract import tokenize
     from data.stages.packing import Layout, pack
 
-    config, vocab = _config(), Vocab.load(workspace.vocab)
+    config, vocab = packing_config(), Vocab.load(workspace.vocab)
     batches = _batches(workspace)
 
     def in_memory() -> np.ndarray:
@@ -85,7 +86,8 @@ def packing(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     timing = stopwatch.time(in_memory)
     rows = [{"what": "in memory", "setting": _PACKED, **timing.rates(tokens=tokens)}]
     folder = workspace.scratch("packing")
-    timing = stopwatch.time(lambda: _pack_in_files(workspace, folder, config, vocab))
+    documents = str(workspace.documents)
+    timing = stopwatch.time(lambda: pack_in_files("jsonl", documents, folder, config, vocab))
     setting = f"{_PACKED}; JSON read, duplicates removed, files of the build written and read"
     rows.append({"what": "through files", "setting": setting, **timing.rates(tokens=tokens)})
     return rows
@@ -108,23 +110,24 @@ def _batches(workspace: Workspace) -> list[list[Document]]:
 _PACKED = f"sentences, tokens, FULL-SENTENCES of {SEQ_LENGTH}"
 
 
-def _pack_in_files(workspace: Workspace, folder: Path, config: BuildConfig, vocab: Vocab) -> int:
-    """Run the tasks of a build up to the packed shard; return its number of sequences."""
+def pack_in_files(
+    kind: str, pattern: str, folder: Path, config: BuildConfig, vocab: Vocab
+) -> dict[str, int]:
+    """Run the tasks of a build up to the packed shard; return its counts."""
     from data.stages import shards
     from data.stages.contamination import NgramFilter
     from data.stages.extract import UnitExtractor
 
     output_dir = str(folder)
-    units = plan_units(find_inputs("jsonl", str(workspace.documents)))
+    units = plan_units(find_inputs(kind, pattern))
     for index, unit in enumerate(units):
         extractor = UnitExtractor(config, vocab, NgramFilter.from_files([]))
         extractor.run(unit, index=index, output_dir=output_dir)
     shards.write_duplicate_documents(output_dir, num_units=len(units), config=config)
     shards.write_duplicate_paragraphs(output_dir, 0, num_units=len(units), config=config)
-    report = shards.write_packed_shard(
+    return shards.write_packed_shard(
         output_dir, "train", 0, num_units=len(units), config=config, vocab=vocab
     )
-    return report["records"]
 
 
 def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
@@ -132,7 +135,7 @@ def masking(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     from data.stages.masking import MaskingRule, mask_sequences
     from data.stages.shards import write_masked_copy
 
-    config, vocab = _config(), Vocab.load(workspace.vocab)
+    config, vocab = packing_config(), Vocab.load(workspace.vocab)
     folder = workspace.scratch("masking")
     target = folder / schema.packed_path("train", 0)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,12 +165,13 @@ def text_to_examples(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     """Measure all tasks of a build, from clean text to masked TFRecords, without a runner."""
     from data.stages.shards import write_masked_copy
 
-    config, vocab = _config(copies=COPIES), Vocab.load(workspace.vocab)
+    config, vocab = packing_config(copies=COPIES), Vocab.load(workspace.vocab)
     folder = workspace.scratch("text-to-examples")
-    num_sequences = _pack_in_files(workspace, folder, config, vocab)
+    documents = str(workspace.documents)
+    num_sequences = pack_in_files("jsonl", documents, folder, config, vocab)["records"]
 
     def build():
-        _pack_in_files(workspace, folder, config, vocab)
+        pack_in_files("jsonl", documents, folder, config, vocab)
         for copy in range(COPIES):
             write_masked_copy(str(folder), "train", 0, copy, config=config, vocab=vocab)
 
