@@ -15,6 +15,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,10 @@ from data.sources.formats import (
     plan_units,
 )
 from data.stages.contamination import NgramFilter
-from data.stages.corpus_checks import implausible_lengths
+from data.stages.corpus_checks import warnings_about
 from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, WORKERS_LOG
 from data.stages.masking import MaskingRule
-from data.stages.runner import ProgressBar, pipeline_options, quiet_workers, readable_beam_errors
+from data.stages.runner import BuildProgress, pipeline_options, quiet_workers, readable_beam_errors
 from data.storage.sequence_sources import check_sources
 from data.storage.structure import check_structure
 from data.vocab import Vocab
@@ -150,9 +151,10 @@ def _run(job: BuildJob, options: PipelineOptions) -> None:
     plan = job.plan()
     with contextlib.ExitStack() as stack:
         stack.enter_context(readable_beam_errors(job.output_dir))
+        stream = sys.stderr
         if not files.is_remote(job.output_dir):
-            terminal = stack.enter_context(quiet_workers(files.join(job.output_dir, WORKERS_LOG)))
-            stack.enter_context(ProgressBar(plan.journal, plan.num_tasks, terminal))
+            stream = stack.enter_context(quiet_workers(files.join(job.output_dir, WORKERS_LOG)))
+        stack.enter_context(BuildProgress(plan.journal, plan.tasks(job.units), stream))
         pipeline = stack.enter_context(beam.Pipeline(options=options))
         pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
 
@@ -180,8 +182,9 @@ def dry_run(**fields: Any) -> None:
     if "DataflowRunner" in job.options.get_all_options()["runner"]:
         pipeline.run()  # with --dry_run this stops before the submission
     num_bytes = sum(file.num_bytes for file in job.inputs)
+    num_tasks = sum(map(len, plan.tasks(job.units).values()))
     print(
-        f"data: dry run: {len(job.inputs)} files of {num_bytes:,} bytes, {plan.num_tasks} tasks"
+        f"data: dry run: {len(job.inputs)} files of {num_bytes:,} bytes, {num_tasks} tasks"
         f" ({plan.num_units} of them read), {num_transforms} transforms; nothing was run"
     )
 
@@ -275,7 +278,7 @@ def main(argv: Sequence[str]) -> None:
         return
     manifest = build(**arguments)
     print(f"data: {summary(manifest)}")
-    for warning in implausible_lengths(manifest.accounts):
+    for warning in warnings_about(manifest):
         print(f"warning: {warning}")
     if manifest.rejected:
         print(f"data: rejected documents are listed in {args.output_dir}/{schema.REJECTS_FILE}")

@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from data import files, schema
@@ -61,6 +61,7 @@ class Manifest:
       rejects: file that lists rejected documents.
       accounts: counts by source of what became of every byte and token, see data.stages.accounting.
       shards: shards of both splits, in order of split and number.
+      prose: counts by file, for files of which less than half of the expected prose is kept.
     """
 
     config: BuildConfig
@@ -72,6 +73,7 @@ class Manifest:
     rejects: DataFile | None
     accounts: dict[str, dict[str, int]]
     shards: tuple[Shard, ...]
+    prose: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """Return the shards of "train" or "eval", in order."""
@@ -103,6 +105,8 @@ class Manifest:
     def to_json(self) -> str:
         """Return the content of manifest.json."""
         content = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(self)}
+        if not self.prose:  # unknown to older readers
+            del content["prose"]
         return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
     def write(self, directory: str | os.PathLike[str]) -> None:
@@ -229,10 +233,8 @@ class Manifest:
             inputs=tuple(map(_input_from_record, record.rows("inputs"))),
             rejected=record.integer("rejected", minimum=0),
             rejects=None if rejects is None else DataFile.from_record(rejects),
-            accounts={
-                source: {name: counts.integer(name, minimum=0) for name in counts.fields}
-                for source, counts in record.mappings("accounts").items()
-            },
+            accounts=_counts(record.mappings("accounts")),
+            prose=_counts(record.mappings("prose", default={})),
             shards=tuple(
                 Shard.from_record(shard, config=config, vocab_pieces=vocab_pieces)
                 for shard in shards
@@ -282,6 +284,13 @@ class Manifest:
                     f"{path} {problem}, the manifest says {file.bytes} bytes; copy the build again"
                     " or delete it and rebuild it"
                 )
+
+
+def _counts(mappings: Mapping[str, Record]) -> dict[str, dict[str, int]]:
+    return {
+        name: {counter: counts.integer(counter, minimum=0) for counter in counts.fields}
+        for name, counts in mappings.items()
+    }
 
 
 def _first_difference(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> str:

@@ -24,7 +24,7 @@ from data.manifest import Manifest
 from data.sources.formats import Unit
 from data.stages import accounting, shards
 from data.stages.contamination import NgramFilter
-from data.stages.corpus_checks import check_corpus, check_rejects
+from data.stages.corpus_checks import check_corpus, check_rejects, low_prose
 from data.stages.extract import UnitExtractor, unit_paths
 from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
 from data.vocab import Vocab
@@ -53,13 +53,26 @@ class BuildPlan:
         """Records of finished tasks."""
         return Journal(self.output_dir)
 
-    @property
-    def num_tasks(self) -> int:
-        """Number of tasks of the whole build, as counted by the journal."""
+    def tasks(self, units: Sequence[Unit]) -> dict[str, dict[str, int]]:
+        """Return the size of every task by kind and name in the journal: bytes to read, or 1."""
         config = self.config
-        masked = config.num_shards * config.copies + config.num_eval_shards * min(1, config.copies)
-        duplicates = 1 + config.num_shards if config.drop_duplicates else 0
-        return self.num_units + duplicates + config.num_shards + config.num_eval_shards + masked
+        train = [("train", shard) for shard in range(config.num_shards)]
+        held_out = [("eval", shard) for shard in range(config.num_eval_shards)]
+        buckets = range(config.num_shards) if config.drop_duplicates else ()
+        masks = [(key, copy) for key in train for copy in range(config.copies)]
+        masks += [(key, 0) for key in held_out if config.copies]
+        return {
+            "read": {
+                f"{index:05d}": sum(part.stop - part.start for part in unit)
+                for index, unit in enumerate(units)
+            },
+            "duplicates": {
+                **({"documents": 1} if config.drop_duplicates else {}),
+                **{f"{bucket:05d}": 1 for bucket in buckets},
+            },
+            "pack": {f"{split}-{shard:05d}": 1 for split, shard in (*train, *held_out)},
+            "mask": {f"{split}-{copy:03d}-{shard:05d}": 1 for (split, shard), copy in masks},
+        }
 
 
 class BuildCorpus(beam.PTransform):
@@ -148,7 +161,7 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
         return report, unit_paths(index)
 
     return plan.journal.run_once(
-        f"read/{index:05d}", run, paths=unit_paths(index), fields=("tally", "rejects")
+        f"read/{index:05d}", run, paths=unit_paths(index), fields=("tally", "prose", "rejects")
     )[0]
 
 
@@ -291,6 +304,7 @@ def write_manifest(
         rejected=sum(counts.get(accounting.DOCUMENTS_REJECTED, 0) for counts in tally.values()),
         rejects=DataFile.describe(plan.output_dir, schema.REJECTS_FILE),
         accounts=tally,
+        prose=low_prose(accounting.add(report["prose"] for report in reports)),
         shards=tuple(complete),
     ).write(plan.output_dir)
 

@@ -47,6 +47,7 @@ _KINDS = (
         if (suffix := codec.suffix)
     ),
 )
+_ANY_KIND = re.compile(b"|".join(pattern for pattern, _, _ in _KINDS), re.S)
 _TAR = re.compile(rb".{257}ustar", re.S)
 _PARQUET = re.compile(rb"PAR1")
 _WIKI_EXTRACTOR = re.compile(rb"\s*<doc id=\"[^\"]*\"[^>]*>")
@@ -58,6 +59,7 @@ _COMPANIONS = (
     (r"\.DS_Store|\._.*|Thumbs\.db|desktop\.ini", "a file of a file manager"),
     (r"\.gitattributes|\.gitignore|dataset_infos?\.json|dumpstatus\.json|.*-rss\.xml", "metadata"),
 )
+_ANY_COMPANION = re.compile("|".join(pattern for pattern, _ in _COMPANIONS), re.IGNORECASE)
 _DESCRIPTION = r"(README|LICEN[CS]E|COPYING|CHANGELOG|CITATION)(\.\w+)?"
 
 # Fewer lines than this say little about a file.
@@ -75,7 +77,7 @@ def companion(kind: str, name: str) -> str | None:
         README.md count as text where every file is a document.
     """
     base = os.path.basename(name)
-    for pattern, description in _COMPANIONS:
+    for pattern, description in _COMPANIONS if _ANY_COMPANION.fullmatch(base) else ():
         if re.fullmatch(pattern, base, re.IGNORECASE):
             return description
     is_description = re.fullmatch(_DESCRIPTION, base, re.IGNORECASE) is not None
@@ -99,7 +101,7 @@ def check_content(kind: str, path: str, head: bytes) -> None:
       path: local or remote file, plain or compressed.
       head: its first uncompressed bytes.
     """
-    for pattern, content, remedy in _KINDS:
+    for pattern, content, remedy in _KINDS if _ANY_KIND.match(head[:_HEAD_BYTES]) else ():
         if re.match(pattern, head[:_HEAD_BYTES], re.S):
             quoted, folder = shlex.quote(path), shlex.quote(os.path.splitext(path)[0])
             way_out = remedy.format(path=quoted, folder=folder)

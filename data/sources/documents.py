@@ -22,7 +22,6 @@ _LINE_END = re.compile("\r\n|\r|\n")
 # A word that is divided between lines, where the typesetter marked it as whole.
 _SOFT_HYPHEN_AT_LINE_END = re.compile("\u00ad[ \t\f]*\n[ \t\f]*")
 _MAX_REASON = 200  # characters
-_REMOTE_REQUESTS = 32  # at the same time
 _MAX_NAMED = 5  # files, in notes
 TEXT_FIELD = "text"
 
@@ -39,6 +38,7 @@ class Document:
         separator before them, as between documents.
       num_bytes: uncompressed bytes of the document in its file, markup included.
       section_bytes: bytes of sections dropped as a whole ("References"), included in num_bytes.
+      other_bytes: bytes of paragraphs that were dropped because they do not read like prose.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Document:
     breaks: tuple[int, ...] = ()
     num_bytes: int
     section_bytes: int = 0
+    other_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,17 @@ class Reject:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """Bytes that are valid but not text of a document: a redirect, a licence, a header."""
+    """Bytes that are valid but not text of a document: a redirect, a licence, a header.
+
+    Attributes:
+      reason: what they are.
+      num_bytes: uncompressed bytes in the file.
+      other_bytes: bytes of paragraphs that do not read like prose, as in `Document`.
+    """
 
     reason: str
     num_bytes: int
+    other_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,8 +184,7 @@ def find_inputs(
 
     if not files.is_remote(pattern):
         return list(map(look_at, names))
-    # A request to a bucket takes a tenth of a second, whatever its size.
-    with ThreadPoolExecutor(_REMOTE_REQUESTS) as executor:
+    with ThreadPoolExecutor(files.REMOTE_REQUESTS) as executor:
         return list(executor.map(look_at, names))
 
 

@@ -162,7 +162,7 @@ _FALLBACK = "books"
 # Arguments of every flag that takes input files.
 GLOB_FLAG: dict[str, Any] = dict(action="extend", nargs="+", default=[], metavar="GLOB")
 # Small files are grouped into one unit: 70,000 books must not become 70,000 tasks.
-_UNIT_BYTES = 16 * 2**20
+_UNIT_BYTES, _UNIT_PARTS = 16 * 2**20, 1000
 
 # Parts that one worker reads in a single task; all of one kind.
 Unit = tuple[InputPart, ...]
@@ -243,6 +243,8 @@ def guess_kind(path: str) -> str:
 def plan_units(inputs: Iterable[InputFile], *, unit_bytes: int = _UNIT_BYTES) -> list[Unit]:
     """Divide the input into units of work; depends on the kinds, names and sizes of the files only.
 
+    Tiny files take more time than their bytes say, so a unit has at most a thousand parts.
+
     Args:
       inputs: files in the order in which they are read.
       unit_bytes: stored bytes per unit; a larger part is a unit of its own.
@@ -252,7 +254,8 @@ def plan_units(inputs: Iterable[InputFile], *, unit_bytes: int = _UNIT_BYTES) ->
     for file in inputs:
         for part in split_file(file):
             num_bytes = part.stop - part.start
-            if not units or filled + num_bytes > unit_bytes or units[-1][0].file.kind != file.kind:
+            is_full = not units or filled + num_bytes > unit_bytes or len(units[-1]) == _UNIT_PARTS
+            if is_full or units[-1][0].file.kind != file.kind:
                 units.append([])
                 filled = 0
             units[-1].append(part)

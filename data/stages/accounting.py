@@ -30,6 +30,9 @@ EXACT, NEAR, PARAGRAPH, PACKED = FATES = (
     "packed",
 )
 
+# Of one file: bytes that are kept as prose, and those of all its paragraphs as a reader sees them.
+PROSE_KEPT, PROSE_EXPECTED = "bytes_kept", "bytes_expected"
+
 READ, DOCUMENTS_REJECTED = "documents_read", "documents_rejected"
 
 Tally = dict[str, collections.Counter[str]]

@@ -10,6 +10,7 @@ from data import files, schema
 from data.build_files import Shard
 from data.config import BuildConfig
 from data.errors import UserError
+from data.manifest import Manifest
 from data.stages import accounting
 
 Tally = dict[str, dict[str, int]]
@@ -18,6 +19,8 @@ Tally = dict[str, dict[str, int]]
 _LONG_SENTENCE = 120
 _SHORT_DOCUMENT = 25
 _MANY_DOCUMENTS = 1000
+# A file of which a smaller share is kept is doubtful, unless it is tiny.
+_MIN_PROSE, _MIN_PROSE_BYTES = 0.5, 1000
 
 
 def check_rejects(
@@ -83,6 +86,37 @@ def check_corpus(config: BuildConfig, *, shards: Sequence[Shard], tally: Tally) 
             f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for no"
             " held-out split"
         )
+
+
+def warnings_about(manifest: Manifest) -> list[str]:
+    """Return what is doubtful about a build: little prose, implausible lengths."""
+    return [*_prose_warnings(manifest.prose), *implausible_lengths(manifest.accounts)]
+
+
+def low_prose(prose: Tally) -> Tally:
+    """Return the counts of the files of which less than half of the expected prose is kept.
+
+    Args:
+      prose: counts by file, see data.stages.accounting.PROSE_KEPT.
+    """
+    return {
+        name: counts
+        for name, counts in prose.items()
+        if counts[accounting.PROSE_EXPECTED] >= _MIN_PROSE_BYTES
+        and counts[accounting.PROSE_KEPT] < _MIN_PROSE * counts[accounting.PROSE_EXPECTED]
+    }
+
+
+def _prose_warnings(prose: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a warning for each file of `low_prose`, with the share that is kept."""
+    return [
+        f"--{name.partition('/')[0]} {name.partition('/')[2]}: ONLY"
+        f" {counts[accounting.PROSE_KEPT] / counts[accounting.PROSE_EXPECTED]:.1%} OF THE TEXT IS KEPT"
+        f" ({counts[accounting.PROSE_KEPT]:,} of {counts[accounting.PROSE_EXPECTED]:,} bytes of"
+        " paragraphs); the rest does not read like prose: short lines without punctuation at their end."
+        " Are these articles, in a language with another kind of full stop?"
+        for name, counts in prose.items()
+    ]
 
 
 def implausible_lengths(tally: Mapping[str, Mapping[str, int]]) -> list[str]:

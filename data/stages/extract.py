@@ -94,6 +94,7 @@ class UnitExtractor:
     def __init__(self, config: BuildConfig, vocab: Vocab, contaminated: NgramFilter):
         self._config, self._vocab, self._contaminated = config, vocab, contaminated
         self._tally = accounting.new_tally()
+        self._prose = accounting.new_tally()  # by file
         self._rejects: list[dict[str, Any]] = []
         self._clear()
 
@@ -106,7 +107,8 @@ class UnitExtractor:
           output_dir: build directory.
 
         Returns:
-          {"tally": counts by source, "rejects": the first thousand rejected documents}.
+          {"tally": counts by source, "prose": counts by name of the file for files with paragraphs that
+          are no prose, "rejects": the first thousand rejected documents}.
 
         Raises:
           UserError: a file is damaged, or changed while it was read.
@@ -131,7 +133,11 @@ class UnitExtractor:
             self._write_segment(*writers)
             for writer in writers:
                 writer.close()
-        return {"tally": accounting.add([self._tally]), "rejects": self._rejects}
+        return {
+            "tally": accounting.add([self._tally]),
+            "prose": accounting.add([self._prose]),
+            "rejects": self._rejects,
+        }
 
     def _clear(self) -> None:
         self._num_bytes = 0
@@ -150,17 +156,25 @@ class UnitExtractor:
         for part in unit:
             counts = self._tally[part.file.kind]
             counter = ByteCounter()
+            kept = other = 0  # bytes
             for item in read_part(part, max_document_bytes=limit, counter=counter):
                 match item:
                     case Skipped():
                         counts[accounting.SKIPPED + item.reason] += item.num_bytes
+                        other += item.other_bytes
                     case Reject():
                         counts[accounting.REJECTED] += item.num_bytes
                         counts[accounting.DOCUMENTS_REJECTED] += 1
                         if len(self._rejects) < _MAX_LISTED_REJECTS:
                             self._rejects.append(dataclasses.asdict(item))
                     case Document():
+                        kept += sum(text_bytes(item.paragraphs))
+                        other += item.other_bytes
                         yield from self._clean(item, counts)
+            if other:
+                self._prose[f"{part.file.kind}/{part.file.name}"].update(
+                    {accounting.PROSE_KEPT: kept, accounting.PROSE_EXPECTED: kept + other}
+                )
             # From the file's own counter, to be reconciled with the bytes of the items.
             counts[accounting.INPUT] += counter.num_bytes
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 from data import files
@@ -62,10 +61,14 @@ class Journal:
         files.write_atomically(record_path, json.dumps(record).encode())
         return result, written
 
-    def count_finished(self) -> dict[str, int]:
-        """Return the number of finished tasks by kind; for local directories only."""
-        root = Path(self.directory, _RECORDS)
-        return {kind.name: len(list(kind.glob("*.json"))) for kind in root.glob("*")}
+    def finished(self, kind: str) -> list[str]:
+        """Return the names of the finished tasks of a kind, without the kind: "train-00003"."""
+        names = files.list_dir(files.join(self.directory, _RECORDS, kind))
+        return [
+            name.removesuffix(".json")
+            for name in names
+            if name.endswith(".json") and not files.TEMPORARY.fullmatch(name)
+        ]
 
     def _read(
         self, path: str, paths: Sequence[str], fields: Collection[str]
@@ -92,7 +95,7 @@ def _checked_result(result: Record, fields: Collection[str]) -> dict[str, Any]:
         if is_empty and name not in result:
             continue
         match name:
-            case "tally":
+            case "tally" | "prose":
                 for counts in result.mappings(name).values():
                     for count in counts.fields:
                         counts.integer(count, minimum=0)

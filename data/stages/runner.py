@@ -1,4 +1,4 @@
-"""Beam runners: supported runners, their options, readable errors, a progress bar."""
+"""Beam runners: supported runners, their options, readable errors, progress."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, TextIO
 
 from data.errors import UserError
 from data.files import is_remote
+from data.sources.progress import Phase, Progress
 from data.stages.journal import WORKERS_LOG, Journal
 
 if TYPE_CHECKING:
     from apache_beam.options.pipeline_options import PipelineOptions
-    from tqdm import tqdm
 
 # The full class name, because Beam's "DirectRunner" selects one of two engines.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -31,12 +31,12 @@ _REFUSED = {
     "DirectRunner": "it selects one of two engines, and which one depends on the machine",
     "DaskRunner": "it silently loses elements that are emitted at the end of a bundle",
 }
-# Kinds of tasks in the journal, in order, and their names in the progress bar.
+# Name and unit of the phase of each kind of tasks in the journal.
 _PHASES = {
-    "read": "reading text",
-    "duplicates": "finding duplicates",
-    "pack": "packing",
-    "mask": "masking",
+    "read": ("reading text", "B"),
+    "duplicates": ("finding duplicates", "task"),
+    "pack": ("packing", "shard"),
+    "mask": ("masking", "shard"),
 }
 _MAX_WORKERS = 1024
 OWN_FLAGS = ("gin_file", "gin_param", "vocab_file", "output_dir", "decontaminate", "verify")
@@ -154,12 +154,20 @@ def quiet_workers(log_path: str) -> Iterator[TextIO]:
         os.close(terminal)
 
 
-class ProgressBar:
-    """Shows the number of finished tasks of a build on a local disk."""
+class BuildProgress:
+    """Shows the phases of a build one after the other, by the records of finished tasks."""
 
-    def __init__(self, journal: Journal, num_tasks: int, stream: TextIO):
-        self._journal, self._total, self._stream = journal, num_tasks, stream
-        self._done = threading.Event()
+    def __init__(self, journal: Journal, phases: Mapping[str, Mapping[str, int]], stream: TextIO):
+        """Describe the build.
+
+        Args:
+          journal: records of finished tasks.
+          phases: size of each task, by kind of tasks (in order) and name of the task; the size is in
+            bytes for "read".
+          stream: where to show the progress.
+        """
+        self._journal, self._phases, self._stream = journal, phases, stream
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -167,25 +175,30 @@ class ProgressBar:
         return self
 
     def __exit__(self, *unused: object) -> None:
-        self._done.set()
+        self._ended.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        from tqdm import tqdm
+        for kind, sizes in self._phases.items():
+            name, unit = _PHASES[kind]
+            done = self._done(kind)
+            phase = Phase(name=name, total=sum(sizes.values()), unit=unit, done=done)
+            if done == phase.total or self._ended.is_set():
+                continue
+            with Progress(phase, program="data", stream=self._stream) as progress:
+                self._follow(kind, progress)
 
-        with tqdm(
-            total=self._total, desc="reading text", unit="task", disable=None, file=self._stream
-        ) as bar:
-            pause = 0.5
-            while not self._done.wait(pause):
-                started = time.monotonic()
-                self._update(bar)
-                pause = max(0.5, 20 * (time.monotonic() - started))  # poll large builds less often
-            self._update(bar)
+    def _follow(self, kind: str, progress: Progress) -> None:
+        """Update the progress of a phase until it or the build ends."""
+        total, pause = sum(self._phases[kind].values()), 0.5
+        while not self._ended.wait(pause):
+            began = time.monotonic()
+            progress.update(done := self._done(kind))
+            if done == total:
+                return
+            pause = max(0.5, 20 * (time.monotonic() - began))  # poll large builds less often
+        progress.update(self._done(kind))
 
-    def _update(self, bar: tqdm) -> None:
-        finished = self._journal.count_finished()
-        bar.update(sum(finished.values()) - bar.n)
-        phases = [phase for kind, phase in _PHASES.items() if kind in finished]
-        if phases:
-            bar.set_description(phases[-1])
+    def _done(self, kind: str) -> int:
+        sizes = self._phases[kind]
+        return sum(sizes.get(task, 0) for task in self._journal.finished(kind))

@@ -19,6 +19,7 @@ from rich.text import Text
 from data import files, schema
 from data.errors import CommandParser, UserError, run_main
 from data.manifest import Manifest
+from data.stages.corpus_checks import warnings_about
 from data.view.sequences import (
     MASK,
     PADDING,
@@ -141,6 +142,8 @@ def main(argv: Sequence[str]) -> None:
     )
     console = Console(highlight=False, markup=False, emoji=False)
     tables = [*account_tables(manifest), packed_table(manifest)]
+    for warning in warnings_about(manifest):
+        console.print(Text(f"warning: {warning}\n", "bold red"))
     print_tables(console, tables)
     if sequences:
         console.print(_legend())

@@ -14,6 +14,7 @@ from data import files, schema
 from data.checked_json import parse_json_lines
 from data.errors import UserError
 from data.manifest import Manifest
+from data.stages.corpus_checks import warnings_about
 from data.view import page, plots
 from data.view.page import escape
 from data.view.sequences import (
@@ -59,6 +60,7 @@ def write_page(
         '<p class="soft">Lambert build</p>',
         f"<h1>{escape(name)}</h1>",
         f'<p class="soft">{escape(_subtitle(manifest))}</p>',
+        *(f'<p class="card">Warning: {escape(text)}</p>' for text in warnings_about(manifest)),
         *_tiles(manifest),
         "<h2>Where the text went</h2>",
         *_sources(manifest, by_source),
@@ -278,7 +280,7 @@ def _configuration(manifest: Manifest) -> Iterator[str]:
     settings.append(("vocabulary sha256", manifest.vocab_sha256))
     yield f'<div class="card">{page.plain_table(("setting", "value"), settings)}</div>'
     inputs = manifest.inputs
-    rows = [(f["kind"], f["name"], f["sha256"][:12], f"{f['bytes']:,}") for f in inputs]
+    rows = [(f["kind"], f["name"], (f["sha256"] or "")[:12], f"{f['bytes']:,}") for f in inputs]
     stored = sum(file["bytes"] for file in inputs)
     rest = len(rows) - _INPUTS_SHOWN
     more = f"<p>and {rest:,} more, listed in {schema.MANIFEST_FILE}</p>" if rest > 0 else ""

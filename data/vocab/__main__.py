@@ -20,6 +20,7 @@ from data.sources.formats import (
     find_flagged_inputs,
     format_flags,
 )
+from data.sources.progress import Phase, Progress
 from data.vocab import Vocab
 from data.vocab.learn import Coverage, learn, measure_coverage, read_paragraphs
 
@@ -74,15 +75,20 @@ def main(argv: Sequence[str]) -> None:
     if not inputs:
         raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")
     texts = list(read_paragraphs(inputs, max_bytes=args.max_megabytes * 10**6))
-    vocab = learn(
-        texts,
-        vocab_size=args.vocab_size,
-        max_characters=args.max_characters,
-        lower_case=not args.cased,
-    )
+    learning = Phase(name=f"learning {args.vocab_size:,} pieces", total=None, unit="piece")
+    with Progress(learning, program="vocab"):
+        vocab = learn(
+            texts,
+            vocab_size=args.vocab_size,
+            max_characters=args.max_characters,
+            lower_case=not args.cased,
+        )
     files.write_atomically(args.output_file, vocab.text.encode())
     print(f"vocab: {len(vocab):,} pieces in {args.output_file}")
-    print(describe(measure_coverage(vocab, texts, lower_case=not args.cased)))
+    checking = Phase(name="tokenizing the text again", total=None, unit="token")
+    with Progress(checking, program="vocab"):
+        coverage = measure_coverage(vocab, texts, lower_case=not args.cased)
+    print(describe(coverage))
 
 
 def describe(coverage: Coverage) -> str:

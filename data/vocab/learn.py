@@ -14,6 +14,7 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.sources.documents import Document, InputFile, Reject, text_bytes
 from data.sources.formats import read_part, split_file
+from data.sources.progress import Phase, Progress
 from data.vocab import Vocab
 from data.vocab.graph_tokenizer import GraphTokenizer
 from data.vocab.normalization import normalize_for_learning
@@ -186,11 +187,11 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[str]:
     """Yield the clean paragraphs of the files until they have `max_bytes` bytes of UTF-8."""
-    from tqdm import tqdm
-
-    num_bytes = 0
-    for file in tqdm(inputs, desc="reading", unit="file", disable=None):
-        for part in split_file(file):
+    num_bytes = stored_bytes = 0
+    total = sum(file.num_bytes for file in inputs)
+    phase = Phase(name="reading text", total=total, unit="B")
+    with Progress(phase, program="vocab") as progress:
+        for part in (part for file in inputs for part in split_file(file)):
             for item in read_part(part, max_document_bytes=BuildConfig.max_document_bytes):
                 if isinstance(item, Reject):
                     print(f"skipped {item.source} at {item.offset}: {item.reason}")
@@ -201,3 +202,6 @@ def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[
                 if num_bytes >= max_bytes:
                     print(f"stopped reading after {num_bytes:,} bytes of text (--max_megabytes)")
                     return
+                # Whichever comes first, the end of the files or that of the text to learn from.
+                progress.update(max(stored_bytes, total * num_bytes // max_bytes))
+            stored_bytes += part.stop - part.start

@@ -24,6 +24,7 @@ from data.stages.extract import partition_of, tokenize
 from data.stages.masking import MaskingRule, mask_sequences
 from data.stages.runner import pipeline_options
 from data.storage.records import parse_specs
+from data.view.__main__ import main as view_main
 from data.vocab import Vocab
 from data.vocab.__main__ import main as vocab_main
 
@@ -392,3 +393,35 @@ def test_home_directory_is_expanded_in_arguments(monkeypatch):
 def test_vocabulary_size_out_of_range_is_an_error(tmp_path, size):
     with pytest.raises(UserError, match=rf"--vocab_size {size}: must be between 1 and 1,000,000"):
         vocab_main(["--vocab_size", size, "--output_file", str(tmp_path / "v"), "--input", "x"])
+
+
+LIST_OF_STARS = "<mediawiki><siteinfo><dbname>testwiki</dbname></siteinfo>\n" + "".join(
+    f"<page><ns>0</ns><id>{number}</id><revision><text>{text}</text></revision></page>\n"
+    for number, text in enumerate(["A bird of the tree.", *["Name of a star"] * 100])
+)
+
+
+def test_an_input_that_is_hardly_prose_is_said_by_name_and_share(golden, tmp_path, capsys):
+    (tmp_path / "stars.xml").write_text(LIST_OF_STARS + "</mediawiki>\n")
+    shutil.copy(golden / "wiki.xml.bz2", tmp_path)
+    directory = str(tmp_path / "D")
+    main(
+        [
+            *("--gin_param", "BuildConfig.copies = 0", "--gin_param", "BuildConfig.num_shards = 1"),
+            *("--gin_param", "BuildConfig.eval_fraction = 0.0"),
+            *("--gin_param", "BuildConfig.max_unknown_fraction = 1.0"),
+            *("--wiki", f"{tmp_path}/*.xml*", "--vocab_file", f"{golden}/vocab.txt"),
+            *("--output_dir", directory),
+        ]
+    )
+    warning = "warning: --wiki stars.xml: ONLY 1.3% OF THE TEXT IS KEPT (19 of 1,419 bytes of paragraphs);"
+    assert warning in capsys.readouterr().out
+    manifest = Manifest.load(directory)
+    assert manifest.prose == {"wiki/stars.xml": {"bytes_expected": 1419, "bytes_kept": 19}}
+    view_main([directory, "--number", "0"])
+    assert "ONLY 1.3% OF THE TEXT IS KEPT" in capsys.readouterr().out
+    assert "ONLY 1.3% OF THE TEXT IS KEPT" in Path(directory, "report.html").read_text()
+
+
+def test_builds_of_prose_have_no_such_warning(small_build):
+    assert '"prose"' not in Path(small_build, "manifest.json").read_text()

@@ -23,7 +23,7 @@ from data.sources.recursion import retry_on_empty_stack
 from data.sources.streams import ByteCounter
 from data.sources.wiki.parts import PAGE_START, PAGE_TAG, PartReader, open_part, read_site
 from data.sources.wiki.site import Site
-from data.sources.wiki.wikitext import to_paragraphs
+from data.sources.wiki.wikitext import to_article
 
 # Real headers have a few kilobytes, and between pages there is white space only.
 _MAX_BYTES_BETWEEN_PAGES = 1 << 20
@@ -247,14 +247,15 @@ def _parse_page(page: bytes, id_prefix: str, site: Site) -> Document | Skipped:
     page_id = (root.findtext("id") or "").strip()
     if not page_id.isdecimal():
         raise ValueError("has no page id")
-    paragraphs, section_bytes = to_paragraphs(wikitext, site)
-    if not paragraphs:
-        return skip("no prose")
+    article = to_article(wikitext, site)
+    if not article.paragraphs:
+        return dataclasses.replace(skip("no prose"), other_bytes=article.other_bytes)
     return Document(
         id=f"{id_prefix}/{page_id}",
-        paragraphs=tuple(paragraphs),
+        paragraphs=tuple(article.paragraphs),
         num_bytes=len(page),
-        section_bytes=section_bytes,
+        section_bytes=article.section_bytes,
+        other_bytes=article.other_bytes,
     )
 
 

@@ -114,26 +114,41 @@ _REPAIRS = [
 ]
 
 
-def to_paragraphs(wikitext: str, site: Site = ENGLISH) -> tuple[list[str], int]:
+@dataclasses.dataclass
+class Article:
+    """Text of an article.
+
+    Attributes:
+      paragraphs: paragraphs of prose.
+      section_bytes: UTF-8 bytes of the sections that were dropped as a whole.
+      other_bytes: UTF-8 bytes of the paragraphs that are no prose, as a reader sees them; tables and
+        lists do not count.
+    """
+
+    paragraphs: list[str] = dataclasses.field(default_factory=list)
+    section_bytes: int = 0
+    other_bytes: int = 0
+
+
+def to_article(wikitext: str, site: Site = ENGLISH) -> Article:
     """Convert the wikitext of an article.
 
     Args:
       wikitext: text of the page.
       site: wiki of the page.
 
-    Returns:
-      Paragraphs of prose, and the UTF-8 bytes of the sections that were dropped as a whole.
-
     Raises:
       ValueError: a section has too much unclosed or wrongly nested markup to be parsed in seconds.
     """
     sections, section_bytes = scan.split_sections(wikitext, site)
-    paragraphs = [
-        paragraph
-        for section in sections
-        for paragraph in _split_paragraphs(_render_section(section, site))
-    ]
-    return paragraphs, section_bytes
+    article = Article(section_bytes=section_bytes)
+    for section in sections:
+        for paragraph, is_prose in _split_paragraphs(_render_section(section, site)):
+            if is_prose:
+                article.paragraphs.append(paragraph)
+            else:
+                article.other_bytes += len(paragraph.encode())
+    return article
 
 
 def _render_section(section: str, site: Site) -> str:
@@ -312,8 +327,12 @@ def _render_template(template: nodes.Template, site: Site) -> str:
     return expand({str(p.name).strip(): _render(p.value, site).strip() for p in template.params})
 
 
-def _split_paragraphs(text: str) -> Iterator[str]:
-    """Yield paragraphs of rendered text: lines up to a blank one, or a list item."""
+def _split_paragraphs(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield paragraphs of rendered text, and whether they are prose.
+
+    A paragraph is the lines up to a blank one, or a list item that is a sentence; other items are left
+    out.
+    """
     lines: list[str] = []
     in_table = False
     for line in [*text.split("\n"), ""]:
@@ -321,11 +340,12 @@ def _split_paragraphs(text: str) -> Iterator[str]:
         is_item = line.startswith(LIST_ITEM)
         is_row = in_table and line.startswith((OPEN_TABLE, "|", "!"))
         if is_item or is_row or not line.strip():
-            if lines and _is_prose(paragraph := _clean_up(" ".join(lines))):
-                yield paragraph
+            if lines:
+                paragraph = _clean_up(" ".join(lines))
+                yield paragraph, _is_prose(paragraph)
             lines = []
             if is_item and _is_sentence(paragraph := _clean_up(line)):
-                yield paragraph
+                yield paragraph, True
         else:
             lines.append(line)
 

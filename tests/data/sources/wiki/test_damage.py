@@ -86,7 +86,7 @@ def raiser_of(error: Exception):
 
 
 def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(wiki, "to_paragraphs", raiser_of(RecursionError("too deep")))
+    monkeypatch.setattr(wiki, "to_article", raiser_of(RecursionError("too deep")))
     reject = read_whole(tmp_path, dump_of(page("x", page_id=7)))[1]
     assert (reject.source, reject.offset) == ("d.xml", f"byte {len(HEADER)} (page 7)")
     assert reject.reason == "cannot be cleaned: RecursionError: too deep"
@@ -94,7 +94,7 @@ def test_a_page_that_cannot_be_cleaned_is_rejected(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(24, "Too many open files")])
 def test_memory_and_io_errors_are_not_turned_into_rejects(tmp_path, monkeypatch, error):
-    monkeypatch.setattr(wiki, "to_paragraphs", raiser_of(error))
+    monkeypatch.setattr(wiki, "to_article", raiser_of(error))
     with pytest.raises(type(error)):
         read_whole(tmp_path, dump_of(page("x")))
 

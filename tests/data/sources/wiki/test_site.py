@@ -6,7 +6,7 @@ from data.sources.documents import Document
 from data.sources.wiki.localised import find_expander
 from data.sources.wiki.site import ENGLISH, Site
 from data.sources.wiki.variants import resolve_variants
-from data.sources.wiki.wikitext import to_paragraphs
+from data.sources.wiki.wikitext import to_article
 from tests.support.wiki_dumps import FOOTER, read_whole
 
 
@@ -62,12 +62,12 @@ PROSE = {
 
 @pytest.mark.parametrize("text", PROSE.values(), ids=PROSE)
 def test_sentences_of_any_script_are_prose(text):
-    assert to_paragraphs(f"{text}\n* {text}")[0][0] == text
+    assert to_article(f"{text}\n* {text}").paragraphs[0] == text
 
 
 @pytest.mark.parametrize("text", ["上海", "กรุงเทพ", "सूची", "قائمة", "Liste der Flüsse"])
 def test_names_and_headings_of_any_script_are_not(text):
-    assert to_paragraphs(f"{text}\n\n* {text}")[0] == []
+    assert to_article(f"{text}\n\n* {text}").paragraphs == []
 
 
 def test_files_and_categories_go_by_the_namespaces_of_the_header(tmp_path):
@@ -103,9 +103,9 @@ def test_sections_of_references_are_dropped_in_the_language_of_the_wiki(language
     site = Site(language=language)
     for title in titles:
         text = f"One sentence.\n== {title} ==\n* A title. A publisher, 1999.\n"
-        assert to_paragraphs(text, site)[0] == ["One sentence."], title
+        assert to_article(text, site).paragraphs == ["One sentence."], title
     kept = f"One sentence.\n== {'Geschichte'} ==\nTwo sentences.\n"
-    assert to_paragraphs(kept, site)[0] == ["One sentence.", "Two sentences."]
+    assert to_article(kept, site).paragraphs == ["One sentence.", "Two sentences."]
 
 
 def test_pages_without_a_namespace_go_by_their_titles(tmp_path):
@@ -179,8 +179,8 @@ def test_variants(text, expected):
 
 def test_variants_are_resolved_where_the_wiki_has_them():
     text = "Протокол -{HTTP}- је стар."
-    assert to_paragraphs(text, Site(language="sr"))[0] == ["Протокол HTTP је стар."]
-    assert to_paragraphs(text, ENGLISH)[0] == [text]
+    assert to_article(text, Site(language="sr")).paragraphs == ["Протокол HTTP је стар."]
+    assert to_article(text, ENGLISH).paragraphs == [text]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_variants_are_resolved_where_the_wiki_has_them():
     ],
 )  # fmt: skip
 def test_templates_of_other_languages(language, wikitext, expected):
-    assert to_paragraphs(wikitext, Site(language=language))[0] == [expected]
+    assert to_article(wikitext, Site(language=language)).paragraphs == [expected]
 
 
 def test_templates_of_one_language_are_unknown_to_another():

@@ -9,12 +9,11 @@ import mwparserfromhell
 import pytest
 
 from data.sources.wiki import wikitext
-from data.sources.wiki.wikitext import to_paragraphs
+from data.sources.wiki.wikitext import Article, to_article
 
 
 def prose(wikitext: str) -> list[str]:
-    paragraphs, _ = to_paragraphs(wikitext)
-    return paragraphs
+    return to_article(wikitext).paragraphs
 
 
 @pytest.fixture(scope="module")
@@ -288,11 +287,18 @@ def test_short_formulas_become_text(latex, text):
 
 def test_bytes_of_dropped_sections_are_counted():
     dropped = "== Notes ==\nä <ref>x</ref>\n=== More ===\n{{x}}\n"
-    assert to_paragraphs(f"One.\n{dropped}== Next ==\nTwo.") == (
-        ["One.", "Two."],
-        len(dropped.encode()),
+    assert to_article(f"One.\n{dropped}== Next ==\nTwo.") == Article(
+        ["One.", "Two."], section_bytes=len(dropped.encode())
     )
-    assert to_paragraphs(f"One.\n{dropped}") == (["One."], len(dropped.encode()))
+    assert to_article(f"One.\n{dropped}") == Article(["One."], len(dropped.encode()))
+
+
+def test_bytes_of_paragraphs_that_are_no_prose_are_counted():
+    """As a reader sees them; lists of names, tables and templates are not expected to be prose."""
+    text = "One sentence.\n\nEin '''Größen'''-Begriff\n\n* Item\n{|\n| cell\n|}\n{{x|y}}\n"
+    assert to_article(text) == Article(
+        ["One sentence."], other_bytes=len("Ein Größen-Begriff".encode())
+    )
 
 
 UNCLOSED = [
@@ -304,23 +310,23 @@ UNCLOSED = [
 @pytest.mark.parametrize("token", UNCLOSED)
 def test_markup_that_would_take_minutes_to_parse_is_an_error(token):
     with pytest.raises(ValueError, match="too much markup in one section is not closed"):
-        to_paragraphs(token * 20_000)
+        to_article(token * 20_000)
 
 
 def test_a_closing_tag_closes_tags_of_its_own_name_only():
     with pytest.raises(ValueError, match=r"is not closed: 20000 '<b'$"):
-        to_paragraphs("<b>" * 20_000 + "</i>" * 20_000)
+        to_article("<b>" * 20_000 + "</i>" * 20_000)
 
 
 @pytest.mark.parametrize("block", [1, 100, 5000])
 def test_blocks_of_a_section_give_the_text_of_the_whole(articles, monkeypatch, block):
-    whole = [to_paragraphs(text) for text in articles.values()]
+    whole = [to_article(text) for text in articles.values()]
     monkeypatch.setattr(wikitext, "_BLOCK", block)
-    assert [to_paragraphs(text) for text in articles.values()] == whole
+    assert [to_article(text) for text in articles.values()] == whole
 
 
 def test_deep_indentation_is_read():
-    assert to_paragraphs(f"One.\n{':' * 100_000}Two.\nThree.")[0] == ["One.", "Two.", "Three."]
+    assert to_article(f"One.\n{':' * 100_000}Two.\nThree.").paragraphs == ["One.", "Two.", "Three."]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +344,7 @@ def test_a_megabyte_of_markup_reaches_the_parser_in_small_blocks(text, monkeypat
     monkeypatch.setattr(wikitext, "mwparserfromhell", SimpleNamespace(parse=parse))
     times = 1_000_000 // len(text)
     with contextlib.suppress(ValueError):
-        to_paragraphs(text * times)
+        to_article(text * times)
     largest = max(blocks, key=len, default="")
     if len(largest) > 2**16 + len(text) + 1:  # a single line without objects
         largest = largest[: 2**16]
@@ -351,7 +357,7 @@ def measure_seconds(text: str) -> float:
     for _ in range(3):
         began = time.process_time()
         with contextlib.suppress(ValueError):
-            to_paragraphs(text)
+            to_article(text)
         times.append(time.process_time() - began)
     return min(times)
 
