@@ -153,15 +153,17 @@ def _run_task(
 def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
     """Read and tokenize one unit of input; report its counts and rejects."""
     index, unit = indexed
+    task = f"read/{index:05d}"
 
     def run() -> tuple[dict[str, Any], Sequence[str]]:
         contaminated = NgramFilter.load(files.join(plan.output_dir, NGRAM_FILE))
         extractor = UnitExtractor(plan.config, plan.vocab, contaminated)
-        report = extractor.run(unit, index=index, output_dir=plan.output_dir)
+        progress = plan.journal.reporter(task)
+        report = extractor.run(unit, index=index, output_dir=plan.output_dir, report=progress)
         return report, unit_paths(index)
 
     return plan.journal.run_once(
-        f"read/{index:05d}", run, paths=unit_paths(index), fields=("tally", "prose", "rejects")
+        task, run, paths=unit_paths(index), fields=("tally", "prose", "rejects")
     )[0]
 
 

@@ -32,7 +32,7 @@ from data.sources.streams import ByteCounter, DamagedError
 SUFFIX, MAGIC = ".parquet", b"PAR1"
 PART_BYTES, SENTENCE_PART_BYTES = 64 * 2**20, 16 * 2**20
 _BUFFER_BYTES = 2**20  # read at once, of each column
-_BATCH_BYTES, _BATCH_ROWS = 2**24, 4096  # decoded at once
+_BATCH_BYTES, _BATCH_ROWS = 2**24, 512  # decoded at once
 _MAX_NAMED = 20  # columns, in errors
 _MAX_TITLE = 100  # characters
 
@@ -237,7 +237,10 @@ def _open(file: InputFile) -> Iterator[pq.ParquetFile]:
     with files.open_read(file.path) as stored:
         with _name_damage(file):
             table = pq.ParquetFile(
-                stored, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
+                stored,
+                buffer_size=_BUFFER_BYTES,
+                pre_buffer=False,
+                page_checksum_verification=True,
             )
             schema = table.schema_arrow
         indices = schema.get_all_field_indices(file.text_field)

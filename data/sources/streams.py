@@ -25,9 +25,11 @@ class ByteCounter:
     Attributes:
       num_bytes: bytes so far.
       is_of_stored_bytes: whether they are the bytes of the file as it is stored.
+      stored_position: about how far the file was read, as it is stored.
     """
 
     num_bytes: int = 0
+    stored_position: int = 0
     is_of_stored_bytes: bool = True
 
 
@@ -53,7 +55,7 @@ def open_chunks(
         else:
             stored.seek(start)
             chunks = _read_chunks(stored, sys.maxsize if stop is None else stop - start)
-        yield check_chunks(chunks, path=path, counter=counter)
+        yield check_chunks(chunks, path=path, stored=stored, counter=counter)
 
 
 @contextlib.contextmanager
@@ -71,15 +73,23 @@ def as_stream(chunks: Iterator[bytes]) -> BinaryIO:
 
 
 def check_chunks(
-    chunks: Iterable[bytes], *, path: str, counter: ByteCounter | None = None
+    chunks: Iterable[bytes], *, path: str, stored: BinaryIO, counter: ByteCounter | None = None
 ) -> Iterator[bytes]:
-    """Count chunks as they pass, and turn errors of the decompressor into a DamagedError."""
+    """Count chunks as they pass, and turn errors of the decompressor into a DamagedError.
+
+    Args:
+      chunks: uncompressed content.
+      path: path of the file.
+      stored: the file, from which the chunks come.
+      counter: counter of the bytes that pass.
+    """
     if counter is not None and find_codec(path):
         counter.is_of_stored_bytes = False
     try:
         for chunk in chunks:
             if counter is not None:
                 counter.num_bytes += len(chunk)
+                counter.stored_position = stored.tell()
             yield chunk
     except ERRORS as error:
         # gzip and bz2 raise OSError without an errno; the operating system sets it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -98,13 +98,21 @@ class UnitExtractor:
         self._rejects: list[dict[str, Any]] = []
         self._clear()
 
-    def run(self, unit: Unit, *, index: int, output_dir: str) -> dict[str, Any]:
+    def run(
+        self,
+        unit: Unit,
+        *,
+        index: int,
+        output_dir: str,
+        report: Callable[[int], None] = lambda num_bytes: None,
+    ) -> dict[str, Any]:
         """Read the unit and write its two files.
 
         Args:
           unit: parts of files to read.
           index: number of the unit.
           output_dir: build directory.
+          report: called with the stored bytes of the unit that are read, again and again.
 
         Returns:
           {"tally": counts by source, "prose": counts by name of the file for files with paragraphs that
@@ -121,7 +129,7 @@ class UnitExtractor:
             writers = PartitionWriter(documents_file), PartitionWriter(hashes_file)
             batch: list[Document] = []
             num_paragraphs = 0
-            for document in self._read(unit):
+            for document in self._read(unit, report):
                 batch.append(document)
                 num_paragraphs += len(document.paragraphs)
                 if num_paragraphs >= _BATCH_PARAGRAPHS:
@@ -150,14 +158,16 @@ class UnitExtractor:
         hashes.write(self._hash_partitions())
         self._clear()
 
-    def _read(self, unit: Unit) -> Iterator[Document]:
+    def _read(self, unit: Unit, report: Callable[[int], None]) -> Iterator[Document]:
         """Yield the documents of a unit without contaminated paragraphs; count everything else."""
         limit = self._config.max_document_bytes
+        stored_bytes = 0  # of the parts before
         for part in unit:
             counts = self._tally[part.file.kind]
             counter = ByteCounter()
             kept = other = 0  # bytes
             for item in read_part(part, max_document_bytes=limit, counter=counter):
+                report(stored_bytes + max(counter.stored_position - part.start, 0))
                 match item:
                     case Skipped():
                         counts[accounting.SKIPPED + item.reason] += item.num_bytes
@@ -175,6 +185,7 @@ class UnitExtractor:
                 self._prose[f"{part.file.kind}/{part.file.name}"].update(
                     {accounting.PROSE_KEPT: kept, accounting.PROSE_EXPECTED: kept + other}
                 )
+            stored_bytes += part.stop - part.start
             # From the file's own counter, to be reconciled with the bytes of the items.
             counts[accounting.INPUT] += counter.num_bytes
             is_whole_file = (part.start, part.stop) == (0, part.file.num_bytes)

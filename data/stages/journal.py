@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -22,7 +24,8 @@ WORKERS_LOG = "unfinished/workers.log"
 NGRAM_FILE = "unfinished/ngrams.npy"  # of the evaluation files
 # Key, among the program versions of the plan, of the hash of the division into units.
 UNITS = "division of the input"
-_RECORDS = "unfinished/done"
+_RECORDS, _BEGUN = "unfinished/done", "unfinished/begun"
+_REPORT_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,32 @@ class Journal:
             for name in names
             if name.endswith(".json") and not files.TEMPORARY.fullmatch(name)
         ]
+
+    def reporter(self, task: str) -> Callable[[int], None]:
+        """Return a function that leaves the size of what is done of a task, for `sizes_begun`.
+
+        It writes every few seconds, and nothing to remote storage, where writing takes long.
+        """
+        path = files.join(self.directory, _BEGUN, task)
+        last = time.monotonic()
+
+        def report(size: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= _REPORT_SECONDS and not files.is_remote(path):
+                last = time.monotonic()
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w") as file:
+                    file.write(str(size))
+
+        return report
+
+    def sizes_begun(self, kind: str) -> dict[str, int]:
+        """Return what is done of tasks that were begun, by name; 0 if it is just being written."""
+        folder = files.join(self.directory, _BEGUN, kind)
+        contents = {
+            name: files.read_bytes(files.join(folder, name)) for name in files.list_dir(folder)
+        }
+        return {name: int(size) if size.isdigit() else 0 for name, size in contents.items()}
 
     def _read(
         self, path: str, paths: Sequence[str], fields: Collection[str]

@@ -201,4 +201,10 @@ class BuildProgress:
 
     def _done(self, kind: str) -> int:
         sizes = self._phases[kind]
-        return sum(sizes.get(task, 0) for task in self._journal.finished(kind))
+        finished = self._journal.finished(kind)
+        begun = {
+            task: size for task, size in self._journal.sizes_begun(kind).items() if task in sizes
+        }
+        done = {task: min(size, sizes[task]) for task, size in begun.items()}
+        done |= {task: sizes[task] for task in finished if task in sizes}
+        return sum(done.values())

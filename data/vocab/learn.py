@@ -15,6 +15,7 @@ from data.errors import UserError
 from data.sources.documents import Document, InputFile, Reject, text_bytes
 from data.sources.formats import read_part, split_file
 from data.sources.progress import Phase, Progress
+from data.sources.streams import ByteCounter
 from data.vocab import Vocab
 from data.vocab.graph_tokenizer import GraphTokenizer
 from data.vocab.normalization import normalize_for_learning
@@ -192,7 +193,9 @@ def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[
     phase = Phase(name="reading text", total=total, unit="B")
     with Progress(phase, program="vocab") as progress:
         for part in (part for file in inputs for part in split_file(file)):
-            for item in read_part(part, max_document_bytes=BuildConfig.max_document_bytes):
+            counter = ByteCounter()
+            limit = BuildConfig.max_document_bytes
+            for item in read_part(part, max_document_bytes=limit, counter=counter):
                 if isinstance(item, Reject):
                     print(f"skipped {item.source} at {item.offset}: {item.reason}")
                 if not isinstance(item, Document):
@@ -203,5 +206,6 @@ def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[
                     print(f"stopped reading after {num_bytes:,} bytes of text (--max_megabytes)")
                     return
                 # Whichever comes first, the end of the files or that of the text to learn from.
-                progress.update(max(stored_bytes, total * num_bytes // max_bytes))
+                read_bytes = stored_bytes + max(counter.stored_position - part.start, 0)
+                progress.update(max(read_bytes, total * num_bytes // max_bytes))
             stored_bytes += part.stop - part.start

@@ -181,7 +181,7 @@ def _open_streams(part: InputPart, counter: ByteCounter | None) -> Iterator[Part
             yield PartReader(iter(()))
             return
         streams = StreamReader(file, start=start, stop=part.stop)
-        chunks = check_chunks(streams, path=part.file.path, counter=counter)
+        chunks = check_chunks(streams, path=part.file.path, stored=file, counter=counter)
         is_range = part.start > 0 or part.stop < part.file.num_bytes
         yield PartReader(chunks, streams=streams, needs_whole_pages=is_range)
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import tarfile
 
 import pyarrow as pa
@@ -26,8 +27,10 @@ from data.sources.documents import (
 )
 from data.sources.formats import (
     FORMATS,
+    GLOB_FLAG,
     Format,
     add_format_flags,
+    find_flagged_inputs,
     guess_kind,
     read_part,
     split_file,
@@ -37,6 +40,7 @@ from data.sources.wiki import parts as wiki_parts
 from data.storage.sequence_sources import MIXED
 from data.vocab import Vocab
 from data.vocab import __main__ as vocab_command
+from data.vocab.learn import read_paragraphs
 
 SENTENCES = [f"This is sentence number {number} of a small file." for number in range(60)]
 
@@ -109,6 +113,8 @@ FILES = [
     *((kind, suffix) for kind in FORMATS if kind != "parquet" for suffix in COMPRESS),
     *(("parquet", ".parquet"), ("sentences", ".parquet"), ("books", ".tar"), ("text", ".tar")),
 ]
+# Names by which `data.vocab --input` recognises a format.
+NAMES = {"wiki": "f.xml.zst", "jsonl": "f.jsonl.xz", "parquet": "f.parquet", "books": "f.tar"}
 
 
 @pytest.fixture
@@ -257,6 +263,23 @@ def test_one_entry_of_the_table_makes_a_format_known_to_data_vocab(sections, fla
     pieces = Vocab.load(output).pieces
     assert len(pieces) == 60
     assert "-" not in pieces  # a book would have kept the separators
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind", "name"),
+    [
+        *((f"--{kind}", kind, f"f{suffix}") for kind, suffix in FILES),
+        *(("--input", kind, name) for kind, name in NAMES.items()),
+    ],
+)
+def test_data_vocab_reads_the_same_text_from_every_format(tmp_path, flag, kind, name):
+    suffix = re.sub(r"^f(\.xml|\.jsonl)?", "", name)
+    (tmp_path / name).write_bytes(store(kind, suffix))
+    parser = argparse.ArgumentParser()
+    add_format_flags(parser)
+    parser.add_argument("--input", **GLOB_FLAG)
+    inputs = find_flagged_inputs(parser.parse_args([flag, str(tmp_path / name)]))
+    assert list(read_paragraphs(inputs, max_bytes=10**6)) == SENTENCES
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Format)])

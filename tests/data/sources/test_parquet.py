@@ -1,6 +1,8 @@
 """Tables as Hugging Face publishes them: Wikipedia, FineWeb, BookCorpus."""
 
 import io
+import random
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -194,3 +196,21 @@ def test_a_folder_of_tables_in_a_bucket_is_read():
         "parquet/en/0.parquet#0",
         "parquet/en/1.parquet#0",
     ]
+
+
+def test_a_row_group_is_read_piece_by_piece(tmp_path):
+    """Not as a whole, as pyarrow does by default."""
+    rng = random.Random(1)
+    texts = [rng.randbytes(3000).hex() for _ in range(8000)]
+    path = store(tmp_path / "f.parquet", {"text": texts}, row_group_size=10**6, compression="none")
+    (file,) = find_inputs("parquet", path)
+    tracemalloc.start()
+    num_bytes = sum(
+        item.num_bytes
+        for part in split_file(file)
+        for item in read_part(part, max_document_bytes=10**6)
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert num_bytes == 48_000_000
+    assert peak + pa.total_allocated_bytes() < 20 * 2**20

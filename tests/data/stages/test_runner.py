@@ -42,6 +42,9 @@ def test_each_phase_of_a_build_is_shown_in_turn(tmp_path, finish, monkeypatch):
     finish("read/00001")  # by the build that is resumed
     with BuildProgress(Journal(str(tmp_path)), PHASES, stream):
         wait_for(stream, "data: reading text: 25% of 4 MB\n")
+        (tmp_path / "unfinished/begun/read").mkdir(parents=True)
+        (tmp_path / "unfinished/begun/read/00000").write_text("1000000")
+        wait_for(stream, "data: reading text: 50% of 4 MB, ")
         finish("read/00000")
         wait_for(stream, "data: packing: 0% of 2 shards\n")
         finish("pack/eval-00000")
