@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 from data import files
-from data.errors import UserError
+from data.errors import UserError, shorten
 
 MAX_INTEGER = 2**63 - 1
 MAX_BYTES, MAX_DEPTH = 2**28, 64
@@ -374,4 +374,5 @@ def _is_deeper(value: Any, max_depth: int) -> bool:
 
 
 def _damaged(path: str, problem: str, remedy: str) -> DamagedRecord:
-    return DamagedRecord(f"{path} is damaged: {problem}{f'; {remedy}' if remedy else ''}")
+    remedy = f"; {remedy}" if remedy else ""
+    return DamagedRecord(f"{path} is damaged: {shorten(problem)}{remedy}")

@@ -24,6 +24,7 @@ DISTRIBUTION = "lambert-pretrain"  # name of the installed package
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # Exit code after SIGPIPE, as shells report it.
 _CLOSED_PIPE_CODE = 141
+_MAX_MESSAGE = 2000  # characters
 
 
 class UserError(ValueError):
@@ -45,6 +46,12 @@ def check_maxima(settings: object, maxima: Mapping[str, int]) -> None:
         value = getattr(settings, name)
         if value > most:
             raise UserError(f"{type(settings).__name__}.{name}={value}: must be at most {most:,}")
+
+
+def shorten(message: str) -> str:
+    """Return a message without the middle of a very long one, which repeats what a file or flag says."""
+    half = _MAX_MESSAGE // 2
+    return message if len(message) <= _MAX_MESSAGE else f"{message[:half]} ... {message[-half:]}"
 
 
 def first_line(error: Exception) -> str:
@@ -144,7 +151,7 @@ def run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str] | None =
     except SystemExit as stop:
         code = stop.code or 0
     except UserError as error:
-        code = _report(f"error: {error}", 2)
+        code = _report(shorten(f"error: {error}"), 2)
     except StorageError as error:
         code = _report(f"error: {error.filename}: {error.strerror}", 1)
     except OSError as error:
@@ -179,7 +186,7 @@ def _open_closed_streams() -> None:
 def _report_os_error(error: OSError) -> int:
     """Print an error of a file in one line and return the exit code; raise it if it is a bug."""
     if error.filename is not None:
-        return _report(f"error: {error.filename}: {error.strerror}", 2)
+        return _report(shorten(f"error: {error.filename}: {error.strerror}"), 2)
     if error.errno == errno.EPIPE and any(map(_has_no_reader, (1, 2))):
         _flush_output()
         return _CLOSED_PIPE_CODE  # as `head` expects: without a word

@@ -167,6 +167,10 @@ def _decode(
             features[feature.name] = tf.reduce_sum(values_BNW, axis=2)
     for name, bound in reader.bounds.items():
         features[name] = _check_bound(name, features[name], bound, file, row)
+    name = "masked_lm_weights"
+    is_weight = tf.reduce_all((features[name] == 0) | (features[name] == 1), axis=1)
+    with _checked(f"{name} other than 0 and 1", is_weight, file, row):
+        features[name] = tf.identity(features[name])
     return features
 
 

@@ -186,6 +186,7 @@ class SplitReader:
         features = self.codec.decode(read_examples(self.files, file, row, codec=self.codec))
         for name in self.bounds:
             self._check_bound(name, features[name], file, row)
+        self._check_weights(features["masked_lm_weights"], file, row)
         return features
 
     def _check_layout(self, tokens_BS: np.ndarray, file: np.ndarray, row: np.ndarray) -> None:
@@ -216,6 +217,16 @@ class SplitReader:
             raise UserError(
                 f"{self.files[file[n]].path}: record {row[n]} has a value outside [0, {bound}) in"
                 f" {name}: {', '.join(map(str, wrong[:5]))}; copy it again or rebuild it"
+            )
+
+    def _check_weights(self, weights_BP: np.ndarray, file: np.ndarray, row: np.ndarray) -> None:
+        """Raise a UserError if a weight is not 0 or 1: another one, or NaN, would change the loss."""
+        is_wrong_BP = (weights_BP != 0) & (weights_BP != 1)
+        for n in np.flatnonzero(is_wrong_BP.any(axis=1))[:1]:
+            wrong = np.unique(weights_BP[n][is_wrong_BP[n]])
+            raise UserError(
+                f"{self.files[file[n]].path}: record {row[n]} has a value other than 0 and 1 in"
+                f" masked_lm_weights: {', '.join(map(str, wrong[:5]))}; copy it again or rebuild it"
             )
 
     def _check_record_sizes(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from data.errors import CommandParser, UserError
+from data.errors import CommandParser, UserError, shorten
 
 # The first argument says how the program ends, the others are files to write.
 PROGRAM = """
@@ -53,6 +53,16 @@ def test_closed_streams_change_no_exit_code_and_no_file(tmp_path, how, code, clo
     visible = out if "2>&-" in closed else err
     said = how == "error" and not (">&-" in closed.split() and "2>&-" in closed)
     assert visible.endswith("error: a setting is wrong\n") is said
+
+
+def test_very_long_message_loses_its_middle():
+    message = f"TrainConfig.precision={'x' * 10**6!r}: must be 'float32'"
+    text = shorten(message)
+    assert text.startswith("TrainConfig.precision='xxx") and text.endswith(
+        "xxx': must be 'float32'"
+    )
+    assert len(text) == 2005
+    assert shorten("short") == "short"
 
 
 def test_output_that_nobody_reads_ends_the_command_without_a_word(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 
 import numpy as np
@@ -213,6 +214,21 @@ def test_vocabulary_of_another_build_is_an_error(small_build, manifest, vocab, t
         SplitReader(copy, manifest, "train", "online")
 
 
+def copy_with_values(source, target, manifest, name, value):
+    """Copy a build; in its first file of masked records, which keeps its checksums, set a feature."""
+    shutil.copytree(source, target)
+    file = manifest.split("train")[0].masked[0]
+    features = {
+        feature.name: np.zeros((file.records, 64 if feature.length == "S" else 10), feature.dtype)
+        for feature in schema.FEATURES
+    }
+    features[name][:] = value
+    codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
+    with open(target / file.path, "wb") as stream:
+        write_records(stream, [codec.encode(features)])
+    return target
+
+
 @pytest.mark.parametrize(
     ("name", "value", "bound"),
     [
@@ -224,25 +240,30 @@ def test_vocabulary_of_another_build_is_an_error(small_build, manifest, vocab, t
 )
 def test_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, value, bound):
     """Records with valid checksums, but ids the vocabulary (1,500 pieces) does not have."""
-    copy = shutil.copytree(small_build, tmp_path / "copy")
-    file = manifest.split("train")[0].masked[0]
-    features = {
-        feature.name: np.zeros((file.records, 64 if feature.length == "S" else 10))
-        for feature in schema.FEATURES
-    }
-    features = {n: values.astype(np.int32) for n, values in features.items()}
-    features["masked_lm_weights"] = features["masked_lm_weights"].astype(np.float32)
-    features[name] += value
-    codec = ExampleCodec(max_seq_length=64, max_predictions=10, vocab_size=1500)
-    with open(copy / file.path, "wb") as stream:
-        write_records(stream, [codec.encode(features)])
-    reader = SplitReader(copy, manifest, "train", "materialised")
+    copy = copy_with_values(small_build, tmp_path / "copy", manifest, name, value)
     message = rf"has a value outside \[0, {bound}\) in {name}: {value}; copy"
+    assert_record_is_refused(copy, manifest, message, f"{name} out of range")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e+38", "0.5", "-1.0"])
+def test_weight_other_than_0_and_1_is_an_error(small_build, manifest, tmp_path, value):
+    copy = copy_with_values(
+        small_build, tmp_path / "copy", manifest, "masked_lm_weights", float(value)
+    )
+    message = f"has a value other than 0 and 1 in masked_lm_weights: {value}; copy"
+    assert_record_is_refused(
+        copy, manifest, re.escape(message), "masked_lm_weights other than 0 and 1"
+    )
+
+
+def assert_record_is_refused(directory, manifest, message, message_of_graph):
+    """Expect a message from reading record 2, and from training with either reader."""
+    reader = SplitReader(directory, manifest, "train", "materialised")
     with pytest.raises(UserError, match=rf"shard-00000\.tfrecord: record 2 {message}"):
         reader.read(np.array([2]), np.array([0]))
-    for kind, found in (("python", message), ("graph", f"{name} out of range")):
+    for kind, found in (("python", message), ("graph", message_of_graph)):
         with pytest.raises(tf.errors.OpError, match=found):
-            training_elements(copy, manifest, "materialised", start=0, count=2, kind=kind)
+            training_elements(directory, manifest, "materialised", start=0, count=2, kind=kind)
 
 
 def read_damaged(directory, manifest, masks, damage, kind):
