@@ -34,6 +34,8 @@ def check_seed(record: Record) -> dict[str, Any]:
     record.integer("seed")
     for name in ("step", "train_steps"):
         record.integer(name, minimum=0)
+    if "collapse" not in record:
+        raise record.damaged("collapse is missing")
     collapse = record.mapping("collapse", default=None)
     if collapse is not None:
         collapse.integer("step", minimum=0)

@@ -26,7 +26,7 @@ _MAX_NUMBER = 40  # characters
 _SHOWN = 80  # characters of a line in an error
 
 _TOKEN = re.compile(
-    r"""(?P<space>[ \t\f]+|\\\n|\#[^\n]*)
+    r"""(?P<space>[ \t\f]+|\\\n(?!\Z)|\#[^\n]*)
       | (?P<newline>\n)
       | (?P<text>[rR]?(?:'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*"))
       | (?P<number>\.?[0-9](?:[eE][-+][0-9]|[0-9A-Za-z_.])*)

@@ -32,6 +32,8 @@ from data.storage.records import (
 )
 from data.storage.rows import RowFile
 
+_BITS_OF_1 = int(np.float32(1).view(np.int32))
+
 
 def device_dtype(feature: schema.Feature) -> tf.DType:
     """Return the type of a feature on the device, where int64 becomes int32."""
@@ -168,7 +170,8 @@ def _decode(
     for name, bound in reader.bounds.items():
         features[name] = _check_bound(name, features[name], bound, file, row)
     name = "masked_lm_weights"
-    is_weight = tf.reduce_all((features[name] == 0) | (features[name] == 1), axis=1)
+    bits = tf.bitcast(features[name], tf.int32)  # TensorFlow takes denormal floats for 0
+    is_weight = tf.reduce_all((bits == 0) | (bits == _BITS_OF_1), axis=1)
     with _checked(f"{name} other than 0 and 1", is_weight, file, row):
         features[name] = tf.identity(features[name])
     return features

@@ -221,7 +221,8 @@ class SplitReader:
 
     def _check_weights(self, weights_BP: np.ndarray, file: np.ndarray, row: np.ndarray) -> None:
         """Raise a UserError if a weight is not 0 or 1: another one, or NaN, would change the loss."""
-        is_wrong_BP = (weights_BP != 0) & (weights_BP != 1)
+        bits_BP, bits_of_1 = weights_BP.view(np.int32), np.float32(1).view(np.int32)
+        is_wrong_BP = (bits_BP != 0) & (bits_BP != bits_of_1)  # -0.0 is wrong, too
         for n in np.flatnonzero(is_wrong_BP.any(axis=1))[:1]:
             wrong = np.unique(weights_BP[n][is_wrong_BP[n]])
             raise UserError(

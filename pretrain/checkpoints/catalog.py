@@ -253,9 +253,13 @@ def _newest(model_dir: str | os.PathLike[str]) -> int:
 
 
 def _state(ref: CheckpointRef) -> list[tuple[str, int | None, float]]:
-    """Return name, size and modification time of each file."""
+    """Return name, size and modification time of each file; 0 for a link that leads nowhere."""
     paths = [files.join(ref.folder, name) for name in files.list_dir(ref.folder)]
-    return [(path, files.size(path), files.modified_seconds(path)) for path in paths]
+    sizes = {path: files.size(path) for path in paths if files.exists(path)}
+    return [
+        (path, sizes.get(path), files.modified_seconds(path) if path in sizes else 0.0)
+        for path in paths
+    ]
 
 
 def _write_json(path: str, content: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -129,7 +130,9 @@ def log_ticks(start: float, stop: float) -> list[float]:
         high = min((t for t in fine if t >= stop and t > low), default=10.0 ** (last + 1))
         return [t for t in fine if low <= t <= high] or [low, high]
     every = -(-(last - first) // 5)
-    return [10.0**power for power in range(first, last + every, every)]
+    # Beyond the largest float there is no power.
+    powers = [min(power, sys.float_info.max_10_exp) for power in range(first, last + every, every)]
+    return [10.0**power for power in dict.fromkeys(powers)]
 
 
 def downsample(points: Sequence[Point]) -> list[Point]:

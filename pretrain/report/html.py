@@ -246,7 +246,7 @@ def environment(record: RunRecord) -> Iterator[str]:
         ("command", " ".join(values["command"])),
         ("machine", values["machine"]),
         ("python", values["python"]),
-        ("git commit", values["git_commit"] or "unknown"),
+        ("git commit", values.get("git_commit") or "unknown"),
         *((name, packages[name]) for name in _PACKAGES if name in packages),
     ]
     yield f'<div class="card">{plain_table(("last start", ""), rows)}</div>'

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data import files
+from data.errors import UserError
 from pretrain.checkpoints.best import best_step
 from pretrain.checkpoints.model_dir import Run, load_run, read_data, read_environment
 from pretrain.config import RunConfig
@@ -81,9 +82,9 @@ def read_record(
     rows = read_metrics(model_dir)
     num_lines = len((_read(model_dir, METRICS_FILE) or b"").splitlines())
     gin_texts = {
-        file: content.decode()
+        file: text
         for file in ("config.gin", "operative_config.gin")
-        if (content := _read(model_dir, file)) is not None
+        if (text := _read_text(model_dir, file)) is not None
     }
     return RunRecord(
         name=name,
@@ -107,6 +108,15 @@ def differing_settings(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
         for name, values in table.items()
         if any(value != values[0] for value in values)
     }
+
+
+def _read_text(model_dir: str, name: str) -> str | None:
+    try:
+        content = _read(model_dir, name)
+        return content and content.decode()
+    except UnicodeDecodeError as error:
+        path = files.join(model_dir, name)
+        raise UserError(f"{path} is damaged: it is not UTF-8 ({error.reason}); delete it") from None
 
 
 def _read(model_dir: str, name: str) -> bytes | None:

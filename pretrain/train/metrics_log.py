@@ -14,6 +14,7 @@ from data.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
 PLATEAU_NOTE = "still on the unigram plateau"
+_GROUPS = ("trust_ratios",)  # columns that have a number for each variable
 _MAX_GAPS = 3  # to list in a message
 
 
@@ -117,14 +118,16 @@ def _read(model_dir: str | os.PathLike[str]) -> _Content:
 
 
 def _is_row(record: Record) -> bool:
-    """Return whether a record is a row: a step, and numbers or groups of numbers by name."""
-    step, groups = record.fields.get("step"), [record.fields]
-    groups += [value for value in record.fields.values() if isinstance(value, dict)]
-    values = [v for group in groups for v in group.values() if not isinstance(v, dict)]
+    """Return whether a record is a row: a step, numbers by name, and groups of numbers by name."""
+    values = dict(record.fields)
+    step, groups = values.get("step"), [values.pop(name, {}) for name in _GROUPS]
+    if not all(isinstance(group, dict) for group in groups):
+        return False
+    numbers = [value for group in (values, *groups) for value in group.values()]
     return (
         type(step) is int
         and 0 <= step < 2**63
-        and all(value is None or isinstance(value, (int, float)) for value in values)
+        and all(number is None or type(number) in (int, float) for number in numbers)
     )
 
 

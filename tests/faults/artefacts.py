@@ -5,15 +5,25 @@ vocab.txt     vocabulary of 1,500 pieces
 data/         a build with two masked copies; data.gin has its settings
 unfinished/   the same build, killed before its manifest
 model/        a run of 6 steps with checkpoints 2, 4 and 6; run.gin has its settings
+export/       the run as SavedModels; in hf/ in Hugging Face's format, in tf-models/ as a checkpoint
+warm/         a model directory that starts from hf/
+task/         a task of two labels and its files; task.gin has its settings
+tuned/        the encoder fine-tuned on it with one seed
+log/          a log of bad steps
+job/          a job as machines read it
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pretrain.train.bad_steps import BadStep, BadStepLog
 from tests.faults.case import Command
+from tests.support.finetuning import OWN, SETTINGS, write_rows
+from tests.support.jobs import make_job
 from tests.support.paths import GOLDEN
 from tests.support.pretraining import TINY
 
@@ -37,8 +47,23 @@ TRAIN = Command(
     args=("--gin_file=run.gin", "--data_dir=data", "--model_dir=model"),
     needs=("data", "run.gin"),
 )
+EXPORT = Command(
+    module="pretrain.export.__main__",
+    args=("--model_dir=model", "--output_dir=export", "--hf_dir=hf", "--tf_models_dir=tf-models"),
+    needs=("model",),
+)
+IMPORT = Command(
+    module="pretrain.import_weights", args=("--from=hf", "--model_dir=warm"), needs=("hf",)
+)
+SEED_DIR = "tuned/seed-12345"
+TUNE_FLAGS = ("--gin_file=task.gin", "--encoder=export", "--task_data=task")
+TUNE = Command(
+    module="finetune.run",
+    args=(*TUNE_FLAGS, "--model_dir=tuned"),
+    needs=("task", "task.gin", "export"),
+)
 # In this order; each runs in a fork, in the folder of the artefacts.
-STEPS = {"data": BUILD, "model": TRAIN}
+STEPS = {"data": BUILD, "model": TRAIN, "export": EXPORT, "warm": IMPORT, "tuned": TUNE}
 
 
 def write_inputs(folder: Path) -> None:
@@ -53,6 +78,30 @@ def write_inputs(folder: Path) -> None:
     run = [line for line in TINY if "keep_checkpoints" not in line]
     run += ["TrainConfig.keep_checkpoints = 3"]
     (folder / "run.gin").write_text("".join(f"{line}\n" for line in run))
+    write_task(folder)
+    log = BadStepLog(
+        str(folder / "log"), max_bad_steps=9, seed=1, global_batch_size=4, num_sequences=90
+    )
+    log.record([BadStep(step=n, loss=8.5, grad_norm=math.inf, kind=1, recent=n) for n in (3, 5)])
+    job = make_job(data_dir="data", bucket="jobs", scratch_dir="scratch", accelerator="cpu")
+    for name, content in job.files().items():
+        (folder / "job").mkdir(exist_ok=True)
+        (folder / "job" / name).write_bytes(content)
+
+
+def write_task(folder: Path) -> None:
+    """Write the task whether a line of verse ends with a comma."""
+    text = (folder / "inputs/books" / BOOKS[0]).read_text()
+    lines = [line.strip() for line in text.splitlines() if len(line.split()) > 5][10:50]
+    rows = [{"text": line, "label": "yes" if line[-1] == "," else "no"} for line in lines]
+    write_rows(folder / "task", rows)
+    settings = [
+        *SETTINGS,
+        *OWN,
+        "TaskConfig.kind = 'classification'",
+        "TrainConfig.train_steps = 4",
+    ]
+    (folder / "task.gin").write_text("".join(f"{line}\n" for line in settings))
 
 
 def keep_unfinished(folder: Path) -> None:

@@ -93,6 +93,11 @@ def refused_or_same(*names: str) -> Right:
     return Right(may_succeed=True, names=names)
 
 
+def refused_or_goes_on(*names: str) -> Right:
+    """Expect one of both, where the detail is shown in the result."""
+    return Right(may_succeed=True, names=names, changes_result=True)
+
+
 def goes_on(*says: str) -> Right:
     """Expect exit code 0 with a result of its own, and output that contains these texts."""
     return Right(code=None, may_succeed=True, says=says, changes_result=True)

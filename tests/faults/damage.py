@@ -228,20 +228,25 @@ def change_json(file: str, change: Callable[[Any], object]) -> Apply:
     return apply
 
 
-def wrong_types(file: str, *, below: Keys = (), but: Sequence[str] = ()) -> Variants:
+def wrong_types(
+    file: str, *, below: Keys = (), but: Sequence[str] = (), all_types: bool = False
+) -> Variants:
     """Yield a damage for each field of a JSON record: a value of another type.
 
     Args:
       file: the record.
       below: field of the record whose fields are damaged.
       but: names of fields to leave out.
+      all_types: whether to yield a damage for each other type, not for a drawn one only.
     """
 
     def variants(artefacts: Path) -> Iterator[tuple[str, Apply]]:
         for keys, value in _fields_of(artefacts / file, below, but):
             others = _OTHER_TYPES[type(value)]
-            other = random.Random(f"{file}{keys}").choice(others)
-            yield f"{label(keys)} is {json.dumps(other)}", at(file, keys, other)
+            if not all_types:
+                others = (random.Random(f"{file}{keys}").choice(others),)
+            for other in others:
+                yield f"{label(keys)} is {json.dumps(other)}", at(file, keys, other)
 
     return variants
 

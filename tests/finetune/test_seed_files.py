@@ -64,6 +64,13 @@ def test_damaged_scores(tmp_path, change, message):
         read_summary(str(tmp_path))
 
 
+def test_scores_that_do_not_say_whether_the_seed_collapsed(tmp_path):
+    scores = {name: value for name, value in SCORES.items() if name != "collapse"}
+    (tmp_path / METRICS_FILE).write_text(json.dumps(scores))
+    with pytest.raises(UserError, match=r"metrics\.json is damaged: collapse is missing"):
+        read_scores(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -66,6 +66,7 @@ def test_statements_have_their_lines():
         ("A = -True", "a number, or text in quotes"),
         ("A = {1: 2}", "a number, or text in quotes"),
         ("A = [1 2]", "expected ',' or '\\]'"),
+        ("A = 1 \\\n", "unfinished text: A = 1 "),
         ("A = [1)", "expected ',' or '\\]'"),
         ("A = [", "a bracket is not closed"),
         ("A = ]", "no open bracket"),

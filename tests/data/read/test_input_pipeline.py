@@ -245,7 +245,7 @@ def test_value_out_of_range_is_an_error(small_build, manifest, tmp_path, name, v
     assert_record_is_refused(copy, manifest, message, f"{name} out of range")
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "1e+38", "0.5", "-1.0"])
+@pytest.mark.parametrize("value", ["nan", "inf", "1e+38", "0.5", "-1.0", "-0.0", "1e-42"])
 def test_weight_other_than_0_and_1_is_an_error(small_build, manifest, tmp_path, value):
     copy = copy_with_values(
         small_build, tmp_path / "copy", manifest, "masked_lm_weights", float(value)

@@ -51,7 +51,9 @@ def targets() -> dict[str, Fuzz]:
     return {
         "gin files in strict mode": gin.fuzz,
         "manifests": records.fuzz_manifests,
-        "records, read with numpy": tfrecords.fuzz_numpy,
+        "other JSON records": records.fuzz_others,
+        "masked records, read with numpy": tfrecords.fuzz_numpy,
+        "masked records, read with TensorFlow": tfrecords.fuzz_graph,
     }
 
 

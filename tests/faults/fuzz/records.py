@@ -1,8 +1,10 @@
-"""Fuzz manifests."""
+"""Fuzz manifests and all other JSON records: those of runs, exports, tasks, jobs and unfinished builds."""
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import dataclasses
+import io
 import json
 import random
 import shutil
@@ -10,109 +12,95 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data.build import summary
-from data.checked_json import is_inside
 from data.errors import UserError
-from data.manifest import Manifest
-from tests.faults.damage import fields
+from tests.faults.fuzz.changes import change
 from tests.support.watch import Watch
 
-_VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -1, 7, 2**31, 2**63, -(2**63), 10**30, 10**400, 0.5, -0.0, 1e308),
-    *(float("inf"), float("-inf"), float("nan"), "", "a", "7", "0.5", "../../x", "/etc/passwd"),
-    *("\ud800", "a\0b", "a\nb", "gs://b/x", ".", "a/" * 3000, "ab" * 32, "\u2028", "%s{}"),
-    *([], [[]], {}, {"": {}}, [None], ["a"], [1, 2], {"a": 1}, {"step": 1}),
-)
-_TOKENS = (b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"1e999", b"NaN", b"-", b"\0", b"\xff")
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordKind:
+    """A record, and how it is read.
 
-def change(base: Any, text: bytes, rng: random.Random) -> bytes:
-    """Return a record with a few changes: of its fields, of its bytes, or of both.
-
-    Args:
-      base: content of the record.
-      text: the same as JSON.
-      rng: draws the changes.
+    Attributes:
+      file: path of the record, relative to the artefacts.
+      needs: files and folders of the artefacts that the reader needs besides it.
+      read: reads the record, given the folder to which all of them were copied.
     """
-    if rng.random() < 0.75:
-        content = copy.deepcopy(base)
-        for _ in range(rng.choice((1, 1, 1, 2, 3))):
-            _change_field(content, rng)
-        text = json.dumps(content).encode()
-    if rng.random() < 0.35:
-        for _ in range(rng.choice((1, 1, 2, 8))):
-            text = _change_bytes(text, rng)
-    if rng.random() < 0.002:
-        text = rng.choice((b"[", b'{"a":', b"[{")) * 100_000
-    return text
 
-
-def _change_field(content: Any, rng: random.Random) -> None:
-    found = list(fields(content))
-    if not found:
-        return
-    keys, value = rng.choice(found)
-    parent = content
-    for key in keys[:-1]:
-        parent = parent[key]
-    kind = rng.randrange(6)
-    if kind == 0 and isinstance(parent, dict):
-        del parent[keys[-1]]
-    elif kind == 1 and isinstance(parent, dict):
-        parent[rng.choice(("other", "", "step", "../x", "a" * 500))] = rng.choice(_VALUES)
-    elif kind == 2 and isinstance(value, int):
-        parent[keys[-1]] = value + rng.choice((-1, 1, 2**32, -(2**32)))
-    elif kind == 3 and isinstance(value, list):
-        parent[keys[-1]] = value * rng.choice((0, 2, 50))
-    elif kind == 4:
-        parent[keys[-1]] = copy.deepcopy(rng.choice(found)[1])
-    else:
-        parent[keys[-1]] = copy.deepcopy(rng.choice(_VALUES))
-
-
-def _change_bytes(text: bytes, rng: random.Random) -> bytes:
-    at = rng.randint(0, len(text))
-    end = min(len(text), at + rng.choice((0, 1, 1, 5, 200)))
-    piece = rng.choice((rng.choice(_TOKENS), rng.randbytes(1), text[at:end] * 2, b""))
-    return text[:at] + piece + text[end:]
+    file: str
+    needs: tuple[str, ...] = ()
+    read: Callable[[Path], object]
 
 
 def fuzz_manifests(folder: Path, artefacts: Path, numbers: Iterator[int]) -> Iterator[str]:
     """Parse manifests; one that is read describes files inside the build, and can be used."""
-    text = (artefacts / "data/manifest.json").read_bytes()
-    base, build = json.loads(text), folder / "data"
-    shutil.copytree(artefacts / "data", build)
-    path = build / "manifest.json"
+    from tests.faults.fuzz.readers import MANIFEST
 
-    def read() -> None:
-        manifest = Manifest.parse(path.read_bytes(), str(path))
-        assert all(is_inside(file.path) for file in manifest.files)
-        assert Manifest.parse(manifest.to_json().encode(), "again") == manifest
-        if any(shard.tokens for shard in manifest.shards):
-            assert "\n" not in summary(manifest)
-        manifest.check_sizes(str(build))
-
-    yield from _read_all(path, base, text, read, folder, numbers, "manifest")
+    return fuzz([MANIFEST], folder, artefacts, numbers)
 
 
-def _read_all(
-    path: Path,
-    base: Any,
-    text: bytes,
-    read: Callable[[], object],
-    folder: Path,
-    numbers: Iterator[int],
-    name: str,
+def fuzz_others(folder: Path, artefacts: Path, numbers: Iterator[int]) -> Iterator[str]:
+    """Read all other records, in turn."""
+    from tests.faults.fuzz.readers import OTHERS
+
+    return fuzz(OTHERS, folder, artefacts, numbers)
+
+
+def fuzz(
+    kinds: list[RecordKind], folder: Path, artefacts: Path, numbers: Iterator[int]
 ) -> Iterator[str]:
+    """Change and read records of several kinds in turn."""
     watch = Watch()
-    assert _outcome(read) == "read"
+    bases = [_copy(kind, folder / str(i), artefacts) for i, kind in enumerate(kinds)]
+    for i, kind in enumerate(kinds):
+        assert _outcome(lambda kind=kind, i=i: kind.read(folder / str(i))) == "read", kind.file
+        _restore(folder / str(i) / kind.file, bases[i][1])
     for number in numbers:
-        path.write_bytes(change(base, text, random.Random(f"{name}/{number}")))
+        i = number % len(kinds)
+        place, (base, text) = folder / str(i), bases[i]
+        path = place / kinds[i].file
+        changed = _changed(base, text, random.Random(f"{kinds[i].file}/{number}"))
+        path.write_bytes(changed)
         try:
-            yield _watched(read, watch, folder)
+            yield _watched(lambda kind=kinds[i], place=place: kind.read(place), watch, place)
         except BaseException:
-            print(f"{path}: {path.read_bytes()[:3000]!r}")
+            print(f"{path}: {changed[:3000]!r}")
             raise
+        _restore(path, text)
+
+
+def _copy(kind: RecordKind, place: Path, artefacts: Path) -> tuple[Any, bytes]:
+    """Copy a record and what it needs; return its content and its text."""
+    for name in dict.fromkeys((*kind.needs, kind.file)):
+        source, target = artefacts / name, place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+    text = (place / kind.file).read_bytes()
+    if kind.file.endswith(".jsonl"):
+        return [json.loads(line) for line in text.splitlines()], text
+    return json.loads(text), text
+
+
+def _restore(path: Path, text: bytes) -> None:
+    """Write a record again, and remove what its reader has set aside."""
+    path.write_bytes(text)
+    for copy in path.parent.glob("*.damaged*"):
+        copy.unlink()
+
+
+def _changed(base: Any, text: bytes, rng: random.Random) -> bytes:
+    if not isinstance(base, list):
+        return change(base, text, rng)
+    lines = [json.dumps(row).encode() for row in base]
+    for _ in range(rng.choice((1, 1, 2))):
+        row = rng.randrange(len(base))
+        lines[row] = change(base[row], lines[row], rng)
+    return rng.choice((b"\n", b"\n", b"\r\n", b"\n\n")).join(lines) + rng.choice(
+        (b"\n", b"", b"\0")
+    )
 
 
 def _watched(read: Callable[[], object], watch: Watch, folder: Path) -> str:
@@ -126,7 +114,8 @@ def _watched(read: Callable[[], object], watch: Watch, folder: Path) -> str:
 
 def _outcome(read: Callable[[], object]) -> str:
     try:
-        read()
+        with contextlib.redirect_stdout(io.StringIO()):
+            read()
     except UserError as error:
         message = str(error)
         assert message and len(message) < 3000 and "\n" not in message, message

@@ -1,14 +1,16 @@
-"""Fuzz masked records, read with numpy: one record in each of many files of a build."""
+"""Fuzz masked records, read with numpy and with TensorFlow: one record in each of many files of a build."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -16,6 +18,7 @@ import numpy as np
 from data.build_files import DataFile, Shard
 from data.errors import UserError
 from data.manifest import Manifest
+from data.read.graph_reader import graph_batches
 from data.read.split_reader import SplitReader
 from data.storage.records import write_records
 
@@ -40,6 +43,30 @@ def fuzz_numpy(folder: Path, artefacts: Path, numbers: Iterator[int]) -> Iterato
         inputs.write(file, inputs.records[file])
 
 
+def fuzz_graph(folder: Path, artefacts: Path, numbers: Iterator[int]) -> Iterator[str]:
+    """Read damaged records in batches of one, and compare with what numpy reads."""
+    import tensorflow as tf
+
+    inputs = _Inputs(folder / "data", artefacts / "data")
+    positions = tf.data.Dataset.range(_FILES).batch(1, drop_remainder=True)
+    dataset = graph_batches(positions, inputs.graph_reader, order_seed=None)
+    while together := list(itertools.islice(numbers, _FILES)):
+        damaged = {
+            number % _FILES: inputs.damage(number % _FILES, random.Random(f"records/{number}"))
+            for number in together
+        }
+        for file, content in damaged.items():
+            inputs.write(file, content)
+        # TensorFlow reports the error of one element, and goes on with the next.
+        elements = iter(dataset)
+        for file in range(_FILES):
+            outcome = inputs.read_next(elements, file, list(damaged))
+            if file in damaged:
+                yield outcome
+        for file in damaged:
+            inputs.write(file, inputs.records[file])
+
+
 class _Inputs:
     """A build whose files have one record each, and their records before any damage."""
 
@@ -51,7 +78,11 @@ class _Inputs:
         self._folder = folder
         self.records = _framed(split, self._expected)
         _write_build(folder, source, manifest, self.records)
-        self.reader = SplitReader(str(folder), Manifest.load(folder), "train", "materialised")
+        manifest = Manifest.load(folder)
+        # Two, because a reader remembers the error of its last read with numpy.
+        self.reader, self.graph_reader = (
+            SplitReader(str(folder), manifest, "train", "materialised") for _ in range(2)
+        )
         self.paths = [Path(file.path) for file in self.reader.files[:_FILES]]
 
     def write(self, file: int, content: bytes) -> None:
@@ -99,6 +130,30 @@ class _Inputs:
         assert names & set(re.findall(r"[\w-]+\.tfrecord", message)), message
         assert "\n" not in message and len(message) < 1000, message
         return "refused"
+
+    def read_next(
+        self, elements: Iterator[dict[str, Any]], file: int, damaged: Sequence[int]
+    ) -> str:
+        """Read the next element, that of a file; it is refused if numpy refuses it, or is equal."""
+        import tensorflow as tf
+
+        content = self.paths[file].read_bytes()
+        try:
+            expected = self.reader.read(np.array([file]), np.array([0]))
+        except UserError:
+            expected = None
+        try:
+            with self.graph_reader.reraise_reader_errors():
+                features = {name: v.numpy() for name, v in next(elements).items()}
+        except UserError as error:
+            assert expected is None, error
+            return self.refused(damaged, error)  # of several short files, the first is named
+        except tf.errors.OpError as error:
+            raise AssertionError(f"an error without an explanation: {error.message}") from error
+        assert expected is not None, f"TensorFlow reads {self.paths[file]}, numpy does not"
+        for name, values in expected.items():
+            np.testing.assert_array_equal(features[name], values)
+        return self.read(file, content, features)
 
     def read(self, file: int, content: bytes, features: dict[str, np.ndarray]) -> str:
         """Check features that were read: the record is whole, or its values are in range."""

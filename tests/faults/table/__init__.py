@@ -1,9 +1,12 @@
 """The table: what is damaged, how, which command runs, and what is right."""
 
 from tests.faults.case import Row
-from tests.faults.table import builds, runs
+from tests.faults.table import builds, checkpoints, logs, runs
+
+# In the order of the page.
+_MODULES = (builds, runs, checkpoints, logs)
 
 
 def table() -> list[Row]:
-    """Return all rows, in the order of the page."""
-    return [*builds.rows(), *runs.rows()]
+    """Return all rows."""
+    return [entry for module in _MODULES for entry in module.rows()]

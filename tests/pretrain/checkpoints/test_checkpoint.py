@@ -102,6 +102,11 @@ def copy_record_of_other_step(folder):
     shutil.copy(folder.parent / "step-00000002/COMMIT.json", folder)
 
 
+def link_index_to_nowhere(folder):
+    (folder / "ckpt.index").unlink()
+    (folder / "ckpt.index").symlink_to("nowhere")
+
+
 def lose_variable(folder):
     """Replace the files by intact files of a smaller model."""
     shutil.rmtree(folder)
@@ -117,6 +122,7 @@ def lose_variable(folder):
         (truncate, r"is damaged: ckpt\.data-00000-of-00001 has \d+ bytes of \d+"),
         (flip, r"is damaged: the content of ckpt\.data-00000-of-00001 has changed"),
         (drop_index, r"is damaged: ckpt\.index is missing"),
+        (link_index_to_nowhere, r"is damaged: ckpt\.index is missing"),
         (truncate_record, r"COMMIT\.json is damaged: it is not JSON"),
         (copy_record_of_other_step, r"COMMIT\.json is damaged: it belongs to step 2"),
         (lose_variable, r"cannot be restored: .*step"),

@@ -200,6 +200,10 @@ def test_missing_or_damaged_records_and_wrong_flags_are_errors(tmp_path):
         (model_dir / "data.json").write_text(content)
         with pytest.raises(UserError, match=rf"data\.json is damaged: {message}"):
             report.main([str(model_dir)])
+    (model_dir / "data.json").unlink()
+    (model_dir / "config.gin").write_bytes(b"# \xff\n")
+    with pytest.raises(UserError, match=r"config\.gin is damaged: it is not UTF-8 .*; delete it"):
+        report.main([str(model_dir)])
     with pytest.raises(UserError, match="comparison of several runs needs --output"):
         report.main(["a", "b"])
     with pytest.raises(UserError, match=r"9 model directories: .* at most 8"):
@@ -260,6 +264,7 @@ def test_ticks_are_round_and_enclose_the_values(start, stop, expected):
         (1, 1, [1, 2]),
         (0.5, 300, [0.1, 1, 10, 100, 1000]),
         (1e-9, 1e3, [1e-9, 1e-6, 1e-3, 1, 1e3]),
+        (1, 1e308, [1, 1e62, 1e124, 1e186, 1e248, 1e308]),
     ],
 )
 def test_log_ticks(start, stop, expected):

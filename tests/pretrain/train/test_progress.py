@@ -168,6 +168,7 @@ INTACT = [f'{{"step": {step}, "loss": 2.0}}\n' for step in range(1, 7)]
     "line",
     [
         *('{"step": 3, "lo', '{"loss": 1}', "[3]", '{"step": "x"}', '{"step": 1e999}', "\x00" * 9),
+        *('{"step": 3, "trust_ratios": 7}', '{"step": 3, "loss": {}}', '{"step": 3, "loss": true}'),
         *('{"step": 3, "loss": "x"}', '{"step": 3, "loss": [1]}', '{"step": true}', "[" * 100_000),
     ],
 )
