@@ -15,7 +15,7 @@ import os
 import re
 import select
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +24,7 @@ DISTRIBUTION = "lambert-pretrain"  # name of the installed package
 _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # Exit code after SIGPIPE, as shells report it.
 _CLOSED_PIPE_CODE = 141
-_MAX_MESSAGE = 2000  # characters
+_MAX_MESSAGE, _MAX_NAMES = 2000, 20  # characters, names in a list
 
 
 class UserError(ValueError):
@@ -52,6 +52,14 @@ def shorten(message: str) -> str:
     """Return a message without the middle of a very long one, which repeats what a file or flag says."""
     half = _MAX_MESSAGE // 2
     return message if len(message) <= _MAX_MESSAGE else f"{message[:half]} ... {message[-half:]}"
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Return names for a message, the first of many."""
+    names = list(names)
+    shown = [name if len(name) <= 60 else f"{name[:60]}..." for name in names[:_MAX_NAMES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def first_line(error: Exception) -> str:

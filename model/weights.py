@@ -85,15 +85,18 @@ def values_of(model: tf.Module, config: EncoderConfig) -> dict[str, np.ndarray]:
     """Return the weights by name, in our shapes.
 
     Args:
-      model: our model, tf-models' model, or a loaded SavedModel.
+      model: our model, tf-models' model, or a loaded SavedModel. A weight whose size is not that of
+        the architecture keeps its shape.
       config: architecture of the model.
     """
     variables = _by_name(model)
-    return {
-        weight.name: variables[weight.name].numpy().reshape(weight.shape)
-        for weight in weights(config)
-        if weight.name in variables
-    }
+    values = {}
+    for weight in weights(config):
+        if weight.name in variables:
+            value = variables[weight.name].numpy()
+            fits = value.size == math.prod(weight.shape)
+            values[weight.name] = value.reshape(weight.shape) if fits else value
+    return values
 
 
 def assign(model: tf.Module, values: Mapping[str, np.ndarray]) -> None:

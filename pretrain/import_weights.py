@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import schema
-from data.errors import CommandParser, UserError, name_file, run_main
+from data.errors import CommandParser, UserError, list_names, name_file, run_main
 from data.files import require_local
 from data.vocab import Vocab
 from pretrain.checkpoints.warm_start import DIRECTORY, WarmStart, write_warm_start
@@ -81,7 +81,7 @@ def describe(imported: ImportedBert, model_dir: str) -> str:
         f" sequences up to {encoder.max_position_embeddings} tokens",
     ]
     if imported.left_out:
-        lines.append(f"import: not used: {', '.join(imported.left_out)}")
+        lines.append(f"import: not used: {list_names(imported.left_out)}")
     vocab_file = Path(model_dir, DIRECTORY, schema.VOCAB_FILE)
     lines.append(
         f"import: in {model_dir}; next: python -m data.build ... --vocab_file {vocab_file}, then"

@@ -7,7 +7,7 @@ import json
 import os
 from typing import Any
 
-from data.errors import UserError
+from data.errors import UserError, list_names
 from finetune.tasks import tables
 
 FILES = {
@@ -137,7 +137,7 @@ def _read_question(qa: Any, context: int, where: str) -> Question:
 def _get(content: Any, name: str, types: type | tuple[type, ...], where: str) -> Any:
     """Return a field of an object; raise a UserError if it is missing or has the wrong type."""
     if not isinstance(content, dict) or name not in content:
-        fields = tables.list_names(content) if isinstance(content, dict) else type(content).__name__
+        fields = list_names(content) if isinstance(content, dict) else type(content).__name__
         raise UserError(f"{where} has no {name!r}; there are {fields}")
     if not isinstance(content[name], types):
         raise UserError(f"{where}.{name} is of type {type(content[name]).__name__}")

@@ -15,17 +15,16 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data import files
 from data.checked_json import read_at_most
-from data.errors import UserError
+from data.errors import UserError, list_names
 from finetune.config import table_suffix
 
 # A field may be a whole article; the default limit is 128 KiB.
 csv.field_size_limit(sys.maxsize)
-_MAX_NAMES = 20  # columns in a message
 _BYTE_ORDER_MARK = "\ufeff"
 # A lone carriage return within a line is white space, as copied from a spreadsheet's cell.
 _LONE_RETURN = re.compile("\r(?!\n)")
@@ -120,14 +119,6 @@ def describe_json_error(error: Exception) -> str:
 
 def _null(_: str) -> None:
     """Read NaN, which Python writes for missing values and JSON does not have, as null."""
-
-
-def list_names(names: Iterable[str]) -> str:
-    """Return names for a message, the first of many."""
-    names = list(names)
-    shown = [name if len(name) <= 60 else f"{name[:60]}..." for name in names[:_MAX_NAMES]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def json_text(value: Any) -> str:

@@ -48,7 +48,7 @@ def read_checkpoint(prefix: Path, vocab_file: str | None) -> ImportedBert:
         if reader.has_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"):
             return _read_tf_models(prefix, reader, vocab_file)
         return _read_google(prefix, reader, vocab_file)
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
         raise UserError(f"checkpoint {prefix} cannot be read: {first_line(error)}") from error
 
 

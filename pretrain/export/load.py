@@ -13,6 +13,8 @@ from data.files import sha256_of
 from pretrain.export.atomic_directory import SUMS_FILE
 
 _MAX_SUMS_BYTES = 2**20
+# What TensorFlow raises for damaged programs, besides its own errors.
+_LOAD_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 _POSITIONS = "encoder/position_embedding/embeddings"
 
 
@@ -106,5 +108,5 @@ def load_saved_model(path: Path) -> Any:
     verify_sums(path)
     try:
         return tf.saved_model.load(str(path))
-    except (tf.errors.OpError, OSError, ValueError, IndexError, RuntimeError) as error:
+    except (*_LOAD_ERRORS, tf.errors.OpError) as error:
         raise UserError(f"{path} cannot be loaded: {first_line(error)}") from error

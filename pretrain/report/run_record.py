@@ -113,7 +113,7 @@ def differing_settings(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
 def _read_text(model_dir: str, name: str) -> str | None:
     try:
         content = _read(model_dir, name)
-        return content and content.decode()
+        return None if content is None else content.decode()
     except UnicodeDecodeError as error:
         path = files.join(model_dir, name)
         raise UserError(f"{path} is damaged: it is not UTF-8 ({error.reason}); delete it") from None

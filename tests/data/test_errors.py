@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from data.errors import CommandParser, UserError, shorten
+from data.errors import CommandParser, UserError, list_names, shorten
 
 # The first argument says how the program ends, the others are files to write.
 PROGRAM = """
@@ -63,6 +63,11 @@ def test_very_long_message_loses_its_middle():
     )
     assert len(text) == 2005
     assert shorten("short") == "short"
+
+
+def test_long_lists_of_names_are_cut():
+    assert list_names(["a", "b" * 99]) == f"a, {'b' * 60}..."
+    assert list_names(map(str, range(100_000))).endswith("18, 19 and 99,980 more")
 
 
 def test_output_that_nobody_reads_ends_the_command_without_a_word(tmp_path):

@@ -227,12 +227,7 @@ _WARM = ("--gin_file=run.gin", "--data_dir=data", "--model_dir=warm")
 WARM_DRY_RUN = Command(
     module="pretrain.run", args=(*_WARM, "--dry_run"), needs=("data", "run.gin", "warm")
 )
-WARM_TRAIN_ON = dataclasses.replace(
-    TRAIN,
-    args=(*_RUN, "--gin_param=TrainConfig.train_steps=8"),
-    title="pretrain.run, two steps more",
-)
-EVAL = Command(
+WARM_EVAL = Command(
     module="pretrain.run",
     args=(*_WARM, "--mode=eval"),
     needs=("data", "run.gin", "warm"),

@@ -188,6 +188,13 @@ def test_google_checkpoint(google, values):
     assert imported.left_out == head
 
 
+def test_half_of_the_data_of_a_checkpoint(google):
+    (data,) = google.glob("*.data-*")
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"checkpoint .* cannot be read: "):
+        read_bert(str(google))
+
+
 def test_google_checkpoint_without_its_configuration(google):
     (google / "bert_config.json").rename(google / "config.txt")
     with pytest.raises(UserError, match=r"bert_config\.json is missing: .* heads"):

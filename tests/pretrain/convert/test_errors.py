@@ -194,6 +194,23 @@ class TestImportErrors:
         (source / "SHA256SUMS").unlink()
         assert_import_fails(source, r"encoder cannot be loaded: ")
 
+    def test_export_whose_record_has_another_size(self, published, tmp_path):
+        source = shutil.copytree(published.export_dir, tmp_path / "export")
+        record = json.loads((source / "export.json").read_text())
+        record["encoder"]["intermediate_size"] = 64
+        (source / "export.json").write_text(json.dumps(record))
+        assert_import_fails(source, r"intermediate/kernel has shape \[16, 32\], .* \[16, 64\]")
+
+    def test_wrong_name_in_the_program_of_an_export(self, published, tmp_path):
+        source = shutil.copytree(published.export_dir, tmp_path / "export")
+        (source / "SHA256SUMS").unlink()
+        path = source / "encoder/saved_model.pb"
+        name = b"self_attention_layer_norm/moments/mean/reduction_indices"
+        path.write_bytes(
+            path.read_bytes().replace(name, name.replace(b"attention", b"atteftion"), 1)
+        )
+        assert_import_fails(source, "encoder cannot be loaded: ")
+
     @pytest.mark.parametrize("record", ["export.json", None])
     def test_exchanged_vocabulary_of_an_export(self, published, tmp_path, record):
         source = shutil.copytree(published.export_dir, tmp_path / "export")
