@@ -19,6 +19,7 @@ _MAXIMA = {
     "intermediate_size": 2**18,
     "max_position_embeddings": 2**16,
     "type_vocab_size": 2**16,
+    "initializer_range": 1000,
 }
 _MAX_PARAMETERS = 10**11
 ACTIVATIONS = ("gelu_tanh", "gelu")

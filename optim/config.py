@@ -64,6 +64,11 @@ OPTIMIZERS = {
         label="AdamW", state_bytes_per_parameter=8, update_bytes_per_parameter=4 + 30
     ),
 }
+_LARGEST_FLOAT = 10**38  # of those with 32 bits, which the devices compute with
+_FLOATS = (
+    *("peak_learning_rate", "end_learning_rate", "decay_power", "epsilon", "weight_decay_rate"),
+    *("gamma_l", "gamma_u", "min_trust_ratio", "max_trust_ratio", "clip_norm"),
+)
 SCHEDULES = ("polynomial", "cosine", "constant")
 
 
@@ -159,7 +164,7 @@ class OptimizerConfig:
         for name in ("end_learning_rate", "warmup_steps", "weight_decay_rate", "clip_norm"):
             if getattr(self, name) < 0:
                 self._refuse(name, "is negative")
-        check_maxima(self, {"warmup_steps": 2**31 - 1})
+        check_maxima(self, {"warmup_steps": 2**31 - 1, **dict.fromkeys(_FLOATS, _LARGEST_FLOAT)})
         positive = "peak_learning_rate epsilon decay_power gamma_l min_trust_ratio"
         for name in positive.split():
             if getattr(self, name) <= 0:

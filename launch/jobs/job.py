@@ -60,14 +60,14 @@ class Job:
         path = files.join(job_dir, JOB_FILE)
         try:
             config = settings_from_dict(read_json(path).fields, LaunchConfig)
-            return cls(
-                config=config,
-                run_gin=files.read_bytes(files.join(job_dir, GIN_FILE)).decode(),
-            )
+            path = files.join(job_dir, GIN_FILE)
+            return cls(config=config, run_gin=files.read_bytes(path).decode())
         except FileNotFoundError as error:
             raise UserError(f"{error.filename} is missing: {job_dir} is not a job") from None
         except DamagedRecord:
             raise
+        except UnicodeDecodeError:
+            raise UserError(f"{path} is damaged: it is not UTF-8; create the job again") from None
         except UserError as error:
             raise UserError(
                 f"{path} was written by another version of this program: {error}"

@@ -192,6 +192,11 @@ def test_recorded_settings_read_back():
         ("OptimizerConfig.schedule='linear'", "must be one of polynomial, cosine, constant"),
         ("OptimizerConfig.end_learning_rate=1.0", "is above OptimizerConfig.peak_learning_rate="),
         ("OptimizerConfig.gamma_l=11", "gamma_l=11.0: is above OptimizerConfig.gamma_u=10.0"),
+        ("OptimizerConfig.epsilon=1e300", "epsilon=1e+300: must be at most 100,000,000,"),
+        (
+            "EncoderConfig.initializer_range=1e300",
+            "initializer_range=1e+300: must be at most 1,000",
+        ),
         ("OptimizerConfig.gamma_l=0", "gamma_l=0.0: must be above 0"),
         ("OptimizerConfig.min_trust_ratio=1", "is above OptimizerConfig.max_trust_ratio=0.3"),
     ],

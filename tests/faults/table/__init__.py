@@ -1,10 +1,10 @@
 """The table: what is damaged, how, which command runs, and what is right."""
 
 from tests.faults.case import Row
-from tests.faults.table import builds, checkpoints, exports, logs, runs
+from tests.faults.table import builds, checkpoints, exports, logs, runs, settings
 
 # In the order of the page.
-_MODULES = (builds, runs, checkpoints, logs, exports)
+_MODULES = (builds, runs, checkpoints, logs, exports, settings)
 
 
 def table() -> list[Row]:

@@ -30,6 +30,15 @@ def test_job_reads_back_what_was_written():
             Job.load("ram://jobs/large")
 
 
+def test_settings_of_a_job_that_are_not_utf8():
+    for name, content in make_job(bucket="ram://damaged").files().items():
+        files.write_atomically(
+            f"ram://damaged/large/{name}", content + b" \xff" * (name == "run.gin")
+        )
+    with pytest.raises(UserError, match=r"large/run\.gin is damaged: it is not UTF-8"):
+        Job.load("ram://damaged/large")
+
+
 def test_archive_is_complete_and_reproducible(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(source_archive())
     assert source_archive() == (tmp_path / "a.tar.gz").read_bytes()
