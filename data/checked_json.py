@@ -167,6 +167,12 @@ class Record:
         """Return a list of objects."""
         return self._list(name, default, self._record)
 
+    def require(self, *names: str) -> None:
+        """Raise a DamagedRecord if the record lacks one of these fields, which may be null."""
+        for name in names:
+            if name not in self.fields:
+                raise self.damaged(f"{self._locate(name)} is missing")
+
     def refuse_other_fields(self, names: Collection[str]) -> None:
         """Raise a DamagedRecord if the record has a field that is not one of `names`."""
         for name in self.fields:

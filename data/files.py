@@ -252,6 +252,8 @@ def find(pattern: str) -> tuple[list[str], int]:
     else:
         literal = glob.escape(pattern) if os.path.isfile(pattern) else pattern
         matched = glob.glob(literal, recursive=True)
+        # "missing/**" matches "missing/", which is not there.
+        matched = [path for path in matched if os.path.lexists(path.rstrip(os.sep) or path)]
         paths = [path for path in matched if os.path.isfile(path)]
         for path in matched:
             if not os.path.exists(path):
@@ -385,7 +387,7 @@ MAX_TEXT_BYTES = 2**30  # of files that are read as a whole; devices and pipes m
 
 def read_lines(source: str) -> list[str]:
     """Return the lines of a local file; raise a UserError if it has none, is too large or not UTF-8."""
-    with open(source, "rb") as file:
+    with open_read(source) as file:
         content = file.read(MAX_TEXT_BYTES + 1)
     if len(content) > MAX_TEXT_BYTES:
         raise UserError(f"--input {source} has more than {MAX_TEXT_BYTES:,} bytes; divide it")

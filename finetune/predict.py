@@ -99,8 +99,8 @@ def _read_record(path: Path) -> dict[str, Any]:
     record = read_json(path, remedy=remedy)
     record.text("kind", choices=KINDS)
     record.texts("inputs")
-    if record.fields.get("labels") is not None:
-        record.texts("labels")
+    record.require("labels")
+    record.texts("labels", default=None)
     task = record.mapping("task")
     for name in ("task", "text_column", "pair_column"):
         task.text(name)

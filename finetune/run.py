@@ -192,7 +192,7 @@ def _earlier_records(
 
     records = []
     for name in files.list_dir(args.model_dir):
-        match = re.fullmatch(r"seed-(-?\d+)", name)
+        match = re.fullmatch(r"seed-(-?\d{1,18})", name)
         if match and (seed := int(match[1])) not in seeds:
             model_dir = files.join(args.model_dir, name)
             record = read_finished(

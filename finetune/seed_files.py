@@ -34,8 +34,7 @@ def check_seed(record: Record) -> dict[str, Any]:
     record.integer("seed")
     for name in ("step", "train_steps"):
         record.integer(name, minimum=0)
-    if "collapse" not in record:
-        raise record.damaged("collapse is missing")
+    record.require("collapse")
     collapse = record.mapping("collapse", default=None)
     if collapse is not None:
         collapse.integer("step", minimum=0)

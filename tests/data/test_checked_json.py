@@ -148,6 +148,13 @@ def test_missing_file_is_left_to_the_caller(tmp_path):
         read_json(tmp_path / "a.json")
 
 
+def test_required_fields_may_be_null():
+    record = parse_json('{"a": {"b": null}}', "a.json").mapping("a")
+    record.require("b")
+    with pytest.raises(DamagedRecord, match=r"a\.json is damaged: a\.c is missing"):
+        record.require("b", "c")
+
+
 def test_errors_of_reading_name_the_file(tmp_path):
     with pytest.raises(OSError, match="/proc/self/mem"):
         read_at_most("/proc/self/mem", 10)

@@ -14,6 +14,17 @@ def directory(request, tmp_path) -> str:
     return str(tmp_path) if request.param == "local" else f"ram://{tmp_path.name}"
 
 
+def test_folder_that_is_missing_matches_nothing(tmp_path):
+    assert files.find(f"{tmp_path}/missing/**") == ([], 0)
+
+
+def test_lines_of_a_pipe_are_an_error(tmp_path):
+    """Reading it would wait for a writer without end."""
+    os.mkfifo(tmp_path / "lines.txt")
+    with pytest.raises(UserError, match=r"lines\.txt is a pipe"):
+        files.read_lines(str(tmp_path / "lines.txt"))
+
+
 def test_writes_are_atomic(directory):
     path = files.join(directory, "a/b", "file")
     assert not files.exists(path)

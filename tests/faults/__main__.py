@@ -37,7 +37,11 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--only", metavar="RE", help="cases that match, without fuzzing")
+    parser.add_argument(
+        "--only",
+        metavar="RE",
+        help="cases that match, without fuzzing (unless --inputs asks for more)",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cases at a time")
     parser.add_argument(
         "--inputs", type=int, default=fuzz.INPUTS, metavar="N", help="inputs of each fuzzing"
@@ -63,7 +67,8 @@ def main(argv: Sequence[str]) -> int:
         load_libraries()
         make_artefacts(folder / "artefacts", lambda name: print(f"making {name}", flush=True))
         results = _run(rows, folder / "artefacts", output, args)
-        fuzzed = [] if args.only else fuzz.run_all(folder, inputs=args.inputs)
+        is_fuzzing = not args.only or args.inputs > fuzz.INPUTS
+        fuzzed = fuzz.run_all(folder, inputs=args.inputs) if is_fuzzing else []
     _summarize(results, fuzzed, time.monotonic() - started)
     if any(result.problems for result in results) or any(entry.problem for entry in fuzzed):
         return 1

@@ -124,6 +124,24 @@ REBUILD = Command(
     writes=("data/*",),
     result=build_result("data"),
 )
+_NEW_BUILD = ("--gin_file=data.gin", "--vocab_file=vocab.txt", "--output_dir=new")
+BUILD_BOOKS = Command(
+    title="data.build --books",
+    module="data.build",
+    args=(*_NEW_BUILD, "--books=inputs/books/**"),
+    needs=("inputs", "vocab.txt", "data.gin"),
+    writes=("new*",),
+    leaves=("new*",),
+)
+BUILD_WIKI = dataclasses.replace(
+    BUILD_BOOKS, title="data.build --wiki", args=(*_NEW_BUILD, "--wiki=inputs/*.bz2")
+)
+VOCAB = Command(
+    module="data.vocab.__main__",
+    args=("--input=inputs/books/**", "--vocab_size=500", "--output_file=new.txt"),
+    needs=("inputs",),
+    writes=("new.txt",),
+)
 RESUME_BUILD = Command(
     module="data.build",
     args=("--gin_file=data.gin", *INPUT_FLAGS, "--vocab_file=vocab.txt", "--output_dir=unfinished"),
@@ -242,7 +260,12 @@ TUNE = Command(
     leaves=("new*",),
     result=digests("new/summary.json"),
 )
-TUNE_DRY_RUN = dataclasses.replace(TUNE, args=(*TUNE_FLAGS, "--dry_run"), result=last_line)
+TUNE_DRY_RUN = dataclasses.replace(  # reading hf/ takes less time than reading a SavedModel
+    TUNE,
+    args=("--gin_file=task.gin", "--encoder=hf", "--task_data=task", "--dry_run"),
+    needs=("task", "task.gin", "hf"),
+    result=last_line,
+)
 RESUME_TUNING = dataclasses.replace(
     TUNE,
     args=(*TUNE_FLAGS, "--model_dir=tuned"),
@@ -268,6 +291,14 @@ PREDICT = Command(
     writes=("answers.jsonl",),
     result=digests("answers.jsonl"),
 )
+
+
+def predict(name: str) -> Command:
+    """Return the command that predicts for another input."""
+    args = ("--model_dir=tuned/export", f"--input={name}", "--output=answers.jsonl")
+    return dataclasses.replace(PREDICT, args=args, needs=("tuned",))
+
+
 JOB = Command(
     title="read a job", module="tests.faults.programs", args=("job", "job"), needs=("job",)
 )

@@ -33,7 +33,10 @@ To run some of the cases, give a pattern of their names:
 ## Fuzzing
 
 Inputs are drawn, changed in their fields and bytes, and read by one process for each reader. An input is read,
-with a correct result, or refused with one line; nothing is imported and nothing outside the folder is opened.
+with a correct result, or refused with one line; nothing is imported and nothing outside the folder is opened. For
+a hundred times as many inputs:
+
+    make test-faults ARGS="--only '^$' --inputs 100000"
 """  # noqa: E501
 
 

@@ -34,6 +34,10 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
             predict.main([f"--model_dir={tmp_path}/broken", flags[1], f"--output={tmp_path}/new"])
 
     record = json.loads((model_dir / "export/export.json").read_text())
+    without = {name: value for name, value in record.items() if name != "labels"}
+    (tmp_path / "broken/export.json").write_text(json.dumps(without))
+    with pytest.raises(UserError, match=r"export\.json is damaged: labels is missing; delete"):
+        predict.main([f"--model_dir={tmp_path}/broken", flags[1], f"--output={tmp_path}/new"])
     assert record["inputs"] == ["text"]
     pairs = {**record, "inputs": ["text", "pair"]}
     (tmp_path / "i.txt").write_text("one text\n")
