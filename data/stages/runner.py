@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import itertools
 import os
 import re
@@ -66,11 +67,18 @@ def pipeline_options(
                     f"--runner={runner}: {path} is a local path, which workers on other machines"
                     " cannot reach; copy the files to a bucket and give gs://... paths"
                 )
-    options = PipelineOptions(
-        list(beam_args), runner=runner, default_sdk_harness_log_level="CRITICAL"
-    )
-    _check_flags(beam_args, set(options.get_all_options()))
-    workers = options.get_all_options().get("direct_num_workers", 1)
+    usage = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(usage):
+            options = PipelineOptions(
+                list(beam_args), runner=runner, default_sdk_harness_log_level="CRITICAL"
+            )
+            values = options.get_all_options()
+    except SystemExit:  # a value of another type; the usage of Beam has more than a hundred lines
+        reason = usage.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"{reason}; see the options of Beam") from None
+    _check_flags(beam_args, set(values))
+    workers = values.get("direct_num_workers", 1)
     if not 0 <= workers <= _MAX_WORKERS:
         raise UserError(
             f"--direct_num_workers={workers}: must be between 0 (one per core) and {_MAX_WORKERS}"

@@ -16,6 +16,7 @@ from data.manifest import Manifest
 from data.sources.documents import find_inputs
 from data.sources.formats import plan_units
 from data.stages import runner
+from data.stages.runner import pipeline_options
 
 WORKERS = "--direct_running_mode=multi_processing"
 
@@ -148,3 +149,11 @@ def test_remote_workers_need_remote_paths(name):
 def test_default_runner():
     options = runner.pipeline_options([], output_dir="d", paths=[])
     assert options.get_all_options()["runner"].endswith("FnApiRunner")
+
+
+def test_beam_option_of_another_type_is_one_line(tmp_path, capsys):
+    with pytest.raises(
+        UserError, match=r"^argument --direct_num_workers: invalid int value: 'x'; "
+    ):
+        pipeline_options(["--direct_num_workers=x"], output_dir=str(tmp_path), paths=[])
+    assert capsys.readouterr().err == ""

@@ -124,7 +124,10 @@ REBUILD = Command(
     writes=("data/*",),
     result=build_result("data"),
 )
-_NEW_BUILD = ("--gin_file=data.gin", "--vocab_file=vocab.txt", "--output_dir=new")
+_NEW_BUILD = (
+    *("--gin_file=data.gin", "--gin_param=BuildConfig.eval_fraction=0.0"),
+    *("--vocab_file=vocab.txt", "--output_dir=new"),
+)
 BUILD_BOOKS = Command(
     title="data.build --books",
     module="data.build",

@@ -322,7 +322,7 @@ def _decontaminate() -> list:
         found.append(
             row(
                 *(AREA, "a file of --decontaminate", name),
-                *(_write(f"eval/{file}", content), command, refused_or_goes_on(file)),
+                *(_write(f"eval/{file}", content), command, refused_or_goes_on("--decontaminate")),
             )
         )
     return found
