@@ -252,14 +252,12 @@ def find(pattern: str) -> tuple[list[str], int]:
     else:
         literal = glob.escape(pattern) if os.path.isfile(pattern) else pattern
         matched = glob.glob(literal, recursive=True)
-        # "missing/**" matches "missing/", which is not there.
-        matched = [path for path in matched if os.path.lexists(path.rstrip(os.sep) or path)]
+        matched = [p for p in matched if os.path.lexists(p.rstrip(os.sep) or p)]  # no "missing/"
         paths = [path for path in matched if os.path.isfile(path)]
         for path in matched:
             if not os.path.exists(path):
-                raise UserError(
-                    f"{path} is a symbolic link to nothing or to itself; remove or mend it"
-                )
+                problem = "is a symbolic link to nothing or to itself; remove or mend it"
+                raise UserError(f"{path} {problem}")
             if not os.path.isfile(path) and not os.path.isdir(path):
                 raise UserError(f"{path} is a pipe, socket or device, not a file; remove it")
     return sorted(paths), len(matched) - len(paths)
