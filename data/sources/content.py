@@ -33,6 +33,11 @@ _KINDS = (
         " that anew (7z x -so {path} | zstd > {folder}.zst)",
     ),
     (rb"Rar!\x1a\x07", "a rar archive", "unpack it (unar -o {folder} {path}) and give the files"),
+    (
+        rb"\x04\x22\x4d\x18|\x1f\x9d",
+        "compressed by lz4 or compress",
+        "compress it by zstd (lz4 -dc {path}, or gzip -dc < {path}, | zstd > {folder}.zst)",
+    ),
     (rb"%PDF-", "a PDF document", "convert it to text (pdftotext {path} {folder}.txt)"),
     (rb"\x7fELF", "a program", _REMOVE),
     (rb"(?:\d+:\d+:[^\n]+\n){2}", "the index of a multistream dump", _REMOVE),

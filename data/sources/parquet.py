@@ -32,7 +32,9 @@ from data.sources.streams import ByteCounter, DamagedError
 SUFFIX, MAGIC = ".parquet", b"PAR1"
 PART_BYTES, SENTENCE_PART_BYTES = 64 * 2**20, 16 * 2**20
 _BUFFER_BYTES = 2**20  # read at once, of each column
-_BATCH_BYTES, _BATCH_ROWS = 2**24, 512  # decoded at once
+_BATCH_BYTES = 2**24  # decoded at once
+# More rows are hardly faster, and with a dictionary few bytes can stand for many long texts.
+_BATCH_ROWS = 64
 _MAX_NAMED = 20  # columns, in errors
 _MAX_TITLE = 100  # characters
 

@@ -120,12 +120,15 @@ CODECS = (
         decompress=_decompress_zstd,
     ),
 )
+# Short suffixes of compressed archives.
+_ALIASES = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz", ".tzst": ".tar.zst"}
 # The suffixes, for people: ".gz, .bz2, .xz or .zst".
 SUFFIXES = f"{', '.join(codec.suffix for codec in CODECS[:-1])} or {CODECS[-1].suffix}"
 
 
 def find_codec(path: str) -> Codec | None:
     """Return the compression of a file, judging by its suffix; None for a plain file."""
+    path = _full_name(path)
     return next((codec for codec in CODECS if path.endswith(codec.suffix)), None)
 
 
@@ -136,8 +139,15 @@ def is_compressed(path: str) -> bool:
 
 def plain_name(path: str) -> str:
     """Return a path without the suffix of its compression."""
-    codec = find_codec(path)
+    path, codec = _full_name(path), find_codec(path)
     return path.removesuffix(codec.suffix) if codec else path
+
+
+def _full_name(path: str) -> str:
+    for alias, suffix in _ALIASES.items():
+        if path.endswith(alias):
+            return path.removesuffix(alias) + suffix
+    return path
 
 
 def describe_error(error: Exception) -> str:

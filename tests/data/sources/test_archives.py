@@ -79,6 +79,13 @@ def test_each_file_of_an_archive_is_a_document(tmp_path, suffix, format):
     assert rest == Skipped(reason="archive", num_bytes=len(content) - 29)
 
 
+@pytest.mark.parametrize("suffix", [".tgz", ".tbz2", ".txz", ".tzst"])
+def test_short_suffixes_of_archives_are_known(tmp_path, suffix):
+    compress = COMPRESS[{".tgz": ".gz", ".tbz2": ".bz2", ".txz": ".xz", ".tzst": ".zst"}[suffix]]
+    (tmp_path / f"f{suffix}").write_bytes(compress(tar_of(("a.txt", b"Text."))))
+    assert read(tmp_path / f"f{suffix}")[0].paragraphs == ("Text.",)
+
+
 def test_books_in_an_archive_keep_their_conventions(tmp_path):
     book = b"*** START OF THE PROJECT GUTENBERG EBOOK A ***\nText.\n\nCHAPTER II\n\nMore."
     (tmp_path / "books.tar").write_bytes(tar_of(("a.txt", book)))

@@ -96,6 +96,7 @@ def test_match_that_is_no_file_is_an_error(tmp_path, pattern, make, message):
         (b"PAR1x", "is a Parquet table, not text; give it to --parquet"),
         (b"600:12:April\n600:13:August\n", "is the index of a multistream dump"),
         (b"d41d8cd98f00b204e9800998ecf8427e  a.bz2\n", "is a list of checksums"),
+        (b"\x04\x22\x4d\x18x", r"is compressed by lz4 or compress, .* zstd > "),
         (b"%PDF-1.7", "is a PDF document"),
         (b"\x7fELFx", "is a program"),
         (b'<doc id="12" url="u" title="T">\nT\n', "is output of WikiExtractor"),

@@ -1,6 +1,7 @@
 """Tables as Hugging Face publishes them: Wikipedia, FineWeb, BookCorpus."""
 
 import io
+import itertools
 import random
 import tracemalloc
 
@@ -214,3 +215,14 @@ def test_a_row_group_is_read_piece_by_piece(tmp_path):
     tracemalloc.stop()
     assert num_bytes == 48_000_000
     assert peak + pa.total_allocated_bytes() < 20 * 2**20
+
+
+def test_a_table_of_a_kilobyte_that_stands_for_gigabytes_takes_little_memory(tmp_path):
+    long = pa.array(["x" * 2**20])
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int32()), long)
+    path = store(tmp_path / "f.parquet", {"text": texts}, compression="zstd")
+    assert files.size_of(path) < 3000
+    (file,) = find_inputs("parquet", path)
+    (part,) = split_file(file)
+    items = itertools.islice(read_part(part, max_document_bytes=1000), 200)
+    assert max(pa.total_allocated_bytes() for _ in items) < 300 * 2**20

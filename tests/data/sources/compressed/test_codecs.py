@@ -16,6 +16,7 @@ def test_the_suffix_of_a_file_gives_its_compression():
     assert [find_codec(f"a.txt{codec.suffix}") for codec in CODECS] == list(CODECS)
     assert find_codec("a.txt") is None
     assert (plain_name("a.json.zst"), plain_name("a.json")) == ("a.json", "a.json")
+    assert (plain_name("a.tgz"), find_codec("a.tzst")) == ("a.tar", find_codec("a.zst"))
 
 
 @pytest.mark.parametrize("suffix", [".xz", ".zst"])
