@@ -22,7 +22,7 @@ from data.errors import CommandParser, UserError, run_main
 from data.files import require_local
 from finetune import recipe, summary
 from finetune.config import FinetuneRunConfig
-from finetune.export.publish import export_seed
+from finetune.export.publish import check_huggingface_dir, export_huggingface, export_seed
 from finetune.pretrained import PretrainedEncoder, read_pretrained
 from finetune.report.pages import write_report, write_seed_report
 from finetune.tasks.registry import open_task
@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         "early (default 1)",
     )
     parser.add_argument(
+        "--hf_dir", metavar="H", help="write the best seed in Hugging Face's format, too"
+    )
+    parser.add_argument(
         "--dry_run", action="store_true", help="print settings and recipe of the run, and exit"
     )
     parser.add_argument(
@@ -86,6 +89,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(f"--restarts {args.restarts}: must be at least 1")
     if not args.model_dir and not args.dry_run:
         raise UserError("--model_dir is missing")
+    if args.hf_dir:
+        check_huggingface_dir(args.hf_dir)
     for name in ("task_data", "encoder"):
         require_local(f"--{name}", getattr(args, name))
     pretrained = read_pretrained(args.encoder, vocab_file=args.vocab_file)
@@ -140,7 +145,12 @@ def _run(
         ]
     if is_chief(strategy):
         records += _earlier_records(config, {r["seed"] for r in records}, data, pretrained, args)
-        _write_results(sorted(records, key=lambda record: record["seed"]), args.model_dir)
+        best_dir = _write_results(
+            sorted(records, key=lambda record: record["seed"]), args.model_dir
+        )
+        if args.hf_dir:
+            export_huggingface(best_dir, args.hf_dir)
+            print(f"fine-tuning: {best_dir} in Hugging Face's format in {args.hf_dir}")
 
 
 def _run_seed(
@@ -202,8 +212,8 @@ def _earlier_records(
     return records
 
 
-def _write_results(records: list[dict[str, Any]], model_dir: str) -> None:
-    """Write the summary, the report and the export of the best seed.
+def _write_results(records: list[dict[str, Any]], model_dir: str) -> str:
+    """Write the summary, the report and the export of the best seed; return its model directory.
 
     Raises:
       UserError: all seeds collapsed and were stopped; there is no export then.
@@ -232,6 +242,7 @@ def _write_results(records: list[dict[str, Any]], model_dir: str) -> None:
         f"fine-tuning: {summary.SUMMARY_FILE} and report.html in {model_dir}, seed"
         f" {of_seeds['best_seed']} as a SavedModel in {export_dir}"
     )
+    return best_dir
 
 
 if __name__ == "__main__":

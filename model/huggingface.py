@@ -56,6 +56,21 @@ _CONSTANT = "embeddings.position_ids"
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
 
 
+# Parts of each architecture, and the dense layer that fine-tuning adds.
+_PARTS = {
+    "BertForMaskedLM": ("encoder", "head"),
+    "BertModel": ("encoder", "pooler"),
+    "BertForSequenceClassification": ("encoder", "pooler"),
+    "BertForTokenClassification": ("encoder",),
+    "BertForQuestionAnswering": ("encoder",),
+}
+_OUTPUTS = {
+    "BertForSequenceClassification": "classifier",
+    "BertForTokenClassification": "classifier",
+    "BertForQuestionAnswering": "qa_outputs",
+}
+
+
 def config_to_json(
     config: EncoderConfig, *, pad_token_id: int, architecture: str
 ) -> dict[str, Any]:
@@ -64,7 +79,7 @@ def config_to_json(
     Args:
       config: architecture; vocab_size must be known.
       pad_token_id: id of [PAD].
-      architecture: "BertForMaskedLM" or "BertModel".
+      architecture: class of transformers, such as "BertForMaskedLM".
     """
     return {
         "architectures": [architecture],
@@ -160,18 +175,27 @@ def _look_up(table: Mapping[str, str], name: str, content: Mapping[str, Any], so
 
 
 def to_tensors(
-    values: Mapping[str, np.ndarray], config: EncoderConfig, *, architecture: str
+    values: Mapping[str, np.ndarray],
+    config: EncoderConfig,
+    *,
+    architecture: str,
+    output: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the content of model.safetensors, float32.
 
     Args:
       values: values of all weights of the architecture, by our names and in our shapes.
       config: sizes of the model.
-      architecture: "BertForMaskedLM" has the head and no pooler, "BertModel" the pooler and no head.
+      architecture: class of transformers. "BertForMaskedLM" has the head and no pooler, "BertModel" the
+        pooler and no head.
+      output: kernel [H, C] and bias [C] of the dense layer that fine-tuning adds; None if the
+        architecture has none.
     """
-    parts = {"BertForMaskedLM": ("encoder", "head"), "BertModel": ("encoder", "pooler")}
-    tensors = {}
-    for weight in weights(config, *parts[architecture]):
+    tensors: dict[str, np.ndarray] = {}
+    if output is not None:
+        name, (kernel_HC, bias_C) = _OUTPUTS[architecture], output
+        tensors |= {f"{name}.weight": np.ascontiguousarray(kernel_HC.T), f"{name}.bias": bias_C}
+    for weight in weights(config, *_PARTS[architecture]):
         value, name = values[weight.name], weight.huggingface
         if architecture == "BertModel":
             name = name.removeprefix("bert.")

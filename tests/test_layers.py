@@ -170,7 +170,7 @@ def test_heavy_libraries_stay_in_their_modules():
         "seqeval": {"finetune.tasks.metrics"},
         "sklearn": {"finetune.corpus_task", "finetune.tasks.metrics"},
         "safetensors": {
-            *("pretrain.export.publish", "pretrain.convert.formats"),
+            *("pretrain.export.huggingface_files", "pretrain.convert.formats"),
             "pretrain.checkpoints.warm_start",
         },
     }

@@ -15,7 +15,7 @@ from data import files, schema
 from data.errors import UserError
 from data.files import sha256_of
 from data.vocab import Vocab
-from finetune.config import FinetuneRunConfig
+from finetune.config import FinetuneRunConfig, for_every_kind
 from finetune.predict import MODEL
 from finetune.seed_files import METRICS_FILE, read_scores, read_task_data
 from finetune.tasks.task import count_outputs
@@ -24,6 +24,8 @@ from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pretrain.checkpoints.catalog import CheckpointRef
 
 _USE = """```python
@@ -33,6 +35,70 @@ import tensorflow_text  # registers operations
 model = tf.saved_model.load("model")
 print(model.signatures["serving_default"]({call}))
 ```"""
+
+
+_PIPELINE = """```python
+from transformers import pipeline
+
+model = pipeline("{task}", model="DIRECTORY")
+```"""
+_HUGGINGFACE_USE = for_every_kind(
+    "finetune.export.publish._HUGGINGFACE_USE",
+    {
+        "classification": _PIPELINE.format(task="text-classification"),
+        "regression": _PIPELINE.format(task="text-classification")
+        + '\n\nCall it with `function_to_apply="none"`: the score is the number.',
+        "tokens": _PIPELINE.format(task="token-classification"),
+        "spans": _PIPELINE.format(task="question-answering"),
+    },
+)
+
+
+def check_huggingface_dir(path: str) -> None:
+    """Raise a UserError unless a path is local and new, empty, or an export that may be replaced."""
+    files.require_local("--hf_dir", path)
+    target = Path(path)
+    if (target / RECORD_FILE).is_file() or not target.exists():
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        raise UserError(f"--hf_dir {path} is not an export; choose another one or move it away")
+
+
+def export_huggingface(model_dir: str, output_dir: str) -> None:
+    """Export the best checkpoint of a finished seed in Hugging Face's format, atomically.
+
+    An existing export is replaced, unless it has the same record.
+
+    Args:
+      model_dir: model directory of the seed.
+      output_dir: local directory for the model, README.md, the record and checksums.
+
+    Raises:
+      UserError: the directory is not an export, or the checkpoint is damaged.
+    """
+    run, data, scores, ref, record = _read_seed(model_dir)
+    text, target = json.dumps(record, indent=1), Path(output_dir)
+    check_huggingface_dir(output_dir)
+    if (target / RECORD_FILE).is_file():
+        if (target / RECORD_FILE).read_text() == text:
+            return
+        files.remove_tree(output_dir)
+    from finetune.export.huggingface import write_finetuned
+
+    with atomic_directory(target, text) as directory:
+        write_finetuned(
+            directory,
+            _trained_values(run, ref, record),
+            run.config.encoder,
+            kind=record["kind"],
+            labels=record["labels"],
+            vocab=Vocab.load(files.join(model_dir, schema.VOCAB_FILE)),
+            lower_case=run.lower_case,
+        )
+        card = _card(
+            record, data, collapse=scores["collapse"], use=_HUGGINGFACE_USE[record["kind"]]
+        )
+        (directory / "README.md").write_text(card, encoding="utf-8")
 
 
 def export_seed(model_dir: str, output_dir: str) -> None:
@@ -48,13 +114,7 @@ def export_seed(model_dir: str, output_dir: str) -> None:
     Raises:
       UserError: the local directory is not an export, or the checkpoint is damaged.
     """
-    run = load_run(model_dir, FinetuneRunConfig)
-    data, scores = read_task_data(model_dir), read_scores(model_dir)
-    if data is None or scores is None:
-        missing = DATA_FILE if data is None else METRICS_FILE
-        raise UserError(f"{model_dir} has no {missing}; run finetune.run with this seed again")
-    ref = catalog.choose(model_dir, str(scores["step"]))
-    record = _export_record(run, data, scores, checkpoint_sha256=sha256_of(f"{ref.prefix}.index"))
+    run, data, scores, ref, record = _read_seed(model_dir)
     text, old_record = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
     if files.exists(old_record):
         if files.read_bytes(old_record).decode() == text:
@@ -66,7 +126,9 @@ def export_seed(model_dir: str, output_dir: str) -> None:
     def write(target: Path) -> None:
         with atomic_directory(target, text) as directory:
             _save(directory / MODEL, run, ref, model_dir, record)
-            card = _card(record, data, collapse=scores["collapse"])
+            call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
+            use = _USE.format(call=call)
+            card = _card(record, data, collapse=scores["collapse"], use=use)
             (directory / "README.md").write_text(card, encoding="utf-8")
 
     if not files.is_remote(output_dir):
@@ -76,6 +138,20 @@ def export_seed(model_dir: str, output_dir: str) -> None:
         local = Path(scratch, "export")
         write(local)
         _upload(local, output_dir)
+
+
+def _read_seed(
+    model_dir: str,
+) -> tuple[Run, dict[str, Any], dict[str, Any], CheckpointRef, dict[str, Any]]:
+    """Return run, data, scores, best checkpoint and record of the export of a finished seed."""
+    run = load_run(model_dir, FinetuneRunConfig)
+    data, scores = read_task_data(model_dir), read_scores(model_dir)
+    if data is None or scores is None:
+        missing = DATA_FILE if data is None else METRICS_FILE
+        raise UserError(f"{model_dir} has no {missing}; run finetune.run with this seed again")
+    ref = catalog.choose(model_dir, str(scores["step"]))
+    record = _export_record(run, data, scores, checkpoint_sha256=sha256_of(f"{ref.prefix}.index"))
+    return run, data, scores, ref, record
 
 
 def _export_record(
@@ -118,27 +194,18 @@ def inputs_of(kind: str, *, has_pair: bool) -> list[str]:
 
 
 def _save(path: Path, run: Run, ref: CheckpointRef, model_dir: str, record: dict[str, Any]) -> None:
-    import tensorflow as tf
-
     from finetune.export.saved_model import save
     from finetune.export.text_model import TextModel
-    from finetune.model import Finetuner
-    from pretrain.checkpoints import checkpoint
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # Keras warns of uncompiled models
-    config, kind = run.config.encoder, record["kind"]
-    num_outputs = count_outputs(kind, record["labels"])
-    trained = Finetuner(config, kind=kind, num_outputs=num_outputs, seed=0)
-    catalog.verify(ref)
-    checkpoint.read(tf.train.Checkpoint(**trained.checkpoint_items), ref)
-    values = {v.name.partition(":")[0]: v.numpy() for v in trained.trainable_variables}
+    values = _trained_values(run, ref, record)
     vocab_file = files.join(model_dir, schema.VOCAB_FILE)
     vocab = Vocab.load(vocab_file)
     save(
         path,
-        TextModel(config, values, vocab=vocab, lower_case=run.lower_case),
+        TextModel(run.config.encoder, values, vocab=vocab, lower_case=run.lower_case),
         run.config.task,
-        kind=kind,
+        kind=record["kind"],
         labels=record["labels"],
         has_pair="pair" in record["inputs"],
         null_threshold=record["splits"]["dev"].get("null_threshold", math.inf),
@@ -146,9 +213,24 @@ def _save(path: Path, run: Run, ref: CheckpointRef, model_dir: str, record: dict
     )
 
 
-def _card(record: dict[str, Any], data: dict[str, Any], *, collapse: dict[str, Any] | None) -> str:
-    """Return README.md: how to call the model, its scores, and a warning if it has collapsed."""
-    call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
+def _trained_values(run: Run, ref: CheckpointRef, record: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the weights of a checkpoint by name."""
+    import tensorflow as tf
+
+    from finetune.model import Finetuner
+    from pretrain.checkpoints import checkpoint
+
+    kind, num_outputs = record["kind"], count_outputs(record["kind"], record["labels"])
+    trained = Finetuner(run.config.encoder, kind=kind, num_outputs=num_outputs, seed=0)
+    catalog.verify(ref)
+    checkpoint.read(tf.train.Checkpoint(**trained.checkpoint_items), ref)
+    return {v.name.partition(":")[0]: v.numpy() for v in trained.trainable_variables}
+
+
+def _card(
+    record: dict[str, Any], data: dict[str, Any], *, collapse: dict[str, Any] | None, use: str
+) -> str:
+    """Return README.md: how to use the model, its scores, and a warning if it has collapsed."""
     baseline = data["baseline"]
     rows = [
         f"| {split} | {name} | {value:.4f} | {_cell(baseline.get(split, {}).get(name))} |"
@@ -166,7 +248,7 @@ def _card(record: dict[str, Any], data: dict[str, Any], *, collapse: dict[str, A
             if collapse
             else []
         ),
-        _USE.format(call=call) + "\n",
+        use + "\n",
         "| split | metric | score | always the same answer |\n|---|---|---|---|",
         "\n".join(rows),
     ]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import numpy as safetensors
 
 from data import schema
 from data.errors import UserError
@@ -24,6 +23,7 @@ from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
 from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
 from pretrain.export.card import huggingface_card, saved_model_card, tf_models_card
+from pretrain.export.huggingface_files import write_huggingface
 from pretrain.export.preprocessor import export_preprocessor
 from pretrain.train.recipe import check_table_size
 
@@ -208,21 +208,15 @@ def _write_huggingface(target: Path, job: _Job, pretrainer: BertPretrainerV2, vo
 
     config = job.run.config.encoder
     values = values_of(pretrainer, config)
-    tokenizer = huggingface.tokenizer_files(
-        vocab.pieces, lower_case=job.run.lower_case, max_length=config.max_position_embeddings
-    )
     for folder, architecture in ((target, "BertForMaskedLM"), (target / "encoder", "BertModel")):
-        folder.mkdir(exist_ok=True)
-        settings = huggingface.config_to_json(
-            config, pad_token_id=vocab.ids[schema.PAD], architecture=architecture
+        write_huggingface(
+            folder,
+            huggingface.to_tensors(values, config, architecture=architecture),
+            config,
+            architecture=architecture,
+            vocab=vocab,
+            lower_case=job.run.lower_case,
         )
-        texts = {"config.json": json.dumps(settings, indent=1) + "\n", **tokenizer}
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        tensors = huggingface.to_tensors(values, config, architecture=architecture)
-        # As bytes: `save_file` creates a file that only its owner may read.
-        content = safetensors.save(tensors, metadata={"format": "pt"})
-        (folder / "model.safetensors").write_bytes(content)
     card = huggingface_card(job.run, job.model_dir, step=job.step, pooler=job.pooler)
     (target / "README.md").write_text(card, encoding="utf-8")
 

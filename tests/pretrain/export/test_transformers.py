@@ -23,13 +23,14 @@ from pretrain import run
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.export import __main__ as export
 from pretrain.import_weights import import_weights
-from tests.support.paths import ROOT, SUPPORT
-from tests.support.published import TINY, random_values
-
-PARITY_PYTHON = ROOT / ".venv-parity/bin/python"
-needs_parity = pytest.mark.skipif(
-    not PARITY_PYTHON.exists(), reason="needs .venv-parity: make test-parity"
+from tests.support.huggingface_peer import (
+    PARITY_PYTHON,
+    SENTENCES,
+    needs_parity,
+    our_features,
+    transformers_on,
 )
+from tests.support.published import TINY, random_values
 
 
 def test_exported_directory_has_weights_and_tokenizer(published, vocab):
@@ -57,36 +58,6 @@ def test_exported_tokenizer_equals_ours(published, vocab, paragraphs):
     assert len(ours) == len(theirs) > 100
     cls, sep = vocab.ids["[CLS]"], vocab.ids["[SEP]"]
     assert [[cls, *row, sep] for row in ours] == theirs
-
-
-def transformers_on(directory: Path, texts: list[str], tmp_path: Path) -> dict[str, np.ndarray]:
-    """Return token ids, hidden states, and logits or pooled output; loading must not warn."""
-    (tmp_path / "texts.json").write_text(json.dumps(texts))
-    script = SUPPORT / "huggingface_load.py"
-    command = [PARITY_PYTHON, script, directory, tmp_path / "texts.json", tmp_path / "out.npz"]
-    environment = {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert json.loads(done.stdout) == {"complaints": {}, "tokenizer": "BertTokenizer"}
-    assert "REPORT" not in done.stderr
-    assert "warning" not in done.stderr.lower()
-    with np.load(tmp_path / "out.npz") as arrays:
-        return dict(arrays)
-
-
-def our_features(theirs: dict[str, np.ndarray]) -> dict[str, tf.Tensor]:
-    names = {
-        "input_word_ids": "input_ids",
-        "input_mask": "attention_mask",
-        "input_type_ids": "token_type_ids",
-    }
-    features = {ours: tf.constant(theirs[name], tf.int32) for ours, name in names.items()}
-    batch, length = theirs["input_ids"].shape
-    features["masked_lm_positions"] = tf.tile(tf.range(length)[None], [batch, 1])
-    return features
-
-
-SENTENCES = ["The Phoenix and the bird of loudest lay.", "On the sole [MASK] tree.", "Über, naïve."]
 
 
 @pytest.mark.parity
