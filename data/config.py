@@ -141,8 +141,8 @@ class InputConfig:
       masks: "materialised" reads the masked TFRecords, "online" masks the packed sequences while
         reading. Both give the same examples.
       reader: "python" reads with numpy in this process. "graph" reads with TensorFlow operations
-        only, on the host that a batch is for; it is slower. "auto" is "graph" if this process feeds
-        other hosts, else "python". Both give the same batches.
+        only, on the host that a batch is for; it is slower. "auto" is "graph" on the hosts of a TPU slice,
+        where "python" cannot read, else "python". Both give the same batches.
       prefetch: batches prepared ahead of the device; -1 lets tf.data choose; at most 10,000.
     """
 

@@ -110,7 +110,7 @@ def _run(
 ) -> None:
     from finetune.seed_run import TaskData
     from pretrain.train.exits import exit_on_stop
-    from pretrain.train.trainer import is_multi_worker
+    from pretrain.train.workers import is_multi_worker
 
     strategy = build_strategy(config.cluster)  # before any other use of the devices
     task = open_task(config.task, pretrained.vocab, lower_case=pretrained.lower_case)

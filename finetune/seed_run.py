@@ -268,7 +268,7 @@ class SeedRun:
 
     def _restore_best(self) -> int:
         """Restore the checkpoint that did best on dev, and return its step."""
-        self._trainer.any_worker(False)  # wait until the chief has recorded which one is the best
+        self._trainer.workers.any(False)  # wait until the chief has recorded which one is the best
         step = best_step(self.model_dir)
         ref = catalog.choose(self.model_dir, "latest" if step is None else str(step))
         catalog.verify(ref)

@@ -128,6 +128,8 @@ def _tpu_strategy(name: str) -> tf.distribute.Strategy:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
+    except tf.errors.UnavailableError:
+        raise  # a host of a slice is lost
     except (tf.errors.NotFoundError, tf.errors.OpError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(

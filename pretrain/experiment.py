@@ -11,7 +11,12 @@ import tensorflow as tf
 
 from data.errors import UserError
 from data.manifest import Manifest
-from data.read.input_pipeline import evaluation_batches, require_on_hosts, training_batches
+from data.read.input_pipeline import (
+    choose_reader,
+    evaluation_batches,
+    require_on_hosts,
+    training_batches,
+)
 from data.read.split_reader import SplitReader
 from launch.accelerators.device_memory import device_memory
 from launch.accelerators.peak_flops import peak_flops_per_second
@@ -90,7 +95,9 @@ class Experiment:
         )
         if (memory := device_memory(self._strategy)) is not None:
             check_memory(self._config, seq_length=length, replicas=replicas, memory=memory)
-        require_on_hosts(data_dir, self._manifest, remote_hosts(self._strategy))
+        hosts = remote_hosts(self._strategy)
+        self._input = choose_reader(self._config.input, hosts)
+        require_on_hosts(data_dir, self._manifest, hosts)
         masks = self._config.input.masks
         self._train_reader = SplitReader(data_dir, self._manifest, "train", masks)
         self._eval_reader = None
@@ -159,7 +166,7 @@ class Experiment:
             return False
         batches = training_batches(
             self._train_reader,
-            self._config.input,
+            self._input,
             seed=settings.seed,
             global_batch_size=settings.global_batch_size,
             start_step=start_step,
@@ -194,7 +201,7 @@ class Experiment:
             )
         dataset, num_steps = evaluation_batches(
             self._eval_reader,
-            self._config.input,
+            self._input,
             global_batch_size=self._config.train.eval_batch_size,
         )
         iterator = iter(self._strategy.distribute_datasets_from_function(dataset))
@@ -210,7 +217,7 @@ class Experiment:
     @property
     def is_multi_worker(self) -> bool:
         """Whether other processes take part."""
-        return self._trainer.is_multi_worker
+        return self._trainer.workers.are_several
 
     @property
     def has_eval_split(self) -> bool:

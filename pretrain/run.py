@@ -73,13 +73,14 @@ def main(argv: Sequence[str]) -> None:
     from pretrain.experiment import Experiment
     from pretrain.train.exits import exit_on_stop
 
-    experiment = Experiment(
-        config,
-        data_dir=args.data_dir,
-        model_dir=args.model_dir,
-        record=args.mode != "eval",
-        discard_checkpoints=args.discard_checkpoints,
-    )
+    with exit_on_stop("pretraining", is_multi_worker=False):
+        experiment = Experiment(
+            config,
+            data_dir=args.data_dir,
+            model_dir=args.model_dir,
+            record=args.mode != "eval",
+            discard_checkpoints=args.discard_checkpoints,
+        )
     with exit_on_stop("pretraining", is_multi_worker=experiment.is_multi_worker), experiment:
         _run(experiment, args.mode)
     print(

@@ -14,6 +14,7 @@ Legend: B sequences of one replica's part of a batch, S tokens, P predictions.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -126,19 +127,28 @@ def _read_batches(
     order_seed: int | None,
 ) -> tf.data.Dataset:
     """Return the features of each element of `positions`; without a seed, in storage order, once."""
-    read = graph_batches if reads_in_graph(config, context) else _python_batches
+    read = graph_batches if config.reader == "graph" else _python_batches
     return read(positions, reader, order_seed=order_seed).prefetch(config.prefetch)
 
 
-def reads_in_graph(config: InputConfig, context: tf.distribute.InputContext) -> bool:
-    """Return whether batches are read with TensorFlow operations only.
+def choose_reader(config: InputConfig, hosts: Sequence[str]) -> InputConfig:
+    """Return the settings of the input with a reader that can run where the batches are needed.
 
-    Python functions run in this process only. With TF_CONFIG, every process of the cluster feeds
-    its own host. Without it, several input pipelines are the hosts of a TPU slice, all fed by this
-    process.
+    Args:
+      config: settings of the input.
+      hosts: CPU devices of other hosts that read for themselves; empty if this process reads.
+
+    Raises:
+      UserError: the reader of the settings runs in this process only.
     """
-    feeds_others = context.num_input_pipelines > 1 and "TF_CONFIG" not in os.environ
-    return config.reader == "graph" or (config.reader == "auto" and feeds_others)
+    if not hosts:
+        return config
+    if config.reader == "python":
+        raise UserError(
+            f"InputConfig.reader='python' reads in this process only, and the {len(hosts)} hosts of the"
+            " TPU slice read for themselves: set 'auto' or 'graph'"
+        )
+    return dataclasses.replace(config, reader="graph")
 
 
 def _python_batches(
@@ -190,6 +200,8 @@ def require_on_hosts(
         try:
             with tf.device(host):
                 content = tf.io.read_file(path).numpy()
+        except tf.errors.UnavailableError:
+            raise  # the host is lost, whatever it has
         except tf.errors.OpError:
             content = b""
         if hashlib.sha256(content).hexdigest() != manifest.sha256:

@@ -20,6 +20,7 @@ from data.checked_json import Record
 from data.errors import UserError, first_line
 from launch.config import DISCARD_FLAG
 from pretrain.checkpoints.best import best_step
+from pretrain.checkpoints.broadcast import restored_once
 from pretrain.checkpoints.catalog import (
     COMMIT_FILE,
     NEWEST_FILE,
@@ -224,7 +225,8 @@ class Checkpoints:
         self._pending = self._failure = None
         if not files.exists(files.join(ref.folder, COMMIT_FILE)):
             files.remove_tree(ref.folder)
-        if not isinstance(failure, (tf.errors.OpError, OSError)):
+        is_lost = isinstance(failure, tf.errors.UnavailableError)  # a host, or the storage
+        if is_lost or not isinstance(failure, (tf.errors.OpError, OSError)):
             raise failure
         raise UserError(
             f"the checkpoint of step {ref.step:,} could not be written to {ref.folder}:"
@@ -286,8 +288,11 @@ def read(checkpoint: tf.train.Checkpoint, ref: CheckpointRef) -> None:
     """Restore every variable of `checkpoint`; raise a UserError naming what does not match."""
     try:
         # Partial: the files may hold more than is needed, such as the optimizer for an export.
-        status = checkpoint.read(ref.prefix).expect_partial()
+        with restored_once(checkpoint):
+            status = checkpoint.read(ref.prefix).expect_partial()
         status.assert_existing_objects_matched()
+    except tf.errors.UnavailableError:
+        raise  # a host or the storage is lost, and nothing is wrong with the checkpoint
     except _RESTORE_ERRORS as error:
         raise UserError(
             f"checkpoint {ref.folder} cannot be restored: {first_line(error)}"

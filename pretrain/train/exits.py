@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 
@@ -23,17 +24,29 @@ def translate_errors(*, is_multi_worker: bool) -> Iterator[None]:
     """Translate errors from TensorFlow's runtime.
 
     Raises:
-      WorkerLost: an operation failed in a job of several workers.
+      WorkerLost: an operation failed in a job of several workers, or a host of a TPU slice is lost.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        if not is_multi_worker:
+        if is_multi_worker:
+            raise WorkerLost(
+                "lost the connection to the other workers, most likely because one of them has ended"
+                f" ({type(error).__name__}); start all of them again to resume from the newest"
+                " checkpoint"
+            ) from error
+        if not isinstance(error, tf.errors.UnavailableError):
             raise
         raise WorkerLost(
-            "lost the connection to the other workers, most likely because one of them has ended"
-            f" ({type(error).__name__}); start all of them again to resume from the newest checkpoint"
+            f"lost the connection to another host, or to the storage: {_reason(error)}; start all"
+            " hosts again to resume from the newest checkpoint"
         ) from error
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Return the first line of an error, and the host that it is about, if TensorFlow says so."""
+    host = re.search(r"/job:\w+/replica:\d+/task:\d+", error.message)
+    return f"{host[0] + ': ' if host else ''}{first_line(error)[:200]}"
 
 
 @contextlib.contextmanager
@@ -85,5 +98,6 @@ def exit_on_stop(program: str, *, is_multi_worker: bool) -> Iterator[None]:
 
 def _exit_now(message: str) -> None:
     """Exit without TensorFlow's shutdown, which would wait for the other workers."""
+    sys.stdout.flush()
     print(f"error: {message}", file=sys.stderr, flush=True)
     os._exit(1)

@@ -114,7 +114,7 @@ def fit(
                 hook.after_row(step, row)
 
         # Preemption: the workers agree, because all of them must stop at the same step.
-        is_preempted = not is_last and trainer.any_worker(stop.reason is not None)
+        is_preempted = not is_last and trainer.workers.any(stop.reason is not None)
 
         # Checkpoint. Every evaluated step is saved, since it may turn out to be the best.
         is_evaluated = evaluate is not None and is_evaluation_due(settings, step)
@@ -147,7 +147,7 @@ def is_evaluation_due(settings: TrainConfig, step: int) -> bool:
 def _finish(trainer: Trainer, checkpoints: Checkpoints, step: int) -> None:
     """Wait for the last save; no worker goes on to report success before the chief has committed."""
     checkpoints.finish(step)
-    trainer.any_worker(False)
+    trainer.workers.any(False)
 
 
 def _evaluate(

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import tensorflow as tf
+
 from data import files
 from data.errors import UserError
 from launch.config import DISCARD_FLAG
@@ -110,7 +112,7 @@ class Session:
             if restored is None and not self._discard:
                 _require_untrained(self._model_dir, type(self._run.config))
             self.start_step = restored.step if restored else 0
-            self._trainer.require_same_step()
+            self._trainer.workers.require_same_step(self._trainer.step)
             if writes:  # once every worker has read what it needs
                 catalog.retire_after(self._model_dir, self.start_step)
                 catalog.remove_unfinished(self._model_dir)
@@ -127,7 +129,8 @@ class Session:
           UserError: the directory was moved or removed during a run that has written into it.
         """
         with self._stack:
-            with contextlib.suppress(UserError):  # do not hide what ended the run
+            # Do not hide what ended the run.
+            with contextlib.suppress(UserError, tf.errors.UnavailableError):
                 self.checkpoints.wait()
             if self._record and self._is_chief and exception[0] is None:
                 self.presence.require()

@@ -18,14 +18,16 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from data.errors import UserError
+from launch.strategy import remote_hosts
 from model.compute_weights import refresh_compute_weights
 from model.dropout import Dropout
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from optim.config import OptimizerConfig
+from pretrain.checkpoints.broadcast import created_once
 from pretrain.train.bad_steps import GOOD, BadStep, BadSteps, RuinedWeights
 from pretrain.train.config import TrainConfig
+from pretrain.train.workers import Workers
 
 COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
 # Weights of a working model are below 100; in a run that diverges they grow without limit.
@@ -108,9 +110,10 @@ class Trainer:
           strategy: the devices.
         """
         self._train, self._optimizer_config, self.strategy = train, optimizer, strategy
+        self.workers = Workers(strategy)
         clips = bool(optimizer.effective_clip_norm)
         self._schedule = build_schedule(optimizer, train.train_steps)
-        with strategy.scope():
+        with created_once(strategy):
             self.model = build_model()
             self.variables = list(self.model.trainable_variables)
             self.optimizer = build_optimizer(optimizer, self._schedule)
@@ -186,33 +189,6 @@ class Trainer:
         values = self.strategy.run(lambda: tf.stack([largest(v) for v in self.variables]))
         return self.strategy.experimental_local_results(values)[0]
 
-    @property
-    def is_multi_worker(self) -> bool:
-        """Whether other processes take part."""
-        return is_multi_worker(self.strategy)
-
-    def any_worker(self, flag: bool) -> bool:
-        """Return whether the flag is set on any worker. All workers must call it together."""
-        if not self.is_multi_worker:
-            return flag
-        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
-
-    def require_same_step(self) -> None:
-        """Raise a UserError unless all workers resume from the same step."""
-        step = self.step
-
-        @tf.function
-        def sums() -> tf.Tensor:
-            steps = self.strategy.run(lambda: tf.constant([step, step**2], tf.float64))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, steps, axis=None)
-
-        total, squares = sums().numpy()
-        if total**2 != self.strategy.num_replicas_in_sync * squares:
-            raise UserError(
-                f"this worker resumes at step {step}, another worker at a different step: all"
-                " workers need the same --model_dir, on a shared disk"
-            )
-
     def train(self, iterator: Iterator[Any], num_steps: int) -> LoopMetrics:
         """Run updates without returning to Python between them.
 
@@ -259,21 +235,21 @@ class Trainer:
         """Run `update` num_steps times; return its rows, and the seconds waited for input."""
         rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_NUM_COLUMNS])
         waited = tf.constant(0.0, tf.float64)
+        # On a slice, only the first: to wait for all hosts would be work for each replica.
+        num_watched = 1 if remote_hosts(self.strategy) else None
         for i in tf.range(num_steps):
             started = tf.timestamp()
             with tf.control_dependencies([started]):
                 features = next(iterator)
-            tensors = [
-                tensor
-                for value in tf.nest.flatten(features)
-                for tensor in self.strategy.experimental_local_results(value)
-            ]
-            with tf.control_dependencies(tensors):
+            values = map(self.strategy.experimental_local_results, tf.nest.flatten(features))
+            with tf.control_dependencies(
+                [each for value in values for each in value[:num_watched]]
+            ):
                 now = tf.timestamp()
             waited += now - started
             row = self.strategy.run(self._update_after, (tf.cast(now, tf.float32), features))
             # All replicas return the same global sums.
-            rows = rows.write(i, self.strategy.reduce(tf.distribute.ReduceOp.MEAN, row, axis=None))
+            rows = rows.write(i, self.strategy.experimental_local_results(row)[0])
         return rows.stack(), waited
 
     def _update_after(self, clock: tf.Tensor, features: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -375,16 +351,6 @@ class Trainer:
     @tf.function
     def _refresh_on_replicas(self) -> None:
         self.strategy.run(lambda: refresh_compute_weights(self.model))
-
-    @tf.function
-    def _sum_over_replicas(self, value: tf.Tensor) -> tf.Tensor:
-        values = self.strategy.run(lambda: tf.identity(value))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
-
-
-def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
-    """Return whether a strategy spans several processes."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _bad_step(step: int, row: np.ndarray) -> BadStep:

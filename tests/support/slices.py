@@ -5,9 +5,13 @@ processes of their own.
 """
 
 import contextlib
+import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.support.paths import ROOT
 
@@ -65,3 +69,59 @@ def pretrain(*arguments: str, timeout: float = 300) -> subprocess.CompletedProce
     """Run pretrain.run in a process of its own."""
     command = [sys.executable, "-m", "pretrain.run", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+class SentBytes:
+    """Relays between the hosts of a slice that count what each process sends to any of them.
+
+    Attributes:
+      addresses: addresses of the relays, in the order of the servers.
+    """
+
+    def __init__(self, servers: list[subprocess.Popen]):
+        self._counts: dict[int, int] = {}
+        self.addresses = [f"grpc://localhost:{self._relay(server)}" for server in servers]
+
+    def of(self, pid: int) -> int:
+        """Return the bytes that a process has sent, requests and answers, without those to itself."""
+        return self._counts.get(pid, 0)
+
+    def _relay(self, server: subprocess.Popen) -> int:
+        listener = socket.create_server(("localhost", 0))
+        port = int(server.address.rpartition(":")[2])
+
+        def accept() -> None:
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("localhost", port))
+                caller = _owner(near.getpeername()[1])
+                for source, target, pid in ((near, far, caller), (far, near, server.pid)):
+                    count = pid if caller != server.pid else -1
+                    threading.Thread(
+                        target=self._copy, args=[source, target, count], daemon=True
+                    ).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return listener.getsockname()[1]
+
+    def _copy(self, source: socket.socket, target: socket.socket, pid: int) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(2**20):
+                self._counts[pid] = self._counts.get(pid, 0) + len(content)
+                target.sendall(content)
+            target.shutdown(socket.SHUT_WR)
+
+
+def _owner(port: int) -> int:
+    """Return the process that has a connection from a local port."""
+    for line in "".join(
+        Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")
+    ).splitlines():
+        fields = line.split()
+        if fields[1].endswith(f":{port:04X}") and fields[9] != "0":
+            wanted = f"socket:[{fields[9]}]"
+            for entry in Path("/proc").glob("[0-9]*/fd/*"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(entry) == wanted:
+                        return int(entry.parts[2])
+    return -1

@@ -14,7 +14,7 @@ from data.build import build
 from data.config import BuildConfig, InputConfig
 from data.errors import UserError
 from data.manifest import DataFile, Manifest
-from data.read.input_pipeline import evaluation_batches, reads_in_graph, training_batches
+from data.read.input_pipeline import choose_reader, evaluation_batches, training_batches
 from data.read.order import sequence_at
 from data.read.split_reader import SplitReader
 from data.sources.documents import find_inputs
@@ -115,24 +115,20 @@ def test_graph_reader_calls_no_python_function(small_build, manifest, masks, mon
     training_elements(small_build, manifest, masks, start=0, count=1, kind="graph")
 
 
-@pytest.mark.parametrize(
-    ("pipelines", "cluster", "graph"), [(1, None, 0), (2, None, 1), (2, "{}", 0)]
-)
-def test_auto_selects_the_graph_reader_for_other_hosts(monkeypatch, pipelines, cluster, graph):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    if cluster:
-        monkeypatch.setenv("TF_CONFIG", cluster)
-    where = context(pipelines=pipelines, replicas=2)
-    assert reads_in_graph(InputConfig(), where) == graph
-    assert reads_in_graph(InputConfig(reader="graph"), where)
-    assert not reads_in_graph(InputConfig(reader="python"), where)
+def test_other_hosts_read_with_operations_only():
+    host = "/job:worker/replica:0/task:0/device:CPU:0"
+    for reader in ("auto", "graph"):
+        assert choose_reader(InputConfig(reader=reader), [host]).reader == "graph"
+    for reader in ("auto", "python", "graph"):
+        assert choose_reader(InputConfig(reader=reader), []).reader == reader
+    with pytest.raises(UserError, match=r"InputConfig\.reader='python' reads in this process only"):
+        choose_reader(InputConfig(reader="python"), [host])
 
 
 @pytest.mark.parametrize(("pipelines", "replicas"), [(1, 2), (1, 4), (2, 2), (2, 4), (4, 4)])
 def test_global_batches_do_not_depend_on_hosts_and_replicas(
     small_build, manifest, pipelines, replicas
 ):
-    # With several pipelines and no TF_CONFIG, "auto" is the graph reader.
     (expected,) = training_elements(small_build, manifest, "online", start=3, count=1)
     parts = [
         training_elements(
@@ -144,7 +140,7 @@ def test_global_batches_do_not_depend_on_hosts_and_replicas(
             pipeline=pipeline,
             pipelines=pipelines,
             replicas=replicas,
-            kind="auto",
+            kind="graph" if pipelines > 1 else "python",
         )
         for pipeline in range(pipelines)
     ]

@@ -21,7 +21,7 @@ import tensorflow as tf
 from data.config import InputConfig
 from data.errors import UserError
 from data.manifest import Manifest
-from data.read.input_pipeline import require_on_hosts, training_batches
+from data.read.input_pipeline import choose_reader, require_on_hosts, training_batches
 from data.read.split_reader import SplitReader
 
 target, data_dir, empty_dir = sys.argv[1:]
@@ -40,7 +40,7 @@ context = tf.distribute.InputContext(
 for masks in ("materialised", "online"):
     reader = SplitReader(data_dir, manifest, "train", masks)
     batches = training_batches(
-        reader, InputConfig(masks=masks), seed=3, global_batch_size=8, start_step=5
+        reader, choose_reader(InputConfig(masks=masks), [target]), seed=3, global_batch_size=8, start_step=5
     )
     by_host = {}
     for name, host in hosts.items():

@@ -1,5 +1,9 @@
 """Runs on the hosts of a slice, played by servers with CPUs in other processes."""
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +11,7 @@ import tensorflow as tf
 from pretrain.checkpoints.catalog import committed
 from pretrain.run import main
 from pretrain.train.metrics_log import read_metrics
+from tests.support.paths import ROOT
 from tests.support.pretraining import CLOCK_METRICS, arguments
 from tests.support.slices import pretrain, slice_hosts, slice_params
 
@@ -42,3 +47,40 @@ def test_a_run_on_two_hosts_equals_one_on_four_local_devices(small_build, tmp_pa
     assert [row["step"] for row in rows] == [2, 4, 4, 6, 6]
     for row, other in zip(rows, metrics(here), strict=True):
         assert row == pytest.approx(other, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_errors_of_a_slice_are_one_line(small_build, tmp_path):
+    with slice_hosts() as servers:
+        settings = [*slice_params(servers), "TrainConfig.train_steps = 1000000"]
+        refused = pretrain(
+            *arguments(small_build, tmp_path / "m", *settings, "InputConfig.reader = 'python'")
+        )
+        assert refused.returncode == 2
+        (line,) = own_lines(refused.stderr)
+        assert line.startswith(
+            "error: InputConfig.reader='python' reads in this process only, and the 2"
+        )
+
+        command = [sys.executable, "-m", "pretrain.run"]
+        command += arguments(small_build, tmp_path / "m", *settings)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as run:
+            for line in run.stdout:
+                if line.startswith("step 6/"):
+                    servers[-1].kill()
+                    break
+            _, errors = run.communicate(timeout=120)
+    assert run.returncode == 1
+    (line,) = own_lines(errors)
+    assert line.startswith(
+        "error: lost the connection to another host, or to the storage: /job:worker/replica:0/task:1: "
+    )
+    assert line.endswith("; start all hosts again to resume from the newest checkpoint")
+
+
+def own_lines(text: str) -> list[str]:
+    """Return the lines that are not from TensorFlow's runtime."""
+    return [
+        line for line in text.splitlines() if not re.match(r"WARNING: All log|[IWE]\d{4} ", line)
+    ]

@@ -21,6 +21,7 @@ from pretrain.checkpoints.checkpoint import Checkpoints
 from pretrain.train.exits import exit_on_stop
 from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
+from pretrain.train.workers import Workers
 from tests.support.pretraining import CLOCK_METRICS, arguments
 
 # Checkpoints fall between rows, before and after them.
@@ -33,6 +34,7 @@ from data.errors import run_main
 from pretrain import run
 from pretrain.checkpoints import checkpoint
 from pretrain.train.trainer import Trainer
+from pretrain.train.workers import Workers
 where, step, number, worker, *argv = sys.argv[1:]
 task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"index": 0})
 commit, train = checkpoint.Checkpoints._commit, Trainer.train
@@ -187,7 +189,7 @@ def test_worker_lost_in_eval_mode_is_one_line(small_build, tmp_path, monkeypatch
 
     argv = arguments(small_build, tmp_path / "m", "TrainConfig.train_steps = 3")
     run.main([*argv, "--mode", "train"])
-    monkeypatch.setattr(Trainer, "is_multi_worker", True)
+    monkeypatch.setattr(Workers, "are_several", True)
     monkeypatch.setattr(Trainer, "evaluate", lose_connection)
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as caught:
