@@ -161,6 +161,7 @@ tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, wi
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
 	@$(RUN) bench.tpu --small
+	@$(RUN) bench.tpu.slices
 
 gpu-check: setup .venv-gpu-check/.installed  ## compile the training step for GPUs, without a GPU, in about 40 minutes
 	@$(RUN) bench.gpu.check $(ARGS)

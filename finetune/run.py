@@ -27,7 +27,7 @@ from finetune.pretrained import PretrainedEncoder, read_pretrained
 from finetune.report.pages import write_report, write_seed_report
 from finetune.tasks.registry import open_task
 from launch.config import DISCARD_FLAG
-from launch.strategy import build_strategy, device_kind, is_chief
+from launch.strategy import build_strategy, device_kind, is_chief, is_multi_worker
 from model.names import weights
 from pretrain.checkpoints.warm_start import check_architecture, settings_of
 from pretrain.gin_files import add_gin_flags, load_run_config
@@ -110,7 +110,6 @@ def _run(
 ) -> None:
     from finetune.seed_run import TaskData
     from pretrain.train.exits import exit_on_stop
-    from pretrain.train.workers import is_multi_worker
 
     strategy = build_strategy(config.cluster)  # before any other use of the devices
     task = open_task(config.task, pretrained.vocab, lower_case=pretrained.lower_case)

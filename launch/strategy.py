@@ -172,3 +172,50 @@ def remote_hosts(strategy: tf.distribute.Strategy) -> list[str]:
     replicas = [tf.DeviceSpec.from_string(name) for name in strategy.extended.worker_devices]
     hosts = [replica.replace(device_type="CPU", device_index=0) for replica in replicas]
     return list(dict.fromkeys(host.to_string() for host in hosts if host.job != "localhost"))
+
+
+def is_multi_worker(strategy: tf.distribute.Strategy) -> bool:
+    """Return whether several processes run the same program under a strategy."""
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+class Workers:
+    """The processes under a strategy, for agreement. All of them must call the methods together."""
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        """Use the devices of a strategy to exchange values."""
+        import tensorflow as tf
+
+        def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+            values = strategy.run(lambda: tf.identity(value))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
+
+        self._strategy = strategy
+        self._sum_over_replicas = tf.function(sum_over_replicas, autograph=False)
+
+    @property
+    def are_several(self) -> bool:
+        """Whether other processes take part."""
+        return is_multi_worker(self._strategy)
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set on any worker."""
+        import tensorflow as tf
+
+        if not self.are_several:
+            return flag
+        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
+
+    def require_same_step(self, step: int) -> None:
+        """Raise a UserError unless all workers resume from the same step."""
+        import tensorflow as tf
+
+        powers = tf.constant([step, step**2], tf.float64)
+        total, squares = self._sum_over_replicas(powers).numpy()
+        if total**2 != self._strategy.num_replicas_in_sync * squares:
+            raise UserError(
+                f"this worker resumes at step {step}, another worker at a different step: all"
+                " workers need the same --model_dir, on a shared disk"
+            )

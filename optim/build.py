@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TypeAlias
 
 import tf_keras
 
 from optim.adamw import AdamW
+from optim.collectives import Collectives
 from optim.config import OPTIMIZERS, SCHEDULES, OptimizerConfig
 from optim.gate import Gated
 from optim.lamb import LAMB
 from optim.schedule import WarmupConstant, WarmupCosineDecay, WarmupPolynomialDecay
+from optim.sharded_lamb import ShardedLAMB
 
 Schedule: TypeAlias = tf_keras.optimizers.schedules.LearningRateSchedule
 
@@ -21,18 +25,25 @@ def build_schedule(config: OptimizerConfig, total_steps: int) -> Schedule:
 
 
 def build_optimizer(
-    config: OptimizerConfig, schedule: Schedule | float
+    config: OptimizerConfig,
+    schedule: Schedule | float,
+    *,
+    collectives: Collectives | None = None,
 ) -> tf_keras.optimizers.Optimizer:
     """Return the configured optimizer. It does not clip gradients: the training step does.
 
     Args:
       config: settings of the optimizer.
       schedule: learning rate schedule, or a constant learning rate.
+      collectives: connects the replicas among which `config.shard` divides the optimizer.
 
     Raises:
       TypeError: the optimizer is not what its row of OPTIMIZERS says.
     """
-    optimizer = _OPTIMIZER_BUILDERS[config.optimizer](config, schedule)
+    if config.shard and collectives and collectives.num_replicas > 1:
+        optimizer = _lamb(config, schedule, functools.partial(ShardedLAMB, collectives=collectives))
+    else:
+        optimizer = _OPTIMIZER_BUILDERS[config.optimizer](config, schedule)
     cls, entry = type(optimizer), f"optim.config.OPTIMIZERS[{config.optimizer!r}]"
     if not isinstance(optimizer, Gated):
         raise TypeError(f"{entry}: {cls.__name__} lacks optim.gate.Gated, which skips bad steps")
@@ -70,8 +81,10 @@ def _constant(config: OptimizerConfig, total_steps: int) -> Schedule:
     )
 
 
-def _lamb(config: OptimizerConfig, schedule: Schedule | float) -> LAMB:
-    return LAMB(
+def _lamb(
+    config: OptimizerConfig, schedule: Schedule | float, create: Callable[..., LAMB] = LAMB
+) -> LAMB:
+    return create(
         schedule,
         beta_1=config.beta_1,
         beta_2=config.beta_2,

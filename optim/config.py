@@ -128,6 +128,9 @@ class OptimizerConfig:
         was published with, whose first steps are too large (https://arxiv.org/abs/2006.04884,
         section 6).
       clip_norm: largest global norm of the gradient; 0 does not clip.
+      shard: whether the replicas divide moments and update of LAMB among themselves, which saves each of
+        them memory and work (see optim/sharded_lamb.py); the update is the same to rounding, and
+        so are checkpoints. Needs a single process that drives all devices.
       layer_decay: factor of the learning rate from each layer to the one below it (see
         `layer_factors`); 1.0 treats all layers alike.
     """
@@ -152,6 +155,7 @@ class OptimizerConfig:
     bias_correction: bool = True
     clip_norm: float = 1.0
     layer_decay: float = 1.0
+    shard: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in {
@@ -169,6 +173,8 @@ class OptimizerConfig:
         for name in positive.split():
             if getattr(self, name) <= 0:
                 self._refuse(name, "must be above 0")
+        if self.shard and self.optimizer != "lamb":
+            self._refuse("shard", f"only 'lamb' can be divided, not {self.optimizer!r}")
         if not 0 < self.layer_decay <= 1:
             self._refuse("layer_decay", "must be in (0, 1]")
         for name in ("beta_1", "beta_2"):

@@ -74,6 +74,14 @@ class Gated(tf_keras.optimizers.Optimizer):
             self._factors = layer_factors([v.name for v in var_list], self._layer_decay)
         super().build(var_list)
 
+    def parts(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """Return the gradients that `apply_gradients` needs on this replica, from those of all replicas."""
+        return gradients
+
+    def global_norm(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the norm of all gradients together, from what `parts` returned."""
+        return tf.linalg.global_norm(parts)
+
     def gated_learning_rate(self, variable: tf.Variable) -> tf.Tensor:
         """Return the learning rate of a variable, float32 scalar; 0 while the gate is closed."""
         factor = self._factors[self._index_dict[self._var_key(variable)]]

@@ -106,8 +106,8 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         self._built = True
         # Not in `update_step`: the names of replicated variables end in "/replica_1" there.
         self._names = [variable.name for variable in var_list]
-        self._moments_1 = [self._add_slot(v, "m", v.shape, "zeros") for v in var_list]
-        self._moments_2 = [self._add_slot(v, "v", v.shape, "zeros") for v in var_list]
+        self._moments_1 = [self._add_moment(v, "m") for v in var_list]
+        self._moments_2 = [self._add_moment(v, "v") for v in var_list]
         self._trust_ratios = [self._add_slot(v, "trust_ratio", (), "ones") for v in var_list]
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
@@ -116,7 +116,15 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         gradient = tf.cast(tf.convert_to_tensor(gradient), tf.float32)
         weights = tf.cast(variable, tf.float32)
         index = self._index_dict[self._var_key(variable)]
-        m, v, name = self._moments_1[index], self._moments_2[index], self._names[index]
+        direction = self._advance(index, gradient, weights)
+        adapts = not matches(self._no_adaptation, self._names[index])
+        norms = (_norm(weights), _norm(direction)) if adapts else None
+        rate = self._record_ratio(index, norms) * self.gated_learning_rate(variable)
+        variable.assign(_step(variable, direction, rate))
+
+    def _advance(self, index: int, gradient: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Update the moments of a variable and return r of the class docstring, float32."""
+        m, v = self._moment(self._moments_1[index]), self._moment(self._moments_2[index])
         new_m, new_v, direction = _moments_and_direction(
             gradient,
             weights,
@@ -129,17 +137,27 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
             ),
             (self._correction(self._beta_1), self._correction(self._beta_2)),
             epsilon=self._epsilon,
-            decay=0.0 if matches(self._no_decay, name) else self._weight_decay_rate,
+            decay=0.0 if matches(self._no_decay, self._names[index]) else self._weight_decay_rate,
         )
         m.assign(new_m)
         v.assign(new_v)
-        ratio = tf.ones(())
-        if not matches(self._no_adaptation, name):
-            ratio = self._trust_ratio(_norm(weights), _norm(direction))
+        return direction
+
+    def _record_ratio(self, index: int, norms: tuple[tf.Tensor, tf.Tensor] | None) -> tf.Tensor:
+        """Return the trust ratio of a variable, and keep it for reports.
+
+        Args:
+          index: number of the variable.
+          norms: norms of weights and direction; None for a ratio of 1.
+        """
+        ratio = self._trust_ratio(*norms) if norms else tf.ones(())
         last_ratio = self._trust_ratios[index]
         last_ratio.assign(self.gate.choose(ratio, last_ratio))
-        rate = ratio * self.gated_learning_rate(variable)
-        variable.assign(_step(variable, direction, rate))
+        return ratio
+
+    def _moment(self, slot: tf.Variable) -> tf.Variable:
+        """Return the variable of a moment."""
+        return slot
 
     @property
     def trust_ratios(self) -> dict[str, tf.Variable]:
@@ -180,7 +198,7 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         if not self._rules.max_gradient_norm:
             return gradients
         gradients = [tf.cast(tf.convert_to_tensor(g), tf.float32) for g in gradients]
-        norm = tf.linalg.global_norm(gradients)
+        norm = self.global_norm(gradients)
         divisor = tf.maximum(1.0, norm / self._rules.max_gradient_norm)
         return [gradient / divisor for gradient in gradients]
 
@@ -199,6 +217,9 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         if self._rules.bounds_trust_ratio:
             ratio = tf.clip_by_value(ratio, self._min_trust_ratio, self._max_trust_ratio)
         return tf.where((weight_norm > 0) & (direction_norm > 0), ratio, 1.0)
+
+    def _add_moment(self, variable: tf.Variable, name: str) -> tf.Variable:
+        return self._add_slot(variable, name, variable.shape, "zeros")
 
     def _add_slot(
         self, variable: tf.Variable, name: str, shape: Sequence[int], initializer: str

@@ -23,6 +23,7 @@ from launch.accelerators.peak_flops import peak_flops_per_second
 from launch.strategy import build_strategy, device_kind, is_chief, remote_hosts
 from model.flops import training_flops
 from model.mlm import Pretrainer
+from optim.collectives import Collectives
 from pretrain.checkpoints.warm_start import WarmStart, start_from
 from pretrain.config import RunConfig
 from pretrain.provenance import describe_data, identify_run
@@ -248,7 +249,11 @@ class Experiment:
 
 
 def build_trainer(
-    config: RunConfig, strategy: tf.distribute.Strategy, *, kernels: str | None = None
+    config: RunConfig,
+    strategy: tf.distribute.Strategy,
+    *,
+    kernels: str | None = None,
+    collectives: Collectives | None = None,
 ) -> Trainer:
     """Return the trainer of a checked configuration whose vocab_size is known.
 
@@ -256,6 +261,7 @@ def build_trainer(
       config: settings.
       strategy: the devices.
       kernels: what `choose_kernels` returns.
+      collectives: connects the replicas; None takes those of the strategy.
     """
     train = config.train
 
@@ -269,4 +275,10 @@ def build_trainer(
             kernels=kernels,
         )
 
-    return Trainer(build_model, train=train, optimizer=config.optimizer, strategy=strategy)
+    return Trainer(
+        build_model,
+        train=train,
+        optimizer=config.optimizer,
+        strategy=strategy,
+        collectives=collectives,
+    )

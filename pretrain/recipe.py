@@ -56,7 +56,8 @@ def check_memory(
     """
     encoder, train = config.encoder, config.train
     parameters = sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))
-    state = 4 + 4 + config.optimizer.properties.state_bytes_per_parameter
+    shards = replicas if config.optimizer.shard else 1
+    state = 4 + 4 + config.optimizer.properties.state_bytes_per_parameter / shards
     share = train.global_batch_size // replicas
     width = encoder.hidden_size * (2 if train.precision == "mixed_bfloat16" else 4)
     micro_batch = min(train.micro_batch_size or share, share)

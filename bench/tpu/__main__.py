@@ -38,6 +38,7 @@ LAMBERT_LARGE = {
 }
 
 
+SETTING = "H={hidden} A={heads} L={layers} S={positions} P={predictions} V={vocab}"
 # Newest first.
 CHIPS = {name: tpu.compile_target for name, tpu in reversed(TPUS.items()) if tpu.compile_target}
 
@@ -102,10 +103,9 @@ TARGETS = {
 def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
     """Yield the row of each case as soon as it is compiled."""
     WORK.mkdir(parents=True, exist_ok=True)
-    setting = "H={hidden} A={heads} L={layers} S={positions} P={predictions} V={vocab}"
     shared = {
         "stage": "tpu",
-        "setting": setting.format(**sizes) + ", bfloat16, dropout 0.1, clipping, LAMB",
+        "setting": SETTING.format(**sizes) + ", bfloat16, dropout 0.1, clipping, LAMB",
         "command": "python -m bench.tpu",
         "machine": machine(),
         "date": datetime.date.today().isoformat(),
@@ -133,7 +133,6 @@ def run(cases: Sequence[Case], sizes: dict[str, int]) -> Iterator[dict]:
 
 def _compile(case: Case, sizes: dict[str, int]) -> dict:
     """Compile a case and return the compiler's figures; keep its files in the working directory."""
-    stablehlo, text = WORK / f"{case.name}.mlir", WORK / f"{case.name}.hlo"
     setting = {
         **sizes,
         "batch_per_core": case.batch,
@@ -142,12 +141,9 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
         "logits_chunk_size": case.chunk,
         "attention": case.attention,
     }
-    lower = [sys.executable, "-m", "bench.tpu.lower", "--implementation", case.implementation]
-    _output([*lower, "--setting", json.dumps(setting), "--output", str(stablehlo)])
     topology = CHIPS[case.chip].topology
-    program = str(Path(__file__).with_name("compile.py"))
-    output = _output([str(COMPILER_PYTHON), program, str(stablehlo), topology, str(text)])
-    figures = json.loads(output.splitlines()[-1])
+    figures = compile_step(case.name, case.implementation, setting, topology)
+    stablehlo, text = WORK / f"{case.name}.mlir", WORK / f"{case.name}.hlo"
     if "out_of_memory" in figures:
         return figures
     cost = hlo.cost(text.read_text())
@@ -174,6 +170,28 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
         "kernels": cost.kernels,
         **figures,
     }
+
+
+def compile_step(
+    name: str, implementation: str, setting: dict, topology: str, *, replicas: int = 1
+) -> dict:
+    """Lower and compile a step, and return the compiler's figures.
+
+    Args:
+      name: name of the files in the working directory, the StableHLO and the optimised HLO.
+      implementation: whose step, see bench.tpu.lower.
+      setting: sizes and settings of the step.
+      topology: such as "v5e:2x2".
+      replicas: cores that run the step, connected by its exchanges.
+    """
+    stablehlo, text = WORK / f"{name}.mlir", WORK / f"{name}.hlo"
+    lower = [sys.executable, "-m", "bench.tpu.lower", "--implementation", implementation]
+    _output([*lower, "--setting", json.dumps(setting), "--output", str(stablehlo)])
+    program = str(Path(__file__).with_name("compile.py"))
+    command = [str(COMPILER_PYTHON), program, str(stablehlo), topology, str(text)]
+    output = _output([*command, "--replicas", str(replicas)])
+    figures: dict = json.loads(output.splitlines()[-1])
+    return figures
 
 
 def _output(command: Sequence[str]) -> str:

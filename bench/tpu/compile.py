@@ -30,15 +30,17 @@ from jax._src.lib.mlir import ir
 from jax.experimental import topologies
 
 
-def compile_for(topology: str, stablehlo: str):
-    """Compile a program for one core of a topology."""
-    device = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
+def compile_for(topology: str, stablehlo: str, *, replicas: int = 1):
+    """Compile a program for the first cores of a topology, each of which runs a replica."""
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+    used = tuple(devices[:replicas])
     options = xla_client.CompileOptions()
-    options.num_replicas = options.num_partitions = 1
-    options.device_assignment = xla_client.DeviceAssignment.create(np.array([[device.id]]))
+    options.num_replicas, options.num_partitions = replicas, 1
+    ids = np.array([[device.id] for device in used])
+    options.device_assignment = xla_client.DeviceAssignment.create(ids)
     with mlir.make_ir_context():
         module = ir.Module.parse(stablehlo)
-        return device.client.compile(module, xla_client.DeviceList((device,)), options)
+        return used[0].client.compile(module, xla_client.DeviceList(used), options)
 
 
 def main() -> None:
@@ -47,10 +49,12 @@ def main() -> None:
     parser.add_argument("stablehlo", type=Path)
     parser.add_argument("topology", help="such as v5e:2x2")
     parser.add_argument("hlo", type=Path, help="file to write")
+    parser.add_argument("--replicas", type=int, default=1)
     args = parser.parse_args()
     started = time.monotonic()
     try:
-        executable = compile_for(args.topology, args.stablehlo.read_text())
+        text = args.stablehlo.read_text()
+        executable = compile_for(args.topology, text, replicas=args.replicas)
     except xla_client.XlaRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

@@ -34,6 +34,10 @@ _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _KERNEL_BODY = re.compile(r'"body":"([A-Za-z0-9+/=]*)"')
+_EXCHANGE = re.compile(
+    r" = (?P<shape>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)"
+    r"(?P<start>-start)?\("
+)
 _LIMIT = re.compile(r" compare\(%[\w.\-]+, %([\w.\-]+)\), direction=LT")
 _CALLED = re.compile(r"\b(?:condition|body|to_apply)=%([\w.\-]+)")
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
@@ -105,6 +109,23 @@ def custom_calls(text: str) -> dict[str, int]:
             body = _KERNEL_BODY.search(instruction)[1]
             runs_of[body] = runs_of.get(body, 0) + runs
     return runs_of
+
+
+def exchanges(text: str) -> dict[str, dict[str, int]]:
+    """Return the number and the bytes of the results of the exchanges between replicas, by their kind.
+
+    Kinds are "all-reduce", "all-gather", "reduce-scatter" and so on. An asynchronous exchange counts once.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for instruction, runs in walk(text):
+        if match := _EXCHANGE.search(instruction):
+            sizes = shape_bytes(match["shape"])
+            if match["start"] and match["kind"] != "all-reduce":
+                sizes = sizes[len(sizes) // 2 :]  # operands come first
+            kind = found.setdefault(match["kind"], {"count": 0, "bytes": 0})
+            kind["count"] += runs
+            kind["bytes"] += runs * sum(sizes)
+    return found
 
 
 def kernels(text: str) -> list[Kernel]:

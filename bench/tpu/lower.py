@@ -13,12 +13,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from bench.step.work import encoder_config
 from data.read.input_pipeline import InputConfig
 from launch.config import ClusterConfig
+from optim.collectives import XlaCollectives
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
@@ -54,6 +57,24 @@ def input_specs(setting: dict[str, int]) -> dict[str, tf.TensorSpec]:
     return {**specs, "masked_lm_weights": tf.TensorSpec((batch, predictions), tf.float32)}
 
 
+class _ManyReplicas(XlaCollectives):
+    """Collectives of a TPUStrategy with more replicas than this machine has devices."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, num_replicas: int):
+        super().__init__(strategy)
+        self.num_replicas = num_replicas
+
+    def sum(self, values: Any) -> Any:
+        """Return the sums over all replicas of a nest of tensors."""
+        group = tf.constant([list(range(self.num_replicas))], tf.int32)
+        return tf.nest.map_structure(
+            lambda value: gen_xla_ops.xla_all_reduce(
+                input=value, group_assignment=group, reduce_op="Add", mode="CrossReplica"
+            ),
+            values,
+        )
+
+
 def lambert(setting: dict[str, int]) -> Step:
     """Return the trainer's update."""
     config = RunConfig(
@@ -66,13 +87,15 @@ def lambert(setting: dict[str, int]) -> Step:
         ),
         input=InputConfig(),
         encoder=encoder_config(setting),
-        optimizer=OptimizerConfig(),
+        optimizer=OptimizerConfig(shard=setting.get("shard", False)),
         cluster=ClusterConfig(),
     )
     kernels = choose_kernels(
         config.train, config.encoder, device="tpu", seq_length=setting["positions"]
     )
-    trainer = build_trainer(config, tf.distribute.get_strategy(), kernels=kernels)
+    strategy, replicas = tf.distribute.get_strategy(), setting.get("replicas", 1)
+    collectives = _ManyReplicas(strategy, replicas) if replicas > 1 else None
+    trainer = build_trainer(config, strategy, kernels=kernels, collectives=collectives)
     return lambda features: trainer.strategy.run(trainer.update, (features,))
 
 

@@ -6,7 +6,9 @@ clusters of workstations", 2009). A torus does the same in all directions simult
 bandwidth is that of all links of a chip. Hosts with GPUs first reduce inside the host; then each GPU sends
 its part to the other hosts.
 
-A sharded optimizer sends as many bytes: gradients in the first half, new weights in the second.
+With a sharded optimizer each device needs only its part of the summed gradients, but the compiler for TPUs
+makes every form of such a reduce-scatter an all-reduce (docs/performance.md). The new weights follow in n - 1
+parts, so a sharded optimizer sends half as many bytes again.
 """
 
 from __future__ import annotations
@@ -18,17 +20,27 @@ LINK_EFFICIENCY = 0.8  # share of the links' bandwidth that an all-reduce reache
 OPEN_RING_FACTOR = 0.5
 
 
-def sent_bytes(gradient_bytes: float, devices: int) -> float:
-    """Return the bytes that each device of a ring sends."""
-    return 2 * (devices - 1) / devices * gradient_bytes
+def sent_bytes(gradient_bytes: float, devices: int, *, sharded: bool = False) -> float:
+    """Return the bytes that each device of a ring sends.
+
+    Args:
+      gradient_bytes: gradients of one replica, in bytes; weights have as many.
+      devices: n.
+      sharded: whether the devices also exchange parts of the new weights.
+    """
+    rounds = 3 if sharded else 2
+    return rounds * (devices - 1) / devices * gradient_bytes
 
 
-def allreduce_seconds(accelerator: Accelerator, gradient_bytes: float) -> float:
+def allreduce_seconds(
+    accelerator: Accelerator, gradient_bytes: float, *, sharded: bool = False
+) -> float:
     """Return the seconds until all devices have the sum, with no overlap with computation.
 
     Args:
       accelerator: machines of the job; a single chip needs no all-reduce.
       gradient_bytes: gradients of one replica, in bytes.
+      sharded: whether the devices also exchange parts of the new weights.
     """
     chip, chips = accelerator.chip, accelerator.chips
     if chips == 1:
@@ -37,10 +49,10 @@ def allreduce_seconds(accelerator: Accelerator, gradient_bytes: float) -> float:
     if chips < chip.torus_chips:
         link *= OPEN_RING_FACTOR
     if not chip.network_bytes_per_second:
-        return sent_bytes(gradient_bytes, chips) / link
+        return sent_bytes(gradient_bytes, chips, sharded=sharded) / link
     per_host = min(chips, chip.chips_per_host)
     network = chip.network_bytes_per_second * LINK_EFFICIENCY
     return (
-        sent_bytes(gradient_bytes, per_host) / link
-        + sent_bytes(gradient_bytes / per_host, accelerator.hosts) / network
+        sent_bytes(gradient_bytes, per_host, sharded=sharded) / link
+        + sent_bytes(gradient_bytes / per_host, accelerator.hosts, sharded=sharded) / network
     )

@@ -221,12 +221,14 @@ def make_plan(
         logits_chunk_size=train.logits_chunk_size,
         precision=train.precision,
         optimizer=run.optimizer.optimizer,
+        optimizer_shards=devices if run.optimizer.shard else 1,
     )
     candidates, configured = all_candidates(step, machine), evaluate(step, machine)
     chosen = configured if assumptions.as_configured else best(candidates)
     if chosen is None or not chosen.fits:
         raise _too_large(chosen or candidates[-1], step, machine)
-    allreduce = allreduce_seconds(machine.accelerator, 4 * num_parameters(run.encoder))
+    gradient_bytes = 4 * num_parameters(run.encoder)
+    allreduce = allreduce_seconds(machine.accelerator, gradient_bytes, sharded=run.optimizer.shard)
     return Plan(
         run=run,
         machine=machine,

@@ -88,7 +88,9 @@ def update(step: Step, accelerator: Accelerator, *, batch: int, sharded: bool) -
         devices=devices,
         batch=batch,
         device_seconds=update_seconds(step, _device(accelerator)),
-        allreduce_seconds=allreduce_seconds(accelerator, 4 * num_parameters(step.encoder)),
+        allreduce_seconds=allreduce_seconds(
+            accelerator, 4 * num_parameters(step.encoder), sharded=sharded
+        ),
         memory_bytes=memory_on(accelerator.chip, step).total,
     )
 

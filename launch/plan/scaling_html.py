@@ -48,7 +48,7 @@ def _body(plan: Plan, title: str) -> Iterator[str]:
     )
     yield from _section("More devices, larger batch", _weak(plan, chips))
     yield from _section("More devices, the same batch", _strong(plan, chips))
-    yield from _section("A sharded optimizer (not implemented)", _sharded(plan, chips))
+    yield from _section("A sharded optimizer (OptimizerConfig.shard)", _sharded(plan, chips))
     yield from _section("Input", _input(plan, chips))
     yield from _section("Failures", _failures(plan, chips))
     yield "<h2>Assumptions</h2>"

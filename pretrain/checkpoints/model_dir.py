@@ -51,6 +51,7 @@ _FREE = {
         "spike_threshold",
     },
     "input": {"masks", "prefetch", "reader"},
+    "optimizer": {"shard"},
     "cluster": {"strategy", "tpu"},
     # Fine-tuning: when to check, and how answers are decoded.
     "finetune": {"epochs", "evaluations", "collapse_check_fraction", "collapse_margin"},

@@ -18,16 +18,17 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from launch.strategy import remote_hosts
+from data.errors import UserError
+from launch.strategy import Workers, remote_hosts
 from model.compute_weights import refresh_compute_weights
 from model.dropout import Dropout
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
+from optim.collectives import Collectives, collectives_of
 from optim.config import OptimizerConfig
 from pretrain.checkpoints.broadcast import created_once
 from pretrain.train.bad_steps import GOOD, BadStep, BadSteps, RuinedWeights
 from pretrain.train.config import TrainConfig
-from pretrain.train.workers import Workers
 
 COMPUTE_TYPES = {"float32": tf.float32, "mixed_bfloat16": tf.bfloat16}
 # Weights of a working model are below 100; in a run that diverges they grow without limit.
@@ -100,6 +101,7 @@ class Trainer:
         train: TrainConfig,
         optimizer: OptimizerConfig,
         strategy: tf.distribute.Strategy,
+        collectives: Collectives | None = None,
     ):
         """Build the model and the optimizer.
 
@@ -108,15 +110,24 @@ class Trainer:
           train: checked settings.
           optimizer: checked settings.
           strategy: the devices.
+          collectives: connects the replicas; None takes those of the strategy.
         """
         self._train, self._optimizer_config, self.strategy = train, optimizer, strategy
         self.workers = Workers(strategy)
+        if optimizer.shard and self.workers.are_several:
+            raise UserError(
+                "OptimizerConfig.shard=True needs a single process that drives all devices, and"
+                " ClusterConfig.strategy='multi_worker' has one for each worker; set shard to False"
+            )
+        self._collectives = collectives or collectives_of(strategy)
         clips = bool(optimizer.effective_clip_norm)
         self._schedule = build_schedule(optimizer, train.train_steps)
         with created_once(strategy):
             self.model = build_model()
             self.variables = list(self.model.trainable_variables)
-            self.optimizer = build_optimizer(optimizer, self._schedule)
+            self.optimizer = build_optimizer(
+                optimizer, self._schedule, collectives=self._collectives
+            )
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=train.spike_threshold, judges_norms=not clips)
         self._has_fresh_compute_weights = False
@@ -271,12 +282,12 @@ class Trainer:
           gradient norm before clipping, and what `BadSteps.classify` returns.
         """
         gradients, sums = self._compute_gradients(features)
-        replica = tf.distribute.get_replica_context()
-        gradients, sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, (gradients, sums))
+        gradients, sums = self._collectives.sum((gradients, sums))
+        gradients = self.optimizer.parts(gradients)
         # One factor for the division by the number of predictions and for clipping: every pass over
         # the gradient of a large model costs time.
         scale = 1 / sums[2]
-        norm = tf.linalg.global_norm(gradients) * scale
+        norm = self.optimizer.global_norm(gradients) * scale
         if self._optimizer_config.clip_norm:
             scale *= tf.minimum(1.0, self._optimizer_config.clip_norm / norm)
         gradients = [gradient * scale for gradient in gradients]

@@ -32,6 +32,22 @@ def test_kernels_are_listed_in_execution_order():
     assert (kernels[3].shape, kernels[3].operation) == ("(f32[], f32[4])", "LAMB/norm/Sum")
 
 
+def test_exchanges_are_counted_with_the_bytes_of_their_results():
+    lines = """
+  %all-reduce.1 = (f32[1024]{0:T(1024)S(1)}, /*index=1*/bf16[8,4]{1,0}) all-reduce(%a, %b), channel_id=1
+  %all-gather-start = (f32[2,8]{1,0}, f32[32,8]{1,0}) all-gather-start(%c), dimensions={0}
+  %all-gather-done = f32[32,8]{1,0} all-gather-done(%all-gather-start)
+"""
+    once = TEXT.replace("  ROOT %fusion.3 = ", f"{lines}  ROOT %fusion.3 = ")
+    expected = {
+        "all-reduce": {"count": 1, "bytes": 4 * 1024 + 2 * 8 * 4},
+        "all-gather": {"count": 1, "bytes": 4 * 32 * 8},
+    }
+    assert hlo.exchanges(once) == expected
+    in_loop = TEXT.replace("  ROOT %fusion.2 = ", f"{lines}  ROOT %fusion.2 = ")
+    assert hlo.exchanges(in_loop)["all-reduce"] == {"count": 4, "bytes": 4 * (4 * 1024 + 64)}
+
+
 def test_unknown_trip_count_is_an_error():
     with pytest.raises(hlo.UnknownTripCountError, match=r"compare\.1"):
         hlo.cost(TEXT.replace("constant(4)", "get-tuple-element(%state), index=1"))

@@ -15,13 +15,13 @@ import tensorflow as tf
 
 from data.errors import StorageError, UserError
 from launch.local import run_workers
+from launch.strategy import Workers
 from pretrain import run
 from pretrain.checkpoints.catalog import committed
 from pretrain.checkpoints.checkpoint import Checkpoints
 from pretrain.train.exits import exit_on_stop
 from pretrain.train.metrics_log import read_metrics
 from pretrain.train.trainer import Trainer
-from pretrain.train.workers import Workers
 from tests.support.pretraining import CLOCK_METRICS, arguments
 
 # Checkpoints fall between rows, before and after them.
@@ -34,7 +34,7 @@ from data.errors import run_main
 from pretrain import run
 from pretrain.checkpoints import checkpoint
 from pretrain.train.trainer import Trainer
-from pretrain.train.workers import Workers
+from launch.strategy import Workers
 where, step, number, worker, *argv = sys.argv[1:]
 task = json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {"index": 0})
 commit, train = checkpoint.Checkpoints._commit, Trainer.train
@@ -116,7 +116,7 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
 
 
 def test_workers_wait_for_the_last_commit_of_the_chief(small_build, tmp_path, monkeypatch):
-    """`any_worker` waits for all workers; after the last commit each of them calls it."""
+    """`Workers.any` waits for all workers; after the last commit each of them calls it."""
     calls = []
 
     def record(owner, name):
@@ -129,9 +129,9 @@ def test_workers_wait_for_the_last_commit_of_the_chief(small_build, tmp_path, mo
         monkeypatch.setattr(owner, name, recorded)
 
     record(Checkpoints, "finish")
-    record(Trainer, "any_worker")
+    record(Workers, "any")
     run.main([*arguments(small_build, tmp_path / "m", *PARAMS), "--mode=train"])
-    assert calls[-2:] == ["finish", "any_worker"]
+    assert calls[-2:] == ["finish", "any"]
 
 
 def test_full_disk_ends_the_run_after_the_loop_in_which_a_save_fails(small_build, tmp_path):

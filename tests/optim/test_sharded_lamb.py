@@ -1,0 +1,102 @@
+"""LAMB divided among four replicas equals LAMB."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.errors import UserError
+from optim.build import build_optimizer
+from optim.collectives import collectives_of
+from optim.config import LAMB_VARIANTS, OptimizerConfig
+from optim.sharded_lamb import ShardedLAMB
+from tests.support.training import strategy_of
+
+EXCLUDED = ("bias",)
+
+
+def variables() -> list[tf.Variable]:
+    """Return matrices that are divided with and without padding, into tiles and rows; and whole tensors."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "tiles": (16, 256),
+        "padded": (30, 128),
+        "rows": (6, 5),
+        "small": (1, 128),
+        "bias": (7,),
+    }
+    return [
+        tf.Variable(rng.normal(size=shape).astype(np.float32), name=name)
+        for name, shape in shapes.items()
+    ]
+
+
+def gradient(step: int, variable: tf.Variable) -> np.ndarray:
+    rng = np.random.default_rng([step, variable.shape.num_elements()])
+    value = rng.normal(size=variable.shape).astype(np.float32)
+    return value * np.float32(np.nan) if step == 1 else value
+
+
+def steps(config: OptimizerConfig) -> tuple[list[np.ndarray], tf.Module, list[float]]:
+    """Return weights, optimizer and gradient norms after three steps, the second of which is skipped."""
+    strategy = strategy_of(4)
+    collectives = collectives_of(strategy)
+    with strategy.scope():
+        trained = variables()
+        optimizer = build_optimizer(config, 0.1, collectives=collectives)
+        optimizer.build(trained)
+
+    @tf.function(autograph=False)
+    def update(gradients, is_open):
+        def on_replica():
+            optimizer.gate.set(is_open)
+            parts = optimizer.parts(gradients)
+            norm = optimizer.global_norm(parts)
+            pairs = zip(parts, trained, strict=True)
+            optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+            return norm
+
+        return strategy.experimental_local_results(strategy.run(on_replica))[0]
+
+    norms = []
+    for step in range(3):
+        gradients = [tf.constant(gradient(step, v)) for v in trained]
+        norms.append(float(update(gradients, tf.constant(step != 1))))
+    for variable in trained:
+        first, *others = [component.numpy() for component in variable.values]
+        assert all((other == first).all() for other in others), variable.name
+    return [v.numpy() for v in trained], optimizer, norms
+
+
+@pytest.mark.parametrize("variant", LAMB_VARIANTS)
+def test_a_divided_update_equals_a_whole_one(variant):
+    settings = dict(
+        variant=variant,
+        exclude_from_weight_decay=EXCLUDED,
+        exclude_from_layer_adaptation=EXCLUDED,
+    )
+    whole, optimizer, norms = steps(OptimizerConfig(**settings))
+    divided, sharded, sharded_norms = steps(OptimizerConfig(**settings, shard=True))
+    assert isinstance(sharded, ShardedLAMB)
+    np.testing.assert_allclose(sharded_norms, norms, rtol=1e-6)
+    for value, expected in zip(divided, whole, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    assert sharded.trust_ratios.keys() == optimizer.trust_ratios.keys()
+    for name, ratio in optimizer.trust_ratios.items():
+        np.testing.assert_allclose(sharded.trust_ratios[name].numpy(), ratio.numpy(), rtol=1e-6)
+    assert int(sharded.iterations.numpy()) == 3
+    slots = zip(sharded._variables[2:], optimizer._variables[2:], strict=True)
+    for slot, expected in slots:
+        assert slot.name.partition(":")[0] == expected.name.partition(":")[0]
+        np.testing.assert_allclose(slot.numpy(), expected.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_one_replica_has_the_whole_optimizer():
+    optimizer = build_optimizer(
+        OptimizerConfig(shard=True), 0.1, collectives=collectives_of(strategy_of(1))
+    )
+    assert type(optimizer).__name__ == "LAMB"
+
+
+def test_only_lamb_is_divided():
+    with pytest.raises(UserError, match=r"shard=True: only 'lamb' can be divided, not 'adamw'"):
+        OptimizerConfig(optimizer="adamw", shard=True)
