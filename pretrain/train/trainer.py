@@ -246,8 +246,9 @@ class Trainer:
         """Run `update` num_steps times; return its rows, and the seconds waited for input."""
         rows = tf.TensorArray(tf.float32, size=num_steps, element_shape=[_NUM_COLUMNS])
         waited = tf.constant(0.0, tf.float64)
-        # On a slice, only the first: to wait for all hosts would be work for each replica.
-        num_watched = 1 if remote_hosts(self.strategy) else None
+        # On a slice, the clock watches the first replica only: others would cost the host work for each.
+        is_slice = bool(remote_hosts(self.strategy))
+        num_watched = 1 if is_slice else None
         for i in tf.range(num_steps):
             started = tf.timestamp()
             with tf.control_dependencies([started]):
@@ -258,7 +259,10 @@ class Trainer:
             ):
                 now = tf.timestamp()
             waited += now - started
-            row = self.strategy.run(self._update_after, (tf.cast(now, tf.float32), features))
+            if is_slice:
+                row = self.strategy.run(self.update, (features,))
+            else:
+                row = self.strategy.run(self._update_after, (tf.cast(now, tf.float32), features))
             # All replicas return the same global sums.
             rows = rows.write(i, self.strategy.experimental_local_results(row)[0])
         return rows.stack(), waited
