@@ -205,7 +205,6 @@ def _vocabularies() -> list:
     file = "vocab.txt"
     damages = {
         "a piece twice": d.edit(file, lambda c: c.replace(b"\nthe\n", b"\n[CLS]\n")),
-        "a byte order mark": d.edit(file, lambda c: b"\xef\xbb\xbf" + c),
         "UTF-16": d.edit(file, lambda c: c.decode().encode("utf-16")),
         "without [MASK]": d.edit(file, lambda c: c.replace(b"[MASK]", b"[MUSK]")),
         "without [PAD]": d.edit(file, lambda c: c.replace(b"[PAD]", b"[PUD]")),
@@ -231,9 +230,15 @@ def _vocabularies() -> list:
             each=True,
         ),
         row(
-            *(AREA, file, "line ends of Windows"),
-            d.edit(file, lambda c: c.replace(b"\n", b"\r\n")),
+            *(AREA, file, "unusual but sound"),
+            d.each(
+                **{
+                    "a byte order mark": d.edit(file, lambda c: b"\xef\xbb\xbf" + c),
+                    "line ends of Windows": d.edit(file, lambda c: c.replace(b"\n", b"\r\n")),
+                }
+            ),
             *(run.BUILD_BOOKS, goes_on("data: in new")),
+            each=True,
         ),
     ]
 
