@@ -30,7 +30,7 @@ FINETUNED = $(DEMO)/finetuned/pretrained
 ACCELERATOR ?= v5e-256
 ##= ROWS rows.jsonl that the folder of `make bench-gpu` left on a GPU machine
 ROWS =
-##= REHEARSAL working directory of `make rehearse`
+##= REHEARSAL working directory of `make rehearse` and `make rehearse-slice`
 REHEARSAL ?= rehearsal
 ##= ARGS further arguments of the program, such as ARGS=--dry_run
 ARGS =
@@ -41,7 +41,7 @@ ARGS =
 .PHONY: help setup demo demo-finetune
 help:  ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nVariables (make data DATA=D INPUT=...; defaults: the demo)\n'
 	@awk '/^##= / {name = $$2; sub(/^##= [A-Z_]+ +/, ""); printf "  %-13s %s\n", name, $$0}' $(MAKEFILE_LIST)
 
@@ -125,7 +125,7 @@ finetune: setup  ## EXPORT and TASK_DATA -> FINETUNED; resumes an interrupted ru
 		--model_dir $(FINETUNED) $(ARGS)
 
 ##@ Other machines
-.PHONY: plan rehearse
+.PHONY: plan rehearse rehearse-slice
 plan: setup  ## estimate the published run on ACCELERATOR: memory, days, storage
 	@$(RUN) launch.plan --gin_file gin/lambert_large.gin --gin_file gin/data_lambert.gin --sequences 8630000 \
 		--accelerator $(ACCELERATOR) $(ARGS)
@@ -137,6 +137,13 @@ rehearse: setup  ## run a job on a fake cloud, with a preemption, in about 6 min
 	$(STEP) data DATA=$(DEMO)/data-512 DATA_GIN=gin/data_tiny.gin
 	rm -rf $(REHEARSAL)
 	@$(RUN) launch.rehearse --data_dir $(DEMO)/data-512 --work_dir $(REHEARSAL)
+
+rehearse-slice: setup  ## run jobs on a fake TPU slice of 4 hosts, with five kinds of faults
+	$(STEP) samples
+	$(STEP) vocab
+	$(STEP) data DATA=$(DEMO)/data-512 DATA_GIN=gin/data_tiny.gin
+	rm -rf $(REHEARSAL)
+	@$(RUN) launch.rehearse.slice --data_dir $(DEMO)/data-512 --work_dir $(REHEARSAL) $(ARGS)
 
 ##@ Measure
 .PHONY: bench bench-data bench-step bench-run bench-demo learn tpu-check gpu-check bench-gpu gpu-rows

@@ -84,7 +84,8 @@ install() {
 while sleep 60; do keep_log; done >/dev/null 2>&1 &
 uploader=$!
 trap finish EXIT
-trap : TERM # the run receives SIGTERM too, saves, and exits
+stops=false
+trap 'stops=true' TERM # the run receives SIGTERM too, saves, and exits
 
 export LAMBERT_REASON_FILE=$root/reason
 rm -f "$LAMBERT_REASON_FILE"
@@ -100,4 +101,16 @@ if [[ -n $user ]]; then
   as_user=(runuser --user "$user" -- env "HOME=/home/$user")
 fi
 cd "$root"
-"${as_user[@]}" "$root/venv/bin/python" -m launch.node "$job"
+while :; do
+  code=0
+  "${as_user[@]}" "$root/venv/bin/python" -m launch.node "$job" || code=$?
+  if ((code != 42 || hosts == 1)) || $stops; then break; fi
+  # Another host of the slice was told to stop, and perhaps only that one: if this machine lives on, it has to
+  # be there when the other one is back.
+  echo "launch: saved; starting again in ${LAMBERT_RESTART_SECONDS:=300} s, unless this machine stops"
+  keep_log
+  sleep "$LAMBERT_RESTART_SECONDS" &
+  wait $! || true
+  if $stops; then break; fi
+done
+(exit "$code")

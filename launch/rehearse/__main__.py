@@ -22,7 +22,8 @@ from typing import Any
 
 from data.errors import CommandParser, UserError, run_main
 from launch.jobs.job import ROOT
-from launch.rehearse.fake_gcloud import STATE_VARIABLE, STEP_VARIABLE, install
+from launch.rehearse.fake_gcloud import install
+from launch.rehearse.fake_vm import FAULTS_VARIABLE, STATE_VARIABLE
 
 _NAME = "rehearsal"
 _WORKERS = 2
@@ -36,7 +37,7 @@ _SETTINGS = (
     "EncoderConfig.hidden_dropout_prob = 0.1",
     "OptimizerConfig.warmup_steps = 10",
 )
-_PREEMPTION_STEP = 15
+_PREEMPTION = {"request": 1, "host": 0, "kind": "notice", "step": 15}
 # Metrics that depend on the clock.
 _TIMING_METRICS = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
@@ -115,7 +116,7 @@ def _launch(settings: list[str], data_dir: Path, work_dir: Path, cloud: Path) ->
         "PATH": f"{work_dir}/bin:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         STATE_VARIABLE: str(cloud),
-        STEP_VARIABLE: str(_PREEMPTION_STEP),
+        FAULTS_VARIABLE: json.dumps([_PREEMPTION]),
     }
     cloud.mkdir(parents=True)
     _python(
@@ -138,7 +139,7 @@ def _export(model_dir: Path, target: Path) -> str:
 
 def _require_preemption(cloud: Path) -> None:
     """Raise a UserError unless there were two machines and the first one saved and stopped."""
-    requests = (cloud / "requests.log").read_text().splitlines()
+    requests = (cloud / f"requests-{_NAME}.log").read_text().splitlines()
     lines = [
         line
         for path in cloud.glob("preempted-*.log")

@@ -26,6 +26,7 @@ _TICK_SECONDS = 0.1
 _HANDSHAKE_SECONDS = 10.0
 # Connections that have not proved themselves must not use up the hub's memory.
 _MORE_CONNECTIONS = 64
+_RESOLVE_TRIES, _RESOLVE_SECONDS = 30, 2.0
 
 # Takes the addresses of all TensorFlow servers, and returns a program and its environment variables.
 Program = Callable[[Sequence[str]], tuple[Sequence[str], Mapping[str, str]]]
@@ -258,10 +259,25 @@ class Coordinator:
 
 def _listen(address: str, port: int) -> socket.socket:
     """Return a socket that listens on the internal address only."""
+    _wait_for_name(address)
     try:
         return socket.create_server((address, port), backlog=512)
     except OSError as error:
         raise UserError(
-            f"the hub cannot listen on {address}:{port} ({error.strerror or error}): another job runs on this"
-            f" machine, or a program has taken the port (`sudo ss -ltnp 'sport = :{port}'` names it)"
+            f"the hub cannot listen on {address}:{port} ({error.strerror or error}): another job runs on"
+            f" this machine, or a program has taken the port (`sudo ss -ltnp 'sport = :{port}'` names it)"
         ) from None
+
+
+def _wait_for_name(address: str) -> None:
+    """Wait until the name of this host has an address: that of a new pod takes some seconds to appear."""
+    for tries_left in reversed(range(_RESOLVE_TRIES)):
+        try:
+            socket.getaddrinfo(address, None)
+            return
+        except socket.gaierror as error:
+            if not tries_left:
+                raise UserError(
+                    f"{address}, host 0 of the slice, has no address: {error}"
+                ) from None
+            time.sleep(_RESOLVE_SECONDS)

@@ -104,7 +104,8 @@ class Hub:
         if not 0 <= host < len(self._membership.addresses):
             return f"there is no host {host} in a slice of {len(self._membership.addresses)}", False
         name, known = self._membership.describe(host), self._hosts.get(host)
-        if known and known.instance != instance and self._is_heard(known, now):
+        is_here = known is not None and known.is_connected and self._is_heard(known, now)
+        if known and known.instance != instance and is_here:
             return f"{name} runs this job already; another start of it is refused", True
         if differs := difference(identity, self._identity):
             reason = (

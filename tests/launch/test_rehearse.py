@@ -19,7 +19,7 @@ def test_differences_and_missing_preemptions_are_errors(tmp_path):
     rehearse._require_equal("x", [1], [1])
     with pytest.raises(UserError, match="the x differ"):
         rehearse._require_equal("x", [{"loss": 1.0}], [{"loss": 1.0000001}])
-    (tmp_path / "requests.log").write_text("one\n")
+    (tmp_path / "requests-rehearsal.log").write_text("one\n")
     with pytest.raises(UserError, match="requested 1 machines instead of 2"):
         rehearse._require_preemption(tmp_path)
     with pytest.raises(UserError, match=r"--work_dir .*: must be empty"):

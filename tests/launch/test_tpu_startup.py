@@ -24,6 +24,7 @@ esac""",
     "python3.11": """
 mkdir -p "$3/bin"; printf '%s\n' '#!/bin/sh' 'echo "python $*" >> "$LAMBERT_ROOT/record"' \
   'case "$*" in *launch.node*) echo "node output"; printf "$REASON" > "$LAMBERT_REASON_FILE"' \
+  'if [ -e "$LAMBERT_ROOT/again" ]; then rm "$LAMBERT_ROOT/again"; exit 42; fi' \
   'exit ${CODE:-0} ;; esac' > "$3/bin/python"
 chmod +x "$3/bin/python"; echo "python3.11 $1 $2" >> "$LAMBERT_ROOT/record" """,
 }
@@ -70,6 +71,7 @@ def boot(tmp_path):
                 "LAMBERT_USER": "",
                 "CODE": str(code),
                 "REASON": reason,
+                "LAMBERT_RESTART_SECONDS": "0.1",
             },
             capture_output=True,
             text=True,
@@ -132,7 +134,7 @@ def test_failure_before_the_run_ends_the_job(boot):
         (0, 0, "", "ended 0\n", "host 0: ended 0 on vm-0\n"),
         (0, 2, "host 3 differs", "ended 2\n", "host 0: ended 2 on vm-0: host 3 differs\n"),
         (3, 2, "no space", "", "host 3: ended 2 on vm-0: no space\n"),
-        (3, 42, "a notice", "", "host 3: running on vm-0\n"),
+        (3, 143, "a notice", "", "host 3: running on vm-0\n"),
     ],
 )
 def test_every_host_of_a_slice_has_a_state(boot, host, code, reason, status, state):
@@ -149,3 +151,17 @@ def test_failed_installation_of_a_host_is_its_state(boot):
     (bucket / "source.tar.gz").unlink()
     run(lambert_hosts=4, agent_worker_number=2)
     assert (bucket / "hosts/2").read_text() == "host 2: ended 1 on vm-0\n"
+
+
+def test_host_of_a_slice_that_lives_on_after_saving_starts_again(boot):
+    """Only one host may have been told to stop."""
+    run, bucket = boot
+    for hosts, starts in ((4, 2), (1, 1)):
+        (bucket.parent / "root").mkdir(exist_ok=True)
+        (bucket.parent / "root/again").touch()
+        code, record, _, logs = run(0, lambert_hosts=hosts, agent_worker_number=0)
+        assert [line for line in record if "launch.node" in line] == [
+            f"python -m launch.node {bucket}"
+        ] * starts
+        assert code == (0 if hosts > 1 else 42)
+        assert logs.count("launch: saved; starting again in 0.1 s, unless this machine stops") == 1

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from data.errors import UserError
+from launch.slice import coordinator
 from launch.slice.job_files import HubRecord, JobFiles
 from launch.slice.processes import MachineLock
 from launch.slice.protocol import Connection, ConnectionLost, prove_to_hub
@@ -254,3 +255,15 @@ def test_strangers_are_not_served(new_slice):
     machines.start(1, 2, 3)
     assert machines.codes() == {0: 0, 1: 0, 2: 0, 3: 0}
     assert os.stat(machines.folder / "slice").st_mode & 0o077 == 0
+
+
+def test_hub_needs_its_port_and_the_address_of_its_host(monkeypatch):
+    monkeypatch.setattr(coordinator, "_RESOLVE_SECONDS", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            UserError, match=f"cannot listen on 127.0.0.1:{port} .*another job runs"
+        ):
+            coordinator._listen("127.0.0.1", port)
+    with pytest.raises(UserError, match=r"host-0\.invalid, host 0 of the slice, has no address"):
+        coordinator._listen("host-0.invalid", 0)
