@@ -17,6 +17,10 @@ from data.errors import UserError
 _UNUSED = re.compile(r"\[unused\d+\]")
 
 
+# TensorFlow's tokenizer takes no longer pieces ("##" does not count).
+MAX_PIECE_BYTES = 256
+
+
 @dataclasses.dataclass(frozen=True)
 class Vocab:
     """A valid vocabulary: `pieces[i]` has id i."""
@@ -28,8 +32,8 @@ class Vocab:
         """Read a vocabulary file; a byte order mark at its start is skipped.
 
         Raises:
-          UserError: the file does not exist or is not UTF-8, a piece is empty or repeated, or a
-            special token is missing.
+          UserError: the file does not exist or is not UTF-8, a piece is empty, repeated or too long,
+            or a special token is missing.
         """
         try:
             lines = files.read_bytes(path).decode("utf-8-sig").split("\n")
@@ -51,7 +55,7 @@ class Vocab:
           source: origin of the pieces, for errors.
 
         Raises:
-          UserError: a piece is empty or repeated, or a special token is missing.
+          UserError: a piece is empty, repeated or too long, or a special token is missing.
         """
         if missing := [token for token in schema.SPECIAL_TOKENS if token not in set(pieces)]:
             raise UserError(
@@ -64,6 +68,10 @@ class Vocab:
                 raise UserError(f"{source}: line {number} is empty")
             if first_line.setdefault(piece, number) != number:
                 raise UserError(f"{source}: {piece!r} is on lines {first_line[piece]} and {number}")
+            if len(piece.removeprefix("##").encode()) > MAX_PIECE_BYTES:
+                raise UserError(
+                    f"{source}: {piece[:20]!r}... on line {number} has more than {MAX_PIECE_BYTES} bytes"
+                )
         return cls(pieces)
 
     def __len__(self) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+import regex
 
 from data import schema
 from data.config import BuildConfig
@@ -16,7 +16,7 @@ from data.sources.documents import Document, InputFile, Reject, text_bytes
 from data.sources.formats import read_part, split_file
 from data.sources.progress import Phase, Progress
 from data.sources.streams import ByteCounter
-from data.vocab import Vocab
+from data.vocab import MAX_PIECE_BYTES, Vocab
 from data.vocab.graph_tokenizer import GraphTokenizer
 from data.vocab.normalization import normalize_for_learning
 
@@ -25,7 +25,12 @@ from data.vocab.normalization import normalize_for_learning
 _USUAL_CHARACTERS = 1000
 _COVERAGE = 0.9999
 # What BERT's tokenizer takes for Chinese.
-_CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
+_CHINESE_RANGES = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+_CHINESE = regex.compile(f"[{_CHINESE_RANGES}]")
+# Words between white space, punctuation (as BERT has it) and Chinese that may be too long to learn.
+_LONG_WORD = regex.compile(
+    rf"[^\s\p{{P}}$+<=>^`|~{_CHINESE_RANGES}]{{{MAX_PIECE_BYTES // 4 + 1},}}+"
+)
 _BATCH_CHARACTERS, _CHECKED_CHARACTERS = 10**6, 20 * 10**6
 
 
@@ -56,7 +61,7 @@ def learn(
       UserError: there is no text, or vocab_size is smaller than special tokens and characters
         together, or larger than the number of pieces that the text supports.
     """
-    texts = list(normalize_for_learning(texts, lower_case=lower_case))
+    texts = list(map(_without_long_words, normalize_for_learning(texts, lower_case=lower_case)))
     texts = _replace_rare_characters(texts, max_characters, vocab_size=vocab_size)
     specials = list(schema.SPECIAL_TOKENS)
     characters = _train(texts, 0, min_frequency, specials)[len(specials) :]
@@ -99,6 +104,18 @@ def _train(
     tokenizer.train_from_iterator(texts, trainer)
     ids = tokenizer.get_vocab()
     return sorted(ids, key=ids.__getitem__)
+
+
+def _without_long_words(text: str) -> str:
+    """Leave out words that could become a piece too long for the tokenizer.
+
+    The trainer's time grows with the square of a word's length, too.
+    """
+
+    def replace(match: regex.Match[str]) -> str:
+        return " " if len(match[0].encode()) > MAX_PIECE_BYTES else match[0]
+
+    return _LONG_WORD.sub(replace, text)
 
 
 def _replace_rare_characters(

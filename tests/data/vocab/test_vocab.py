@@ -67,6 +67,18 @@ def test_pieces_are_of_text_as_the_tokenizer_normalises_it():
     assert measure_coverage(cased, GREEK_AND_GERMAN, lower_case=False).unknown_tokens == 0
 
 
+def test_words_that_are_longer_than_a_piece_may_be_are_left_out():
+    """One of a megabyte would take minutes. Limits are in bytes, and Chinese is no single word."""
+    texts = [f"{text} {'ab' * 500_000}, {'ж' * 129} end" for text in GREEK_AND_GERMAN]
+    assert learn(texts, vocab_size=70) == learn(
+        [f"{text} , end" for text in GREEK_AND_GERMAN], vocab_size=70
+    )
+    kept = ["abcd" * 64, "ж" * 128, "我" * 500, "ab-" * 300]
+    vocab = learn(kept * 3, vocab_size=40)
+    assert max(len(piece.encode()) for piece in vocab.pieces) > 100  # of the long words
+    assert measure_coverage(vocab, kept, lower_case=True).unknown_tokens == 0
+
+
 def test_unknown_words_and_unused_pieces_are_counted():
     vocab = Vocab((*schema.SPECIAL_TOKENS, "the", "fox", "fo", "##x"))
     coverage = measure_coverage(vocab, ["The fox", "the dog, dog"], lower_case=True)
@@ -92,6 +104,10 @@ def test_chinese_characters_get_pieces_while_the_text_needs_them():
         (["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"], r"vocab\.txt \(5 pieces\) has no \[MASK\]"),
         ([*schema.SPECIAL_TOKENS, "a", "b", "a"], "'a' is on lines 6 and 8"),
         ([*schema.SPECIAL_TOKENS, "a", "", "b"], "line 7 is empty"),
+        (
+            [*schema.SPECIAL_TOKENS, "##" + "ж" * 129],
+            "'##жж.*'... on line 6 has more than 256 bytes",
+        ),
     ],
 )
 def test_an_invalid_vocabulary_file_is_an_error(tmp_path, lines, message):
