@@ -104,10 +104,10 @@ cd "$root"
 while :; do
   code=0
   "${as_user[@]}" "$root/venv/bin/python" -m launch.node "$job" || code=$?
-  if ((code != 42 || hosts == 1)) || $stops; then break; fi
+  if ((code != 42 && code != 143 || hosts == 1)) || $stops; then break; fi
   # Another host of the slice was told to stop, and perhaps only that one: if this machine lives on, it has to
   # be there when the other one is back.
-  echo "launch: saved; starting again in ${LAMBERT_RESTART_SECONDS:=300} s, unless this machine stops"
+  echo "launch: stopped; starting again in ${LAMBERT_RESTART_SECONDS:=300} s, unless this machine stops"
   keep_log
   sleep "$LAMBERT_RESTART_SECONDS" &
   wait $! || true

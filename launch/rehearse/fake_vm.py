@@ -38,7 +38,7 @@ _SCHEME = "file://"
 _NOTICE_SECONDS = 120.0
 _VANISHED_SECONDS = 120.0
 # Printed after exit code 42: by launch.supervise, and on slices by tpu_startup.sh.
-_SAVED = ("the run has saved its state", "launch: saved; starting again")
+_SAVED = ("the run has saved its state", "launch: stopped; starting again")
 _PACKAGES = ("bench", "data", "finetune", "gin", "launch", "model", "optim", "pretrain")
 
 

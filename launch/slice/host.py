@@ -219,7 +219,10 @@ class _Host:
         if self._log.trouble:
             return self._log.trouble
         folder = self._job.config.scratch_dir or tempfile.gettempdir()
-        free = shutil.disk_usage(folder).free
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
         return f"{folder} has {free:,} bytes free" if free < _MIN_FREE_BYTES else ""
 
 

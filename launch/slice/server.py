@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -42,6 +43,8 @@ def main(argv: Sequence[str]) -> None:
     if not 0 <= args.host < len(addresses):
         raise UserError(f"--host {args.host}: must be 0 to {len(addresses) - 1}")
     membership = Membership(index=args.host, addresses=addresses)
+    # A machine that shuts down sends it to all processes, but the run needs the servers to save.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Before TensorFlow is imported, which loads libtpu.
     if args.cpus is None:
         os.environ.pop(LOAD_LIBTPU_VARIABLE, None)  # "0" in the agent, which leaves the chips to it

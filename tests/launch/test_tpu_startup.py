@@ -134,7 +134,7 @@ def test_failure_before_the_run_ends_the_job(boot):
         (0, 0, "", "ended 0\n", "host 0: ended 0 on vm-0\n"),
         (0, 2, "host 3 differs", "ended 2\n", "host 0: ended 2 on vm-0: host 3 differs\n"),
         (3, 2, "no space", "", "host 3: ended 2 on vm-0: no space\n"),
-        (3, 143, "a notice", "", "host 3: running on vm-0\n"),
+        (3, 137, "killed", "", "host 3: running on vm-0\n"),
     ],
 )
 def test_every_host_of_a_slice_has_a_state(boot, host, code, reason, status, state):
@@ -164,4 +164,6 @@ def test_host_of_a_slice_that_lives_on_after_saving_starts_again(boot):
             f"python -m launch.node {bucket}"
         ] * starts
         assert code == (0 if hosts > 1 else 42)
-        assert logs.count("launch: saved; starting again in 0.1 s, unless this machine stops") == 1
+        assert (
+            logs.count("launch: stopped; starting again in 0.1 s, unless this machine stops") == 1
+        )

@@ -59,6 +59,7 @@ def test_server_runs_operations_until_its_input_ends():
     )
     ready, endpoint = process.stdout.readline().split()
     assert ready == "ready"
+    process.terminate()  # as a machine that shuts down does, while the run still saves
     program = f"""
 import tensorflow as tf
 tf.config.experimental_connect_to_host("{endpoint}", job_name="tpu_worker")
