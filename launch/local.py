@@ -150,12 +150,18 @@ def _wait(processes: list[subprocess.Popen[bytes]]) -> int:
                     file=sys.stderr,
                 )
                 return 1
-        time.sleep(0.1)
+        _pause()
 
 
 def _wait_for_end(processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(p.poll() is None for p in processes):
+        _pause()
+
+
+def _pause() -> None:
+    # After Ctrl-C in a terminal, the workers receive it too: they save, and their exit codes decide.
+    with contextlib.suppress(KeyboardInterrupt):
         time.sleep(0.1)
 
 

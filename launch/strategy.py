@@ -200,13 +200,19 @@ class Workers:
         """Whether other processes take part."""
         return is_multi_worker(self._strategy)
 
-    def any(self, flag: bool) -> bool:
-        """Return whether the flag is set on any worker."""
+    def means(self, *values: float) -> list[float]:
+        """Return the means of each worker's values, the same on all workers."""
         import tensorflow as tf
 
         if not self.are_several:
-            return flag
-        return bool(self._sum_over_replicas(tf.constant(float(flag))).numpy())
+            return list(values)
+        sums = self._sum_over_replicas(tf.constant(values, tf.float32)).numpy()
+        means: list[float] = (sums / self._strategy.num_replicas_in_sync).tolist()
+        return means
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set on any worker."""
+        return self.means(flag)[0] > 0
 
     def require_same_step(self, step: int) -> None:
         """Raise a UserError unless all workers resume from the same step."""

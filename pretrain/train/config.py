@@ -43,7 +43,8 @@ class TrainConfig:
         and is an error where there is none; "auto" uses kernels where there are some and they have
         been measured to be faster: on Hopper GPUs.
       eval_batch_size: sequences per evaluation batch, over all devices.
-      steps_per_loop: maximum number of updates on the devices without returning to Python.
+      steps_per_loop: maximum number of updates on the devices without returning to Python. A loop has
+        fewer if they take more than some seconds.
       log_interval: steps between rows of metrics.jsonl.
       eval_interval: steps between evaluations; 0 evaluates at the end only.
       checkpoint_interval: steps between checkpoints; 0 saves at the end only.

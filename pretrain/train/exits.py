@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from data.errors import StorageError, UserError, first_line
 from launch.config import RESTART_CODE
-from pretrain.train.preemption import Preempted
+from pretrain.train.preemption import INTERRUPT, INTERRUPT_CODE, Preempted
 
 
 class WorkerLost(Exception):  # noqa: N818
@@ -71,8 +71,8 @@ def explain_out_of_memory(settings: str) -> Iterator[None]:
 def exit_on_stop(program: str, *, is_multi_worker: bool) -> Iterator[None]:
     """Exit the process with the right code if the run is stopped from outside.
 
-    The exit code is RESTART_CODE after a preemption notice, and 1 when another worker or the storage
-    is lost.
+    The exit code is RESTART_CODE after a preemption notice, INTERRUPT_CODE after Ctrl-C, and 1 when
+    another worker or the storage is lost.
 
     Args:
       program: name at the start of printed lines.
@@ -82,12 +82,13 @@ def exit_on_stop(program: str, *, is_multi_worker: bool) -> Iterator[None]:
         with translate_errors(is_multi_worker=is_multi_worker):
             yield
     except Preempted as preempted:
+        code = INTERRUPT_CODE if preempted.reason == INTERRUPT else RESTART_CODE
         print(
             f"{program}: stopped after step {preempted.step:,} by {preempted.reason}; everything is"
-            f" saved, the same command resumes (exit code {RESTART_CODE})",
+            f" saved, the same command resumes (exit code {code})",
             flush=True,
         )
-        sys.exit(RESTART_CODE)
+        sys.exit(code)
     except WorkerLost as lost:
         _exit_now(str(lost))
     except StorageError as error:

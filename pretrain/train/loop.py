@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from pretrain.train.bad_steps import BadStepLog
 from pretrain.train.config import TrainConfig
 from pretrain.train.exits import explain_out_of_memory
 from pretrain.train.metrics import MetricAccumulator, Workload, training_row
-from pretrain.train.preemption import Preempted, PreemptionNotice
+from pretrain.train.preemption import LoopLength, Preempted, PreemptionNotice
 from pretrain.train.trainer import Trainer
 
 # Returns a row of metrics.jsonl, and the same metrics as lines for the terminal.
@@ -32,6 +33,9 @@ class Hook:
     Hooks run on every worker, in the order in which `fit` gets them. An exception ends the run;
     checkpoints saved before it stay.
     """
+
+    def after_loop(self, step: int) -> None:
+        """Note that the devices have returned to Python after an update; `after_row` may follow."""
 
     def after_row(self, step: int, row: dict[str, Any]) -> None:
         """Handle a row of training metrics, which covers the steps since the last row."""
@@ -72,7 +76,7 @@ def fit(
       workload: size of an update, for rates such as tokens per second.
       checkpoints: where checkpoints are saved.
       bad_steps: log of skipped steps.
-      stop: preemption notice, checked after every loop on the devices.
+      stop: notice to stop, checked after every loop on the devices.
       evaluate: evaluation at every `eval_interval` and at the end; None never evaluates.
       evaluate_first: evaluate `start_step` too: the run was stopped after it saved that step and
         before it evaluated it.
@@ -80,7 +84,7 @@ def fit(
       hooks: called between updates.
 
     Raises:
-      Preempted: the machine is about to be taken away; everything is saved.
+      Preempted: the machine is about to be taken away, or Ctrl-C; everything is saved.
       UserError: too many bad steps, a save failed, or the data is damaged. A save that fails in the
         background ends the run after the loop on the devices in which it fails.
     """
@@ -90,15 +94,20 @@ def fit(
     if step >= settings.train_steps:
         return
     iterator = iter(trainer.strategy.distribute_datasets_from_function(batches))
+    loop_length = LoopLength(settings.steps_per_loop)
     accumulator.restart_clock()
     while step < settings.train_steps:
         # Updates run on the devices, up to the next step after which the host has something to do.
-        num_steps = _steps_until_next_event(settings, step)
+        num_steps = min(_steps_until_next_event(settings, step), loop_length.num_steps)
+        started = time.monotonic()
         with reraise_reader_errors(), explain_out_of_memory(_less_memory(settings)):
             metrics = trainer.train(iterator, num_steps)
         accumulator.add(metrics)
+        seconds = time.monotonic() - started
         step += num_steps
         is_last = step == settings.train_steps
+        for hook in hooks:
+            hook.after_loop(step)
 
         # A full disk is reported as soon as the thread that saves has met it.
         checkpoints.raise_failure()
@@ -114,7 +123,11 @@ def fit(
                 hook.after_row(step, row)
 
         # Preemption: the workers agree, because all of them must stop at the same step.
-        is_preempted = not is_last and trainer.workers.any(stop.reason is not None)
+        is_preempted = False
+        if not is_last:
+            stopping, seconds = trainer.workers.means(stop.reason is not None, seconds)
+            is_preempted = stopping > 0
+            loop_length.measure(num_steps, seconds)
 
         # Checkpoint. Every evaluated step is saved, since it may turn out to be the best.
         is_evaluated = evaluate is not None and is_evaluation_due(settings, step)
@@ -176,7 +189,7 @@ def _steps_until_next_event(settings: TrainConfig, step: int) -> int:
     """Return how many updates to run on the devices before the host has something to do."""
     intervals = (settings.log_interval, settings.eval_interval, settings.checkpoint_interval)
     distances = [interval - step % interval for interval in intervals if interval]
-    return min(*distances, settings.steps_per_loop, settings.train_steps - step)
+    return min(*distances, settings.train_steps - step)
 
 
 def _is_due(step: int, interval: int) -> bool:

@@ -102,7 +102,8 @@ class Progress(Hook):
         self._file = files.open_append(files.join(model_dir, METRICS_FILE))
         _mark_restart(model_dir, start_step)
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
-        self._started, self._start_step = time.monotonic(), start_step
+        self._clock_step, self._clock = start_step, time.monotonic()
+        self._is_compiled = self._has_line = False
         self._bar = tqdm(
             total=train_steps,
             initial=start_step,
@@ -112,6 +113,15 @@ class Progress(Hook):
             dynamic_ncols=True,
         )
 
+    def after_loop(self, step: int) -> None:
+        """Show the speed after a few updates: the first row may be far away."""
+        if not self._is_compiled:  # the first loop compiles
+            self._clock_step, self._clock, self._is_compiled = step, time.monotonic(), True
+        elif not self._has_line:
+            rate = (step - self._clock_step) / (time.monotonic() - self._clock)
+            speed = f"{rate:.1f} updates/s" if rate >= 1 else f"{1 / rate:.1f} s an update"
+            self._show(step, speed)
+
     def after_row(self, step: int, row: dict[str, Any]) -> None:
         """Record a row of training metrics: numbers, or several numbers under one name.
 
@@ -119,7 +129,12 @@ class Progress(Hook):
           UserError: the row could not be written, for example because the disk is full.
         """
         self._record(step, row, prefix="train")
-        line = f"step {step:,}/{self._bar.total:,}  {training_line(row)}  {self._left(step)} left"
+        self._show(step, training_line(row))
+
+    def _show(self, step: int, text: str) -> None:
+        """Print a line, or renew the live line."""
+        self._has_line = True
+        line = f"step {step:,}/{self._bar.total:,}  {text}  {self._left(step)} left"
         if self._bar.disable:
             self._print(line)
         else:
@@ -164,8 +179,10 @@ class Progress(Hook):
             self._print(f"training: no report.html: {error}")
 
     def _left(self, step: int) -> str:
-        """Return the time left as h:mm:ss, at the mean speed so far, evaluations included."""
-        seconds = (time.monotonic() - self._started) / (step - self._start_step)
+        """Return the time left as h:mm:ss, at the mean speed so far: with evaluations, without compiling."""
+        if step == self._clock_step:  # a row after the first update
+            return "unknown time" if step < self._bar.total else "0:00:00"
+        seconds = (time.monotonic() - self._clock) / (step - self._clock_step)
         return str(datetime.timedelta(seconds=round(seconds * (self._bar.total - step))))
 
     def _print(self, text: str) -> None:

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from pretrain.train import preemption
-from pretrain.train.preemption import URL_VARIABLE, PreemptionNotice
+from pretrain.train.preemption import INTERRUPT, URL_VARIABLE, LoopLength, PreemptionNotice
 
 
 def wait_for(condition, seconds=30):
@@ -69,6 +69,52 @@ with preemption.PreemptionNotice() as notice:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "SIGTERM\n")
+
+
+def test_first_ctrl_c_is_a_notice(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with PreemptionNotice() as notice:
+        os.kill(os.getpid(), signal.SIGINT)
+        wait_for(lambda: notice.reason == INTERRUPT)
+    assert "Ctrl-C again ends it at once" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == before
+    with PreemptionNotice() as notice:  # the wakeup descriptor was given back
+        assert notice.reason is None
+
+
+def test_second_ctrl_c_ends_the_process_while_the_main_thread_is_busy():
+    program = """
+import ctypes, os, subprocess
+from pretrain.train.preemption import PreemptionNotice
+interrupt = f"sleep 1; kill -INT {os.getpid()}"
+with PreemptionNotice():
+    subprocess.Popen(["sh", "-c", f"{interrupt}; {interrupt}"])
+    # Calls of C code, like loops on the devices. Each signal ends one of them.
+    for _ in range(3):
+        ctypes.CDLL(None).poll(None, 0, 60_000)
+    print("still here")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.count("Ctrl-C again") == 1
+
+
+def test_loops_take_some_seconds():
+    def lengths(*seconds_per_step, most=100):
+        length, chosen = LoopLength(most), []
+        for seconds in seconds_per_step:
+            chosen.append(length.num_steps)
+            length.measure(length.num_steps, length.num_steps * seconds)
+        return [*chosen, length.num_steps]
+
+    # The first loop compiles, which says nothing of the next.
+    assert lengths(60.0, 0.01, 0.01, 0.01, 0.01, 0.01) == [1, 1, 4, 16, 64, 100, 100]
+    assert lengths(60.0, 0.3, 0.3, 0.3) == [1, 1, 4, 16, 16]
+    assert lengths(60.0, 0.3, 0.3, 0.3, 2.0, 2.0) == [1, 1, 4, 16, 16, 2, 2]
+    assert lengths(60.0, 30.0, 30.0) == [1, 1, 1, 1]
+    assert lengths(1.0, 0.0, 0.0, 0.0, most=10) == [1, 1, 4, 10, 10]
 
 
 def test_notice_of_the_metadata_server(server):

@@ -71,6 +71,20 @@ def test_plain_lines_without_a_terminal(tmp_path, capsys, clock):
     assert json.loads((tmp_path / "best.json").read_text()) == {"step": 200, "loss": 6.0}
 
 
+def test_first_line_comes_after_a_few_updates_and_leaves_out_compilation(tmp_path, capsys, clock):
+    progress = progress_in(tmp_path, start_step=0, train_steps=1001)
+    for step, seconds in ((1, 60), (2, 4), (6, 16)):
+        clock[0] += seconds
+        progress.after_loop(step)
+    clock[0] += 16
+    progress.after_row(10, ROW)
+    progress.close()
+    assert capsys.readouterr().out.splitlines() == [
+        "step 2/1,001  4.0 s an update  1:06:36 left",
+        f"step 10/1,001  {training_line(ROW)}  1:06:04 left",
+    ]
+
+
 def test_one_live_line_in_a_terminal(tmp_path, monkeypatch, clock):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(sys, "stdout", Terminal())

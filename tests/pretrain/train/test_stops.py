@@ -115,6 +115,35 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
     assert rows(tmp_path / "m") == whole
 
 
+def test_ctrl_c_saves_and_the_same_command_resumes(
+    small_build, whole, tmp_path, monkeypatch, capsys
+):
+    train = Trainer.train
+
+    def train_and_interrupt(self, iterator, num_steps):
+        metrics = train(self, iterator, num_steps)
+        if self.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)  # the thread that watches for interrupts reads it
+        return metrics
+
+    argv = arguments(small_build, tmp_path / "m", *PARAMS, "TrainConfig.steps_per_loop = 1")
+    monkeypatch.setattr(Trainer, "train", train_and_interrupt)
+    with pytest.raises(SystemExit) as caught:
+        run.main(argv)
+    assert caught.value.code == 130
+    printed = capsys.readouterr()
+    assert "stopping: the run first saves its state" in printed.err
+    assert (
+        "stopped after step 5 by Ctrl-C; everything is saved, the same command resumes"
+        in printed.out
+    )
+    assert committed(tmp_path / "m")[-1].step == 5
+    monkeypatch.undo()
+    run.main(argv)
+    assert rows(tmp_path / "m") == whole
+
+
 def test_workers_wait_for_the_last_commit_of_the_chief(small_build, tmp_path, monkeypatch):
     """`Workers.any` waits for all workers; after the last commit each of them calls it."""
     calls = []
