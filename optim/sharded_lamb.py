@@ -23,9 +23,9 @@ from optim.divided_slot import DividedSlot
 from optim.division import Division
 from optim.lamb import LAMB
 
-# Weights that are exchanged together, bytes. The compiler for TPUs turns an exchange of parts of 64 KiB and
-# less into a sum, which sends twice as much.
-_BYTES_TOGETHER = 2**27
+# Parts that are exchanged together, bytes. The compiler for TPUs turns an exchange of parts of 64 KiB and
+# less into a sum, which sends twice as much. But matrices that are exchanged together have to be copied apart.
+_PART_BYTES = 2**18
 
 
 class ShardedLAMB(LAMB):
@@ -108,8 +108,7 @@ class ShardedLAMB(LAMB):
                 continue
             group = groups.setdefault(division.unit_shape, [])
             group.append(index)
-            size = sum(4 * parts[each].shape.num_elements() for each in group)
-            if size * self._collectives.num_replicas >= _BYTES_TOGETHER:
+            if sum(4 * parts[each].shape.num_elements() for each in group) >= _PART_BYTES:
                 yield from self._exchange(parts, groups.pop(division.unit_shape))
         for group in groups.values():
             yield from self._exchange(parts, group)
