@@ -85,6 +85,15 @@ class _Chain(tf.distribute.CrossDeviceOps):
             for value, destinations in value_destination_pairs
         ]
 
+    def _gather_implementation(
+        self, per_replica_value: Any, destinations: Any, axis: int, options: Any
+    ) -> Any:
+        del options
+        values = per_replica_value.values
+        with tf.device(values[-1].device):
+            joined = tf.concat(values, axis)
+        return self.broadcast_implementation(joined, destinations)
+
     def broadcast_implementation(self, tensor: tf.Tensor, destinations: Any) -> Any:
         """Return copies of a tensor on all devices of `destinations`, made from the last to the first."""
         copies = []

@@ -24,7 +24,7 @@ from optim.division import Division
 from optim.lamb import LAMB
 
 # Parts that are exchanged together, bytes. The compiler for TPUs turns an exchange of parts of 64 KiB and
-# less into a sum, which sends twice as much. But matrices that are exchanged together have to be copied apart.
+# less into a sum, which sends twice as much. But what is exchanged together has to be copied apart.
 _PART_BYTES = 2**18
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bench.tpu import __main__ as main
-from bench.tpu import hlo, kernels, lower
+from bench.tpu import hlo, kernels, lower, slices
 from model.kernels import texts
 from tests.support.paths import GOLDEN
 
@@ -122,6 +122,33 @@ def test_update_has_static_shapes_and_no_float64(tmp_path, monkeypatch, micro_ba
     text = output.read_text()
     assert "stablehlo.dot_general" in text
     assert ("stablehlo.while" in text) == bool(micro_batch)
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_update_of_many_replicas_has_their_exchanges(shard):
+    setting = {**SIZES, "batch_per_core": 4, "micro_batch_size": 0, "replicas": 16, "shard": shard}
+    setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0, "attention": "xla"}
+    text = lower.stablehlo(lower.lambert(setting), lower.input_specs(setting))
+    group = "[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]]"
+    assert text.count('"stablehlo.all_reduce"') > 20  # gradients, sums
+    assert ('"stablehlo.all_gather"' in text) == shard
+    assert text.count(f"replica_groups = dense<{group}>") == text.count("replica_groups")
+    assert ("stablehlo.replica_id" in text) == shard
+    # Each of 16 replicas has 8 of 128 x 128 moments, as a tile.
+    assert ("tensor<1x8x128xf32>" in text) == shard
+
+
+@pytest.mark.tpu_compile
+def test_small_update_of_a_slice_sends_what_the_plan_says(tmp_path, capsys):
+    results = tmp_path / "slices.json"
+    arguments = ["--topologies", "v5e:4x4", "--sizes", json.dumps(SIZES)]
+    slices.main([*arguments, "--results", str(results)])
+    whole, sharded = json.loads(results.read_text())
+    assert whole["exchanges"].keys() == {"all-reduce"}
+    assert whole["sent_bytes"] == pytest.approx(whole["planned_sent_bytes"], rel=0.01)
+    assert sharded["sent_bytes"] > 1.4 * whole["sent_bytes"]
+    assert sharded["hbm_argument_bytes"] < 0.7 * whole["hbm_argument_bytes"]
+    assert "v5e:4x4 sharded: " in capsys.readouterr().out
 
 
 @pytest.mark.tpu_compile

@@ -54,7 +54,7 @@ def slice_params(servers: list[subprocess.Popen]) -> list[str]:
     return ["ClusterConfig.strategy = 'stand_in'", f"ClusterConfig.tpu = '{addresses}'"]
 
 
-def drive(program: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+def drive(program: str, *arguments: str, timeout: float = 1200) -> subprocess.CompletedProcess:
     """Run a program in a process without the devices of the tests."""
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -65,7 +65,7 @@ def drive(program: str, *arguments: str, timeout: float = 300) -> subprocess.Com
     )
 
 
-def pretrain(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+def pretrain(*arguments: str, timeout: float = 1200) -> subprocess.CompletedProcess:
     """Run pretrain.run in a process of its own."""
     command = [sys.executable, "-m", "pretrain.run", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)

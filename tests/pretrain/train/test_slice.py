@@ -32,11 +32,13 @@ def metrics(model_dir) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_a_run_on_two_hosts_equals_one_on_four_local_devices(small_build, tmp_path):
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_run_on_two_hosts_equals_one_on_four_local_devices(small_build, tmp_path, shard):
     here, there = tmp_path / "here", tmp_path / "there"
     main(arguments(small_build, here, LOCAL))
     with slice_hosts() as servers:
-        done = pretrain(*arguments(small_build, there, *slice_params(servers)))
+        settings = [*slice_params(servers), f"OptimizerConfig.shard = {shard}"]
+        done = pretrain(*arguments(small_build, there, *settings))
     assert done.returncode == 0, done.stderr
     assert "running on 4 x CPU (stand_in strategy)" in done.stdout
     expected, actual = variables(here), variables(there)
@@ -70,7 +72,7 @@ def test_errors_of_a_slice_are_one_line(small_build, tmp_path):
                 if line.startswith("step 6/"):
                     servers[-1].kill()
                     break
-            _, errors = run.communicate(timeout=120)
+            _, errors = run.communicate(timeout=600)
     assert run.returncode == 1
     (line,) = own_lines(errors)
     assert line.startswith(
