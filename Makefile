@@ -164,7 +164,7 @@ bench-demo: setup  ## train the demo's encoder with five seeds, in about 25 minu
 learn: setup .venv-parity/.installed  ## learning curves against tf-models' reference trainer, in about 40 minutes
 	@$(RUN) bench.learn $(ARGS)
 
-tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, without a TPU, in about 30 minutes
+tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, without a TPU, in about an hour
 	$(BIN)/python -m pytest -m tpu_compile
 	@$(RUN) bench.tpu
 	@$(RUN) bench.tpu --small

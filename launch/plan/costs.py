@@ -27,7 +27,8 @@ Seconds of an update are those of the matrix products, at a share of the peak, p
     gradients           4 N, or 8 N for sums over micro-batches, for each micro-batch
     embedding table     (c + 8) V H for each chunk of predictions
     scores              6 passes, forward and backward, if those of a micro-batch exceed on-chip memory
-    optimizer           44 N with LAMB, 34 N with AdamW, at 0.85 of the bandwidth
+    optimizer           44 N with LAMB, 34 N with AdamW, at 0.85 of the bandwidth; if it is sharded, divided
+                        by the devices, and 22 N for parts that are cut out and put together
 
 docs/plan.md says which constants are fitted, and to what, with the error for each compiled row.
 """
@@ -45,6 +46,9 @@ from model.names import weights
 from optim.config import OPTIMIZERS
 
 _OPTIMIZER_BANDWIDTH_SHARE = 0.85  # share of the memory's bandwidth that the optimizer reaches
+# Traffic for each parameter besides that of a part, with a sharded optimizer; fitted to the compiled update
+# of 256 cores (bench/results/tpu_slices.json).
+_SHARDED_BYTES = 22
 _SCORE_PASSES = 6  # memory passes, forward and backward, over scores that do not fit on the chip
 
 
@@ -277,7 +281,10 @@ def update_seconds(step: Step, device: Device) -> float:
 def optimizer_seconds(step: Step, device: Device) -> float:
     """Return the part of `update_seconds` that does not depend on the batch."""
     update_bytes = OPTIMIZERS[step.optimizer].update_bytes_per_parameter
-    num_bytes = update_bytes * num_parameters(step.encoder) / step.optimizer_shards
+    per_parameter = update_bytes / step.optimizer_shards
+    if step.optimizer_shards > 1:
+        per_parameter += _SHARDED_BYTES
+    num_bytes = per_parameter * num_parameters(step.encoder)
     return num_bytes / (device.memory_bytes_per_second * _OPTIMIZER_BANDWIDTH_SHARE)
 
 
