@@ -54,7 +54,8 @@ def test_barriers_change_no_gradient():
     with tracing_for("GPU"):
         found = step()(*inputs())
     for value, expected in zip(found, step()(*inputs()), strict=True):
-        np.testing.assert_array_equal(value, expected)
+        # Sums over a batch may be added in another order where threads compete for cores.
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_devices_of_this_machine_decide(monkeypatch):

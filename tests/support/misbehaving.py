@@ -32,7 +32,8 @@ def main(argv: Sequence[str]) -> None:
             print("error: a", file=sys.stderr)
             raise UserError("data/vocab.txt is damaged")
         case "endless line":
-            raise UserError("data/vocab.txt" + "x" * 10_000)
+            print("error: data/vocab.txt" + "x" * 10_000, file=sys.stderr)
+            sys.exit(2)
         case "refuse":
             raise UserError("data/vocab.txt is damaged")
         case "result":

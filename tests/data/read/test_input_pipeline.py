@@ -246,10 +246,10 @@ def test_weight_other_than_0_and_1_is_an_error(small_build, manifest, tmp_path, 
     copy = copy_with_values(
         small_build, tmp_path / "copy", manifest, "masked_lm_weights", float(value)
     )
-    message = f"has a value other than 0 and 1 in masked_lm_weights: {value}; copy"
-    assert_record_is_refused(
-        copy, manifest, re.escape(message), "masked_lm_weights other than 0 and 1"
-    )
+    # TensorFlow's threads take denormal numbers for 0, in messages too.
+    shown = f"({value}|0.0)" if value == "1e-42" else re.escape(value)
+    message = f"has a value other than 0 and 1 in masked_lm_weights: {shown}; copy"
+    assert_record_is_refused(copy, manifest, message, "masked_lm_weights other than 0 and 1")
 
 
 def assert_record_is_refused(directory, manifest, message, message_of_graph):

@@ -18,7 +18,12 @@ from tests.faults.case import Apply, Command, goes_on, refused, refused_or_goes_
 
 AREA = "Inputs of a build"
 BOOKS = "inputs/books"
-DRY = dataclasses.replace(run.BUILD_BOOKS, args=(*run.BUILD_BOOKS.args, "--dry_run"), writes=())
+DRY = dataclasses.replace(
+    run.BUILD_BOOKS,
+    title="data.build --dry_run",
+    args=(*run.BUILD_BOOKS.args, "--dry_run"),
+    writes=(),
+)
 
 
 def rows() -> list:
