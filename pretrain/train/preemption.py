@@ -24,6 +24,8 @@ _POLL_SECONDS = 2.0
 _POLLS_WITHOUT_ANSWER = 5
 # The same notice may arrive twice: sent to all processes of a machine, and forwarded by launch.supervise.
 _SAME_NOTICE_SECONDS = 5.0
+# Ctrl-C reaches all processes of a terminal, and wrappers such as `timeout` forward it.
+_SAME_INTERRUPT_SECONDS = 0.5
 # Long enough that returning to Python costs nothing, short enough to wait for.
 _LOOP_SECONDS = 5.0
 INTERRUPT = "Ctrl-C"
@@ -114,12 +116,15 @@ class PreemptionNotice:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _watch_interrupts(self) -> None:
-        is_interrupted = False
+        interrupted_at: float | None = None
         while numbers := self._receiver.recv(64):
             for _ in range(numbers.count(signal.SIGINT)):
-                if is_interrupted:
-                    os._exit(INTERRUPT_CODE)
-                is_interrupted = True
+                now = time.monotonic()
+                if interrupted_at is not None:
+                    if now - interrupted_at > _SAME_INTERRUPT_SECONDS:
+                        os._exit(INTERRUPT_CODE)
+                    continue
+                interrupted_at = now
                 self.reason = self.reason or INTERRUPT
                 print(
                     "\nstopping: the run first saves its state, which may take a while; Ctrl-C again"
