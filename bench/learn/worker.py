@@ -1,7 +1,7 @@
 """Program that pretrains one implementation on a build and evaluates it at intervals.
 
 bench/learn/__main__.py starts it. Every evaluation is a line of JSON on standard output. The same code
-evaluates both implementations on the same held-out masks: weights of tf-models are copied into our
+evaluates all implementations on the same held-out masks: weights of tf-models are copied into our
 model.
 """
 
@@ -12,60 +12,24 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from data.config import InputConfig
+from bench.learn.compare import LAMBERT, NO_QUERY_GRADIENTS, TF_MODELS
 from data.manifest import Manifest
 from data.read.input_pipeline import evaluation_batches, training_batches
 from data.read.split_reader import SplitReader
-from launch.config import ClusterConfig
-from model.config import EncoderConfig
 from optim.build import build_schedule
-from optim.config import OptimizerConfig
-from pretrain.checkpoints.warm_start import WarmStart, start_from
 from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
-from pretrain.train.config import TrainConfig
+from pretrain.gin_files import load_run_config
+from pretrain.recipe import resolve
 from pretrain.train.evaluation import metrics_of
 from pretrain.train.trainer import Trainer
-
-
-def run_config(settings: dict, manifest: Manifest, start: WarmStart | None) -> RunConfig:
-    """Return the settings of a run in float32.
-
-    Args:
-      settings: see bench/learn/__main__.py.
-      manifest: manifest of the build.
-      start: imported weights, which determine the architecture; None for random weights, with
-        BERT's proportions and dropout.
-    """
-    encoder = EncoderConfig(
-        vocab_size=manifest.vocab_pieces,
-        hidden_size=settings["hidden"],
-        num_hidden_layers=settings["layers"],
-        num_attention_heads=settings["heads"],
-        intermediate_size=4 * settings["hidden"],
-        max_position_embeddings=manifest.config.max_seq_length,
-    )
-    return RunConfig(
-        train=TrainConfig(
-            train_steps=settings["steps"],
-            global_batch_size=settings["batch"],
-            eval_batch_size=64,
-            precision="float32",
-            seed=settings["seed"],
-        ),
-        input=InputConfig(),
-        encoder=start.encoder if start else encoder,
-        optimizer=OptimizerConfig(
-            peak_learning_rate=settings["learning_rate"], warmup_steps=settings["warmup"]
-        ),
-        cluster=ClusterConfig(),
-    )
 
 
 class Lambert:
@@ -86,6 +50,26 @@ class Lambert:
     def train(self, steps: int) -> None:
         """Update the trainer's model."""
         self._trainer.train(self._batches, steps)
+
+
+class LambertWithoutQueryGradients(Lambert):
+    """A trainer with a fault that the comparison must find: queries are not trained by attention."""
+
+    def __init__(self, config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer):
+        super().__init__(config, directory, manifest, trainer)
+        for block in trainer.model.encoder.blocks:
+            block.query.project = _without_gradient(block.query.project)
+
+
+def _without_gradient(project: Callable[[tf.Tensor], tf.Tensor]) -> Callable:
+    """Return the projection with the same outputs and gradients of 0."""
+
+    def projected(x: tf.Tensor) -> tf.Tensor:
+        y = project(x)
+        # The product keeps y connected to the variables; its gradient is 0.
+        return tf.stop_gradient(y) + tf.zeros([], y.dtype) * y
+
+    return projected
 
 
 class TFModels:
@@ -134,7 +118,7 @@ class TFModels:
         batches = iter(task.build_inputs(data, tf.distribute.InputContext()))
 
         @tf.function
-        def steps(count):
+        def steps(count: tf.Tensor) -> None:
             for _ in tf.range(count):
                 task.train_step(next(batches), self._model, lamb, metrics)
 
@@ -148,7 +132,11 @@ class TFModels:
         from_tf_models(self._model, self._trainer.model)
 
 
-IMPLEMENTATIONS = {"lambert": Lambert, "tf-models": TFModels}
+IMPLEMENTATIONS = {
+    LAMBERT: Lambert,
+    TF_MODELS: TFModels,
+    NO_QUERY_GRADIENTS: LambertWithoutQueryGradients,
+}
 
 
 def evaluation(config: RunConfig, directory: str, manifest: Manifest, trainer: Trainer) -> Callable:
@@ -158,7 +146,7 @@ def evaluation(config: RunConfig, directory: str, manifest: Manifest, trainer: T
         reader, config.input, global_batch_size=config.train.eval_batch_size
     )
 
-    def evaluate() -> dict:
+    def evaluate() -> dict[str, Any]:
         batches = iter(trainer.strategy.distribute_datasets_from_function(dataset))
         sums = trainer.evaluate(batches, num_steps)
         return dataclasses.asdict(metrics_of(sums[: reader.num_sequences]))
@@ -166,28 +154,43 @@ def evaluation(config: RunConfig, directory: str, manifest: Manifest, trainer: T
     return evaluate
 
 
-def main() -> None:
+def curve(
+    implementation: str, data_dir: str, config: RunConfig, evaluate_every: int
+) -> Iterator[dict[str, Any]]:
+    """Train, and yield the evaluations.
+
+    Args:
+      implementation: key of IMPLEMENTATIONS.
+      data_dir: build directory.
+      config: settings of the run.
+      evaluate_every: number of updates between evaluations.
+    """
+    manifest = Manifest.load(data_dir)
+    config = resolve(config, manifest)
+    trainer = build_trainer(config, tf.distribute.get_strategy())
+    learner = IMPLEMENTATIONS[implementation](config, data_dir, manifest, trainer)
+    evaluate = evaluation(config, data_dir, manifest, trainer)
+    cpu_seconds, train_steps = 0.0, config.train.train_steps
+    for step in range(0, train_steps, evaluate_every):
+        count = min(evaluate_every, train_steps - step)
+        started = time.process_time()
+        learner.train(count)
+        cpu_seconds += time.process_time() - started
+        yield {"step": step + count, "cpu_seconds": cpu_seconds, **evaluate()}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     """Train, and print each evaluation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--implementation", choices=IMPLEMENTATIONS, required=True)
     parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--settings", type=json.loads, required=True)
-    args = parser.parse_args()
-    manifest = Manifest.load(args.data_dir)
-    start = WarmStart.load(args.settings["start"]) if args.settings["start"] else None
-    config = run_config(args.settings, manifest, start)
-    trainer = build_trainer(config, tf.distribute.get_strategy())
-    if start:
-        start_from(start, trainer.model)
-    learner = IMPLEMENTATIONS[args.implementation](config, args.data_dir, manifest, trainer)
-    evaluate = evaluation(config, args.data_dir, manifest, trainer)
-    seconds, steps, every = 0.0, config.train.train_steps, args.settings["evaluate_every"]
-    for step in range(0, steps, every):
-        count = min(every, steps - step)
-        started = time.perf_counter()
-        learner.train(count)
-        seconds += time.perf_counter() - started
-        print(json.dumps({"step": step + count, "seconds": seconds, **evaluate()}), flush=True)
+    parser.add_argument("--gin_file", action="append", default=[])
+    parser.add_argument("--gin_param", action="append", default=[])
+    parser.add_argument("--evaluate_every", type=int, required=True)
+    args = parser.parse_args(argv)
+    config = load_run_config(args.gin_file, args.gin_param, kind=RunConfig)
+    for row in curve(args.implementation, args.data_dir, config, args.evaluate_every):
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
