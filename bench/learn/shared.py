@@ -1,4 +1,4 @@
-"""What all parts of the benchmark of learning share: places, runs of our commands, fields of rows."""
+"""Places, runs of our commands, and fields of rows that all parts of the benchmark share."""
 
 from __future__ import annotations
 
