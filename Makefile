@@ -54,7 +54,7 @@ $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
 	@touch $@
 
 STEP := @$(MAKE) --no-print-directory
-demo: setup  ## from real text to an encoder that fills in blanks, in about 12 minutes on 2 cores
+demo: setup  ## from real text to an encoder that fills in blanks, in about 9 minutes on 2 cores
 	@echo "[1/6] sample text"
 	$(STEP) samples
 	@echo "[2/6] vocabulary"
@@ -161,7 +161,7 @@ bench-run: setup  ## overhead of a run: start, input, checkpoints, workers, in a
 bench-demo: setup  ## train the demo's encoder with five seeds, in about 25 minutes
 	@$(RUN) bench.demo $(ARGS)
 
-learn: setup .venv-parity/.installed  ## learning curves against tf-models' reference trainer, in about 40 minutes
+learn: setup .venv-parity/.installed  ## learning: against tf-models' trainer, of a published encoder, with few labels, in about three hours
 	@$(RUN) bench.learn $(ARGS)
 
 tpu-check: setup .venv-tpu/.installed  ## compile the training step for TPUs, without a TPU, in about an hour

@@ -62,7 +62,8 @@ ALLOWED = {
     "bench": {
         *("data", "launch.accelerators", "launch.config", "launch.plan", "launch.strategy"),
         *("model", "optim"),
-        *("pretrain.checkpoints", "pretrain.config", "pretrain.experiment", "pretrain.train"),
+        *("pretrain.checkpoints", "pretrain.config", "pretrain.experiment", "pretrain.gin_files"),
+        *("pretrain.recipe", "pretrain.train"),
     },
 }
 # Every package may import these: standard library only, except for remote files.

@@ -9,7 +9,6 @@ from pathlib import Path
 from bench.learn import continued
 from bench.learn.shared import DEMO_GIN, Places, facts, pretrain
 from bench.sample_build import run_module
-from finetune.summary import SUMMARY_FILE
 
 GIN, TRAIN_SENTENCES, SEEDS = "gin/finetune_demo.gin", 100, 3
 TITLE = "fine-tuning with few labels"
@@ -51,7 +50,7 @@ def rows(places: Places, *, seeds: int, steps: int) -> Iterator[dict]:
             *("finetune.run", "--gin_file", GIN, *params, "--encoder", export),
             *("--task_data", task, "--model_dir", tuned, "--restarts", seeds or SEEDS),
         )
-        summary = json.loads((tuned / SUMMARY_FILE).read_text())
+        summary = json.loads((tuned / "summary.json").read_text())
         yield {
             "start": start,
             "what": "test sentences after fine-tuning",
