@@ -33,8 +33,8 @@ To run some of the cases, give a pattern of their names:
 ## Fuzzing
 
 Inputs are drawn, changed in their fields and bytes, and read by one process for each reader. An input is read,
-with a correct result, or refused with one line; nothing is imported and nothing outside the folder is opened. For
-a hundred times as many inputs:
+with a correct result, or refused with one line; nothing is imported and nothing outside the folder is opened. The
+target draws 1,000 for each reader. For 100,000, in about 40 minutes:
 
     make test-faults ARGS="--only '^$' --inputs 100000"
 """  # noqa: E501

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from tests.faults.sandbox import Ran, in_child
 
-INPUTS = 1000  # by default; 100,000 of each take about an hour
+INPUTS = 1000  # by default; 100,000 of each take about 40 minutes
 _LIMIT_SECONDS = 4 * 3600
 
 
