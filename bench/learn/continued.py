@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench.demo import learned
 from bench.learn.compare import LAMBERT
 from bench.learn.shared import Places, facts, pretrain
 from bench.sample_build import make_build, run_module
@@ -45,14 +46,12 @@ def _build(work: Path, vocab: Path) -> Path:
 
 
 def _figures(model_dir: Path) -> dict:
-    evaluations = [row for row in read_metrics(model_dir) if "eval_loss" in row]
-    last = evaluations[-1]
+    rows = read_metrics(model_dir)
+    last = [row for row in rows if "eval_loss" in row][-1]
     return {
         "implementation": LAMBERT,
         "what": "held-out text after the last step",
-        "held_out_loss": last["eval_loss"],
-        "held_out_mlm_accuracy": last["eval_mlm_accuracy"],
-        "held_out_hidden_accuracy": last["eval_hidden_accuracy"],
+        **learned(rows),
         "by_source": {
             source: {
                 "loss": last[f"eval_loss/{source}"],
@@ -60,14 +59,6 @@ def _figures(model_dir: Path) -> dict:
             }
             for source in _SOURCES
         },
-        "curve": [
-            {
-                "step": row["step"],
-                "loss": row["eval_loss"],
-                "hidden_accuracy": row["eval_hidden_accuracy"],
-            }
-            for row in evaluations
-        ],
     }
 
 
