@@ -59,7 +59,10 @@ class Job:
         """
         path = files.join(job_dir, JOB_FILE)
         try:
-            config = settings_from_dict(read_json(path).fields, LaunchConfig)
+            record = read_json(path, remedy="create the job again")
+            # Their defaults would describe another job, on TPUs.
+            record.require("name", "bucket", "accelerator")
+            config = settings_from_dict(record.fields, LaunchConfig)
             path = files.join(job_dir, GIN_FILE)
             return cls(config=config, run_gin=files.read_bytes(path).decode())
         except FileNotFoundError as error:
