@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from data.errors import StorageError, UserError
 from launch.config import RESTART_CODE
@@ -178,7 +179,13 @@ class Coordinator:
         connection = Connection(accepted, _HANDSHAKE_SECONDS)
         try:
             prove_to_agent(connection, self.record.token)
-            host, instance = self._welcome(connection)
+            host, instance, identity = _introduction(connection.receive())
+            with self._lock:
+                refusal = self._hub.join(host, instance, identity, time.monotonic())
+            reason, retry = refusal or ("", True)
+            connection.send({"refused": reason, "retry": retry})
+            if refusal:
+                return
             connection.set_timeout(self._times.lost)
             while not self._is_over.is_set():
                 state = parse(connection.receive(), HostState)
@@ -194,23 +201,6 @@ class Coordinator:
             self._free.release()
             with self._lock:
                 self._hub.leave(host, instance)
-
-    def _welcome(self, connection: Connection) -> tuple[int, str]:
-        hello = connection.receive()
-        host, instance, identity = (hello.get(name) for name in ("host", "instance", "identity"))
-        if (
-            not isinstance(host, int)
-            or not isinstance(instance, str)
-            or not isinstance(identity, dict)
-        ):
-            raise ConnectionLost("an agent does not say who it is")
-        with self._lock:
-            refusal = self._hub.join(host, instance, identity, time.monotonic())
-        reason, retry = refusal or ("", True)
-        connection.send({"refused": reason, "retry": retry})
-        if refusal:
-            raise ConnectionLost(reason)
-        return host, instance
 
     # The bucket, which may be slow: nothing waits for it.
 
@@ -255,6 +245,14 @@ class Coordinator:
                     self._hub.note_failed_host(
                         host, f"ended with exit code {ended}", time.monotonic()
                     )
+
+
+def _introduction(hello: Mapping[str, Any]) -> tuple[int, str, Identity]:
+    """Return number, instance and identity of the host whose agent has connected."""
+    host, instance, identity = (hello.get(name) for name in ("host", "instance", "identity"))
+    if not isinstance(host, int) or not isinstance(instance, str) or not isinstance(identity, dict):
+        raise ConnectionLost("an agent does not say who it is")
+    return host, instance, identity
 
 
 def _listen(address: str, port: int) -> socket.socket:

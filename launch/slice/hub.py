@@ -44,6 +44,7 @@ class _Host:
     instance: str
     heard: float
     is_connected: bool = True
+    is_told: bool = False  # why the job has ended
     state: HostState = dataclasses.field(default_factory=HostState)
 
 
@@ -87,6 +88,7 @@ class Hub:
         self._times, self._crashes, self._num_programs = times, crashes, num_programs
         self._say = say
         self._hosts: dict[int, _Host] = {}
+        self._failed: set[int] = set()  # hosts that will never have an agent
         self._attempts = self._failures = 0
         self._saved = self._saved_at_failure = ""
         self._missing: list[int] = []
@@ -112,6 +114,7 @@ class Hub:
                 f"{name} differs from host 0: {differs}; install and copy the same on every host"
             )
             self._end(2, reason, now)
+            self._hosts[host] = _Host(instance=instance, heard=now, is_told=True)
             return reason, False
         if known and known.instance != instance and self._has_attempt:
             self._lose(f"{name} has started again", now)
@@ -126,6 +129,7 @@ class Hub:
         if state.error and state.error != known.state.error:
             self._say(f"{self._membership.describe(host)}: {state.error}")
         known.heard, known.state, known.is_connected = now, state, True
+        known.is_told = self.phase is Phase.ENDING
         return self._orders()
 
     def leave(self, host: int, instance: str) -> None:
@@ -137,6 +141,7 @@ class Hub:
     def note_failed_host(self, host: int, text: str, now: float) -> None:
         """End the job if a host that never joined has failed before it had an agent."""
         if host not in self._hosts and self.phase is not Phase.ENDING:
+            self._failed.add(host)
             self._end(2, f"{self._membership.describe(host)} {text}", now)
 
     # What the run does.
@@ -265,10 +270,15 @@ class Hub:
         return [self._hosts[host].state.endpoint for host in sorted(self._hosts)]
 
     def is_over(self, now: float) -> bool:
-        """Return whether the job has ended and every agent has been told, or had time enough."""
+        """Return whether the job has ended and every host has been told why, or had time enough.
+
+        Hosts that start late, or whose connection is lost, would look for the hub in vain otherwise.
+        """
         if self.phase is not Phase.ENDING:
             return False
-        return now > self._deadline or not any(known.is_connected for known in self._hosts.values())
+        hosts = set(range(len(self._membership.addresses)))
+        told = {h for h, known in self._hosts.items() if known.is_told and not known.is_connected}
+        return now > self._deadline or hosts == told | self._failed
 
     def lines(self, now: float) -> list[str]:
         """Return the state of the slice for people, a line for the hub and one for each host."""

@@ -205,11 +205,40 @@ def test_lines_for_people():
     ]
 
 
-def test_job_is_over_when_the_hosts_are_gone_or_late():
+def test_job_is_over_when_all_hosts_have_been_told_or_are_late():
     driven = Driven()
     driven.hub.stop(0, "", driven.now)
-    assert not driven.hub.is_over(driven.now)
     assert driven.hub.is_over(driven.now + 31)
     driven.hub.leave(0, "agent-0")
     driven.hub.leave(1, "agent-1")
+    assert not driven.hub.is_over(driven.now)  # the connections were lost before the end was told
+    assert driven.beat() == Orders(end=0)
+    assert not driven.hub.is_over(driven.now)  # the answers may be on their way
+    driven.hub.leave(0, "agent-0")
+    driven.hub.leave(1, "agent-1")
     assert driven.hub.is_over(driven.now)
+
+
+def test_hosts_that_join_after_the_end_are_told():
+    hub = Hub(
+        SLICE, IDENTITY, instance="h", times=TIMES, crashes=0, num_programs=1, now=0.0, say=print
+    )
+    reason, retry = hub.join(0, "agent-0", IDENTITY | {"build": "dddd"}, 0.0)
+    assert ("differs from host 0: build" in reason, retry, hub.code) == (True, False, 2)
+    hub.leave(0, "agent-0")
+    assert (hub.is_over(29.0), hub.is_over(31.0)) == (False, True)
+    assert hub.join(1, "agent-1", IDENTITY, 5.0) is None
+    assert hub.beat(1, "agent-1", HostState(), 5.0) == Orders(end=2, reason=reason)
+    hub.leave(1, "agent-1")
+    assert hub.is_over(6.0)
+
+
+def test_hosts_that_failed_before_they_had_an_agent_are_not_waited_for():
+    hub = Hub(
+        SLICE, IDENTITY, instance="h", times=TIMES, crashes=0, num_programs=1, now=0.0, say=print
+    )
+    hub.join(0, "agent-0", IDENTITY, 0.0)
+    hub.note_failed_host(1, "ended with exit code 2", 1.0)
+    assert hub.beat(0, "agent-0", HostState(), 2.0).end == 2
+    hub.leave(0, "agent-0")
+    assert hub.is_over(3.0)
