@@ -14,14 +14,16 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-import logging
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from data import build_dir, files, schema
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
 from data.config import BuildConfig
-from data.errors import CommandParser, UserError, run_main
+from data.errors import UserError
 from data.manifest import Manifest, versions
 from data.sources.documents import TEXT_FIELD, InputFile, check_distinct, find_inputs
 from data.sources.formats import (
@@ -151,10 +153,9 @@ def _run(job: BuildJob, options: PipelineOptions) -> None:
     plan = job.plan()
     with contextlib.ExitStack() as stack:
         stack.enter_context(readable_beam_errors(job.output_dir))
-        stream = sys.stderr
         if not files.is_remote(job.output_dir):
-            stream = stack.enter_context(quiet_workers(files.join(job.output_dir, WORKERS_LOG)))
-        stack.enter_context(BuildProgress(plan.journal, plan.tasks(job.units), stream))
+            stack.enter_context(quiet_workers(files.join(job.output_dir, WORKERS_LOG)))
+        stack.enter_context(BuildProgress(plan.journal, plan.tasks(job.units)))
         pipeline = stack.enter_context(beam.Pipeline(options=options))
         pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
 
@@ -250,8 +251,6 @@ def verify(directory: str) -> Manifest:
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and build."""
-    # Beam logs missing cloud packages, and a stack trace for every error that we report in one line.
-    logging.getLogger().setLevel(logging.CRITICAL)
     args, beam_args = _parse(argv)
     if args.verify:
         print(f"data: {summary(verify(args.verify))}")
@@ -279,7 +278,7 @@ def main(argv: Sequence[str]) -> None:
     manifest = build(**arguments)
     print(f"data: {summary(manifest)}")
     for warning in warnings_about(manifest):
-        print(f"warning: {warning}")
+        logging.warning(f"data: {warning}")
     if manifest.rejected:
         print(f"data: rejected documents are listed in {args.output_dir}/{schema.REJECTS_FILE}")
     print(f"data: in {args.output_dir}; look at it with `python -m data.view {args.output_dir}`")

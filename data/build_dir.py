@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from absl import logging
+
 from data import files, schema
 from data.errors import UserError
 from data.manifest import Manifest
@@ -62,7 +64,7 @@ def begin_or_resume(directory: str, requested: Manifest, vocab: Vocab) -> None:
     if files.exists(plan_path):
         plan = Manifest.parse(files.read_bytes(plan_path), plan_path)
         plan.check_same_build(f"{directory} (not finished)", requested)
-        print(f"data: resuming the unfinished build in {directory}")
+        logging.info(f"data: resuming the unfinished build in {directory}")
         return
     unknown = _unknown_entries(directory, vocab)
     if unknown:

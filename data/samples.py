@@ -19,7 +19,9 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data.errors import CommandParser, UserError, name_file, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError, name_file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

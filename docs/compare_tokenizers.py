@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 from tokenizers import Tokenizer
 
-from data.errors import run_main
+from data.cli.main import run_main
 from data.sources.documents import find_inputs
 from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences

@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from data import files
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.hashing import derive_key, document_hash
 from data.sources.documents import Document, InputFile, find_inputs
 from data.sources.formats import read_part, split_file

@@ -25,7 +25,9 @@ from tqdm import tqdm
 
 from data import files
 from data.checked_json import read_json
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.files import read_lines, require_local
 from finetune.config import KINDS, table_suffix
 from finetune.tasks import glue, tables

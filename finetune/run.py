@@ -17,8 +17,12 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from data import files
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.files import require_local
 from finetune import recipe, summary
 from finetune.config import FinetuneRunConfig
@@ -185,7 +189,9 @@ def _run_seed(
         print(f"fine-tuning: seed {seed}, step {record['step']:,}", end="")
         print(f", dev: {score_text(record['splits']['dev'])}", flush=True)
         if record["collapse"]:
-            print(f"fine-tuning: seed {seed} has collapsed: {record['collapse']['reason']}")
+            logging.warning(
+                f"fine-tuning: seed {seed} has collapsed: {record['collapse']['reason']}"
+            )
     return record
 
 
@@ -233,7 +239,7 @@ def _write_results(records: list[dict[str, Any]], model_dir: str) -> str:
             raise UserError(
                 f"{remedy}; FinetuneConfig.collapse_check_fraction = 0.0 trains to the end"
             )
-        print(f"fine-tuning: warning: seed {best['seed']} is exported, but {remedy}", flush=True)
+        logging.warning(f"fine-tuning: seed {best['seed']} is exported, but {remedy}")
     best_dir = files.join(model_dir, f"seed-{best['seed']}")
     export_dir = files.join(model_dir, "export")
     export_seed(best_dir, export_dir)

@@ -15,7 +15,9 @@ from typing import Any
 
 from data import files
 from data.checked_json import read_json
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.files import require_local
 from finetune.seed_files import check_seed
 

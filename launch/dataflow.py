@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from data.cli.main import run_main
 from data.config import BuildConfig
-from data.errors import UserError, run_main
+from data.errors import UserError
 from launch.config import LaunchConfig
 from launch.jobs.commands import build_parser, execute
 from launch.jobs.job import Action

@@ -21,7 +21,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from launch.config import RESTART_CODE
 
 # Time for the other workers after one has ended; TensorFlow takes part of it to detect a failure.

@@ -17,7 +17,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.errors import CommandParser, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
 from launch.accelerators.tpu_types import hosts_of
 from launch.jobs.job import GIN_FILE, Job
 from launch.slice.host import run_host

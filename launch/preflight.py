@@ -24,7 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data import files
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.manifest import Manifest
 from launch.config import ClusterConfig
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from data import files
-from data.errors import UserError, run_main
+from data.cli.main import run_main
+from data.errors import UserError
 from launch.jobs.commands import run_target
 from launch.jobs.job import ROOT, Action, Job, upload
 from launch.worker.environment import WORKERS_VARIABLE

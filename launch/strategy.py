@@ -6,6 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from absl import logging
+
 from data.errors import UserError
 from launch.config import ClusterConfig
 
@@ -35,7 +37,7 @@ def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
     strategy = _create(kind, config)
     device = tf.config.list_logical_devices()[-1].device_type if kind != "tpu" else "TPU"
     flags = f", XLA_FLAGS={xla_flags}" if (xla_flags := os.environ.get("XLA_FLAGS")) else ""
-    print(f"running on {strategy.num_replicas_in_sync} x {device} ({kind} strategy){flags}")
+    logging.info(f"running on {strategy.num_replicas_in_sync} x {device} ({kind} strategy){flags}")
     return strategy
 
 
@@ -48,7 +50,9 @@ def _add_xla_flags(flags: dict[str, str]) -> None:
     given = os.environ.get("XLA_FLAGS", "").strip()
     if given and not given.startswith("-"):  # XLA reads the flags from the file of this name
         missing = " ".join(f"{name}={value}" for name, value in flags.items())
-        print(f"XLA_FLAGS={given} is a file with flags; add {missing} to it for speed on GPUs")
+        logging.warning(
+            f"XLA_FLAGS={given} is a file with flags; add {missing} to it for speed on GPUs"
+        )
         return
     present = {word.partition("=")[0] for word in given.split()}
     added = [f"{name}={value}" for name, value in flags.items() if name not in present]

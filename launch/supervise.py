@@ -17,7 +17,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from data.errors import CommandParser, UserError, run_main
+from absl import logging
+
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from launch.config import DISCARD_FLAG, RESTART_CODE
 
 _FINAL_CODES = (0, 2, 130)
@@ -113,7 +117,7 @@ def _run(command: Sequence[str]) -> tuple[int, bool]:
 
 
 def _say(text: str) -> None:
-    print(f"supervise: {text}", file=sys.stderr, flush=True)
+    logging.info(f"supervise: {text}")
 
 
 if __name__ == "__main__":

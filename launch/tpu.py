@@ -16,7 +16,10 @@ import math
 import time
 from collections.abc import Sequence
 
-from data.errors import UserError, run_main
+from absl import logging
+
+from data.cli.main import run_main
+from data.errors import UserError
 from launch.accelerators.tpu_types import google_type, hosts_of, request_of
 from launch.jobs.commands import Verb, build_parser, execute, load_job, output_of
 from launch.jobs.job import ROOT, SOURCE_FILE, Action, Job, source_archive, upload
@@ -125,12 +128,12 @@ def run_to_completion(job: Job, work_dir: str, poll_seconds: float) -> None:
     """
     submission = create(job, work_dir)  # checks the settings before any request
     if _state(job):
-        print(f"launch: {job.config.name} exists; watching it", flush=True)
+        logging.info(f"launch: {job.config.name} exists; watching it")
     else:
         execute(submission)
     for restarts in range(job.config.max_restarts + 1):
         if restarts:
-            print("launch: the TPU was preempted; requesting another one", flush=True)
+            logging.warning("launch: the TPU was preempted; requesting another one")
             execute(request(job, work_dir))
         end = _watch(job, poll_seconds)
         execute(delete(job))
@@ -176,15 +179,14 @@ def _watch(job: Job, poll_seconds: float) -> tuple[int, str] | None:
                 " start this command again"
             )
         if state and state != printed_state:
-            print(f"launch: {job.config.name} is {state}", flush=True)
+            logging.info(f"launch: {job.config.name} is {state}")
             printed_state = state
         is_silent = state == "ACTIVE" and report == _SUBMITTED.decode().strip()
         silent_polls += is_silent
         if is_silent and silent_polls == _MAX_SILENT_POLLS:
-            print(
+            logging.warning(
                 f"launch: {job.config.name} is ACTIVE and billed, but its machine has not reported yet:"
-                " does it reach the bucket and the package index? See docs/operations.md",
-                flush=True,
+                " does it reach the bucket and the package index? See docs/operations.md"
             )
         time.sleep(poll_seconds)
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from data.errors import UserError, run_main
+from data.cli.main import run_main
+from data.errors import UserError
 from launch.jobs.commands import run_target
 from launch.jobs.job import Action, Job, upload
 

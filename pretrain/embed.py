@@ -14,7 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.files import atomic_path, read_lines, require_local
 from pretrain.export.load import LoadedExport
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from data.errors import UserError
 from data.manifest import Manifest
@@ -125,7 +126,7 @@ class Experiment:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._session)
             if self._warm_start is not None and not self._session.start_step:
-                self._print(start_from(self._warm_start, self._trainer.model))
+                self._log(start_from(self._warm_start, self._trainer.model))
             self._stack = stack.pop_all()
         return self
 
@@ -141,7 +142,8 @@ class Experiment:
             trained=[variable.name for variable in self._trainer.variables],
             replicas=self._strategy.num_replicas_in_sync,
         )
-        self._print(recipe)
+        if self._is_chief:
+            print(recipe, flush=True)
 
     def train(self, *, evaluate: bool) -> bool:
         """Train to train_steps, from the newest checkpoint or from the start.
@@ -162,7 +164,7 @@ class Experiment:
         if session.is_trained:
             print(f"pretraining: {self._model_dir} is already trained ({start_step:,} steps)")
         elif start_step:
-            print(f"pretraining: resuming at step {start_step:,}")
+            logging.info(f"pretraining: resuming at step {start_step:,}")
         if session.is_trained and not (evaluates and session.misses_evaluation):
             return False
         batches = training_batches(
@@ -243,9 +245,9 @@ class Experiment:
             peak_flops_per_second=peak_flops_per_second(self._strategy),
         )
 
-    def _print(self, text: str) -> None:
+    def _log(self, text: str) -> None:
         if self._is_chief:
-            print(text, flush=True)
+            logging.info(text)
 
 
 def build_trainer(

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from data import schema
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.vocab import Vocab
 from pretrain.convert.common import read_record
 from pretrain.export.atomic_directory import RECORD_FILE

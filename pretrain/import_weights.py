@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data import schema
-from data.errors import CommandParser, UserError, list_names, name_file, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError, list_names, name_file
 from data.files import require_local
 from data.vocab import Vocab
 from pretrain.checkpoints.warm_start import DIRECTORY, WarmStart, write_warm_start

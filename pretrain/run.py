@@ -12,7 +12,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.files import require_local
 from data.manifest import Manifest
 from launch.config import DISCARD_FLAG

@@ -5,13 +5,13 @@ import os
 import re
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["LAMBERT_PREEMPTION_URL"] = ""  # never ask a metadata server
 
 import pytest
 import tensorflow as tf
 
 from data.build import build
+from data.cli import logs
 from data.config import BuildConfig
 from data.files import sha256_of
 from data.sources.documents import Document, find_inputs
@@ -19,6 +19,8 @@ from data.sources.formats import read_part, split_file
 from data.vocab import Vocab
 from tests.support.paths import GOLDEN
 from tests.support.sharing import shared_directory
+
+logs.start()  # as in every program; before TensorFlow finds its devices
 
 # Four logical CPUs, so that MirroredStrategy has replicas on one machine.
 tf.config.set_logical_device_configuration(

@@ -20,7 +20,7 @@ from tests.support.sources import (
 # Each package, with its modules and sub-packages from the bottom up: a module imports those
 # above it in the list, never those below.
 ORDER = {
-    "data": "errors schema hashing config files checked_json samples sources vocab text build_files"
+    "data": "errors cli schema hashing config files checked_json samples sources vocab text build_files"
     " manifest storage stages read build_dir pipeline build view",
     "model": "config tracing dropout flops names compute_weights rematerialize kernels attention"
     " layers huggingface encoder loss mlm weights",
@@ -66,8 +66,8 @@ ALLOWED = {
         *("pretrain.recipe", "pretrain.train"),
     },
 }
-# Every package may import these: standard library only, except for remote files.
-FREE = {"data.errors", "data.schema", "data.checked_json"}
+# Every package may import these: standard library only, except for remote files and absl.
+FREE = {"data.errors", "data.schema", "data.checked_json", "data.cli"}
 # Entry points read gin files through the one module that imports gin.
 EXCEPTIONS = {("data.build", "pretrain.gin_files")}
 # What the packages above take from launch; nothing else of it, or launch.plan would close a circle.

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.gpu.report import merge, read_rows, results, table
-from data.errors import run_main
+from data.cli.main import run_main
 
 
 def main(argv: Sequence[str] | None = None) -> None:

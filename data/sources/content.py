@@ -7,6 +7,8 @@ import os
 import re
 import shlex
 
+from absl import logging
+
 from data.errors import UserError
 from data.sources.compressed.codecs import CODECS, plain_name
 from data.sources.streams import DamagedError, open_chunks
@@ -125,8 +127,8 @@ def check_content(kind: str, path: str, head: bytes) -> None:
     if kind in _TEXT and _JSON_OBJECT.match(head):
         raise UserError(f"--{kind} {path} has JSON objects, not text; give them to --jsonl")
     if kind in _JOINED and has_sentence_lines(head):
-        print(
-            f"warning: --{kind} {path} seems to have one sentence per line and no blank lines; its"
+        logging.warning(
+            f"--{kind} {path} seems to have one sentence per line and no blank lines; its"
             f" lines will be joined into one paragraph and divided anew, by the language's rules: if"
             f" they are sentences, give it to --sentences, or to --lines with a blank line between"
             " documents"

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from absl import logging
+
 from data import files
 from data.errors import UserError
 from data.sources.content import check_content, companion, read_head
@@ -156,8 +158,8 @@ def find_inputs(
     paths, num_folders = files.find(pattern)
     if paths and "**" not in pattern and num_folders:
         recursive = f"{os.path.dirname(pattern)}/**"
-        print(
-            f"note: --{kind} {pattern}: {num_folders} folders matched and are not read;"
+        logging.info(
+            f"--{kind} {pattern}: {num_folders} folders matched and are not read;"
             f" {recursive!r} does"
         )
     if not paths:
@@ -203,7 +205,7 @@ def _without_companions(kind: str, pattern: str, names: dict[str, str]) -> dict[
     skipped = f"--{kind} {pattern}: {', '.join(listed)}"
     if len(companions) == len(names):
         raise UserError(f"{skipped}: no text; check the pattern, or give a file by its own name")
-    print(f"note: {skipped} not read")
+    logging.info(f"{skipped} not read")
     return {path: name for path, name in names.items() if path not in companions}
 
 

@@ -1,12 +1,15 @@
-"""Show the progress of a long phase: a bar on a terminal, else a line once a minute."""
+"""Show the progress of a long phase: a bar on a terminal, else a message once a minute."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import threading
 import time
-from typing import Self, TextIO
+from typing import Self
+
+from absl import logging
+
+from data.cli import logs
 
 _LINE_SECONDS = 60.0
 
@@ -31,16 +34,15 @@ class Phase:
 class Progress:
     """Shows one phase while the `with` block runs; `update` may be called from any thread."""
 
-    def __init__(self, phase: Phase, *, program: str, stream: TextIO | None = None):
+    def __init__(self, phase: Phase, *, program: str):
         """Describe the phase.
 
         Args:
           phase: phase to show.
           program: name at the start of lines, like "vocab".
-          stream: where to; standard error by default.
         """
         self._phase, self._program = phase, program
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = logs.terminal()
         self._done = phase.done
         self._ended = threading.Event()
 
@@ -80,8 +82,7 @@ class Progress:
     def _print_lines(self) -> None:
         while not self._ended.wait(_LINE_SECONDS):
             seconds = time.monotonic() - self._began
-            line = f"{self._program}: {describe(self._phase, self._done, seconds)}"
-            print(line, file=self._stream, flush=True)
+            logging.info(f"{self._program}: {describe(self._phase, self._done, seconds)}")
 
 
 def describe(phase: Phase, done: int, seconds: float) -> str:

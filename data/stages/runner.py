@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self
 
+from data.cli import logs
 from data.errors import UserError
 from data.files import is_remote
 from data.sources.progress import Phase, Progress
@@ -143,8 +144,8 @@ def readable_beam_errors(output_dir: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_workers(log_path: str) -> Iterator[TextIO]:
-    """Redirect the output of worker processes to a file; yield the terminal for our own output.
+def quiet_workers(log_path: str) -> Iterator[None]:
+    """Redirect the output of worker processes to a file; our own messages stay on the terminal.
 
     Beam's workers print a dozen lines each when they start and stop, at any log level.
     """
@@ -154,8 +155,8 @@ def quiet_workers(log_path: str) -> Iterator[TextIO]:
     with open(log_path, "ab") as log:
         os.dup2(log.fileno(), 2)
     try:
-        with open(terminal, "w", closefd=False) as stream:
-            yield stream
+        with open(terminal, "w", closefd=False) as stream, logs.shown_on(stream):
+            yield
     finally:
         sys.stderr.flush()
         os.dup2(terminal, 2)
@@ -165,16 +166,15 @@ def quiet_workers(log_path: str) -> Iterator[TextIO]:
 class BuildProgress:
     """Shows the phases of a build one after the other, by the records of finished tasks."""
 
-    def __init__(self, journal: Journal, phases: Mapping[str, Mapping[str, int]], stream: TextIO):
+    def __init__(self, journal: Journal, phases: Mapping[str, Mapping[str, int]]):
         """Describe the build.
 
         Args:
           journal: records of finished tasks.
           phases: size of each task, by kind of tasks (in order) and name of the task; the size is in
             bytes for "read".
-          stream: where to show the progress.
         """
-        self._journal, self._phases, self._stream = journal, phases, stream
+        self._journal, self._phases = journal, phases
         self._ended = threading.Event()
 
     def __enter__(self) -> Self:
@@ -193,7 +193,7 @@ class BuildProgress:
             phase = Phase(name=name, total=sum(sizes.values()), unit=unit, done=done)
             if done == phase.total or self._ended.is_set():
                 continue
-            with Progress(phase, program="data", stream=self._stream) as progress:
+            with Progress(phase, program="data") as progress:
                 self._follow(kind, progress)
 
     def _follow(self, kind: str, progress: Progress) -> None:

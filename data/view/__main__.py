@@ -17,7 +17,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from data import files, schema
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.manifest import Manifest
 from data.stages.corpus_checks import warnings_about
 from data.view.sequences import (

@@ -11,8 +11,12 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from absl import logging
+
 from data import files
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from data.sources.documents import check_distinct
 from data.sources.formats import (
     GLOB_FLAG,
@@ -89,21 +93,25 @@ def main(argv: Sequence[str]) -> None:
     with Progress(checking, program="vocab"):
         coverage = measure_coverage(vocab, texts, lower_case=not args.cased)
     print(describe(coverage))
+    if coverage.unknown_share > _MAX_UNKNOWN_SHARE:
+        logging.warning(warning_about(coverage))
 
 
 def describe(coverage: Coverage) -> str:
-    """Return one line about a vocabulary on its text, and a warning where it does not fit."""
-    line = (
+    """Return one line about a vocabulary on its text."""
+    return (
         f"vocab: on this text {coverage.unknown_share:.3%} of the tokens are [UNK];"
         f" {coverage.unused_pieces:,} pieces are parts of others only and never a token"
     )
-    if coverage.unknown_share > _MAX_UNKNOWN_SHARE:
-        words = ", ".join(f"{word!r} ({number:,})" for word, number in coverage.unknown_words)
-        line += (
-            f"\nvocab: WARNING: more than {_MAX_UNKNOWN_SHARE:.0%} of the text is lost as [UNK], most"
-            f" often {words}; give --max_characters or a larger --vocab_size"
-        )
-    return line
+
+
+def warning_about(coverage: Coverage) -> str:
+    """Return a warning about a vocabulary that loses much of its text."""
+    words = ", ".join(f"{word!r} ({number:,})" for word, number in coverage.unknown_words)
+    return (
+        f"vocab: more than {_MAX_UNKNOWN_SHARE:.0%} of the text is lost as [UNK], most often {words};"
+        " give --max_characters or a larger --vocab_size"
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import regex
+from absl import logging
 
 from data import schema
 from data.config import BuildConfig
@@ -214,13 +215,15 @@ def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[
             limit = BuildConfig.max_document_bytes
             for item in read_part(part, max_document_bytes=limit, counter=counter):
                 if isinstance(item, Reject):
-                    print(f"skipped {item.source} at {item.offset}: {item.reason}")
+                    logging.warning(f"vocab: skipped {item.source} at {item.offset}: {item.reason}")
                 if not isinstance(item, Document):
                     continue
                 yield from item.paragraphs
                 num_bytes += sum(text_bytes(item.paragraphs))
                 if num_bytes >= max_bytes:
-                    print(f"stopped reading after {num_bytes:,} bytes of text (--max_megabytes)")
+                    logging.info(
+                        f"vocab: stopped reading after {num_bytes:,} bytes of text (--max_megabytes)"
+                    )
                     return
                 # Whichever comes first, the end of the files or that of the text to learn from.
                 read_bytes = stored_bytes + max(counter.stored_position - part.start, 0)

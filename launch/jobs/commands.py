@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import CommandParser, UserError, name_file
+from data.cli.parser import CommandParser
+from data.errors import UserError, name_file
 from launch.accelerators.machines import replicas
 from launch.jobs.job import Action, Job
 from launch.jobs.settings import load_job_config

@@ -20,7 +20,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import CommandParser, UserError, name_file, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError, name_file
 from launch.plan.bench_results import load_rows, reader_rates
 from launch.plan.figures import figures
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine

@@ -20,10 +20,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from launch.jobs.job import ROOT
 from launch.rehearse.fake_gcloud import install
 from launch.rehearse.fake_vm import FAULTS_VARIABLE, STATE_VARIABLE
+from pretrain.train.metrics_log import CLOCK_METRICS
 
 _NAME = "rehearsal"
 _WORKERS = 2
@@ -39,7 +42,6 @@ _SETTINGS = (
 )
 _PREEMPTION = {"request": 1, "host": 0, "kind": "notice", "step": 15}
 # Metrics that depend on the clock.
-_TIMING_METRICS = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,7 +146,7 @@ def _require_preemption(cloud: Path) -> None:
         line
         for path in cloud.glob("preempted-*.log")
         for line in path.read_text().splitlines()
-        if "[worker 0] pretraining: stopped after step" in line
+        if "worker 0: pretraining: stopped after step" in line
     ]
     if len(requests) != 2 or not lines:
         raise UserError(
@@ -163,7 +165,7 @@ def _require_equal(name: str, whole: object, interrupted: object) -> None:
 
 def _rows(model_dir: Path) -> list[dict[str, Any]]:
     rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
-    return [{name: row[name] for name in row.keys() - _TIMING_METRICS} for row in rows]
+    return [{name: row[name] for name in row.keys() - CLOCK_METRICS} for row in rows]
 
 
 def _flags(params: Sequence[str]) -> list[str]:

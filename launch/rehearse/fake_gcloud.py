@@ -18,7 +18,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from launch.accelerators.tpu_types import hosts_of
 from launch.jobs.job import ROOT
 from launch.rehearse import network

@@ -26,13 +26,16 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from launch.accelerators.tpu_types import hosts_of
 from launch.jobs.job import ROOT
 from launch.rehearse import network
 from launch.rehearse.fake_gcloud import install
 from launch.rehearse.fake_vm import FAULTS_VARIABLE, STATE_VARIABLE
 from launch.slice.settings import CPUS_VARIABLE, SERVER_PORT_VARIABLE, TIMES_VARIABLE
+from pretrain.train.metrics_log import CLOCK_METRICS
 
 _SETTINGS = (
     "TrainConfig.train_steps = 36",
@@ -53,7 +56,6 @@ _MOST_LOSS_DIFFERENCE = 1e-4  # relative
 _MOST_WEIGHT_DIFFERENCE = 1e-4  # relative to the norm of each variable
 # Smaller norms count as this: biases of keys have no gradient but rounding, because softmax ignores them.
 _SMALLEST_NORM = 0.1
-_TIMING_METRICS = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -215,7 +217,7 @@ def _rehearse_refusal(cloud: _Cloud, name: str, kind: str, host: int, text: str)
 
 def _rows(model_dir: Path) -> list[dict[str, Any]]:
     rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
-    return [{name: row[name] for name in row.keys() - _TIMING_METRICS} for row in rows]
+    return [{name: row[name] for name in row.keys() - CLOCK_METRICS} for row in rows]
 
 
 def _loss_difference(whole: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:

@@ -14,7 +14,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from data.errors import CommandParser, UserError, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
+from data.errors import UserError
 from launch.accelerators.tpu_types import google_type
 from launch.slice.membership import Membership
 from launch.slice.processes import READY

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from absl import logging
+
 from data import files, schema
 from data.build_files import DataFile
 from data.errors import StorageError, UserError
@@ -61,10 +63,9 @@ def stage(source: str, scratch_dir: str) -> str:
         manifest.load_vocab(directory)
         files.write_atomically(files.join(directory, schema.MANIFEST_FILE), text)
     num_bytes = sum(file.bytes for file in manifest.files)
-    print(
+    logging.info(
         f"launch: {source} is in {directory}: {len(manifest.files)} files with {num_bytes:,} bytes,"
-        f" {len(missing)} of them copied now",
-        flush=True,
+        f" {len(missing)} of them copied now"
     )
     return directory
 

@@ -15,6 +15,8 @@ import os
 import re
 from typing import Any
 
+from absl import logging
+
 from data import files
 from data.checked_json import Record, is_inside, read_json
 from data.errors import UserError
@@ -179,7 +181,7 @@ def retire(ref: CheckpointRef, reason: str) -> None:
     while files.exists(folder):
         number, folder = number + 1, f"{ref.folder}.damaged-{number + 1}"
     files.rename_folder(ref.folder, folder)
-    print(f"training: {reason}; renamed to {folder}", flush=True)
+    logging.warning(f"training: {reason}; renamed to {folder}")
 
 
 def retire_after(model_dir: str | os.PathLike[str], step: int) -> None:
@@ -201,7 +203,7 @@ def remove_unfinished(model_dir: str | os.PathLike[str]) -> None:
         if ref.step <= newest and not _has(ref, _REMOVING_FILE):
             retire(ref, f"the checkpoint of step {ref.step:,} has lost its {COMMIT_FILE}")
         else:
-            print(f"training: removing the unfinished checkpoint of step {ref.step:,}")
+            logging.info(f"training: removing the unfinished checkpoint of step {ref.step:,}")
             files.remove_tree(ref.folder)
     if files.is_remote(model_dir):
         return  # where a rename may be a copy in progress
@@ -225,7 +227,7 @@ def discard(model_dir: str | os.PathLike[str]) -> None:
         files.remove(files.join(model_dir, name))
     folder = files.join(model_dir, "checkpoints")
     if files.exists(folder):
-        print(f"training: removing {len(committed(model_dir))} checkpoints in {folder}")
+        logging.info(f"training: removing {len(committed(model_dir))} checkpoints in {folder}")
         files.remove_tree(folder)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import tensorflow as tf
+from absl import logging
 
 from data import files
 from data.checked_json import Record
@@ -189,7 +189,7 @@ class Checkpoints:
                 return self._restore(ref)
             except UserError as error:
                 reasons.append(str(error))
-                print(f"training: {error}; trying the one before")
+                logging.warning(f"training: {error}; trying the one before")
         if reasons or files.exists(files.join(self._model_dir, NEWEST_FILE)):
             why = "; ".join(reasons) or "all commit records are missing"
             raise UserError(
@@ -275,9 +275,9 @@ class Checkpoints:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress TensorFlow's log of an error that is reported in one line."""
-    logger = logging.getLogger("absl")
+    logger = logging.get_absl_logger()
     level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    logger.setLevel("CRITICAL")
     try:
         yield
     finally:

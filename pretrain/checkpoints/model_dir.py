@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from data import files, schema
 from data.checked_json import read_json
 from data.errors import UserError
@@ -162,7 +164,7 @@ def check_model_dir(model_dir: str, run: Run) -> None:
                 " --model_dir, or use the settings it was started with"
             )
         if allowed:
-            print(f"training: resuming with changed settings: {'; '.join(allowed)}")
+            logging.info(f"training: resuming with changed settings: {'; '.join(allowed)}")
     elif files.exists(files.join(model_dir, "checkpoints")):
         raise UserError(
             f"{model_dir} has checkpoints but no {RUN_FILE}, so their run is unknown; choose another"

@@ -11,17 +11,16 @@ T is a tf-models checkpoint, for the export and the fine-tuning of tf-models (ta
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
-from data.errors import CommandParser, run_main
+from data.cli.main import run_main
+from data.cli.parser import CommandParser
 from pretrain.export.publish import POOLERS, export
 
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and export."""
     # Keras warns that the saved models are not compiled; they are not meant to be.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     parser = CommandParser(
         prog="python -m pretrain.export",
         description=__doc__,

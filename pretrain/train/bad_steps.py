@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from data import files
 from data.checked_json import (
@@ -215,7 +216,7 @@ class BadStepLog:
             self._write(rows + [self._row(bad_step) for bad_step in bad_steps])
             self._steps += [bad_step.step for bad_step in bad_steps]
             for bad_step in bad_steps:
-                print(f"training: {bad_step}", flush=True)
+                logging.warning(f"training: {bad_step}")
         over = next((b for b in bad_steps if b.recent > self._max_bad_steps), None)
         if over is not None:
             self._raise_too_many(
@@ -264,10 +265,9 @@ class BadStepLog:
         rows = [record.fields for record in records if record is not None and _has_step(record)]
         if len(rows) < len(records):
             copy = keep_copy(self._path, content)
-            print(
+            logging.warning(
                 f"training: {self._path} has {len(records) - len(rows):,} damaged lines; the others are"
-                f" kept, and the damaged file is {copy}",
-                flush=True,
+                f" kept, and the damaged file is {copy}"
             )
         return rows
 

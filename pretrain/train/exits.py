@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import tensorflow as tf
+from absl import logging
 
 from data.errors import StorageError, UserError, first_line
 from launch.config import RESTART_CODE
@@ -83,10 +84,9 @@ def exit_on_stop(program: str, *, is_multi_worker: bool) -> Iterator[None]:
             yield
     except Preempted as preempted:
         code = INTERRUPT_CODE if preempted.reason == INTERRUPT else RESTART_CODE
-        print(
+        logging.info(
             f"{program}: stopped after step {preempted.step:,} by {preempted.reason}; everything is"
-            f" saved, the same command resumes (exit code {code})",
-            flush=True,
+            f" saved, the same command resumes (exit code {code})"
         )
         sys.exit(code)
     except WorkerLost as lost:

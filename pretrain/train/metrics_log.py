@@ -1,4 +1,8 @@
-"""The rows of metrics.jsonl. Each has its number in the file, `row`, so that missing rows are noticed."""
+"""The rows of metrics.jsonl.
+
+Each has its number in the file, `row`, so that missing rows are noticed, and the `time` when it was written.
+Rows of older versions have neither.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from absl import logging
+
 from data import files
 from data.checked_json import MAX_BYTES, Record, keep_copy, parse_json_lines, read_at_most
 from data.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
+TIME = "time"  # column: seconds since 1970
+# Columns that depend on the clock: all others are the same in every run with the same settings and data.
+CLOCK_METRICS = frozenset({TIME, "examples_per_second", "tokens_per_second", "input_wait_fraction"})
 PLATEAU_NOTE = "still on the unigram plateau"
 _GROUPS = ("trust_ratios",)  # columns that have a number for each variable
 _MAX_GAPS = 3  # to list in a message
@@ -57,17 +66,16 @@ def repair_metrics(
     gaps = _gaps(kept)
     if found.damaged_lines:
         copy = keep_copy(path, found.content)
-        print(
+        logging.warning(
             f"training: {path} has {found.damaged_lines:,} damaged lines; the other"
-            f" {len(found.rows):,} rows are kept, and the damaged file is {copy}",
-            flush=True,
+            f" {len(found.rows):,} rows are kept, and the damaged file is {copy}"
         )
     if sum(gap.num_rows for gap in gaps) > found.damaged_lines:
         text = "; ".join(map(str, gaps[:_MAX_GAPS])) + "; ..." * (len(gaps) > _MAX_GAPS)
-        print(f"training: {path} lacks {text}; the others are kept", flush=True)
+        logging.warning(f"training: {path} lacks {text}; the others are kept")
     last = max((row["step"] for row in kept if "loss" in row), default=0)
     if last_row is not None and last < last_row:
-        print(f"training: {path} lacks rows of the steps {last + 1:,} to {last_row:,}", flush=True)
+        logging.warning(f"training: {path} lacks rows of the steps {last + 1:,} to {last_row:,}")
     numbered = [
         {**row, "row": number} if "row" in row else row for number, row in enumerate(kept, 1)
     ]

@@ -1,4 +1,4 @@
-"""Show and record the metrics of a run: terminal, metrics.jsonl, TensorBoard, Weights & Biases."""
+"""Show and record the metrics of a run: messages, metrics.jsonl, TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+from absl import logging
 from tqdm import tqdm
 
 from data import files
@@ -22,7 +23,7 @@ from data.errors import UserError, first_line
 from pretrain.checkpoints.best import LEAST_LOSS, Criterion, record_best
 from pretrain.checkpoints.model_dir import Presence
 from pretrain.train.loop import Hook
-from pretrain.train.metrics_log import METRICS_FILE, repair_metrics
+from pretrain.train.metrics_log import METRICS_FILE, TIME, repair_metrics
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -136,7 +137,7 @@ class Progress(Hook):
         self._has_line = True
         line = f"step {step:,}/{self._bar.total:,}  {text}  {self._left(step)} left"
         if self._bar.disable:
-            self._print(line)
+            logging.info(line)
         else:
             self._bar.set_description_str(line, refresh=False)
             self._bar.update(step - self._bar.n)
@@ -153,7 +154,7 @@ class Progress(Hook):
         # Before the row: once the row is there, a resumed run does not evaluate this step again.
         is_best = record_best(self._model_dir, step, row, self._criterion)
         self._record(step, row, prefix="eval")
-        self._print(f"step {step:,}{', the best so far' if is_best else ''}  {text}")
+        logging.info(f"step {step:,}{', the best so far' if is_best else ''}  {text}")
         self._try_report()
 
     def close(self) -> None:
@@ -165,7 +166,7 @@ class Progress(Hook):
             except (
                 _WRITE_ERRORS
             ) as error:  # rows are flushed already; do not hide what ended the run
-                self._print(f"pretraining: {self._model_dir}: {first_line(error)}")
+                logging.error(f"pretraining: {self._model_dir}: {first_line(error)}")
         if self._wandb:
             self._wandb.close()
         self._try_report()
@@ -176,7 +177,7 @@ class Progress(Hook):
         try:
             self._write_report(self._model_dir)
         except Exception as error:  # a report must neither end a run nor hide what did
-            self._print(f"training: no report.html: {error}")
+            logging.warning(f"training: no report.html: {error}")
 
     def _left(self, step: int) -> str:
         """Return the time left as h:mm:ss, at the mean speed so far: with evaluations, without compiling."""
@@ -185,17 +186,14 @@ class Progress(Hook):
         seconds = (time.monotonic() - self._clock) / (step - self._clock_step)
         return str(datetime.timedelta(seconds=round(seconds * (self._bar.total - step))))
 
-    def _print(self, text: str) -> None:
-        tqdm.write(text, file=sys.stdout)
-        sys.stdout.flush()
-
     def _record(self, step: int, row: dict[str, Any], *, prefix: str) -> None:
         if self._presence:
             self._presence.require()
         tagged = {f"{prefix}/{name.removeprefix('eval_')}": value for name, value in row.items()}
         target = files.join(self._model_dir, METRICS_FILE)  # the errors do not name their file
         try:
-            content = {"step": step, "row": self._next_row, **_finite(row)}
+            place = {"step": step, "row": self._next_row, TIME: round(time.time(), 3)}
+            content = {**place, **_finite(row)}
             self._file.write(json.dumps(content, allow_nan=False) + "\n")
             self._file.flush()
             self._next_row += 1

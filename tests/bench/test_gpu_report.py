@@ -11,7 +11,8 @@ from bench.gpu import __main__ as main
 from bench.gpu import folder, in_jax, report
 from bench.gpu.jobs import waves
 from bench.gpu.programs import PROGRAMS
-from data.errors import UserError, run_main
+from data.cli.main import run_main
+from data.errors import UserError
 from tests.support.markdown import table_rows
 from tests.support.paths import ROOT
 from tests.support.sources import imports

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from data import build_dir, schema
 from data.build import build, main, summary
+from data.cli.main import run_main
 from data.config import BuildConfig
-from data.errors import UserError, run_main
+from data.errors import UserError
 from data.hashing import document_hash
 from data.manifest import Manifest
 from data.sources.documents import Document, find_inputs
@@ -414,8 +415,8 @@ def test_an_input_that_is_hardly_prose_is_said_by_name_and_share(golden, tmp_pat
             *("--output_dir", directory),
         ]
     )
-    warning = "warning: --wiki stars.xml: ONLY 1.3% OF THE TEXT IS KEPT (19 of 1,419 bytes of paragraphs);"
-    assert warning in capsys.readouterr().out
+    warning = "ONLY 1.3% OF THE TEXT IS KEPT (19 of 1,419 bytes of paragraphs);"
+    assert f"WARNING data: --wiki stars.xml: {warning}" in capsys.readouterr().err
     manifest = Manifest.load(directory)
     assert manifest.prose == {"wiki/stars.xml": {"bytes_expected": 1419, "bytes_kept": 19}}
     view_main([directory, "--number", "0"])

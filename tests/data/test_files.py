@@ -6,7 +6,8 @@ import os
 import pytest
 
 from data import files
-from data.errors import StorageError, UserError, run_main
+from data.cli.main import run_main
+from data.errors import StorageError, UserError
 
 
 @pytest.fixture(params=["local", "ram"])

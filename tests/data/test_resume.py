@@ -85,7 +85,7 @@ def test_interrupted_build_resumes(
     monkeypatch.setattr("data.stages.shards.write_records", counting)
     monkeypatch.setattr("data.pipeline.UnitExtractor", None)  # reading is finished
     build(config=small_config, **interrupted)
-    assert "resuming the unfinished build" in capsys.readouterr().out
+    assert "resuming the unfinished build" in capsys.readouterr().err
     assert len(written) == 7 - 4
     assert sums_of(tmp_path / "d") == sums_of(small_build)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from data.checked_json import parse_json_lines
 from pretrain.checkpoints.catalog import committed, verify
+from pretrain.train.metrics_log import CLOCK_METRICS
 from tests.faults.artefacts import INPUT_FLAGS, TUNE_FLAGS
 from tests.faults.case import Command
-from tests.support.pretraining import CLOCK_METRICS
 
 _DATA, _MODEL = ("data", "run.gin"), ("data", "run.gin", "model")
 

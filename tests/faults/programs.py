@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from data.errors import run_main
+from data.cli.main import run_main
 
 if TYPE_CHECKING:
     from pretrain.checkpoints.checkpoint import Checkpoints

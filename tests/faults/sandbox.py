@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data.errors import run_main
+from data.cli.main import run_main
 from tests.faults.case import Case, Command
 from tests.support.paths import ROOT
 
@@ -37,8 +37,10 @@ MAX_LINES = 200  # of any output
 MAX_LINE = 4000  # characters
 MAX_MEMORY = 6 * 2**30  # bytes, with the libraries
 _MAX_HASHED = 2**26
-# Lines of TensorFlow about itself, which no command can turn off.
-_NOTICE = re.compile(r"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:?")
+# Messages, and lines of TensorFlow about itself, which no command can turn off.
+_NOTICE = re.compile(
+    r"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:?|\d{4}-\S+Z (?:INFO|WARNING) "
+)
 # What any command may leave behind, also one that refuses.
 _ALWAYS = ("inside/model/.lock", "inside/*/.lock", "inside/*/*/.lock", "tmp/*", "out/*")
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -108,7 +110,7 @@ def run_case(case: Case, artefacts: Path, folder: Path, python_path: str = "") -
     result = None
     if ran.code == 0:
         try:
-            result = _plain(case.command.result(inside, ran.stdout))
+            result = _plain(case.command.result(inside, ran.stderr + ran.stdout))
         except Exception as error:
             result = f"no result: {error!r}"
     return dataclasses.replace(ran, changed=tuple(changed), result=result)

@@ -15,11 +15,10 @@ from data import files
 from data.errors import UserError
 from finetune import predict, run
 from pretrain.checkpoints.catalog import committed
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics_log import CLOCK_METRICS, read_metrics
 from pretrain.train.trainer import Trainer
 from tests.support.finetuning import LONGER, arguments, write_rows, write_squad
 from tests.support.html_pages import check_page, visible_text
-from tests.support.pretraining import CLOCK_METRICS
 
 STEPS = "TrainConfig.train_steps = {}"
 
@@ -128,7 +127,7 @@ def test_interrupted_run_resumes_bit_for_bit(finetuned, model_dir, tmp_path, mon
     with pytest.raises(SystemExit) as caught:
         run.main(flags)
     assert caught.value.code == 42
-    assert "fine-tuning: stopped after step" in capsys.readouterr().out
+    assert "fine-tuning: stopped after step" in capsys.readouterr().err
     assert 20 < committed(tmp_path / "m/seed-12345")[-1].step < 30
     assert not (tmp_path / "m/summary.json").exists()
     monkeypatch.undo()
@@ -194,9 +193,9 @@ def test_seeds_that_learn_nothing_are_stopped(small_encoder, clauses, tmp_path, 
         assert seed["step"] == seed["collapse"]["step"] == 310  # of 400
         assert "giving the same answer has 0.6931" in seed["collapse"]["reason"]
         assert seed["splits"].keys() == {"dev"}
-    output = capsys.readouterr().out
-    assert "fine-tuning: seed 12346 has collapsed: mean training loss 0." in output
-    assert "2 seeds, dev accuracy: best 0." in output
+    printed = capsys.readouterr()
+    assert "fine-tuning: seed 12346 has collapsed: mean training loss 0." in printed.err
+    assert "2 seeds, dev accuracy: best 0." in printed.out
     page = (tmp_path / "m/seed-12345/report.html").read_text()
     assert "Collapsed, detected at step 310" in visible_text(page)
     assert not (tmp_path / "m/export").exists()
@@ -211,7 +210,7 @@ def test_seed_that_has_learned_nothing_by_the_end_is_exported_with_a_warning(
     params += [STEPS.format(8), "OptimizerConfig.peak_learning_rate = 1e-9"]
     run.main(arguments(small_encoder, tmp_path / "task", tmp_path / "m", *params))
     assert read(tmp_path / "m/summary.json")["num_collapsed"] == 1
-    assert "warning: seed 12345 is exported, but the seed collapsed" in capsys.readouterr().out
+    assert "seed 12345 is exported, but the seed collapsed" in capsys.readouterr().err
     card = (tmp_path / "m/export/README.md").read_text()
     assert "**Warning: this model has learned nothing**" in card
 

@@ -9,6 +9,7 @@ from data.errors import UserError
 from launch import strategy
 from launch.config import ClusterConfig
 from launch.strategy import build_strategy, device_kind
+from tests.support.logged import messages
 from tests.support.paths import ROOT
 
 FLAG = "--xla_allow_excess_precision=false"
@@ -51,7 +52,7 @@ def test_a_machine_without_gpus_computes_on_its_cpu():
 
 def test_several_devices_are_mirrored(capsys):
     assert build_strategy(ClusterConfig()).num_replicas_in_sync == 4
-    assert capsys.readouterr().out == "running on 4 x CPU (mirrored strategy)\n"
+    assert messages(capsys.readouterr().err) == ["running on 4 x CPU (mirrored strategy)"]
     assert build_strategy(ClusterConfig(strategy="default")).num_replicas_in_sync == 1
 
 
@@ -93,14 +94,14 @@ def test_gpus_get_xla_flags_next_to_those_of_the_user(
     monkeypatch.setenv("XLA_FLAGS", given)
     build_strategy(ClusterConfig(strategy="default"))
     assert os.environ["XLA_FLAGS"] == expected
-    assert capsys.readouterr().out.endswith(f" (default strategy), XLA_FLAGS={expected}\n")
+    assert capsys.readouterr().err.endswith(f" (default strategy), XLA_FLAGS={expected}\n")
 
 
 def test_a_file_of_xla_flags_is_left_alone(with_gpu, monkeypatch, capsys):
     monkeypatch.setenv("XLA_FLAGS", "flags.txt")
     build_strategy(ClusterConfig(strategy="default"))
     assert os.environ["XLA_FLAGS"] == "flags.txt"
-    assert capsys.readouterr().out.startswith(
+    assert messages(capsys.readouterr().err)[0].startswith(
         f"XLA_FLAGS=flags.txt is a file with flags; add {FLAG} to it"
     )
 
@@ -108,7 +109,7 @@ def test_a_file_of_xla_flags_is_left_alone(with_gpu, monkeypatch, capsys):
 def test_cpus_get_no_xla_flags(capsys):
     build_strategy(ClusterConfig(strategy="default"))
     assert "XLA_FLAGS" not in os.environ
-    assert "XLA_FLAGS" not in capsys.readouterr().out
+    assert "XLA_FLAGS" not in capsys.readouterr().err
 
 
 # Pretends that there is a GPU; then compiles a function with XLA.

@@ -225,9 +225,9 @@ def test_failure_of_any_host_ends_the_job_by_name(run_slice, status):
 def test_silent_machine_is_reported_once(run, capsys):
     silent = [("ACTIVE", "submitted")] * 15
     run(*silent, RUNNING, ("ACTIVE", "ended 0"))
-    assert capsys.readouterr().out.count("but its machine has not reported yet") == 1
+    assert capsys.readouterr().err.count("but its machine has not reported yet") == 1
     run(*silent[1:], RUNNING, ("ACTIVE", "ended 0"))
-    assert "has not reported yet" not in capsys.readouterr().out
+    assert "has not reported yet" not in capsys.readouterr().err
 
 
 def test_poll_interval_must_be_positive():

@@ -49,13 +49,13 @@ def test_run_starts_from_imported_weights(published, model_dir, small_build, cap
     run.main([*flags(small_build, model_dir), "--mode", "eval"])  # EncoderConfig from the weights
     assert held_out(capsys) == expected
     run.main(flags(small_build, model_dir, "TrainConfig.train_steps = 3"))
-    output = capsys.readouterr().out
+    output = capsys.readouterr().err
     assert f"pretraining: starting from the weights of {published.hf_dir}" in output
     assert committed(model_dir)[-1].step == 3
     run.main([*flags(small_build, model_dir), "--mode", "eval"])  # now from its own checkpoint
-    output = capsys.readouterr().out
-    assert "after 3 steps, held-out" in output
-    assert "from the weights of" not in output
+    printed = capsys.readouterr()
+    assert "after 3 steps, held-out" in printed.out
+    assert "from the weights of" not in printed.err
     (model_dir / "initial").rename(model_dir / "elsewhere")
     with pytest.raises(UserError, match=r"started from other weights than those in initial/"):
         run.main(flags(small_build, model_dir, *ENCODER))

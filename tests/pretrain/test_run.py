@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from data import files, schema
-from data.errors import UserError, run_main
+from data.cli.main import run_main
+from data.errors import UserError
 from data.manifest import Manifest
 from pretrain import run
 from pretrain.checkpoints.best import best_step
@@ -64,6 +65,7 @@ def test_metrics_have_training_and_evaluation_rows(model_dir, small_build):
     assert set(training[0]) == {
         "step",
         "row",
+        "time",
         "loss",
         "mlm_accuracy",
         "grad_norm",

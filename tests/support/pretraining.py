@@ -21,10 +21,6 @@ TINY = [
 ]
 
 
-# Metrics that depend on the clock.
-CLOCK_METRICS = {"examples_per_second", "tokens_per_second", "input_wait_fraction"}
-
-
 def arguments(data_dir, model_dir, *params: str) -> list[str]:
     """Return the command line of pretrain.run."""
     flags = [flag for param in [*TINY, *params] for flag in ("--gin_param", param)]

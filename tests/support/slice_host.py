@@ -137,6 +137,6 @@ if __name__ == "__main__":
         {"serve": serve, "run": run}[sys.argv[1]](*sys.argv[2:])
         os._exit(0)
     sys.path.insert(0, str(ROOT))
-    from data.errors import run_main
+    from data.cli.main import run_main
 
     run_main(lambda argv: sys.exit(host(json.loads(argv[0]))))

@@ -53,9 +53,9 @@ def test_folders_that_match_a_glob_are_reported(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("Text.")
     (tmp_path / "folder/b.txt").write_text("Text.")
     assert len(find_inputs("books", f"{tmp_path}/*")) == 1
-    assert f"1 folders matched and are not read; '{tmp_path}/**' does" in capsys.readouterr().out
+    assert f"1 folders matched and are not read; '{tmp_path}/**' does" in capsys.readouterr().err
     assert len(find_inputs("books", f"{tmp_path}/**")) == 2
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_a_glob_without_files_is_an_error(tmp_path):
@@ -137,17 +137,15 @@ def test_sentences_given_as_hard_wrapped_lines_are_said(tmp_path, capsys, kind, 
     path = tmp_path / f"p1{suffix}"
     path.write_bytes(gzip.compress(content) if suffix else content)
     find_inputs(kind, str(path))
-    assert (
-        f"warning: --{kind} {path} seems to have one sentence per line" in capsys.readouterr().out
-    )
+    assert f"WARNING --{kind} {path} seems to have one sentence per line" in capsys.readouterr().err
     find_inputs("sentences", str(path))
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_no_warning_about_real_books(golden, capsys):
     find_inputs("books", f"{golden}/books/*.txt")
     find_inputs("text", f"{golden}/*.txt")
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_file_that_is_found_twice_through_a_linked_folder_is_an_error_that_names_the_link(tmp_path):
@@ -195,7 +193,7 @@ def test_companions_of_a_corpus_are_named_and_not_read(tmp_path, capsys, kind, n
     (tmp_path / "a.txt").write_text("Text.")
     (tmp_path / name).write_bytes(b"\x00 not text")
     assert [file.name for file in find_inputs(kind, f"{tmp_path}/*")] == ["a.txt"]
-    assert f"note: --{kind} {tmp_path}/*: {name} (" in capsys.readouterr().out
+    assert f"INFO --{kind} {tmp_path}/*: {name} (" in capsys.readouterr().err
     # A file with a name of its own is meant.
     (tmp_path / name).write_text("Text.")
     assert [file.name for file in find_inputs(kind, str(tmp_path / name))] == [name]

@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from data.cli import logs
 from data.sources import progress
 from data.sources.progress import Phase, Progress, describe
 
@@ -39,7 +40,7 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_has_a_bar():
     stream = Terminal()
-    with Progress(PACKING, program="data", stream=stream) as shown:
+    with logs.shown_on(stream), Progress(PACKING, program="data") as shown:
         shown.update(64)
     assert "data: packing: 100%" in stream.getvalue()
     assert "64/64" in stream.getvalue()
@@ -48,7 +49,7 @@ def test_a_terminal_has_a_bar():
 def test_a_log_has_a_line_from_time_to_time(monkeypatch):
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.001)
     stream = io.StringIO()
-    with Progress(PACKING, program="data", stream=stream) as shown:
+    with logs.shown_on(stream), Progress(PACKING, program="data") as shown:
         shown.update(16)
         while "25%" not in stream.getvalue():
             pass
@@ -57,6 +58,6 @@ def test_a_log_has_a_line_from_time_to_time(monkeypatch):
 
 def test_a_short_phase_leaves_no_line_in_a_log():
     stream = io.StringIO()
-    with Progress(PACKING, program="data", stream=stream):
+    with logs.shown_on(stream), Progress(PACKING, program="data"):
         pass
     assert stream.getvalue() == ""

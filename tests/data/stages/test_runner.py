@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from data.cli import logs
 from data.config import BuildConfig
 from data.pipeline import BuildPlan
 from data.sources import progress
@@ -40,7 +41,7 @@ def test_each_phase_of_a_build_is_shown_in_turn(tmp_path, finish, monkeypatch):
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.001)
     stream = io.StringIO()
     finish("read/00001")  # by the build that is resumed
-    with BuildProgress(Journal(str(tmp_path)), PHASES, stream):
+    with logs.shown_on(stream), BuildProgress(Journal(str(tmp_path)), PHASES):
         wait_for(stream, "data: reading text: 25% of 4 MB\n")
         (tmp_path / "unfinished/begun/read").mkdir(parents=True)
         (tmp_path / "unfinished/begun/read/00000").write_text("1000000")
@@ -52,7 +53,7 @@ def test_each_phase_of_a_build_is_shown_in_turn(tmp_path, finish, monkeypatch):
 
 
 def test_a_build_that_stops_ends_the_display(tmp_path):
-    with BuildProgress(Journal(str(tmp_path)), PHASES, io.StringIO()):
+    with BuildProgress(Journal(str(tmp_path)), PHASES):
         pass
 
 

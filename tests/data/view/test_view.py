@@ -16,7 +16,8 @@ from rich.console import Console
 
 from data import schema
 from data.build import build
-from data.errors import UserError, run_main
+from data.cli.main import run_main
+from data.errors import UserError
 from data.files import sha256_of
 from data.manifest import Manifest
 from data.sources.documents import find_inputs

@@ -25,7 +25,7 @@ def test_copy_equals_the_build(bucket, small_build, tmp_path, sums_of, capsys):
     assert Path(directory).name == f"data-{Manifest.load(small_build).sha256[:12]}"
     assert sums_of(Path(directory)) == sums_of(small_build)
     num_files = len(Manifest.load(small_build).files)
-    assert f" {num_files} of them copied now" in capsys.readouterr().out
+    assert f" {num_files} of them copied now" in capsys.readouterr().err
 
 
 def test_second_copy_replaces_missing_and_damaged_files_only(
@@ -38,7 +38,7 @@ def test_second_copy_replaces_missing_and_damaged_files_only(
     first.write_bytes(content)
     second.unlink()
     stage(bucket, str(tmp_path))
-    assert " 2 of them copied now" in capsys.readouterr().out
+    assert " 2 of them copied now" in capsys.readouterr().err
     assert sums_of(directory) == sums_of(small_build)
 
 

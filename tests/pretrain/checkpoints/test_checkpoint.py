@@ -14,6 +14,7 @@ from pretrain.checkpoints import catalog, checkpoint
 from pretrain.checkpoints.best import best_step, record_best
 from pretrain.checkpoints.catalog import CheckpointRef, committed
 from pretrain.checkpoints.checkpoint import Checkpoints
+from tests.support.logged import messages
 
 RUN = {"config_sha256": "c0", "data_sha256": "d0"}
 
@@ -133,7 +134,7 @@ def test_damaged_checkpoint_is_reported_and_skipped(tmp_path, capsys, damage, me
     damage(tmp_path / "checkpoints/step-00000004")
     restored, state_values = restore(tmp_path)
     assert (restored.step, state_values) == (2, {2.0})
-    (line,) = capsys.readouterr().out.splitlines()
+    (line,) = messages(capsys.readouterr().err)
     assert line.startswith(f"training: checkpoint {tmp_path}/checkpoints/step-00000004")
     assert line.endswith("; trying the one before")
     with pytest.raises(UserError, match=message):
@@ -168,7 +169,7 @@ def test_unfinished_checkpoint_is_ignored_and_removed(model_dir, capsys):
     files.write_atomically(files.join(folder, "ckpt_temp/part-0"), b"half")
     assert restore(model_dir)[0] is None
     catalog.remove_unfinished(model_dir)
-    assert "removing the unfinished checkpoint of step 3" in capsys.readouterr().out
+    assert "removing the unfinished checkpoint of step 3" in capsys.readouterr().err
     assert not files.exists(folder)
 
 
@@ -309,7 +310,7 @@ class TestRetention:
         assert self.steps(tmp_path) == [22, 45]
         aside = {p.name for p in (tmp_path / "checkpoints").glob("*.damaged")}
         assert aside == {"step-00000035.damaged", "step-00000040.damaged"}
-        lines = capsys.readouterr().out.splitlines()
+        lines = messages(capsys.readouterr().err)
         assert [line.startswith("training: ") for line in lines] == [True] * len(lines)
         assert "has changed; renamed to" in lines[-1]
         assert restore(tmp_path)[1] == {45.0}
@@ -370,7 +371,7 @@ class TestRetention:
         files.remove(files.join(model_dir, "checkpoints/step-00000020/COMMIT.json"))
         catalog.remove_unfinished(model_dir)
         assert files.exists(files.join(model_dir, "checkpoints/step-00000020.damaged/ckpt.index"))
-        assert "has lost its COMMIT.json" in capsys.readouterr().out
+        assert "has lost its COMMIT.json" in capsys.readouterr().err
 
     def test_an_interrupted_removal_is_completed(self, tmp_path, monkeypatch):
         fill(tmp_path, 10, 20)
@@ -419,7 +420,7 @@ def test_checkpoint_before_a_damaged_commit_record_is_taken(tmp_path, capsys, da
     path.write_text(json.dumps(record))
     restored, state_values = restore(tmp_path)
     assert (restored.step, state_values) == (2, {2.0})
-    (line,) = capsys.readouterr().out.splitlines()
+    (line,) = messages(capsys.readouterr().err)
     assert "COMMIT.json is damaged: " in line
 
 

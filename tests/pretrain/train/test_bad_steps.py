@@ -19,6 +19,7 @@ from pretrain.train.bad_steps import (
     BadSteps,
     TooManyBadSteps,
 )
+from tests.support.logged import messages
 from tests.support.training import fresh_trainer, run_config, strategy_of
 
 
@@ -162,7 +163,7 @@ def test_log_names_step_reason_and_batch(tmp_path, capsys):
     assert len(set(first["sequences"])) == 4
     assert set(first["sequences"]) <= set(range(10))
     assert first["batch_sha256"] != second["batch_sha256"]
-    assert capsys.readouterr().out.splitlines() == [
+    assert messages(capsys.readouterr().err) == [
         "training: step 5 was skipped (not finite): loss nan, gradient norm 1.5",
         "training: step 8 was skipped (spike): loss 9.5, gradient norm 70.25",
     ]
@@ -172,7 +173,7 @@ def test_log_names_step_reason_and_batch(tmp_path, capsys):
 
 def test_other_workers_write_nothing(tmp_path, capsys):
     log_in(tmp_path, is_chief=False).record(BAD_STEPS)
-    assert (list(tmp_path.iterdir()), capsys.readouterr().out) == ([], "")
+    assert (list(tmp_path.iterdir()), capsys.readouterr().err) == ([], "")
 
 
 DAMAGED = [
@@ -194,7 +195,7 @@ def test_damaged_lines_of_the_log_are_removed(tmp_path, capsys, line):
     log.drop_after(6)
     assert path.read_text() == '{"step": 4}\n{"step": 6}\n'
     assert (tmp_path / "bad_steps.jsonl.damaged").read_text() == damaged
-    assert f"{path} has 1 damaged lines; the others are kept" in capsys.readouterr().out
+    assert f"{path} has 1 damaged lines; the others are kept" in capsys.readouterr().err
     log.record(BAD_STEPS[1:])
     assert [json.loads(row)["step"] for row in path.read_text().splitlines()] == [4, 6, 8]
 

@@ -12,10 +12,10 @@ from pretrain import run
 from pretrain.checkpoints.catalog import committed
 from pretrain.checkpoints.model_dir import load_run
 from pretrain.config import RunConfig
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics_log import CLOCK_METRICS, read_metrics
 from pretrain.train.trainer import Trainer
 from tests.support.model_dirs import make_model_dir
-from tests.support.pretraining import CLOCK_METRICS, arguments
+from tests.support.pretraining import arguments
 
 
 def rows(model_dir) -> list[dict]:

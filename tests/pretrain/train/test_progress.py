@@ -18,6 +18,7 @@ from pretrain.report.pages import write_run_report
 from pretrain.train.metrics_log import read_metrics, repair_metrics
 from pretrain.train.progress import Progress, WandB, training_line
 from pretrain.train.recipe import check_settings
+from tests.support.logged import messages
 from tests.support.model_dirs import make_model_dir, run_config
 
 ROW = {
@@ -63,7 +64,7 @@ def test_plain_lines_without_a_terminal(tmp_path, capsys, clock):
     progress.after_evaluation(200, EVALUATION, "held-out: ...")
     progress.after_evaluation(300, {"eval_loss": 6.5}, "held-out: ...")
     progress.close()
-    assert capsys.readouterr().out.splitlines() == [
+    assert messages(capsys.readouterr().err) == [
         f"step 200/1,000  {training_line(ROW)}  0:04:00 left",
         "step 200, the best so far  held-out: ...",
         "step 300  held-out: ...",
@@ -79,7 +80,7 @@ def test_first_line_comes_after_a_few_updates_and_leaves_out_compilation(tmp_pat
     clock[0] += 16
     progress.after_row(10, ROW)
     progress.close()
-    assert capsys.readouterr().out.splitlines() == [
+    assert messages(capsys.readouterr().err) == [
         "step 2/1,001  4.0 s an update  1:06:36 left",
         f"step 10/1,001  {training_line(ROW)}  1:06:04 left",
     ]
@@ -120,7 +121,9 @@ def test_nan_in_an_evaluation_keeps_the_file_valid_json(tmp_path):
     progress.after_evaluation(5, row, "held-out: loss nan")
     progress.close()
     none = {"eval_loss": None, "eval_perplexity": None, "eval_mlm_accuracy": 0.5}
-    assert read_metrics(tmp_path) == [{"step": 5, "row": 1, **none}]
+    (row,) = read_metrics(tmp_path)
+    assert {**row, "time": 0} == {"step": 5, "row": 1, "time": 0, **none}
+    assert abs(row["time"] - time.time()) < 60
     assert best_step(tmp_path) is None
 
 
@@ -129,7 +132,7 @@ def test_failing_report_does_not_hide_what_ended_the_run(tmp_path, capsys):
     (tmp_path / "best.json").write_text("{")
     with pytest.raises(UserError, match="disk is full"), contextlib.closing(progress):
         raise UserError("disk is full")
-    (line,) = capsys.readouterr().out.splitlines()
+    (line,) = messages(capsys.readouterr().err)
     assert line.startswith(f"training: no report.html: {tmp_path}/best.json is damaged")
 
 
@@ -194,7 +197,7 @@ def test_intact_rows_around_a_damaged_line_are_kept(tmp_path, capsys, line):
     assert path.read_text() == "".join([*INTACT[:2], *INTACT[3:5]])
     copy = tmp_path / "metrics.jsonl.damaged"
     assert copy.read_text() == damaged
-    assert f"{path} has 1 damaged lines; the other 5 rows are kept" in capsys.readouterr().out
+    assert f"{path} has 1 damaged lines; the other 5 rows are kept" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("tail", "is_damage"), [('{"step": 3, "lo', False), ("\x00" * 500, True)])
@@ -205,13 +208,13 @@ def test_the_end_of_a_file_that_was_cut(tmp_path, capsys, tail, is_damage):
     repair_metrics(tmp_path, 2, last_row=2)
     assert path.read_text() == "".join(INTACT[:2])
     assert (tmp_path / "metrics.jsonl.damaged").exists() == is_damage
-    assert ("damaged lines" in capsys.readouterr().out) == is_damage
+    assert ("damaged lines" in capsys.readouterr().err) == is_damage
 
 
 def test_missing_rows_are_reported(tmp_path, capsys):
     (tmp_path / "metrics.jsonl").write_text("".join(INTACT[:2]))
     repair_metrics(tmp_path, 6, last_row=5)
-    assert "metrics.jsonl lacks rows of the steps 3 to 5" in capsys.readouterr().out
+    assert "metrics.jsonl lacks rows of the steps 3 to 5" in capsys.readouterr().err
 
 
 def write_numbered(path, *numbers: int) -> None:
@@ -241,14 +244,14 @@ def test_rows_missing_from_the_middle_are_reported_once(tmp_path, capsys, number
     capsys.readouterr()
     before = [(row["step"], row.get("loss")) for row in read_metrics(tmp_path)]
     assert repair_metrics(tmp_path, 8) == len(numbers) + 1
-    output = capsys.readouterr().out
+    output = capsys.readouterr().err
     assert (message or "") in output
     assert bool(message) == bool(output)
     rows = read_metrics(tmp_path)
     assert [(row["step"], row.get("loss")) for row in rows] == before
     assert [row["row"] for row in rows] == list(range(1, len(numbers) + 1))
     repair_metrics(tmp_path, 8)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_resumed_run_goes_on_counting_rows(tmp_path, capsys):
@@ -258,7 +261,7 @@ def test_resumed_run_goes_on_counting_rows(tmp_path, capsys):
     progress.close()
     rows = read_metrics(tmp_path)
     assert [(row["step"], row["row"]) for row in rows[-3:]] == [(4, 4), (4, 5), (5, 6)]
-    assert "lacks" not in capsys.readouterr().out
+    assert "lacks" not in capsys.readouterr().err
 
 
 def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):

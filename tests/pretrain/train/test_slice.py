@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from pretrain.checkpoints.catalog import committed
 from pretrain.run import main
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics_log import CLOCK_METRICS, read_metrics
 from tests.support.paths import ROOT
-from tests.support.pretraining import CLOCK_METRICS, arguments
+from tests.support.pretraining import arguments
 from tests.support.slices import pretrain, slice_hosts, slice_params
 
 LOCAL = "ClusterConfig.strategy = 'mirrored'"
@@ -68,8 +68,8 @@ def test_errors_of_a_slice_are_one_line(small_build, tmp_path):
         command += arguments(small_build, tmp_path / "m", *settings)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as run:
-            for line in run.stdout:
-                if line.startswith("step 6/"):
+            for line in run.stderr:
+                if "INFO step 6/" in line:
                     servers[-1].kill()
                     break
             _, errors = run.communicate(timeout=600)

@@ -20,9 +20,9 @@ from pretrain import run
 from pretrain.checkpoints.catalog import committed
 from pretrain.checkpoints.checkpoint import Checkpoints
 from pretrain.train.exits import exit_on_stop
-from pretrain.train.metrics_log import read_metrics
+from pretrain.train.metrics_log import CLOCK_METRICS, read_metrics
 from pretrain.train.trainer import Trainer
-from tests.support.pretraining import CLOCK_METRICS, arguments
+from tests.support.pretraining import arguments
 
 # Checkpoints fall between rows, before and after them.
 PARAMS = ("TrainConfig.log_interval = 3", "TrainConfig.train_steps = 9")
@@ -30,7 +30,7 @@ PARAMS = ("TrainConfig.log_interval = 3", "TrainConfig.train_steps = 9")
 # pretrain.run in which a worker sends itself a signal before a step or before a commit record.
 PROGRAM = """
 import json, os, signal, sys
-from data.errors import run_main
+from data.cli.main import run_main
 from pretrain import run
 from pretrain.checkpoints import checkpoint
 from pretrain.train.trainer import Trainer
@@ -108,7 +108,7 @@ def test_sigterm_saves_and_asks_for_a_restart(small_build, whole, tmp_path, monk
     with pytest.raises(SystemExit) as caught:
         run.main(argv)
     assert caught.value.code == 42
-    assert "stopped after step 5 by SIGTERM" in capsys.readouterr().out
+    assert "stopped after step 5 by SIGTERM" in capsys.readouterr().err
     assert committed(tmp_path / "m")[-1].step == 5
     monkeypatch.undo()
     run.main(argv)
@@ -136,7 +136,7 @@ def test_ctrl_c_saves_and_the_same_command_resumes(
     assert "stopping: the run first saves its state" in printed.err
     assert (
         "stopped after step 5 by Ctrl-C; everything is saved, the same command resumes"
-        in printed.out
+        in printed.err
     )
     assert committed(tmp_path / "m")[-1].step == 5
     monkeypatch.undo()
@@ -192,9 +192,9 @@ def test_two_workers_resume_after_a_preemption_and_a_kill(small_build, whole, tm
     # Both stop after the same step, though only one of them got the notice.
     assert run_workers(command("step", 5, signal.SIGTERM, argv, worker=1), 2) == 42
     output = capfd.readouterr().out
-    assert "[worker 0] running on 2 x CPU (multi_worker strategy)" in output
-    assert "[worker 0] pretraining: stopped after step 6 by another worker's notice" in output
-    assert "[worker 1] pretraining: stopped after step 6 by SIGTERM" in output
+    assert "INFO worker 0: running on 2 x CPU (multi_worker strategy)" in output
+    assert "INFO worker 0: pretraining: stopped after step 6 by another worker's notice" in output
+    assert "INFO worker 1: pretraining: stopped after step 6 by SIGTERM" in output
     assert committed(model_dir)[-1].step == 6
 
     assert run_workers(command("step", 7, signal.SIGKILL, argv, worker=1), 2) == 137
@@ -258,7 +258,7 @@ def test_workers_with_separate_model_dirs_are_refused(small_build, tmp_path, cap
     argv = arguments(small_build, "M", "ClusterConfig.strategy = 'multi_worker'")
     run.main(arguments(small_build, tmp_path / "0"))
     program = (
-        "import json, os, sys; from data.errors import run_main; from pretrain import run;"
+        "import json, os, sys; from data.cli.main import run_main; from pretrain import run;"
         "index = json.loads(os.environ['TF_CONFIG'])['task']['index'];"
         f"run_main(run.main, [arg.replace('M', f'{tmp_path}/{{index}}') if arg == 'M' else arg"
         " for arg in sys.argv[1:]] + ['--gin_param', 'TrainConfig.train_steps = 8'])"

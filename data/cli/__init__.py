@@ -1,0 +1,1 @@
+"""Command line, messages and exit codes of all programs."""
