@@ -39,7 +39,13 @@ from data.stages.contamination import NgramFilter
 from data.stages.corpus_checks import warnings_about
 from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, WORKERS_LOG
 from data.stages.masking import MaskingRule
-from data.stages.runner import BuildProgress, pipeline_options, quiet_workers, readable_beam_errors
+from data.stages.runner import (
+    BuildProgress,
+    check_prism,
+    pipeline_options,
+    quiet_workers,
+    readable_beam_errors,
+)
 from data.storage.sequence_sources import check_sources
 from data.storage.structure import check_structure
 from data.vocab import Vocab
@@ -88,6 +94,7 @@ class BuildJob:
     def options(self) -> PipelineOptions:
         """Beam's options, checked."""
         paths = [file.path for file in self.inputs]
+        check_prism(self.beam_args)
         return pipeline_options(self.beam_args, output_dir=self.output_dir, paths=paths)
 
     def plan(self) -> BuildPlan:

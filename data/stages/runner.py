@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 # The full class name, because Beam's "DirectRunner" selects one of two engines.
 DEFAULT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
-_LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
+_LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner", "PrismRunner")
 # Their workers do not share a local disk, so all files must be in shared storage.
 _REMOTE_RUNNERS = ("DataflowRunner", "FlinkRunner", "SparkRunner")
 _REFUSED = {
-    "DirectRunner": "it selects one of two engines, and which one depends on the machine",
+    "DirectRunner": "it selects FnApiRunner or PrismRunner, depending on the machine",
     "DaskRunner": "it silently loses elements that are emitted at the end of a bundle",
 }
 # Name and unit of the phase of each kind of tasks in the journal.
@@ -68,11 +68,13 @@ def pipeline_options(
                     f"--runner={runner}: {path} is a local path, which workers on other machines"
                     " cannot reach; copy the files to a bucket and give gs://... paths"
                 )
+    # The job servers of Flink and Spark, in Java, have no CRITICAL.
+    log_level = "CRITICAL" if runner.endswith("FnApiRunner") else "ERROR"
     usage = io.StringIO()
     try:
         with contextlib.redirect_stderr(usage):
             options = PipelineOptions(
-                list(beam_args), runner=runner, default_sdk_harness_log_level="CRITICAL"
+                list(beam_args), runner=runner, default_sdk_harness_log_level=log_level
             )
             values = options.get_all_options()
     except SystemExit:  # a value of another type; the usage of Beam has more than a hundred lines
@@ -102,6 +104,27 @@ def _checked_runner(beam_args: Sequence[str]) -> str:
     return runner
 
 
+def check_prism(beam_args: Sequence[str]) -> None:
+    """Check that Prism is a program on this machine; Beam would else download one and run it.
+
+    Raises:
+      UserError: the runner is Prism, and its program is missing.
+    """
+    if not _checked_runner(beam_args).endswith("PrismRunner"):
+        return
+    from apache_beam.version import __version__
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--prism_location")
+    program = parser.parse_known_args(list(beam_args))[0].prism_location
+    if program is None or not (os.path.isfile(program) and os.access(program, os.X_OK)):
+        given = "is missing" if program is None else f"{program}: is no program"
+        raise UserError(
+            f"--prism_location {given}; build it with"
+            f" `go install github.com/apache/beam/sdks/v2/go/cmd/prism@v{__version__}`"
+        )
+
+
 def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
     """Raise a UserError for unknown options, which Beam ignores silently."""
     for previous, flag in itertools.pairwise(["", *beam_args]):
@@ -128,7 +151,7 @@ def readable_beam_errors(output_dir: str) -> Iterator[None]:
     except Exception as error:
         if "KeyboardInterrupt" in str(error):
             raise KeyboardInterrupt from None
-        name = "" if isinstance(error, UserError) else r"\bUserError: "
+        name = "" if isinstance(error, UserError) else rf"\b(?:{'|'.join(_user_errors())}): "
         step = r"(?: \[while running .*)?$"
         messages = re.findall(rf"{name}(.+?){step}", str(error), re.M)
         # A full disk or a missing permission, for example; the message names the file.
@@ -141,6 +164,13 @@ def readable_beam_errors(output_dir: str) -> Iterator[None]:
                 f" (--direct_num_workers); its log is {output_dir}/{WORKERS_LOG}"
             ) from None
         raise
+
+
+def _user_errors(kind: type[UserError] = UserError) -> Iterator[str]:
+    """Yield the names of the class and of all classes derived from it."""
+    yield kind.__name__
+    for derived in kind.__subclasses__():
+        yield from _user_errors(derived)
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ def test_bytes_do_not_depend_on_a_portable_runner(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("DirectRunner", "selects one of two engines"),
+        ("DirectRunner", "selects FnApiRunner or PrismRunner"),
         ("apache_beam.runners.dask.dask_runner.DaskRunner", "silently loses elements"),
         ("InteractiveRunner", "omit it"),
     ],
@@ -136,6 +136,49 @@ def test_bytes_do_not_depend_on_a_portable_runner(
 def test_unsupported_runner_is_an_error(name, reason):
     with pytest.raises(UserError, match=f"--runner={name} is not supported.*{reason}"):
         runner.pipeline_options([f"--runner={name}"], output_dir="d", paths=[])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], r"^--prism_location is missing; build it with `go install \S+/prism@v2\."),
+        (["--prism_location=no/prism"], r"^--prism_location no/prism: is no program; build"),
+        (
+            ["--prism_location", "https://e.org/p.zip"],
+            r"^--prism_location https://e\.org/p\.zip: is",
+        ),
+    ],
+)
+def test_prism_is_a_program_on_this_machine(flags, message):
+    with pytest.raises(UserError, match=message):
+        runner.check_prism(["--runner=PrismRunner", *flags])
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [([], "CRITICAL"), (["--runner=PortableRunner", "--job_endpoint=localhost:1"], "ERROR")],
+)
+def test_job_servers_get_a_level_that_java_has(flags, level):
+    options = pipeline_options(flags, output_dir="d", paths=[]).get_all_options()
+    assert options["default_sdk_harness_log_level"] == level
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "data.errors.UserError: a: is damaged",
+        "Traceback (most recent call last):\ndata.sources.streams.DamagedError: a: is damaged",
+        "java.lang.RuntimeException: Error from SDK harness\ndata.errors.UserError: a: is damaged",
+    ],
+)
+def test_errors_of_workers_are_one_line(reason):
+    """Portable runners give the stack trace of a worker as text."""
+    failed = f"Pipeline job-001 failed in state FAILED: {reason} [while running 'BuildCorpus/Read']"
+    with (
+        pytest.raises(UserError, match=r"^a: is damaged$"),
+        runner.readable_beam_errors("d"),
+    ):
+        raise RuntimeError(failed)
 
 
 @pytest.mark.parametrize("name", ["DataflowRunner", "FlinkRunner", "SparkRunner"])
