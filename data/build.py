@@ -3,7 +3,7 @@ r"""Build the training data: from text to packed sequences and masked copies.
     python -m data.build --gin_file gin/data_demo.gin --wiki 'dumps/*.bz2' --books 'books/*.txt' \
         --vocab_file vocab.txt --output_dir build
 
-Other arguments are Beam options, e.g. --direct_num_workers=4 --direct_running_mode=multi_processing.
+Other arguments are options of Beam, such as --runner=FlinkRunner.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, WORKERS_LOG
 from data.stages.masking import MaskingRule
 from data.stages.runner import (
     BuildProgress,
+    check_flags,
     check_prism,
     pipeline_options,
     quiet_workers,
     readable_beam_errors,
+    worker_flags,
 )
 from data.storage.sequence_sources import check_sources
 from data.storage.structure import check_structure
@@ -271,13 +273,14 @@ def main(argv: Sequence[str]) -> None:
     (config,) = load_config(args.gin_file, args.gin_param, BuildConfig, strict=args.strict_gin)
     _check_output_dir(args)
     inputs = find_flagged_inputs(args)
+    num_bytes = sum(file.num_bytes for file in inputs)
     inputs += [file for glob in args.decontaminate for file in find_inputs(DECONTAMINATE, glob)]
     arguments = dict(
         config=config,
         vocab=Vocab.load(args.vocab_file),
         inputs=inputs,
         output_dir=args.output_dir,
-        beam_args=beam_args,
+        beam_args=[*beam_args, *worker_flags(beam_args, args.workers, num_bytes=num_bytes)],
     )
     if args.dry_run:
         dry_run(**arguments)
@@ -325,9 +328,17 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--verify", metavar="D", help="compare every file of a build with its sha256"
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default: one per core, fewer for little text)",
+    )
     parser.add_argument("--dry_run", action="store_true", help="check the job, but do not run it")
     args, beam_args = parser.parse_known_args(argv)
-    if args.dry_run:
+    if beam_args:
+        check_flags(beam_args, list(parser.flags()))
+    if args.dry_run and any("DataflowRunner" in argument for argument in beam_args):
         beam_args.append("--dry_run=True")  # also an option of Beam's Dataflow runner
     return args, beam_args
 

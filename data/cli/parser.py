@@ -79,6 +79,10 @@ class CommandParser(argparse.ArgumentParser):
         self._arguments = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args(args, namespace)
 
+    def flags(self) -> Iterator[str]:
+        """Yield the flags, those of subcommands included."""
+        return _flags(self)
+
     def error(self, message: str) -> NoReturn:
         """Raise a UserError; the base class prints its usage in many lines."""
         raise UserError(f"{message}; {self._hint()}")

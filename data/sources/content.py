@@ -58,6 +58,7 @@ _ANY_KIND = re.compile(b"|".join(pattern for pattern, _, _ in _KINDS), re.S)
 _TAR = re.compile(rb".{257}ustar", re.S)
 _PARQUET = re.compile(rb"PAR1")
 _WIKI_EXTRACTOR = re.compile(rb"\s*<doc id=\"[^\"]*\"[^>]*>")
+_TABLES = ("parquet", "sentences", "decontaminate")  # kinds that may be Parquet
 # Files that are stored next to a corpus: pattern of the name, and what they are.
 _COMPANIONS = (
     (r".*multistream-index.*\.txt(\.\w+)?", "the index of a multistream dump"),
@@ -114,7 +115,7 @@ def check_content(kind: str, path: str, head: bytes) -> None:
             way_out = remedy.format(path=quoted, folder=folder)
             raise UserError(f"--{kind} {path} is {content}, not text; {way_out}")
     _check_archive(kind, path, head)
-    if _PARQUET.match(head) and kind not in ("parquet", "sentences"):
+    if _PARQUET.match(head) and kind not in _TABLES:
         raise UserError(
             f"--{kind} {path} is a Parquet table, not text; give it to --parquet, or to --sentences if"
             " each row is a sentence"

@@ -111,7 +111,8 @@ def _parse_json(
     key = part.file.text_field
     if not isinstance(record, dict) or not isinstance(record.get(key), str):
         return reject(f'not an object with a string "{key}"')
-    name = record.get("id", offset)
+    name = record.get("id")
+    name = offset if name is None else name  # null counts as none
     if isinstance(name, bool) or not isinstance(name, str | int):
         return reject(f'"id" is {name!r}: must be a string or an integer')
     paragraphs = tuple(filter(None, map(normalise, split_lines(record[key]))))

@@ -31,6 +31,7 @@ from data.sources.streams import ByteCounter, DamagedError
 
 SUFFIX, MAGIC = ".parquet", b"PAR1"
 PART_BYTES, SENTENCE_PART_BYTES = 64 * 2**20, 16 * 2**20
+_ROWS_TOGETHER = 256
 _BUFFER_BYTES = 2**20  # read at once, of each column
 _BATCH_BYTES = 2**24  # decoded at once
 # More rows are hardly faster, and with a dictionary few bytes can stand for many long texts.
@@ -108,6 +109,28 @@ def read_documents(
             )
         else:
             yield document
+
+
+def read_values(file: InputFile, *, max_bytes: int) -> Iterator[dict[str, object]]:
+    """Yield the rows of any table as dictionaries.
+
+    Args:
+      file: file.
+      max_bytes: maximum size of the values.
+
+    Raises:
+      DamagedError: the table is damaged.
+      UserError: the table has more than `max_bytes` bytes of values.
+    """
+    with files.open_read(file.path) as stored, _name_damage(file):
+        table = pq.ParquetFile(stored, pre_buffer=False, page_checksum_verification=True)
+        groups = [table.metadata.row_group(i) for i in range(table.metadata.num_row_groups)]
+        if sum(group.total_byte_size for group in groups) > max_bytes:
+            raise UserError(
+                f"--{file.kind} {file.path} has more than {max_bytes:,} bytes of values"
+            )
+        for batch in table.iter_batches(batch_size=_ROWS_TOGETHER):
+            yield from batch.to_pylist()
 
 
 def _to_document(file: InputFile, row: _Row, max_document_bytes: int) -> Document | str:

@@ -17,12 +17,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 import numpy as np
+from absl import logging
 
 from data import files
 from data.errors import UserError
 from data.hashing import mix64
 from data.sources.compressed.codecs import plain_name
 from data.sources.documents import InputFile, normalise
+from data.sources.parquet import is_parquet, read_values
 from data.sources.streams import as_stream, open_chunks
 from data.storage.rows import save_npy
 from data.text.words import words
@@ -30,6 +32,7 @@ from data.text.words import words
 NGRAM_WORDS = 13
 # A small compressed file can unpack to any size. JSON takes many times its size in memory.
 _MAX_BYTES, _MAX_JSON_BYTES, _MAX_LINE = 2**28, 2**27, 2**24
+_MAX_NAMED = 3
 _HASHED_TOGETHER, _MIN_MERGED = 2**13, 2**20  # words, hashes
 
 
@@ -44,26 +47,35 @@ class NgramFilter:
     def from_files(cls, inputs: Sequence[InputFile]) -> NgramFilter:
         """Read evaluation files.
 
-        A text is a string of .json and .jsonl, a field of .tsv, and in other files a paragraph
-        between blank lines.
+        A text is a string of .json, .jsonl and .parquet, a field of .tsv, and in other files a
+        paragraph between blank lines.
 
         Raises:
           UserError: a file is damaged, too large, not UTF-8 or not JSON, or no text has 13 words.
         """
         hashes, pending, num_pending = np.zeros(0, np.uint64), [], 0
-        for text in (text for file in inputs for text in _texts(file)):
-            for ngrams in _text_hashes(text):
+        without = []  # files
+        for file in inputs:
+            num_before = num_ngrams = len(hashes) + num_pending
+            for ngrams in (ngrams for text in _texts(file) for ngrams in _text_hashes(text)):
                 pending.append(ngrams)
                 num_pending += len(ngrams)
+                num_ngrams += len(ngrams)
                 # Sorting as many new hashes as there are takes linear time in all.
                 if num_pending > max(_MIN_MERGED, len(hashes)):
                     hashes = np.unique(np.concatenate([hashes, *pending]))
                     pending, num_pending = [], 0
+            without += [file.path] * (num_ngrams == num_before)
         hashes = np.unique(np.concatenate([hashes, *pending]))
-        if inputs and not len(hashes):
-            raise UserError(
-                f"--decontaminate: the {len(inputs)} files have no run of {NGRAM_WORDS} words"
-            )
+        if without:
+            more = f" and {len(without) - _MAX_NAMED:,} more" * (len(without) > _MAX_NAMED)
+            names = f"{', '.join(without[:_MAX_NAMED])}{more}"
+            problem = f"--decontaminate {names}: no run of {NGRAM_WORDS} words"
+            if len(without) == len(inputs):
+                raise UserError(
+                    f"{problem}, so nothing can be compared; give files with longer texts"
+                )
+            logging.warning(f"{problem}; nothing is compared with it")
         return cls(hashes)
 
     def save(self, path: str) -> None:
@@ -127,6 +139,10 @@ def _text_hashes(lines: Iterable[str]) -> Iterator[np.ndarray]:
 
 def _texts(file: InputFile) -> Iterator[Iterable[str]]:
     """Yield the texts of a file, each as lines, without holding the file in memory."""
+    if is_parquet(file.path):
+        for row in read_values(file, max_bytes=_MAX_JSON_BYTES):
+            yield from ([string] for string in _strings(row))
+        return
     name = plain_name(file.path)
     limit = _MAX_JSON_BYTES if name.endswith(".json") else _MAX_BYTES
     try:

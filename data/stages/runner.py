@@ -12,8 +12,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 from data.cli import logs
 from data.errors import UserError
@@ -40,8 +40,41 @@ _PHASES = {
     "pack": ("packing", "shard"),
     "mask": ("masking", "shard"),
 }
+# Classes of Beam's options for these; they change nothing on this machine, and Beam takes them silently.
+_REMOTE_OPTIONS = (
+    *("FlinkRunnerOptions", "GoogleCloudOptions", "JobServerOptions", "PortableOptions"),
+    *("SparkRunnerOptions", "WorkerOptions"),
+)
+# Options of Beam that choose the workers.
+_WORKER_FLAGS = ("--runner", "--direct_num_workers", "--direct_running_mode")
 _MAX_WORKERS = 1024
-OWN_FLAGS = ("gin_file", "gin_param", "vocab_file", "output_dir", "decontaminate", "verify")
+_WORKER_BYTES = 2**20  # of input, below which another process takes longer to start than it saves
+
+
+def worker_flags(beam_args: Sequence[str], workers: int | None, *, num_bytes: int) -> list[str]:
+    """Return Beam's options for processes on this machine; none if its own options choose them.
+
+    Args:
+      beam_args: Beam's options of the command line.
+      workers: number of processes; None takes all cores, but fewer for little text.
+      num_bytes: size of the input.
+
+    Raises:
+      UserError: the number is out of range, or Beam's options choose the workers, too.
+    """
+    if workers is not None and not 1 <= workers <= _MAX_WORKERS:
+        raise UserError(f"--workers {workers}: must be between 1 and {_MAX_WORKERS}")
+    chosen = [flag for flag in beam_args if flag.partition("=")[0] in _WORKER_FLAGS]
+    if chosen and workers is not None:
+        raise UserError(
+            f"--workers {workers} and {chosen[0]} both choose the workers; give one of them"
+        )
+    if chosen:
+        return []
+    workers = workers or min(len(os.sched_getaffinity(0)), 1 + num_bytes // _WORKER_BYTES)
+    if workers == 1:
+        return []
+    return [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
 
 
 def pipeline_options(
@@ -80,7 +113,6 @@ def pipeline_options(
     except SystemExit:  # a value of another type; the usage of Beam has more than a hundred lines
         reason = usage.getvalue().strip().rpartition("error: ")[2]
         raise UserError(f"{reason}; see the options of Beam") from None
-    _check_flags(beam_args, set(values))
     workers = values.get("direct_num_workers", 1)
     if not 0 <= workers <= _MAX_WORKERS:
         raise UserError(
@@ -97,8 +129,8 @@ def _checked_runner(beam_args: Sequence[str]) -> str:
     if name not in (*_LOCAL_RUNNERS, *_REMOTE_RUNNERS):
         reason = f": {_REFUSED[name]}" if name in _REFUSED else ""
         raise UserError(
-            f"--runner={runner} is not supported{reason}; omit it to build on this machine"
-            f" (with --direct_num_workers=N --direct_running_mode=multi_processing), or use one of"
+            f"--runner={runner} is not supported{reason}; omit it to build on this machine (with"
+            f" --workers N), or use one of"
             f" {', '.join((*_LOCAL_RUNNERS, *_REMOTE_RUNNERS))}"
         )
     return runner
@@ -125,16 +157,42 @@ def check_prism(beam_args: Sequence[str]) -> None:
         )
 
 
-def _check_flags(beam_args: Sequence[str], known: set[str]) -> None:
-    """Raise a UserError for unknown options, which Beam ignores silently."""
+def check_flags(beam_args: Sequence[str], own_flags: Collection[str]) -> None:
+    """Raise a UserError for options that Beam ignores silently: unknown ones, and those of other runners.
+
+    Args:
+      beam_args: what the program's own parser does not know.
+      own_flags: flags of that parser, for suggestions.
+    """
+    from apache_beam.options import pipeline_options
+
+    known = set(_flags_of(pipeline_options.PipelineOptions.__subclasses__()))
+    is_local = _checked_runner(beam_args).rpartition(".")[2] == "FnApiRunner"
+    remote = _flags_of(getattr(pipeline_options, name) for name in _REMOTE_OPTIONS)
     for previous, flag in itertools.pairwise(["", *beam_args]):
         if not flag.startswith("-") and (not previous.startswith("-") or "=" in previous):
             raise UserError(f"{flag!r} belongs to no option; see --help")
         name = flag.removeprefix("--").partition("=")[0]
         if flag.startswith("-") and name not in known and name.removeprefix("no_") not in known:
-            nearest = difflib.get_close_matches(name, known.union(OWN_FLAGS), n=1)
+            own = [own_flag.removeprefix("--") for own_flag in own_flags]
+            nearest = difflib.get_close_matches(name, [*own, *known], n=1)
             hint = f"did you mean --{nearest[0]}?" if nearest else "see --help"
             raise UserError(f"{flag} is neither an option of this program nor of Beam; {hint}")
+        if flag.startswith("-") and is_local and name in remote:
+            raise UserError(
+                f"{flag} has no effect on this machine: it is an option of other runners; --workers N"
+                " sets the number of processes here"
+            )
+
+
+def _flags_of(options: Iterable[Any]) -> set[str]:
+    """Return the names of the flags of classes of Beam's options, without dashes."""
+    parser = argparse.ArgumentParser(add_help=False, conflict_handler="resolve")
+    for cls in options:
+        if hasattr(cls, "_add_argparse_args"):
+            cls._add_argparse_args(parser)
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    return {flag.lstrip("-") for flag in flags}
 
 
 @contextlib.contextmanager
@@ -161,7 +219,7 @@ def readable_beam_errors(output_dir: str) -> Iterator[None]:
         if "Channel closed prematurely" in str(error):
             raise UserError(
                 "a worker process died; if it ran out of memory, use fewer workers"
-                f" (--direct_num_workers); its log is {output_dir}/{WORKERS_LOG}"
+                f" (--workers); its log is {output_dir}/{WORKERS_LOG}"
             ) from None
         raise
 

@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import os
 import re
 import socket
 import subprocess
@@ -192,6 +193,63 @@ def test_remote_workers_need_remote_paths(name):
 def test_default_runner():
     options = runner.pipeline_options([], output_dir="d", paths=[])
     assert options.get_all_options()["runner"].endswith("FnApiRunner")
+
+
+@pytest.mark.parametrize(
+    ("beam_args", "workers", "num_bytes", "expected"),
+    [
+        ([], 3, 10, 3),
+        ([], 1, 10**9, 1),
+        ([], None, 10**9, 4),
+        ([], None, 2**20, 2),
+        ([], None, 143_000, 1),
+        (["--experiments=x"], None, 10**9, 4),
+        (["--direct_running_mode=multi_threading"], None, 10**9, 1),
+        (["--runner", "FlinkRunner"], None, 10**9, 1),
+    ],
+)
+def test_workers_are_all_cores_unless_there_is_little_text(
+    monkeypatch, beam_args, workers, num_bytes, expected
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    flags = runner.worker_flags(beam_args, workers, num_bytes=num_bytes)
+    processes = [f"--direct_num_workers={expected}", "--direct_running_mode=multi_processing"]
+    assert flags == (processes if expected > 1 else [])
+
+
+@pytest.mark.parametrize(
+    ("beam_args", "workers", "message"),
+    [
+        (["--direct_num_workers=2"], 2, "--workers 2 and --direct_num_workers=2 both choose"),
+        (["--runner", "FlinkRunner"], 2, "--workers 2 and --runner both choose"),
+        ([], 0, "--workers 0: must be between 1 and 1024"),
+    ],
+)
+def test_workers_that_are_chosen_twice_are_an_error(beam_args, workers, message):
+    with pytest.raises(UserError, match=message):
+        runner.worker_flags(beam_args, workers, num_bytes=10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--num_workers=2"], "--num_workers=2 has no effect on this machine: .*; --workers N"),
+        (["--machine_type", "n1"], "--machine_type has no effect on this machine"),
+        (["--parallelism=2"], "--parallelism=2 has no effect on this machine"),
+        (["--worker=2"], "--worker=2 is neither .*; did you mean --workers"),
+        (["--direct_num_worker=2"], "did you mean --direct_num_workers"),
+        (["--runner=DataflowRunner", "--num_worker=2"], "did you mean --num_workers"),
+    ],
+)
+def test_option_without_effect_is_an_error(arguments, message):
+    with pytest.raises(UserError, match=message):
+        runner.check_flags(arguments, ["--workers", "--books"])
+
+
+def test_options_with_an_effect_are_accepted():
+    runner.check_flags(["--direct_num_workers=2", "--experiments", "x", "--save_main_session"], [])
+    runner.check_flags(["--runner=DataflowRunner", "--num_workers=2", "--region", "r"], [])
+    runner.check_flags(["--runner", "FlinkRunner", "--parallelism=2"], [])
 
 
 def test_beam_option_of_another_type_is_one_line(tmp_path, capsys):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from unittest import mock
 
-from data.stages.runner import pipeline_options
+from data.stages.runner import check_flags, pipeline_options
 from tests.support.markdown import LEFT_OUT
 from tests.support.paths import ROOT
 from tests.support.sources import PACKAGES
@@ -81,6 +81,7 @@ def _check_program(name: str, arguments: list[str]) -> None:
     if name == "data.build":
         _, beam_args = parsed
         beam_args = [flag for flag in beam_args if flag != LEFT_OUT]
+        check_flags(beam_args, [])
         pipeline_options(beam_args, output_dir="gs://B", paths=[])
     if "--" in arguments:
         _check_python(arguments[arguments.index("--") + 1 :])

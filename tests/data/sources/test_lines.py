@@ -48,6 +48,7 @@ def test_json_lines_are_documents_named_by_id_or_offset(tmp_path):
         "",
         json.dumps({"text": "caf\u00e9"}),
         json.dumps({"id": 7, "text": "Seven."}),
+        json.dumps({"id": None, "text": "Null is none."}),
     ]
     path.write_text("\n".join(lines))
     items = read(path, "jsonl")
@@ -55,6 +56,7 @@ def test_json_lines_are_documents_named_by_id_or_offset(tmp_path):
         ("jsonl/f#a", ("One.", "Two.")),
         (f"jsonl/f#{len(lines[0]) + 2}", ("café",)),
         ("jsonl/f#7", ("Seven.",)),
+        (f"jsonl/f#{sum(map(len, lines[:4])) + 4}", ("Null is none.",)),
     ]
     assert sum(item.num_bytes for item in items) == path.stat().st_size
 

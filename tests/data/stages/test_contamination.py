@@ -4,6 +4,8 @@ import gzip
 import json
 import tracemalloc
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.errors import UserError
@@ -91,12 +93,38 @@ def test_without_files_nothing_matches():
 
 
 def test_unusable_evaluation_files_are_errors(tmp_path):
-    with pytest.raises(UserError, match="the 1 files have no run of 13 words"):
+    with pytest.raises(UserError, match=r"--decontaminate .*short\.txt: no run of 13 words"):
         filter_of(tmp_path / "short.txt", "too short")
     with pytest.raises(UserError, match=r"--decontaminate .*bad\.json cannot be read"):
         filter_of(tmp_path / "bad.json", "{")
     with pytest.raises(UserError, match=r"--decontaminate .*deep\.json cannot be read"):
         filter_of(tmp_path / "deep.json", "[" * 100_000)
+
+
+def test_file_without_a_run_of_words_is_named_beside_others(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text(SENTENCE)
+    (tmp_path / "b.txt").write_text("too short")
+    found = NgramFilter.from_files(find_inputs("decontaminate", f"{tmp_path}/*"))
+    assert matches(found, SENTENCE)
+    warning = (
+        f"WARNING --decontaminate {tmp_path}/b.txt: no run of 13 words; nothing is compared with it"
+    )
+    assert capsys.readouterr().err.endswith(f"{warning}\n")
+
+
+def test_tables_are_read_with_nested_values(tmp_path, monkeypatch):
+    """As SQuAD is stored by Hugging Face: answers are lists inside of objects."""
+    path = tmp_path / "validation.parquet"
+    rows = {"id": [1, 2], "answers": [{"text": ["a", SENTENCE]}, {"text": None}]}
+    pq.write_table(pa.table(rows), path)
+    inputs = find_inputs("decontaminate", str(path))
+    assert matches(NgramFilter.from_files(inputs), SENTENCE)
+    monkeypatch.setattr(contamination, "_MAX_JSON_BYTES", 10)
+    with pytest.raises(UserError, match=r"validation\.parquet has more than 10 bytes of values"):
+        NgramFilter.from_files(inputs)
+    path.write_bytes(path.read_bytes()[:-20] + b"x" * 20)
+    with pytest.raises(UserError, match=r"validation\.parquet: truncated or damaged"):
+        NgramFilter.from_files(inputs)
 
 
 @pytest.mark.parametrize(
