@@ -146,7 +146,7 @@ rehearse-slice: setup  ## run jobs on a fake TPU slice of 4 hosts, with five kin
 	@$(RUN) launch.rehearse.slice --data_dir $(DEMO)/data-512 --work_dir $(REHEARSAL) $(ARGS)
 
 ##@ Measure
-.PHONY: bench bench-data bench-step bench-run bench-demo learn tpu-check gpu-check bench-gpu gpu-rows
+.PHONY: bench bench-data bench-step bench-run bench-demo bench-long learn tpu-check gpu-check bench-gpu gpu-rows
 bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
@@ -160,6 +160,9 @@ bench-run: setup  ## overhead of a run: start, input, checkpoints, workers, in a
 
 bench-demo: setup  ## train the demo's encoder with five seeds, in about 25 minutes
 	@$(RUN) bench.demo $(ARGS)
+
+bench-long: setup  ## hours of pretraining on 30 million tokens of manuals and dictionaries, on Debian; goes on where it was stopped
+	@$(RUN) bench.long_run $(ARGS)
 
 learn: setup .venv-parity/.installed  ## learning: against tf-models' trainer, of a published encoder, with few labels, in about three hours
 	@$(RUN) bench.learn $(ARGS)

@@ -32,7 +32,7 @@ ORDER = {
     " embed fill_mask import_weights report provenance experiment run",
     "finetune": "config batches model seed_files tasks summary pretrained recipe collapse predict export"
     " report corpus_task seed_run run",
-    "bench": "sample_build data demo step learn run kernels tpu gpu",
+    "bench": "sample_build data demo step learn long_run run kernels tpu gpu",
 }
 
 # Modules and sub-packages of other packages that each package may import.
@@ -63,7 +63,7 @@ ALLOWED = {
         *("data", "launch.accelerators", "launch.config", "launch.plan", "launch.strategy"),
         *("model", "optim"),
         *("pretrain.checkpoints", "pretrain.config", "pretrain.experiment", "pretrain.gin_files"),
-        *("pretrain.recipe", "pretrain.train"),
+        *("pretrain.fill_mask", "pretrain.recipe", "pretrain.train"),
     },
 }
 # Every package may import these: standard library only, except for remote files and absl.

@@ -47,18 +47,28 @@ def _build(work: Path, vocab: Path) -> Path:
 
 def _figures(model_dir: Path) -> dict:
     rows = read_metrics(model_dir)
-    last = [row for row in rows if "eval_loss" in row][-1]
     return {
         "implementation": LAMBERT,
         "what": "held-out text after the last step",
         **learned(rows),
-        "by_source": {
-            source: {
-                "loss": last[f"eval_loss/{source}"],
-                "hidden_accuracy": last[f"eval_hidden_accuracy/{source}"],
-            }
-            for source in _SOURCES
-        },
+        "by_source": by_source(rows, _SOURCES),
+    }
+
+
+def by_source(rows: Sequence[dict], sources: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return loss and hidden accuracy of the last evaluation for some sources of the build.
+
+    Args:
+      rows: rows of metrics.jsonl.
+      sources: names, as in the manifest.
+    """
+    last = [row for row in rows if "eval_loss" in row][-1]
+    return {
+        source: {
+            "loss": last[f"eval_loss/{source}"],
+            "hidden_accuracy": last[f"eval_hidden_accuracy/{source}"],
+        }
+        for source in sources
     }
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.learn import continued
 from bench.learn.shared import DEMO_GIN, Places, facts, pretrain
@@ -28,23 +29,39 @@ def rows(places: Places, *, seeds: int, steps: int) -> Iterator[dict]:
       seeds: number of runs of each start; 0 takes SEEDS.
       steps: updates of the demo's pretraining; 0 takes those of the settings.
     """
-    samples, task = places.work / "demo" / "samples", places.work / "task"
     data_dir, demo = places.demo_build(), places.work / "demo" / "model"
     pretrain(data_dir, demo, DEMO_GIN, 1, steps)
+    starts = {RANDOM: demo, DEMO: demo, CONTINUED: places.work / "continued" / "model-1"}
+    exports = {}
+    for start, model_dir in starts.items():
+        exports[start] = Path(f"{model_dir}-export")
+        if not exports[start].exists():
+            run_module("pretrain.export", "--model_dir", model_dir, "--output_dir", exports[start])
+    shared = facts("few_labels", f"{GIN}, {TRAIN_SENTENCES} labels")
+    samples = places.work / "demo" / "samples"
+    yield from finetune(places.work, samples, exports, shared, seeds=seeds)
+
+
+def finetune(
+    work: Path, samples: Path, exports: Mapping[str, Path], shared: dict[str, Any], *, seeds: int = 0
+) -> Iterator[dict]:
+    """Fine-tune encoders on one task, and yield a row for each.
+
+    Args:
+      work: directory for the task and the fine-tuned models.
+      samples: sample text.
+      exports: exported encoder by name of the start; RANDOM takes the architecture alone.
+      shared: fields of all rows.
+      seeds: number of runs of each start; 0 takes SEEDS.
+    """
+    task = work / "task"
     run_module(
         *("finetune.corpus_task", "--wiki", f"{samples}/wiki/*", "--books", f"{samples}/books/*"),
         *("--train_sentences", TRAIN_SENTENCES, "--output_dir", task),
     )
-    starts = {
-        RANDOM: (demo, _RANDOM_SETTINGS),
-        DEMO: (demo, ()),
-        CONTINUED: (places.work / "continued" / "model-1", ()),
-    }
-    shared = facts("few_labels", f"{GIN}, {TRAIN_SENTENCES} labels")
-    for start, (model_dir, settings) in starts.items():
-        export, tuned = Path(f"{model_dir}-export"), places.work / "finetuned" / start
-        if not export.exists():
-            run_module("pretrain.export", "--model_dir", model_dir, "--output_dir", export)
+    for start, export in exports.items():
+        tuned = work / "finetuned" / start.replace(" ", "-")
+        settings = _RANDOM_SETTINGS if start == RANDOM else ()
         params = [flag for setting in settings for flag in ("--gin_param", setting)]
         run_module(
             *("finetune.run", "--gin_file", GIN, *params, "--encoder", export),

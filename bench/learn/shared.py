@@ -56,13 +56,13 @@ def pretrain(data_dir: Path, model_dir: Path, gin_file: str, seed: int, steps: i
     )
 
 
-def facts(part: str, setting: str) -> dict[str, Any]:
+def facts(part: str, setting: str, *, stage: str = "learn") -> dict[str, Any]:
     """Return the fields that all rows of a part share."""
     return {
-        "stage": "learn",
+        "stage": stage,
         "part": part,
         "setting": setting,
-        "command": "python -m bench.learn",
+        "command": f"python -m bench.{stage}",
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
