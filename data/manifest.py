@@ -62,6 +62,7 @@ class Manifest:
       accounts: counts by source of what became of every byte and token, see data.stages.accounting.
       shards: shards of both splits, in order of split and number.
       prose: counts by file, for files of which less than half of the expected prose is kept.
+      unknown_words: the most frequent words that are [UNK], see data.stages.unknown_words.
     """
 
     config: BuildConfig
@@ -74,6 +75,7 @@ class Manifest:
     accounts: dict[str, dict[str, int]]
     shards: tuple[Shard, ...]
     prose: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    unknown_words: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """Return the shards of "train" or "eval", in order."""
@@ -105,8 +107,9 @@ class Manifest:
     def to_json(self) -> str:
         """Return the content of manifest.json."""
         content = {"format": _FORMAT, "version": _VERSION, **dataclasses.asdict(self)}
-        if not self.prose:  # unknown to older readers
-            del content["prose"]
+        for name in ("prose", "unknown_words"):  # unknown to older readers
+            if not content[name]:
+                del content[name]
         return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
     def write(self, directory: str | os.PathLike[str]) -> None:
@@ -235,6 +238,10 @@ class Manifest:
             rejects=None if rejects is None else DataFile.from_record(rejects),
             accounts=_counts(record.mappings("accounts")),
             prose=_counts(record.mappings("prose", default={})),
+            unknown_words={
+                word: {"count": entry.integer("count", minimum=1), "example": entry.text("example")}
+                for word, entry in record.mappings("unknown_words", default={}).items()
+            },
             shards=tuple(
                 Shard.from_record(shard, config=config, vocab_pieces=vocab_pieces)
                 for shard in shards

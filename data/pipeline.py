@@ -27,6 +27,7 @@ from data.stages.contamination import NgramFilter
 from data.stages.corpus_checks import check_corpus, check_rejects, low_prose
 from data.stages.extract import UnitExtractor, unit_paths
 from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
+from data.stages.unknown_words import most_frequent
 from data.vocab import Vocab
 
 # Fields of data.manifest.Shard that packing counts.
@@ -163,7 +164,10 @@ def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
         return report, unit_paths(index)
 
     return plan.journal.run_once(
-        task, run, paths=unit_paths(index), fields=("tally", "prose", "rejects")
+        task,
+        run,
+        paths=unit_paths(index),
+        fields=("tally", "prose", "unknown_words", "rejects"),
     )[0]
 
 
@@ -307,6 +311,7 @@ def write_manifest(
         rejects=DataFile.describe(plan.output_dir, schema.REJECTS_FILE),
         accounts=tally,
         prose=low_prose(accounting.add(report["prose"] for report in reports)),
+        unknown_words=most_frequent(report["unknown_words"] for report in reports),
         shards=tuple(complete),
     ).write(plan.output_dir)
 

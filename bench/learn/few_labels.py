@@ -43,7 +43,12 @@ def rows(places: Places, *, seeds: int, steps: int) -> Iterator[dict]:
 
 
 def finetune(
-    work: Path, samples: Path, exports: Mapping[str, Path], shared: dict[str, Any], *, seeds: int = 0
+    work: Path,
+    samples: Path,
+    exports: Mapping[str, Path],
+    shared: dict[str, Any],
+    *,
+    seeds: int = 0,
 ) -> Iterator[dict]:
     """Fine-tune encoders on one task, and yield a row for each.
 

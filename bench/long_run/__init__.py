@@ -1,0 +1,1 @@
+"""A run of hours on two cores, with text from documentation packages."""

@@ -68,7 +68,9 @@ def rows(work: Path) -> Iterator[dict]:
     metrics = read_metrics(model)
     yield {
         "what": "held-out text after the last step",
-        "tokens": sum(account["tokens_packed"] for account in Manifest.load(build).accounts.values()),
+        "tokens": sum(
+            account["tokens_packed"] for account in Manifest.load(build).accounts.values()
+        ),
         **learned(metrics),
         "by_source": by_source(metrics, SOURCES),
         "fillings": _fillings(export),

@@ -29,14 +29,12 @@ PACKAGES = (
     "dict-foldoc",
     "dict-gcide",
     "dict-jargon",
-    "dict-wn",
     "dpdk-doc",
     "erlang-doc",
     "fop-doc",
     "ghc-doc",
     "gimp-help-en",
     "git-doc",
-    "gnome-user-docs",
     "gnucash-docs",
     "gnuradio-doc",
     "groovy-doc",
@@ -83,7 +81,7 @@ _SENTENCE_END = re.compile(r"""[.!?]["')\]]*$""")
 _PAGE = re.compile(r"\.x?html?(\.gz)?$")
 _OTHER_LANGUAGE = re.compile(r"/(?!en\b)[a-z]{2}(-[A-Z]{2})?/|\.(?!en\.)[a-z]{2}\.html")
 # Of an entry: pronunciation, source, braces of references.
-_APPARATUS = re.compile(r"\\[^\\\n]*\\|\[1913 Webster\]|\[PJC\]|\[WordNet [\d.]+\]|[{}]")
+_APPARATUS = re.compile(r"\\[^\\\n]*\\|\[1913 Webster\]|\[PJC\]|[{}]")
 
 
 def gather(directory: Path, packages: Iterable[str] = PACKAGES) -> list[Path]:
@@ -130,8 +128,7 @@ def is_prose(text: str) -> bool:
         return False
     letters = sum(c.isalpha() or c == " " for c in text)
     return (
-        letters >= _MIN_LETTERS * len(text)
-        and _MIN_WORDS <= len(_WORD.findall(text)) <= _MAX_WORDS
+        letters >= _MIN_LETTERS * len(text) and _MIN_WORDS <= len(_WORD.findall(text)) <= _MAX_WORDS
     )
 
 
@@ -166,14 +163,20 @@ def _documents(root: Path, package: str, seen: set[int]) -> Iterator[tuple[str, 
         if file.is_symlink() or not file.is_file():
             continue
         if file.name.endswith(".dict.dz"):
-            entries = list(entries_of_dictionary(gzip.open(file, "rt", errors="replace").read()))
+            entries = list(entries_of_dictionary(_read(file).decode(errors="replace")))
             for start in range(0, len(entries), _ENTRIES_PER_DOCUMENT):
                 chunk = entries[start : start + _ENTRIES_PER_DOCUMENT]
                 yield f"{name}:{start}", _new(chunk, seen)
         elif _PAGE.search(file.name) and not _OTHER_LANGUAGE.search(name):
-            page = (gzip.open if file.suffix == ".gz" else open)(file, "rb").read()
+            page = _read(file)
             if page.strip() and len(page) <= _MAX_PAGE_BYTES:
                 yield name, _new(paragraphs_of_page(page), seen)
+
+
+def _read(file: Path) -> bytes:
+    """Return the content of a file, decompressed if its name says so."""
+    content = file.read_bytes()
+    return gzip.decompress(content) if file.suffix in (".gz", ".dz") else content
 
 
 def _new(paragraphs: Iterable[str], seen: set[int]) -> list[str]:

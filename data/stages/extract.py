@@ -24,6 +24,7 @@ from data.sources.streams import ByteCounter
 from data.stages import accounting, duplicates
 from data.stages.contamination import NgramFilter
 from data.stages.shuffle_files import PartitionWriter, TokenizedDocument
+from data.stages.unknown_words import UnknownWordCounter
 from data.text.sentences import split_sentences
 from data.text.wordpiece import WordPieceTokenizer
 from data.text.words import words
@@ -50,14 +51,26 @@ def _tokenizer(vocab: Vocab, lower_case: bool) -> WordPieceTokenizer:
 
 
 def tokenize(
-    documents: list[Document], vocab: Vocab, config: BuildConfig
+    documents: list[Document],
+    vocab: Vocab,
+    config: BuildConfig,
+    unknown_words: UnknownWordCounter | None = None,
 ) -> list[TokenizedDocument]:
-    """Split documents into sentences and token ids, in one call of the tokenizer."""
+    """Split documents into sentences and token ids, in one call of the tokenizer.
+
+    Args:
+      documents: documents with paragraphs.
+      vocab: vocabulary.
+      config: settings of the build.
+      unknown_words: counts the words that become [UNK].
+    """
     paragraphs = [paragraph for document in documents for paragraph in document.paragraphs]
     sentences = [split_sentences(paragraph, language=config.language) for paragraph in paragraphs]
-    ids, lengths_K = _tokenizer(vocab, config.lower_case).encode(
-        [sentence for of_paragraph in sentences for sentence in of_paragraph]
-    )
+    tokenizer = _tokenizer(vocab, config.lower_case)
+    texts = [sentence for of_paragraph in sentences for sentence in of_paragraph]
+    ids, lengths_K = tokenizer.encode(texts)
+    if unknown_words:
+        unknown_words.add(texts, ids, lengths_K, tokenizer)
     # A sentence of characters that the tokenizer ignores has no tokens; drop it.
     paragraph_K = np.repeat(np.arange(len(paragraphs)), list(map(len, sentences)))[lengths_K > 0]
     lengths_K = lengths_K[lengths_K > 0]
@@ -95,6 +108,7 @@ class UnitExtractor:
         self._config, self._vocab, self._contaminated = config, vocab, contaminated
         self._tally = accounting.new_tally()
         self._prose = accounting.new_tally()  # by file
+        self._unknown_words = UnknownWordCounter(vocab)
         self._rejects: list[dict[str, Any]] = []
         self._clear()
 
@@ -116,7 +130,8 @@ class UnitExtractor:
 
         Returns:
           {"tally": counts by source, "prose": counts by name of the file for files with paragraphs that
-          are no prose, "rejects": the first thousand rejected documents}.
+          are no prose, "unknown_words": words that are [UNK], "rejects": the first thousand rejected
+          documents}.
 
         Raises:
           UserError: a file is damaged, or changed while it was read.
@@ -144,6 +159,7 @@ class UnitExtractor:
         return {
             "tally": accounting.add([self._tally]),
             "prose": accounting.add([self._prose]),
+            "unknown_words": self._unknown_words.report(),
             "rejects": self._rejects,
         }
 
@@ -217,7 +233,7 @@ class UnitExtractor:
         hashes_D = np.array([document_hash(document.id) for document in batch], np.uint64)
         for document, tokenized, hashed, partition in zip(
             batch,
-            tokenize(batch, self._vocab, self._config),
+            tokenize(batch, self._vocab, self._config, self._unknown_words),
             hashes_D.tolist(),
             partition_of(hashes_D, self._config).tolist(),
             strict=True,

@@ -130,6 +130,10 @@ def _checked_result(result: Record, fields: Collection[str]) -> dict[str, Any]:
                         counts.integer(count, minimum=0)
             case "rejects":
                 result.rows(name)
+            case "unknown_words":
+                for word in result.mappings(name).values():
+                    word.integer("count", minimum=1)
+                    word.text("example")
             case "sentence_lengths" | "sequence_lengths":
                 result.integers(name, minimum=0)
             case "source_names":

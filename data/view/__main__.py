@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.rule import Rule
 from rich.table import Table as Grid
 from rich.text import Text
@@ -35,7 +35,14 @@ from data.view.sequences import (
     Span,
     gaps,
 )
-from data.view.tables import Row, Table, account_tables, check_manifest, packed_table
+from data.view.tables import (
+    Row,
+    Table,
+    account_tables,
+    check_manifest,
+    packed_table,
+    unknown_table,
+)
 
 REPORT_FILE = "report.html"
 _STYLES = {
@@ -57,7 +64,8 @@ def print_tables(console: Console, tables: Sequence[Table]) -> None:
         grid = Grid(box=None, pad_edge=False, padding=(0, 0, 0, 2))
         grid.add_column(table.title.upper(), header_style="bold", min_width=26, no_wrap=True)
         for column in table.columns:
-            grid.add_column(column, justify="right", header_style="dim", no_wrap=True)
+            justify: JustifyMethod = "left" if column in table.text_columns else "right"
+            grid.add_column(column, justify=justify, header_style="dim", no_wrap=True)
         for row in table.rows:
             grid.add_row(_label(row), *(Text(v, _cell_style(row, v)) for v in row.values))
         console.print(grid)
@@ -144,9 +152,10 @@ def main(argv: Sequence[str]) -> None:
     )
     console = Console(highlight=False, markup=False, emoji=False)
     tables = [*account_tables(manifest), packed_table(manifest)]
+    unknown = unknown_table(manifest, viewer.vocab)
     for warning in warnings_about(manifest):
         console.print(Text(f"warning: {warning}\n", "bold red"))
-    print_tables(console, tables)
+    print_tables(console, [*tables, *([unknown] if unknown else [])])
     if sequences:
         console.print(_legend())
         console.print()
@@ -156,7 +165,7 @@ def main(argv: Sequence[str]) -> None:
         from data.view.html import write_page
 
         page = files.join(args.directory, REPORT_FILE) if args.html is None else args.html
-        write_page(page, args.directory, manifest, viewer, tables, sequences)
+        write_page(page, args.directory, manifest, viewer, tables, unknown, sequences)
         print(f"view: figures in {page}")
 
 

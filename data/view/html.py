@@ -39,6 +39,7 @@ def write_page(
     manifest: Manifest,
     viewer: SequenceViewer,
     tables: Sequence[Table],
+    unknown: Table | None,
     sequences: Sequence[MaskedSequence],
 ) -> None:
     """Write the page.
@@ -49,6 +50,7 @@ def write_page(
       manifest: manifest of the build.
       viewer: viewer of the build.
       tables: tables of bytes, tokens and documents by source, then that of sequences by split.
+      unknown: table of the words behind [UNK], if there are any.
       sequences: sequences to show.
 
     Raises:
@@ -69,6 +71,7 @@ def write_page(
         *_sequences(sequences),
         "<h2>Pieces</h2>",
         *_pieces(viewer, viewer.count_pieces("train")),
+        *([f'<div class="card">{_table(unknown)}</div>'] if unknown else []),
         "<h2>Rejected documents</h2>",
         *_rejects(directory, manifest),
         "<h2>Configuration and inputs</h2>",
@@ -293,12 +296,19 @@ def _configuration(manifest: Manifest) -> Iterator[str]:
 
 def _table(table: Table) -> str:
     """Return a table as HTML."""
-    head = "".join(f"<th>{escape(column)}</th>" for column in ("", *table.columns))
+
+    def cell(tag: str, column: str, text: str) -> str:
+        if column in table.text_columns:
+            return f'<{tag} class="text">{escape(text)}</{tag}>'
+        zero = ' class="zero"' if tag == "td" and text in ("0", "0.00%", "-") else ""
+        return f"<{tag}{zero}>{escape(text)}</{tag}>"
+
+    head = "<th></th>" + "".join(cell("th", column, column) for column in table.columns)
     rows = []
     for row in table.rows:
         cells = "".join(
-            f'<td class="zero">{v}</td>' if v in ("0", "0.00%", "-") else f"<td>{escape(v)}</td>"
-            for v in row.values
+            cell("td", column, value)
+            for column, value in zip(table.columns, row.values, strict=True)
         )
         label = f"= {row.label}" if row.kind == "sum" else row.label
         rows.append(f'<tr class="{row.kind}"><td>{escape(label)}</td>{cells}</tr>')

@@ -10,8 +10,9 @@ from data import schema
 from data.build_files import Shard
 from data.errors import UserError
 from data.manifest import Manifest
-from data.stages import accounting
+from data.stages import accounting, unknown_words
 from data.stages.accounting import EXACT, NEAR, PACKED, PARAGRAPH
+from data.vocab import Vocab
 
 LABELS = {
     accounting.MARKUP: "markup removed",
@@ -48,11 +49,15 @@ class Row:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """A title, the names of the columns after the label column, and rows."""
+    """A title, the names of the columns after the label column, and rows.
+
+    The columns are numbers, except those of `text_columns`.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    text_columns: tuple[str, ...] = ()
 
 
 def label_of(counter: str) -> str:
@@ -132,6 +137,34 @@ def packed_table(manifest: Manifest) -> Table:
         for part, whole in shares.items()
     ]
     return Table(title="sequences", columns=(*schema.SPLITS, "total"), rows=tuple(rows))
+
+
+def unknown_table(manifest: Manifest, vocab: Vocab) -> Table | None:
+    """Return a table of the most frequent words that are [UNK]; None if the build names none."""
+    ranked = sorted(
+        manifest.unknown_words.items(), key=lambda item: (-item[1][unknown_words.COUNT], item[0])
+    )
+    text_columns = ("characters without a piece", "example")
+    rows = [
+        Row(
+            label=word,
+            values=(
+                f"{entry[unknown_words.COUNT]:,}",
+                " ".join(unknown_words.characters_without_piece(word, vocab)) or "-",
+                entry[unknown_words.EXAMPLE],
+            ),
+            kind="note",
+        )
+        for word, entry in ranked
+    ]
+    if not rows:
+        return None
+    return Table(
+        title="words behind [UNK]",
+        columns=("times", *text_columns),
+        rows=tuple(rows),
+        text_columns=text_columns,
+    )
 
 
 def _contents(shards: Sequence[Shard], length: int) -> dict[str, int]:

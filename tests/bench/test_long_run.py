@@ -24,7 +24,7 @@ def test_innermost_blocks_that_are_prose_are_paragraphs():
 
 def test_entries_start_in_the_first_column_and_lose_their_apparatus():
     database = (
-        "Abditory \\Ab\"di*to*ry\\, n. [L. abditorium.]\n"
+        'Abditory \\Ab"di*to*ry\\, n. [L. abditorium.]\n'
         "   A place for hiding or preserving articles of {value}.\n   [1913 Webster]\n\n"
         "Abdomen\n   Short.\n"
     )
