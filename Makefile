@@ -70,7 +70,7 @@ demo: setup  ## from real text to an encoder that fills in blanks, in about 9 mi
 	$(STEP) ask ARGS=--untrained
 	@echo "Everything is in $(DEMO)/: samples/, vocab.txt, data/ (the build; see data/report.html),"
 	@echo "model/ (checkpoints, report.html, metrics.jsonl, TensorBoard files) and export/ (encoder/ and preprocessor/ SavedModels, README.md)."
-	@echo "Next: $(BIN)/python -m pretrain.fill_mask --model_dir $(EXPORT) \"to be or not to [MASK].\""
+	@echo "Next: $(BIN)/python -m pretrain.fill_mask --export $(EXPORT) \"to be or not to [MASK].\""
 
 demo-finetune: setup  ## fine-tune the demo's encoder and random weights on a labelled task, in 5 minutes
 	@test -d $(EXPORT) || { echo "$(EXPORT) is missing: run make demo first" >&2; exit 2; }
@@ -91,7 +91,7 @@ samples: setup  ## extract sample text to DEMO/samples: part of a Wikipedia dump
 	@$(RUN) data.samples --output_dir $(DEMO)/samples $(ARGS)
 
 vocab: setup  ## INPUT -> VOCAB
-	@$(RUN) data.vocab $(INPUT) --vocab_size $(VOCAB_SIZE) --output_file $(VOCAB) $(ARGS)
+	@$(RUN) data.vocab $(INPUT) --vocab_size $(VOCAB_SIZE) --output $(VOCAB) $(ARGS)
 
 data: setup  ## INPUT and VOCAB -> DATA
 	@$(RUN) data.build --gin_file $(DATA_GIN) $(INPUT) --vocab_file $(VOCAB) --output_dir $(DATA) $(ARGS)
@@ -112,7 +112,7 @@ export: setup  ## MODEL -> EXPORT, and HF
 	@$(RUN) pretrain.export --model_dir $(MODEL) --output_dir $(EXPORT) $(if $(HF),--hf_dir $(HF)) $(ARGS)
 
 ask: setup  ## fill in some blanks with EXPORT
-	@$(RUN) pretrain.fill_mask --model_dir $(EXPORT) $(ARGS) \
+	@$(RUN) pretrain.fill_mask --export $(EXPORT) $(ARGS) \
 		"my [MASK], i will go to the king." \
 		"the [MASK] of york is the king of [MASK]." \
 		"he was born in [MASK] york city in the 19th [MASK]."

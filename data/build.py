@@ -312,7 +312,6 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         prog="python -m data.build",
         allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
     add_format_flags(parser)
@@ -322,11 +321,17 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         **GLOB_FLAG,
     )
     parser.add_argument(
-        "--vocab_file", help="one piece per line; learn one with `python -m data.vocab`"
+        "--vocab_file",
+        help="one piece per line (no default); learn one with `python -m data.vocab`",
     )
-    parser.add_argument("--output_dir", help="a build that was interrupted here is resumed")
     parser.add_argument(
-        "--verify", metavar="D", help="compare every file of a build with its sha256"
+        "--output_dir",
+        help="build directory (no default); a build that was interrupted here is resumed",
+    )
+    parser.add_argument(
+        "--verify",
+        metavar="D",
+        help="instead of building, compare every file of a build with its sha256 (default: build)",
     )
     parser.add_argument(
         "--workers",

@@ -8,7 +8,6 @@ Milton from Project Gutenberg, public domain). Downloads are verified by their s
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 import subprocess
@@ -140,9 +139,8 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m data.samples",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--output_dir", required=True, help="folder for the sample text")
     args = parser.parse_args(argv)
     for sample in SAMPLES:
         folder = fetch(sample, Path(args.output_dir))

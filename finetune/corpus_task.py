@@ -11,7 +11,6 @@ bag of words is printed for comparison.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -125,11 +124,17 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m finetune.corpus_task",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     for label in LABELS:
-        parser.add_argument(f"--{label}", action="extend", nargs="+", required=True, metavar="GLOB")
-    parser.add_argument("--output_dir", required=True)
+        parser.add_argument(
+            f"--{label}",
+            action="extend",
+            nargs="+",
+            required=True,
+            metavar="GLOB",
+            help=f"files with the label {label!r}",
+        )
+    parser.add_argument("--output_dir", required=True, help="folder for the files of the task")
     parser.add_argument("--min_words", type=int, default=8, help="minimum words of a sentence")
     parser.add_argument(
         "--train_sentences", type=int, default=1000, help="maximum in train; 0 for all"

@@ -10,7 +10,6 @@ of the input, with the columns id, index, idx and guid of the input.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -265,16 +264,24 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m finetune.predict",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument(
-        "--model_dir", required=True, help="model directory of finetune.run, or an export"
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument(
+        "--model_dir", metavar="M", help="model directory of finetune.run (default: give --export)"
+    )
+    model.add_argument(
+        "--export",
+        metavar="E",
+        dest="model_dir",
+        help="export of finetune.run, such as M/export (default: that of --model_dir)",
     )
     parser.add_argument("--input", required=True, help="file of texts or questions")
     parser.add_argument(
         "--output", required=True, help="file to create: .csv, .tsv, else JSON lines"
     )
-    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument(
+        "--batch_size", type=int, default=32, metavar="N", help="texts computed together"
+    )
     args = parser.parse_args(argv)
     if args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: must be at least 1")

@@ -47,7 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m finetune.run",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
     parser.add_argument(
@@ -57,11 +56,17 @@ def _parser() -> argparse.ArgumentParser:
         help="an export, a SavedModel of TensorFlow Hub, a directory in Hugging Face's format,\n"
         "a TensorFlow checkpoint, or a model directory",
     )
-    parser.add_argument("--vocab_file", help="vocabulary of an encoder that comes without one")
+    parser.add_argument(
+        "--vocab_file", help="vocabulary of an encoder that comes without one (default: its own)"
+    )
     parser.add_argument(
         "--task_data", required=True, metavar="T", help="directory with the task's files"
     )
-    parser.add_argument("--model_dir", metavar="M", help="directory for all output")
+    parser.add_argument(
+        "--model_dir",
+        metavar="M",
+        help="directory for all output (no default, but --dry_run needs none)",
+    )
     parser.add_argument(
         "--restarts",
         type=int,
@@ -71,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "early (default 1)",
     )
     parser.add_argument(
-        "--hf_dir", metavar="H", help="write the best seed in Hugging Face's format, too"
+        "--hf_dir",
+        metavar="H",
+        help="write the best seed in Hugging Face's format, too (default: not)",
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="print settings and recipe of the run, and exit"

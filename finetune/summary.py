@@ -7,7 +7,6 @@ With several model directories, the mean of each is compared with that of the la
 
 from __future__ import annotations
 
-import argparse
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -154,7 +153,6 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m finetune.summary",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
         "model_dirs", nargs="+", metavar="M", help="model directory of finetune.run"

@@ -35,7 +35,6 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m launch.local",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--workers", type=int, required=True, help="number of processes")
     parser.add_argument(

@@ -8,7 +8,6 @@ On a TPU slice of several hosts, launch.slice runs the job on all of them togeth
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import subprocess
@@ -39,7 +38,6 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m launch.node",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("job_dir", help="directory of the job: LaunchConfig.bucket/name")
     job_dir = parser.parse_args(argv).job_dir

@@ -76,7 +76,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m launch.preflight",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     devices = parser.add_mutually_exclusive_group()
     devices.add_argument("--tpu", action="store_true", help="the machine must have a TPU")
@@ -85,14 +84,21 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the machine is one of several hosts of a TPU slice, whose devices are not checked",
     )
-    devices.add_argument("--gpus", type=_count, help="number of GPUs it must have", metavar="N")
-    parser.add_argument("--data_dir", help="build to check", metavar="D")
+    devices.add_argument(
+        "--gpus",
+        type=_count,
+        help="number of GPUs it must have (default: not checked)",
+        metavar="N",
+    )
+    parser.add_argument("--data_dir", help="build to check (default: none)", metavar="D")
     parser.add_argument(
         "--sizes_only", action="store_true", help="compare only the sizes of the build's files"
     )
-    parser.add_argument("--model_dir", help="directory that must be writable", metavar="M")
     parser.add_argument(
-        "--free_gb", type=_gigabytes, default=10.0, help="free space needed on local disks (10)"
+        "--model_dir", help="directory that must be writable (default: none)", metavar="M"
+    )
+    parser.add_argument(
+        "--free_gb", type=_gigabytes, default=10.0, help="free space needed on local disks, in GB"
     )
     add_gin_flags(parser)
     parser.add_argument(

@@ -35,7 +35,6 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m launch.supervise",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
         "--crashes", type=int, default=0, help="consecutive crashes after which it restarts"

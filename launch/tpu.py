@@ -245,7 +245,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the command line and run the verb."""
     parser = build_parser("python -m launch.tpu", __doc__, list(VERBS))
     parser.add_argument(
-        "--poll_seconds", type=float, default=60.0, help="seconds between polls of run (60)"
+        "--poll_seconds", type=float, default=60.0, help="seconds between polls of run"
     )
     args = parser.parse_args(argv)
     if not 0 < args.poll_seconds < math.inf:

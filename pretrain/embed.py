@@ -1,13 +1,12 @@
 """Embed lines of text with an exported encoder.
 
-    python -m pretrain.embed --model_dir E --input lines.txt --output F.npy
+    python -m pretrain.embed --export E --input lines.txt --output F.npy
 
 F.npy is float32 [lines, hidden size]; row i is the vector of line i.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ from data.cli.main import run_main
 from data.cli.parser import CommandParser
 from data.errors import UserError
 from data.files import atomic_path, read_lines, require_local
-from pretrain.export.load import LoadedExport
+from pretrain.export.load import LoadedExport, add_export_flag
 
 POOLINGS = ("mean", "cls")
 
@@ -96,13 +95,16 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m pretrain.embed",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--model_dir", required=True, help="export of pretrain.export")
+    add_export_flag(parser)
     parser.add_argument("--input", required=True, help="text file, one text per line")
     parser.add_argument("--output", required=True, help=".npy file to create")
-    parser.add_argument("--pooling", choices=POOLINGS, default="mean")
-    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument(
+        "--pooling", choices=POOLINGS, default="mean", help="how the vectors of a text become one"
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=32, metavar="N", help="texts computed together"
+    )
     args = parser.parse_args(argv)
     if args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: must be at least 1")
@@ -111,7 +113,7 @@ def main(argv: Sequence[str]) -> None:
     if os.path.exists(args.output):
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
     lines = read_lines(args.input)  # fail before the models, which take longer to load
-    embedder = Embedder(LoadedExport.load(args.model_dir), pooling=args.pooling)
+    embedder = Embedder(LoadedExport.load(args.export), pooling=args.pooling)
     print(embed_lines(embedder, lines, args.output, batch_size=args.batch_size))
 
 

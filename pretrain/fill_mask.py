@@ -1,13 +1,12 @@
 """Predict the pieces at [MASK] with an exported encoder.
 
-    python -m pretrain.fill_mask --model_dir E "Paris is the [MASK] of France."
+    python -m pretrain.fill_mask --export E "Paris is the [MASK] of France."
 
 With --untrained, the same architecture with random weights answers too, beside the trained encoder.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from data.errors import UserError
 from data.vocab import Vocab
 from pretrain.convert.common import read_record
 from pretrain.export.atomic_directory import RECORD_FILE
-from pretrain.export.load import LoadedExport
+from pretrain.export.load import LoadedExport, add_export_flag
 
 _BAR_WIDTH = 40  # characters of a bar at 100%
 
@@ -168,10 +167,9 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m pretrain.fill_mask",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--model_dir", required=True, help="export of pretrain.export")
-    parser.add_argument("--top_k", type=int, default=5)
+    add_export_flag(parser)
+    parser.add_argument("--top_k", type=int, default=5, metavar="K", help="number of answers")
     parser.add_argument(
         "--untrained",
         action="store_true",
@@ -179,8 +177,8 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("text", nargs="+", help="sentences with [MASK]")
     args = parser.parse_args(argv)
-    filler = MaskFiller(args.model_dir)
-    untrained = MaskFiller(args.model_dir, untrained=True) if args.untrained else None
+    filler = MaskFiller(args.export)
+    untrained = MaskFiller(args.export, untrained=True) if args.untrained else None
     for text in args.text:
         fillings = filler.fill(text, top_k=args.top_k)
         beside = untrained.fill(text, top_k=args.top_k) if untrained else None

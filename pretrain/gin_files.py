@@ -80,7 +80,13 @@ gin.config._FILE_READERS[0] = (functools.partial(open, encoding="utf-8-sig"), os
 
 def add_gin_flags(parser: argparse.ArgumentParser) -> None:
     """Add --gin_file, --gin_param (both repeatable) and --strict_gin."""
-    parser.add_argument("--gin_file", action="append", default=[], metavar="F")
+    parser.add_argument(
+        "--gin_file",
+        action="append",
+        default=[],
+        metavar="F",
+        help="settings; may be given several times, later ones override earlier ones",
+    )
     parser.add_argument(
         "--strict_gin",
         action="store_true",

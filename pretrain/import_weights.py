@@ -11,7 +11,6 @@ an export of pretrain.export, or a SavedModel of a BERT encoder from TensorFlow 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,7 +96,6 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m pretrain.import_weights",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
         "--from",
@@ -107,7 +105,9 @@ def main(argv: Sequence[str]) -> None:
         help="what to import",
     )
     parser.add_argument("--model_dir", required=True, help="a new model directory")
-    parser.add_argument("--vocab_file", help="vocabulary, for a source without one")
+    parser.add_argument(
+        "--vocab_file", help="vocabulary, for a source without one (default: its own)"
+    )
     args = parser.parse_args(argv)
     if args.vocab_file:
         Vocab.load(args.vocab_file)  # fail before the weights, which take longer to read

@@ -33,13 +33,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m pretrain.run",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
-    parser.add_argument("--data_dir", help="a build made by data.build")
-    parser.add_argument("--model_dir", help="checkpoints, metrics and settings of the run")
     parser.add_argument(
-        "--mode", choices=("train", "eval", "train_and_eval"), default="train_and_eval"
+        "--data_dir", help="a build made by data.build (no default; optional for --dry_run)"
+    )
+    parser.add_argument(
+        "--model_dir",
+        help="checkpoints, metrics and settings of the run (no default, but --dry_run needs none)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=("train", "eval", "train_and_eval"),
+        default="train_and_eval",
+        help="whether to train, to evaluate the held-out text, or both",
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="print settings and recipe of the run, and exit"

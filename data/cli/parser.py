@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib.metadata
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,19 @@ from data.cli import logs
 from data.errors import UserError
 
 DISTRIBUTION = "lambert-pretrain"  # name of the installed package
+
+
+class _HelpFormatter(argparse.RawTextHelpFormatter):
+    """Shows texts as they are written, and whether an option is required or what its default is."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if action.option_strings and action.required:
+            return f"{text} (required)"
+        has_none = action.default is None or action.default is False or action.default == []
+        if has_none or action.default is argparse.SUPPRESS or "default" in text:
+            return text
+        return f"{text} (default: %(default)s)"
 
 
 class _Version(argparse.Action):
@@ -52,10 +66,11 @@ class CommandParser(argparse.ArgumentParser):
     """Parser of a command line that raises a UserError, with the nearest flag, for a wrong argument."""
 
     _arguments: Sequence[str] = ()
+    _completes = False
 
     def __init__(self, *args: Any, **kwargs: Any):
         """Create the parser as its base class does, with the flags that every program has."""
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"formatter_class": _HelpFormatter, **kwargs})
         self.add_argument("--version", action=_Version, help="print the version and exit")
         # They have no attribute in the result: a program has nothing to do for them.
         self.add_argument(
@@ -77,6 +92,11 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Remember the arguments, for `error`; parse them as the base class does."""
         self._arguments = sys.argv[1:] if args is None else list(args)
+        if "_ARGCOMPLETE" in os.environ and not CommandParser._completes:  # for a shell
+            import argcomplete
+
+            CommandParser._completes = True  # it parses, too
+            argcomplete.autocomplete(self)
         return super().parse_known_args(args, namespace)
 
     def flags(self) -> Iterator[str]:

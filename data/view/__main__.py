@@ -174,17 +174,20 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         prog="python -m data.view",
         allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("directory", metavar="D", help="a finished build")
-    parser.add_argument("--split", choices=schema.SPLITS, default="train")
+    parser.add_argument(
+        "--split", choices=schema.SPLITS, default="train", help="split that the sequences are from"
+    )
     parser.add_argument(
         "--sequence", type=int, metavar="N", help="first sequence to show; default: a sample"
     )
     parser.add_argument(
         "--copy", type=int, default=0, metavar="K", help="number of the masked copy (default: 0)"
     )
-    parser.add_argument("--number", type=int, metavar="M", help="number of sequences to show")
+    parser.add_argument(
+        "--number", type=int, metavar="M", help="sequences to show (default: a few)"
+    )
     parser.add_argument(
         "--html", metavar="PATH", help=f"page to write; default: D/{REPORT_FILE}; '' for none"
     )

@@ -1,13 +1,12 @@
 """Learn a WordPiece vocabulary from text.
 
-    python -m data.vocab --input 'samples/books/*.txt' --vocab_size 8000 --output_file vocab.txt
+    python -m data.vocab --input 'samples/books/*.txt' --vocab_size 8000 --output vocab.txt
 
 The vocabulary file is in BERT's format: one piece per line, the line number is the id.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 
@@ -37,14 +36,19 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m data.vocab",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--input", help="any of the following, recognised by name", **GLOB_FLAG)
     add_format_flags(parser)
-    parser.add_argument("--vocab_size", type=int, default=30522)
-    parser.add_argument("--output_file", required=True)
+    parser.add_argument(
+        "--vocab_size", type=int, default=30522, metavar="N", help="number of pieces"
+    )
+    parser.add_argument(
+        *("--output", "--output_file"), required=True, metavar="F", help="vocabulary file to write"
+    )
     parser.add_argument("--cased", action="store_true", help="keep case and accents")
-    parser.add_argument("--max_megabytes", type=int, default=500, help="text to learn from")
+    parser.add_argument(
+        "--max_megabytes", type=int, default=500, help="megabytes of text to learn from"
+    )
     parser.add_argument(
         "--max_characters",
         type=int,
@@ -52,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
         " (default: 1000, or as many as make up 99.99%% of the text, if more)",
     )
     args = parser.parse_args(argv)
-    files.require_local("--output_file", args.output_file)
+    files.require_local("--output", args.output)
     ranges = {
         "vocab_size": _MAX_PIECES,
         "max_megabytes": _MAX_MEGABYTES,
@@ -62,15 +66,15 @@ def main(argv: Sequence[str]) -> None:
         value = getattr(args, flag)
         if value is not None and not 1 <= value <= largest:
             raise UserError(f"--{flag} {value}: must be between 1 and {largest:,}")
-    if os.path.exists(args.output_file):
-        vocab = Vocab.load(args.output_file)
+    if os.path.exists(args.output):
+        vocab = Vocab.load(args.output)
         if len(vocab) != args.vocab_size:
             raise UserError(
-                f"{args.output_file} exists and has {len(vocab)} pieces, not --vocab_size"
-                f" {args.vocab_size}; delete it or choose another --output_file"
+                f"{args.output} exists and has {len(vocab)} pieces, not --vocab_size"
+                f" {args.vocab_size}; delete it or choose another --output"
             )
         print(
-            f"vocab: {args.output_file} already exists ({len(vocab):,} pieces; not compared with"
+            f"vocab: {args.output} already exists ({len(vocab):,} pieces; not compared with"
             " --input)"
         )
         return
@@ -87,8 +91,8 @@ def main(argv: Sequence[str]) -> None:
             max_characters=args.max_characters,
             lower_case=not args.cased,
         )
-    files.write_atomically(args.output_file, vocab.text.encode())
-    print(f"vocab: {len(vocab):,} pieces in {args.output_file}")
+    files.write_atomically(args.output, vocab.text.encode())
+    print(f"vocab: {len(vocab):,} pieces in {args.output}")
     checking = Phase(name="tokenizing the text again", total=None, unit="token")
     with Progress(checking, program="vocab"):
         coverage = measure_coverage(vocab, texts, lower_case=not args.cased)

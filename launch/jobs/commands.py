@@ -26,11 +26,9 @@ _STARTING_VERBS = ("create", "run")
 
 def build_parser(prog: str, description: str, verbs: Sequence[str]) -> argparse.ArgumentParser:
     """Return a parser with the flags of every target."""
-    parser = CommandParser(
-        prog=prog, description=description, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = CommandParser(prog=prog, description=description)
     if verbs:
-        parser.add_argument("verb", choices=verbs)
+        parser.add_argument("verb", choices=verbs, help="what to do with the job")
     add_gin_flags(parser)
     parser.add_argument(
         "--print",

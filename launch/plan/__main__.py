@@ -55,7 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m launch.plan",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     add_gin_flags(parser)
     add = parser.add_argument
@@ -64,18 +63,26 @@ def _parser() -> argparse.ArgumentParser:
         "--accelerator",
         help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu; default: that of LaunchConfig",
     )
-    add("--data_dir", help="build whose sequences, lengths and vocabulary are used")
-    add("--sequences", type=int, help="training sequences, if there is no build yet")
-    add("--price_per_chip_hour", **number, help="price of a chip or GPU, in any currency")
+    add("--data_dir", help="build whose sequences, lengths and vocabulary are used (default: none)")
+    add(
+        "--sequences",
+        type=int,
+        help="training sequences, if there is no build yet (default: those of the build)",
+    )
+    add(
+        "--price_per_chip_hour",
+        **number,
+        help="price of a chip or GPU, in any currency (default: no costs)",
+    )
     add(
         "--headroom",
         type=_share,
         metavar="N",
         default=DEFAULT_HEADROOM,
-        help=f"share of the memory to leave free ({DEFAULT_HEADROOM})",
+        help="share of the memory to leave free",
     )
     add("--as_configured", action="store_true", help="plan with the configured micro-batch")
-    add("--grace_seconds", **number, default=30.0, help="seconds from notice to preemption (30)")
+    add("--grace_seconds", **number, default=30.0, help="seconds from notice to preemption")
     add(
         "--failures_per_day",
         **number,
@@ -85,17 +92,22 @@ def _parser() -> argparse.ArgumentParser:
         "--restart_seconds",
         **number,
         default=300.0,
-        help="seconds from a failure until the run resumes (300)",
+        help="seconds from a failure until the run resumes",
     )
     add(
         "--most_lost",
         type=_share,
         metavar="N",
         default=0.01,
-        help="share of the time that may be lost (0.01)",
+        help="share of the time that may be lost",
     )
-    add("--json", type=Path, metavar="F", help="write all figures as JSON")
-    add("--scaling", type=Path, metavar="F", help="write an HTML page on larger slices and batches")
+    add("--json", type=Path, metavar="F", help="write all figures as JSON (default: no file)")
+    add(
+        "--scaling",
+        type=Path,
+        metavar="F",
+        help="write a page on larger slices and batches (default: none)",
+    )
     return parser
 
 

@@ -48,7 +48,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m launch.rehearse",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--data_dir", required=True, help="small build, as of gin/data_tiny.gin")
     parser.add_argument("--work_dir", required=True, help="empty folder", metavar="W")

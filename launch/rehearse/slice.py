@@ -90,13 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m launch.rehearse.slice",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--data_dir", required=True, help="small build, as of gin/data_tiny.gin")
     parser.add_argument("--work_dir", required=True, help="empty folder", metavar="W")
-    parser.add_argument(
-        "--accelerator", default="v5litepod-16", help="TPU type (v5litepod-16)", metavar="A"
-    )
+    parser.add_argument("--accelerator", default="v5litepod-16", help="TPU type", metavar="A")
     parser.add_argument(
         "--gin_file", default="gin/lambert_tiny.gin", help="settings of the run", metavar="F"
     )

@@ -8,7 +8,6 @@ of this host's chips on it. Whoever reaches the port can run any program here: s
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -33,13 +32,14 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m launch.slice.server",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--host", type=int, required=True, help="number of this host")
     parser.add_argument("--addresses", required=True, help="addresses of all hosts, A,B,C")
     parser.add_argument("--accelerator", default="", help="TPU type; empty with --cpus")
-    parser.add_argument("--port", type=int, default=SERVER_PORT, help=f"port ({SERVER_PORT})")
-    parser.add_argument("--cpus", type=int, help="rehearse with this number of CPU devices")
+    parser.add_argument("--port", type=int, default=SERVER_PORT, help="port of the server")
+    parser.add_argument(
+        "--cpus", type=int, help="rehearse with so many CPU devices (default: the TPU)"
+    )
     args = parser.parse_args(argv)
     addresses = tuple(args.addresses.split(","))
     if not 0 <= args.host < len(addresses):

@@ -10,7 +10,6 @@ T is a tf-models checkpoint, for the export and the fine-tuning of tf-models (ta
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from data.cli.main import run_main
@@ -24,18 +23,21 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m pretrain.export",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--model_dir", required=True)
-    parser.add_argument("--output_dir", required=True)
+    parser.add_argument(
+        "--model_dir", required=True, metavar="M", help="model directory of the run"
+    )
+    parser.add_argument("--output_dir", required=True, metavar="E", help="directory of the export")
     parser.add_argument(
         "--checkpoint",
         default="latest",
         metavar="C",
         help="best on held-out text, latest (default), or a step",
     )
-    parser.add_argument("--hf_dir", help="directory for Hugging Face's format")
-    parser.add_argument("--tf_models_dir", help="directory for a tf-models checkpoint")
+    parser.add_argument("--hf_dir", help="directory for Hugging Face's format, too (default: none)")
+    parser.add_argument(
+        "--tf_models_dir", help="directory for a tf-models checkpoint, too (default: none)"
+    )
     parser.add_argument(
         "--pooler",
         choices=POOLERS,

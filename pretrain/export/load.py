@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
 from pathlib import Path
@@ -16,6 +17,17 @@ _MAX_SUMS_BYTES = 2**20
 # What TensorFlow raises for damaged programs, besides its own errors.
 _LOAD_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 _POSITIONS = "encoder/position_embedding/embeddings"
+
+
+def add_export_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --export, and --model_dir as its older name; elsewhere --model_dir is a run."""
+    parser.add_argument(
+        *("--export", "--model_dir"),
+        dest="export",
+        required=True,
+        metavar="E",
+        help="export of pretrain.export; --model_dir is an older name of this flag",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +51,11 @@ class LoadedExport:
         """Load an export; raise a UserError if `export_dir` is not one."""
         import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 
+        if Path(export_dir, "checkpoints").is_dir():
+            raise UserError(
+                f"{export_dir} is the model directory of a run; export it first: `python -m"
+                f" pretrain.export --model_dir {export_dir} --output_dir E`, then --export E"
+            )
         for part in ("encoder", "preprocessor"):
             if not Path(export_dir, part, "saved_model.pb").is_file():
                 raise UserError(

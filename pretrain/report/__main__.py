@@ -8,7 +8,6 @@ The page is self-contained. A run writes its own report after each evaluation an
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,6 @@ def main(argv: Sequence[str]) -> None:
     parser = CommandParser(
         prog="python -m pretrain.report",
         description=__doc__,
-        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("model_dirs", nargs="+", metavar="M", help="model directories")
     parser.add_argument(

@@ -66,7 +66,7 @@ def test_text_that_is_not_utf8_is_refused(export_dir):
 
 def test_fill_mask(export_dir, capsys):
     text = "the [MASK] and the [MASK] of england."
-    fill_mask.main(["--model_dir", str(export_dir), "--top_k", "3", text])
+    fill_mask.main(["--export", str(export_dir), "--top_k", "3", text])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == text
     assert [line for line in lines if "[MASK] " in line][1:] == ["  [MASK] 1", "  [MASK] 2"]
