@@ -51,11 +51,7 @@ class LoadedExport:
         """Load an export; raise a UserError if `export_dir` is not one."""
         import tensorflow_text  # noqa: F401  registers the ops of the preprocessor
 
-        if Path(export_dir, "checkpoints").is_dir():
-            raise UserError(
-                f"{export_dir} is the model directory of a run; export it first: `python -m"
-                f" pretrain.export --model_dir {export_dir} --output_dir E`, then --export E"
-            )
+        refuse_run(export_dir)
         for part in ("encoder", "preprocessor"):
             if not Path(export_dir, part, "saved_model.pb").is_file():
                 raise UserError(
@@ -77,6 +73,15 @@ class LoadedExport:
             preprocessor=preprocessor,
             max_tokens=max_tokens,
             hidden_size=hidden_size,
+        )
+
+
+def refuse_run(export_dir: str) -> None:
+    """Raise a UserError if a directory is that of a run, which --model_dir has elsewhere."""
+    if Path(export_dir, "checkpoints").is_dir():
+        raise UserError(
+            f"{export_dir} is the model directory of a run; export it first: `python -m"
+            f" pretrain.export --model_dir {export_dir} --output_dir E`, then --export E"
         )
 
 

@@ -26,7 +26,8 @@ def export_preprocessor(
     """Write a preprocessor with the interface of the published bert_en_uncased_preprocess.
 
     The root function turns strings [B] into a dict of int32 [B, seq_length]. `.tokenize`,
-    `.bert_pack_inputs` (with `seq_length=`) and `.tokenize.get_special_tokens_dict()` are its parts.
+    `.bert_pack_inputs` (with `seq_length=`) and `.tokenize.get_special_tokens_dict()` are its parts. The
+    signatures `serving_default` and `seq_length` name all outputs; the latter takes the length, too.
 
     Args:
       path: directory to write.
@@ -38,7 +39,12 @@ def export_preprocessor(
         # A copy, because the SavedModel would tell the directory of the vocabulary.
         asset = shutil.copy(vocab_file, os.path.join(directory, schema.VOCAB_FILE))
         model = _build_model(_build_tokenizer(asset, lower_case), seq_length)
-        model.save(os.fspath(path), include_optimizer=False, save_format="tf")
+        model.save(
+            os.fspath(path),
+            include_optimizer=False,
+            save_format="tf",
+            signatures=_signatures(model, seq_length),
+        )
 
 
 def _build_tokenizer(vocab_file: str, lower_case: bool) -> Any:
@@ -76,3 +82,21 @@ def _build_model(tokenizer: Any, seq_length: int) -> tf_keras.Model:
     )
     model.bert_pack_inputs = export_tfhub_lib.BertPackInputsSavedModelWrapper(pack)
     return model
+
+
+def _signatures(model: tf_keras.Model, seq_length: int) -> dict[str, Any]:
+    """Return the signatures for servers, whose arguments cannot be optional."""
+    import tensorflow as tf
+
+    sentences_spec = tf.TensorSpec([None], tf.string, name="sentences")
+
+    @tf.function(input_signature=[sentences_spec])
+    def serving_default(sentences: tf.Tensor) -> dict[str, tf.Tensor]:
+        return with_length(sentences, tf.constant(seq_length))
+
+    @tf.function(input_signature=[sentences_spec, tf.TensorSpec([], tf.int32, name="seq_length")])
+    def with_length(sentences: tf.Tensor, seq_length: tf.Tensor) -> dict[str, tf.Tensor]:
+        call = model.bert_pack_inputs.__call__  # an attribute of the instance
+        return call([model.tokenize(sentences)], seq_length=seq_length)
+
+    return {"serving_default": serving_default, "seq_length": with_length}

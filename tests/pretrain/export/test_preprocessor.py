@@ -60,6 +60,21 @@ def test_cased_tokens_and_packed_inputs(loaded):
     assert loaded.bert_pack_inputs(pair, seq_length=256)["input_mask"].shape == (2, 256)
 
 
+def test_signatures_name_their_outputs_and_take_a_length(loaded):
+    default, with_length = loaded.signatures["serving_default"], loaded.signatures["seq_length"]
+    texts = tf.constant(["abc def", "d abc d abc d abc"])
+    found = default(sentences=texts)
+    assert found.keys() == {"input_word_ids", "input_mask", "input_type_ids"}
+    assert found["input_word_ids"].numpy().tolist() == [
+        [2, 7, 5, 6, 3, 0, 0, 0, 0, 0],
+        [2, 5, 7, 5, 7, 5, 7, 3, 0, 0],
+    ]
+    found = with_length(sentences=texts, seq_length=tf.constant(4))
+    assert found["input_word_ids"].numpy().tolist() == [[2, 7, 5, 3], [2, 5, 7, 3]]
+    assert found["input_mask"].numpy().tolist() == [[1] * 4] * 2
+    assert found["input_type_ids"].numpy().tolist() == [[0] * 4] * 2
+
+
 def test_cased_text_is_normalised_as_in_a_build(loaded):
     words = tf.constant(["d\u00adef abc\u200b", "\u1112\u1161 abc"])
     assert loaded.tokenize(words).to_list() == [[[5, 6], [7]], [[9], [7]]]
