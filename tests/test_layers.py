@@ -73,8 +73,8 @@ EXCEPTIONS = {("data.build", "pretrain.gin_files")}
 # What the packages above take from launch; nothing else of it, or launch.plan would close a circle.
 STANDARD_LIBRARY_ONLY = (
     *("data.schema", "data.errors", "data.config", "model.config", "optim.config"),
-    *("launch.config", "launch.accelerators.chips", "pretrain.train.config", "pretrain.config"),
-    "finetune.config",
+    *("launch.accelerators.chips", "launch.accelerators.gpus", "launch.accelerators.tpus"),
+    *("launch.config", "pretrain.train.config", "pretrain.config", "finetune.config"),
 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from launch.accelerators.chips import GPUS
+from launch.accelerators.gpus import GPUS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.data.measure import machine
 from bench.tpu import hlo, kernels
-from launch.accelerators.chips import TPUS
+from launch.accelerators.tpus import TPUS
 
 COMPILER_PYTHON = Path(".venv-tpu/bin/python")
 WORK = Path("bench/.work/tpu")

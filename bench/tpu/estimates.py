@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from launch.accelerators.chips import TPUS
+from launch.accelerators.tpus import TPUS
 from launch.plan import costs
 from launch.plan.bench_results import load_rows, step_from_row
 from model.config import EncoderConfig

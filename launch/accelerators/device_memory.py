@@ -7,7 +7,8 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from launch.accelerators.chips import GPUS, tpu_chip
+from launch.accelerators.gpus import GPUS
+from launch.accelerators.tpus import tpu_chip
 
 if TYPE_CHECKING:
     import tensorflow as tf

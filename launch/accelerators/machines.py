@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from data.errors import UserError
-from launch.accelerators.chips import CPU, GPUS, TPUS, Chip, gpu_chip, this_cpu, tpu_chip
+from launch.accelerators.chips import CPU, Chip, this_cpu
+from launch.accelerators.gpus import GPUS, Numbers, described_gpu, gpu_chip
+from launch.accelerators.tpus import TPUS, tpu_chip
 from launch.config import LaunchConfig
 
 
@@ -51,29 +53,59 @@ class Accelerator:
         return self.chip.memory_bytes_per_second / self.chip.devices
 
 
-def parse(name: str, setting: str = "--accelerator ") -> Accelerator:
-    """Return the machines with a name such as v5e-256, v4-128 (cores), h100x16 or cpu.
+def parse(
+    name: str, setting: str = "--accelerator ", *, numbers: Numbers | None = None
+) -> Accelerator:
+    """Return the machines with a name such as v5e-256, v4-128 (cores), h100x16, h100 or cpu.
 
     Args:
       name: kind and size, as above.
       setting: flag or setting with the name, for error messages.
+      numbers: figures of GPUs, which then may have any name.
 
     Raises:
-      UserError: there is nothing of that name or size.
+      UserError: there is nothing of that name or size, or numbers are missing.
     """
-    if name == CPU:
-        return Accelerator(name=name, chip=this_cpu(), chips=1)
     label = f"{setting}{name}"
     kind, _, size = name.rpartition("-")
-    if size.isdecimal() and (tpu := tpu_chip(kind)):
+    is_tpu = size.isdecimal() and tpu_chip(kind) is not None
+    if numbers and numbers != Numbers():
+        if is_tpu or name == CPU:
+            raise UserError(f"{label}: only GPUs are described by numbers; give a name like l40sx8")
+        return _gpus(name, *_gpu_and_count(name, numbers, label), label)
+    if name == CPU:
+        return Accelerator(name=name, chip=this_cpu(), chips=1)
+    if is_tpu and (tpu := tpu_chip(kind)):
         return _tpus(name, tpu, int(size), label)
-    kind, _, size = name.rpartition("x")
-    if size.isdecimal() and (gpu := gpu_chip(kind)):
-        return _gpus(name, gpu, int(size), label)
+    kind, count = _kind_and_count(name)
+    if gpu := gpu_chip(kind):
+        return _gpus(name, gpu, count, label)
     raise UserError(
         f"{label}: must be a TPU like v5e-256 ({', '.join(TPUS)}), GPUs like h100x16"
-        f" ({', '.join(GPUS)}) or cpu"
+        f" ({', '.join(GPUS)}; others by their numbers: --tflops, --memory_gb,"
+        " --memory_gb_per_second) or cpu"
     )
+
+
+def _kind_and_count(name: str) -> tuple[str, int]:
+    """Return ("h100", 8) for "h100x8", and ("h100", 1) for "h100"."""
+    kind, _, size = name.rpartition("x")
+    return (kind, int(size)) if kind and size.isdecimal() and not gpu_chip(name) else (name, 1)
+
+
+def _gpu_and_count(name: str, numbers: Numbers, label: str) -> tuple[Chip, int]:
+    kind, count = _kind_and_count(name)
+    needed = {
+        "--tflops": numbers.flops_per_second,
+        "--memory_gb": numbers.memory_bytes,
+        "--memory_gb_per_second": numbers.memory_bytes_per_second,
+    }
+    missing = [flag for flag, value in needed.items() if value is None]
+    if missing and not gpu_chip(kind):
+        raise UserError(
+            f"{label}: {kind} is none of {', '.join(GPUS)}; give also {', '.join(missing)}"
+        )
+    return described_gpu(kind, numbers), count
 
 
 def _tpus(name: str, chip: Chip, size: int, label: str) -> Accelerator:

@@ -6,17 +6,16 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from launch.accelerators.chips import GPUS, tpu_chip
+from launch.accelerators.gpus import GPUS
+from launch.accelerators.tpus import tpu_chip
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _H100 = GPUS["h100"].peak_flops_per_second
-# Of these GPUs only the peak is known; the others are in chips.py. The first name found counts, so the
+# Of these GPUs only the peak is known; the others are in gpus.py. The first name found counts, so the
 # variants of a GPU come before it.
 _PEAK_BY_DRIVER_NAME = {
-    "B200": 2250e12,
-    "H200": _H100,
     "GH200": _H100,
     "H100 NVL": 835e12,
     "H100 PCIe": 756e12,
@@ -24,8 +23,6 @@ _PEAK_BY_DRIVER_NAME = {
     "A40": 150e12,
     "A10": 125e12,
     "L40S": 362e12,
-    "L4": 121e12,
-    "RTX 4090": 165e12,
     "RTX 3090": 71e12,
     **{gpu.driver_name: gpu.peak_flops_per_second for gpu in GPUS.values()},
 }

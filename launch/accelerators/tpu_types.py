@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data.errors import UserError
-from launch.accelerators.chips import TPUS, Tpu, tpu_chip
+from launch.accelerators.tpus import TPUS, Tpu, tpu_chip
 
 
 def tpu_of_type(accelerator: str) -> Tpu | None:

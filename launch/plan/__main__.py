@@ -5,6 +5,8 @@ r"""Plan a run before any money is spent: memory, speed, days, cost, storage, fa
         --sequences 8630000 --accelerator v4-128 --price_per_chip_hour 3.22 --json plan.json
     python -m launch.plan --gin_file F --accelerator h100x64 --data_dir D --scaling scaling.html
     python -m launch.plan --gin_file gin/lambert_large.gin --gin_file job.gin
+    python -m launch.plan --gin_file F --accelerator l40sx8 --tflops 362 --memory_gb 48 \
+        --memory_gb_per_second 864
 
 The number in a TPU's name counts as Google does: cores in v3-32, v4-128 and v5p-64, chips in v5e-256 and
 v6e-64. Without --accelerator the plan is for the machines of LaunchConfig (docs/launching.md). docs/plan.md
@@ -23,6 +25,7 @@ from typing import Any
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
 from data.errors import UserError, name_file
+from launch.accelerators.gpus import Numbers
 from launch.plan.bench_results import load_rows, reader_rates
 from launch.plan.figures import figures
 from launch.plan.micro_batch import DEFAULT_HEADROOM, load_machine
@@ -61,7 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     number: dict[str, Any] = {"type": _positive, "metavar": "N"}
     add(
         "--accelerator",
-        help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, cpu; default: that of LaunchConfig",
+        help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, l4, cpu; default: that of LaunchConfig",
+    )
+    gpu = parser.add_argument_group(
+        "GPUs by their numbers",
+        "for any NAMExN in --accelerator; known ones need only what differs",
+    )
+    gpu.add_argument("--tflops", **number, help="dense bfloat16 peak, TFLOP/s")
+    gpu.add_argument("--memory_gb", **number, help="memory, GB")
+    gpu.add_argument("--memory_gb_per_second", **number, help="bandwidth of the memory, GB/s")
+    gpu.add_argument(
+        "--link_gb_per_second",
+        **number,
+        help="bandwidth to the other GPUs of a machine, one way, GB/s (32, PCIe 4.0)",
+    )
+    gpu.add_argument(
+        "--network_gb_per_second",
+        **number,
+        help="bandwidth to other machines for each GPU, GB/s (1.56, 100 Gbit/s for 8 GPUs)",
     )
     add("--data_dir", help="build whose sequences, lengths and vocabulary are used (default: none)")
     add(
@@ -111,6 +131,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _numbers(args: argparse.Namespace) -> Numbers:
+    def times(value: float | None, unit: float) -> float | None:
+        return None if value is None else value * unit
+
+    return Numbers(
+        flops_per_second=times(args.tflops, 1e12),
+        memory_bytes=times(args.memory_gb, 1e9),
+        memory_bytes_per_second=times(args.memory_gb_per_second, 1e9),
+        link_bytes_per_second=times(args.link_gb_per_second, 1e9),
+        network_bytes_per_second=times(args.network_gb_per_second, 1e9),
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     """Parse the command line, print the plan and write the requested files."""
     args = _parser().parse_args(argv)
@@ -121,6 +154,7 @@ def main(argv: Sequence[str]) -> None:
         gin_params=args.gin_param,
         strict=args.strict_gin,
         accelerator=args.accelerator,
+        numbers=_numbers(args),
         data_dir=args.data_dir,
         sequences=args.sequences,
     )

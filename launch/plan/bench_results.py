@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from launch.accelerators.chips import Gpu, Tpu
+from launch.accelerators.gpus import Gpu
 from launch.accelerators.machines import Accelerator
+from launch.accelerators.tpus import Tpu
 from launch.plan.costs import Step
 
 _LAUNCH = Path(__file__).resolve().parent.parent
@@ -112,22 +114,28 @@ def step_from_row(row: dict[str, Any], *, defaults: Step) -> Step:
     )
 
 
-def measured_flops_per_second(precision: str, rows: Sequence[dict[str, Any]]) -> float:
-    """Return the FLOP/s of whole updates on the CPUs of bench.step, at the slower of its sizes.
+def share_of_matmul(precision: str, hidden_size: int, rows: Sequence[dict[str, Any]]) -> float:
+    """Return the FLOP/s of whole updates on CPUs, as a share of those of a large matrix product.
+
+    Args:
+      precision: see TrainConfig.
+      hidden_size: H; the row of bench.step with the nearest one counts.
+      rows: rows of bench.step.
 
     Raises:
       UserError: the rows are not installed.
     """
-    rates = [
-        1e9 * row["model_gflop_per_step"] / row["seconds"]
-        for row in rows
+    shares = {
+        int(re.findall(r"H=(\d+)", row["setting"])[0]): row["share_of_matmul_ceiling"]
+        for row in reversed(rows)  # the first of a size is the usual step
         if row["implementation"] == "lambert" and row["precision"] == precision
-    ]
-    if not rates:
+    }
+    if not shares:
         raise UserError(
-            "--accelerator cpu: its speed is known only from bench/results/step.json, which is missing"
+            "--accelerator cpu: the speed of updates is known only from bench/results/step.json, which"
+            " is missing"
         )
-    return min(rates)
+    return float(shares[min(shares, key=lambda size: abs(math.log(size / hidden_size)))])
 
 
 def reader_rates(rows: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -39,7 +39,8 @@ import dataclasses
 import functools
 import math
 
-from launch.accelerators.chips import Chip, Gpu
+from launch.accelerators.chips import Chip
+from launch.accelerators.gpus import Gpu
 from model.config import EncoderConfig
 from model.flops import training_flops
 from model.names import weights

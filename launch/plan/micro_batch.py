@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from launch.accelerators.chips import CPU, GPUS, TPUS
+from launch.accelerators.chips import CPU
+from launch.accelerators.cpu_speed import matmul_flops_per_second
+from launch.accelerators.gpus import GPUS
 from launch.accelerators.machines import Accelerator
+from launch.accelerators.tpus import TPUS
 from launch.plan.bench_results import (
     COMPILED_FILES,
     find_compiled,
     load_rows,
-    measured_flops_per_second,
+    share_of_matmul,
 )
 from launch.plan.costs import (
     Device,
@@ -82,11 +85,12 @@ class Machine:
         """Memory of a device that may be used."""
         return int(self.accelerator.memory_bytes * (1 - self.headroom))
 
-    def device(self, precision: str) -> Device:
+    def device(self, step: Step) -> Device:
         """Return the device whose figures give the seconds of a step."""
         if self.accelerator.chip.name == CPU:
+            share = share_of_matmul(step.precision, step.encoder.hidden_size, self.measured)
             return measured_device(
-                measured_flops_per_second(precision, self.measured), error=_CPU_ERROR
+                share * matmul_flops_per_second(step.precision), error=_CPU_ERROR
             )
         return device_of_chip(self.accelerator.chip, parts=self.accelerator.chip.devices)
 
@@ -109,7 +113,7 @@ def evaluate(step: Step, machine: Machine) -> Candidate:
     if compiled:
         source = COMPILED_MEMORY if seconds is None else COMPILED
     if seconds is None:
-        seconds = update_seconds(step, machine.device(step.precision))
+        seconds = update_seconds(step, machine.device(step))
     return Candidate(
         step=step,
         memory=formula,

@@ -1,6 +1,6 @@
 """Make a plan: all its figures, from settings, machines and assumptions.
 
-Nothing here loads TensorFlow, so a plan takes a second.
+Only a plan for this CPU loads TensorFlow, to measure it; others take a second.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def make_plan(
 def _error(candidate: Candidate, machine: Machine) -> float:
     if candidate.source == COMPILED:
         return 0.0
-    error = machine.device(candidate.step.precision).error
+    error = machine.device(candidate.step).error
     sizes = (candidate.step.encoder.hidden_size, candidate.step.seq_length)
     return error if sizes == FITTED_SIZES else max(error, OTHER_SIZES_ERROR)
 

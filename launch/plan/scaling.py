@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from launch.accelerators.chips import CPU, GPUS, TPUS, Chip
+from launch.accelerators.chips import CPU, Chip
+from launch.accelerators.gpus import GPUS
 from launch.accelerators.machines import Accelerator
+from launch.accelerators.tpus import TPUS
 from launch.plan import failures
 from launch.plan.allreduce import allreduce_seconds
 from launch.plan.costs import (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Manifest
-from launch.accelerators.chips import GPUS
+from launch.accelerators.gpus import GPUS, Numbers
 from launch.accelerators.machines import Accelerator, of_job, parse
 from launch.config import LaunchConfig
 from pretrain.config import RunConfig
@@ -40,6 +40,7 @@ def load_plan_input(
     gin_params: Sequence[str],
     strict: bool,
     accelerator: str | None,
+    numbers: Numbers | None = None,
     data_dir: str | None,
     sequences: int | None = None,
 ) -> PlanInput:
@@ -50,6 +51,7 @@ def load_plan_input(
       gin_params: see `load_config`.
       strict: see `load_config`.
       accelerator: name of the machines; None takes those of LaunchConfig.
+      numbers: figures of the GPUs that `accelerator` names.
       data_dir: build whose sequences, lengths and vocabulary are used; None takes those of BuildConfig.
       sequences: training sequences of a build that does not exist yet.
 
@@ -61,7 +63,11 @@ def load_plan_input(
         gin_files, gin_params, *parts.values(), BuildConfig, LaunchConfig, strict=strict
     )
     run = RunConfig(**dict(zip(parts, loaded, strict=True)))
-    machines = parse(accelerator) if accelerator else of_job(job)
+    if numbers and numbers != Numbers() and not accelerator:
+        raise UserError(
+            "--tflops and the other numbers describe GPUs: name them with --accelerator, such as l40sx8"
+        )
+    machines = parse(accelerator, numbers=numbers) if accelerator else of_job(job)
     if machines is None:
         raise UserError(
             f"LaunchConfig.accelerator={job.accelerator!r}: there are no figures for it; give"

@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterator
 
+from launch.accelerators.chips import CPU
 from launch.plan.micro_batch import COMPILED, FORMULA, Candidate
 from launch.plan.planner import Plan
 
@@ -140,6 +141,11 @@ def _source_of_seconds(plan: Plan) -> str:
         return (
             "seconds on a device: estimated cycles of the compiled step (bench/results/tpu.json), not"
             " measured on a TPU"
+        )
+    if plan.machine.accelerator.chip.name == CPU:
+        return (
+            "seconds on this CPU: a matrix product, timed just now, and the share of its speed that updates"
+            f" reach (bench/results/step.json), within {plan.error:.0%}"
         )
     if not plan.machine.compiled:
         return (

@@ -7,7 +7,7 @@ import pytest
 
 from bench.gpu import check, descriptions, traffic
 from bench.gpu.programs import FOUR_LAYERS, PROGRAMS, Program
-from launch.accelerators.chips import GPUS
+from launch.accelerators.gpus import GPUS
 from tests.support.paths import GOLDEN, ROOT
 
 TEXT = (GOLDEN / "gpu_step.hlo").read_text()

@@ -26,7 +26,7 @@ from data.sources.formats import FORMATS, read_part, split_file
 from data.stages.masking import MaskingRule, mask_sequences
 from data.storage.records import parse_specs
 from data.vocab import Vocab
-from launch.accelerators import peak_flops
+from launch.accelerators.gpus import gpu_chip
 from launch.plan import __main__ as plan
 from model.attention import IMPLEMENTATIONS, attention
 from model.dropout import Dropout
@@ -290,18 +290,18 @@ def test_errors_of_an_incomplete_format(tmp_path, monkeypatch):
 def test_the_chip_is_known_to_plans_and_metrics(capsys):
     plan.main(arguments(PLAN))
     printed = capsys.readouterr().out
-    assert "h200x8" in printed
-    assert peak_flops.gpu_peak("NVIDIA H200") == 989e12
+    assert "l40sx8" in printed
+    assert gpu_chip("l40s").memory_bytes == 48 * 10**9
 
 
 def test_error_of_an_incomplete_chip(tmp_path):
     (line,) = [
         line
-        for line in recipes.edit("launch/accelerators/chips.py", "in GPUS").code.splitlines()
+        for line in recipes.edit("launch/accelerators/gpus.py", "in GPUS").code.splitlines()
         if "step_time" in line
     ]
     with expected_error("An accelerator", "`step_time`"):
-        run_without(tmp_path, "launch/accelerators/chips.py", line)
+        run_without(tmp_path, "launch/accelerators/gpus.py", line)
     assert ERRORS["An accelerator"] == {}
 
 

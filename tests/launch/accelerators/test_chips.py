@@ -5,7 +5,9 @@ import math
 
 import pytest
 
-from launch.accelerators.chips import GPUS, TPUS, Chip, gpu_chip, tpu_chip
+from launch.accelerators.chips import Chip
+from launch.accelerators.gpus import GPUS, gpu_chip
+from launch.accelerators.tpus import TPUS, tpu_chip
 
 
 def test_largest_slices_have_the_published_peak_of_their_pods():

@@ -23,6 +23,10 @@ from launch.config import LaunchConfig
         ("a100-40gx16", 16, 16, 2, 40.0),
         ("a100x1", 1, 1, 1, 80.0),
         ("nvidia-h100-80gbx8", 8, 8, 1, 80.0),
+        ("l4", 1, 1, 1, 24.0),
+        ("rtx4090", 1, 1, 1, 24.0),
+        ("rtx4090x2", 2, 2, 1, 24.0),
+        ("h200x16", 16, 16, 2, 141.0),
     ],
 )
 def test_size_of_named_machines(name, chips, devices, hosts, gigabytes):
@@ -70,7 +74,8 @@ def test_unknown_names_and_sizes_are_errors(name, message):
         (dict(accelerator="v3-8", nodes=9), "v3-8", 8),  # nodes count for GPUs only
         (dict(accelerator="nvidia-h100-80gb", nodes=4), "h100x32", 32),
         (dict(accelerator="nvidia-tesla-a100", nodes=2, gpus_per_node=4), "a100-40gx8", 8),
-        (dict(accelerator="nvidia-l4", gpus_per_node=2), None, 2),
+        (dict(accelerator="nvidia-l4", gpus_per_node=2), "l4x2", 2),
+        (dict(accelerator="nvidia-tesla-t4", gpus_per_node=2), None, 2),
         (dict(accelerator="cpu"), "cpu", 1),
         (dict(accelerator="cpu", processes=2), None, 2),
     ],

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from launch.accelerators.chips import GPUS
+from launch.accelerators.gpus import GPUS
 from launch.accelerators.machines import parse
 from launch.plan.bench_results import CompiledStep, find_compiled
 from launch.plan.costs import Step, memory, memory_on, update_seconds
@@ -56,7 +56,7 @@ def test_seconds_of_a_gpu_are_by_formulas_next_to_compiled_memory():
     machine = Machine(accelerator=parse("a100x8"), headroom=0.1, compiled=[ROW])
     found = evaluate(STEP, machine)
     assert (found.total_bytes, found.source) == (29_630_000_000, COMPILED_MEMORY)
-    assert found.seconds == update_seconds(STEP, machine.device("mixed_bfloat16"))
+    assert found.seconds == update_seconds(STEP, machine.device(STEP))
     half = evaluate(dataclasses.replace(STEP, micro_batch=16), machine)
     assert half.source == FORMULA
 

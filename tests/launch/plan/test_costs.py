@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.tpu import estimates
-from launch.accelerators.chips import GPUS, TPUS
+from launch.accelerators.gpus import GPUS
+from launch.accelerators.tpus import TPUS
 from launch.plan import costs
 from launch.plan.bench_results import load_rows, step_from_row
 from launch.plan.costs import Step, memory, num_parameters, update_seconds

@@ -9,7 +9,7 @@ import pytest
 from data.errors import UserError
 from data.manifest import Manifest
 from launch.plan import __main__ as plan
-from launch.plan import bench_results
+from launch.plan import bench_results, micro_batch
 
 LARGE = ["--gin_file", "gin/lambert_large.gin"]
 SIXTEEN = ["--gin_param", "TrainConfig.micro_batch_size=16"]
@@ -61,8 +61,55 @@ def test_machines_are_those_of_the_job_without_accelerator(capsys):
     text = printed(capsys, *job, "LaunchConfig.accelerator = 'nvidia-h100-80gb'")
     assert "machines: h100x32: 32 chips = 32 devices on 4 hosts" in text
     assert "v5e-64: 64 chips" in printed(capsys, *job[:2], "--accelerator", "v5e-64")
-    with pytest.raises(UserError, match=r"LaunchConfig\.accelerator='nvidia-l4'"):
-        plan.main([*LARGE, *job, "LaunchConfig.accelerator = 'nvidia-l4'"])
+    with pytest.raises(UserError, match=r"LaunchConfig\.accelerator='nvidia-tesla-t4'"):
+        plan.main([*LARGE, *job, "LaunchConfig.accelerator = 'nvidia-tesla-t4'"])
+
+
+def test_a_gpu_is_described_by_its_numbers(tmp_path):
+    """The numbers of an H100 give its plan, apart from compiled rows; and one of them may differ."""
+    numbers = ["--tflops", "989", "--memory_gb", "80", "--memory_gb_per_second", "3350"]
+    numbers += ["--link_gb_per_second", "450", "--network_gb_per_second", "50"]
+    named = read_json(tmp_path, "--accelerator", "h100x16")
+    described = read_json(tmp_path, "--accelerator", "neux16", *numbers)
+    assert described["accelerator"]["chip"]["name"] == "neu"
+    assert described["hosts"] == 2
+    for key in ("exchange_seconds", "update_seconds", "error_of_seconds", "days"):
+        assert described[key] == pytest.approx(named[key], rel=1e-12), key
+    faster = read_json(tmp_path, "--accelerator", "h100x16", "--network_gb_per_second", "100")
+    assert faster["exchange_seconds"] < named["exchange_seconds"]
+    assert faster["chosen"]["seconds"] == named["chosen"]["seconds"]
+
+
+def test_a_cpu_has_the_share_of_its_own_matrix_product(tmp_path, monkeypatch):
+    """An update of bench.step on a CPU as fast as that of the rows takes the measured time."""
+    rows = bench_results.load_rows("step")
+    rates = {
+        row["precision"]: 1e9 * row["gflop_per_second"]
+        for row in rows
+        if row["implementation"] == "tf.matmul"
+    }
+    measured = []
+    monkeypatch.setattr(
+        micro_batch,
+        "matmul_flops_per_second",
+        lambda precision: measured.append(precision) or rates[precision],
+    )
+    sizes = {"hidden_size": 512, "num_attention_heads": 8, "intermediate_size": 2048}
+    sizes |= {"num_hidden_layers": 4}
+    params = [f"EncoderConfig.{name} = {value}" for name, value in sizes.items()]
+    params += ["TrainConfig.global_batch_size = 8", "TrainConfig.micro_batch_size = 8"]
+    params += ["OptimizerConfig.peak_learning_rate = 1e-3", "TrainConfig.precision = 'float32'"]
+    flags = [part for param in params for part in ("--gin_param", param)]
+    found = read_json(tmp_path, "--accelerator", "cpu", *flags)
+    (row,) = [
+        row
+        for row in rows
+        if row["implementation"] == "lambert"
+        and (row["precision"], row["setting"][:5]) == ("float32", "H=512")
+        and "jit" not in row["what"]
+    ]
+    assert found["update_seconds"] == pytest.approx(row["seconds"], rel=1e-6)
+    assert set(measured) == {"float32"}
 
 
 def test_plan_fits_on_a_screen(capsys):
@@ -193,6 +240,21 @@ def test_sequences_and_vocabulary_are_those_of_the_build(small_build, tmp_path, 
             ["--accelerator", "v5e-256", "--gin_param", "BuildConfig.max_seq_length=1024"],
             "max_seq_length=1024 is more than EncoderConfig.max_position_embeddings=512",
         ),
+        (
+            ["--accelerator", "t4x8", "--tflops", "65"],
+            "--accelerator t4x8: t4 is none of a100, a100-40g, h100, h200, b200, l4, a10g, rtx4090,"
+            " v100; give also --memory_gb, --memory_gb_per_second",
+        ),
+        (
+            ["--accelerator", "cpu", "--tflops", "1"],
+            "--accelerator cpu: only GPUs are described by",
+        ),
+        (
+            ["--accelerator", "v5e-8", "--memory_gb", "9"],
+            "v5e-8: only GPUs are described by numbers",
+        ),
+        (["--tflops", "65"], "name them with --accelerator, such as l40sx8"),
+        (["--accelerator", "t4x8"], "others by their numbers: --tflops, --memory_gb"),
         (["--accelerator", "v5e-256", "--sequences", "0"], "--sequences 0: must be at least 1"),
         (
             ["--accelerator", "v5e-256", "--sequences", "5", "--data_dir", "D"],

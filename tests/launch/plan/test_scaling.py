@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from launch.accelerators.chips import GPUS, TPUS
+from launch.accelerators.gpus import GPUS
+from launch.accelerators.tpus import TPUS
 from launch.plan import __main__ as plan
 from launch.plan import scaling
 from launch.plan.costs import Step, device_of_chip, memory, update_seconds
