@@ -13,6 +13,7 @@ RESTART_CODE = 42
 DISCARD_FLAG = "--discard_checkpoints"
 _MAXIMA = {
     **{"nodes": 10**5, "gpus_per_node": 1024, "processes": 1024, "max_workers": 10**5},
+    "task_slots": 1024,
     **{"crashes": 10**6, "max_restarts": 10**6},
 }
 STRATEGIES = ("auto", "default", "mirrored", "multi_worker", "tpu", "stand_in")
@@ -45,8 +46,8 @@ class ClusterConfig:
 class LaunchConfig:
     """A job on other machines: a pretraining run or a data build.
 
-    `launch.tpu`, `launch.gke`, `launch.vertex`, `launch.slurm` and `launch.dataflow` turn it into
-    commands and files; docs/launching.md has a table of the settings that each of them needs.
+    `launch.tpu`, `launch.gke`, `launch.vertex`, `launch.slurm`, `launch.dataflow` and `launch.flink`
+    turn it into commands and files; docs/launching.md has a table of the settings that each of them needs.
 
     Attributes:
       name: name of the job and of the resources that are created for it.
@@ -76,7 +77,9 @@ class LaunchConfig:
       image: container image with this package (launch/docker/trainer.Dockerfile).
       worker_image: container image of Beam workers (launch/docker/beam_worker.Dockerfile).
       worker_machine_type: machine type of Dataflow workers ("n2-standard-4"); empty takes Dataflow's.
-      max_workers: largest number of Dataflow workers.
+      max_workers: largest number of Dataflow workers, or of task managers of Flink.
+      task_slots: tasks that a task manager of Flink runs at a time, each with a Python process.
+      worker_memory: memory of the Python processes of a task manager of Flink ("8Gi").
       queue: LocalQueue of Kueue on GKE, partition of Slurm; empty uses none, or the default partition.
       crashes: consecutive crashes after which a machine restarts the run (launch.supervise); on a slice,
         consecutive failures of a host or of the run without a checkpoint between them.
@@ -106,6 +109,8 @@ class LaunchConfig:
     worker_image: str = ""
     worker_machine_type: str = ""
     max_workers: int = 100
+    task_slots: int = 4
+    worker_memory: str = "16Gi"
     queue: str = ""
     crashes: int = 3
     max_restarts: int = 100
@@ -118,7 +123,7 @@ class LaunchConfig:
             )
         for name, minimum in (
             *(("nodes", 1), ("gpus_per_node", 0), ("processes", 1)),
-            *(("max_workers", 1), ("crashes", 0), ("max_restarts", 0)),
+            *(("max_workers", 1), ("task_slots", 1), ("crashes", 0), ("max_restarts", 0)),
         ):
             if getattr(self, name) < minimum:
                 raise UserError(
@@ -134,6 +139,10 @@ class LaunchConfig:
                 )
         if self.zone and not re.fullmatch(r"[-a-z0-9]+-[a-z]", self.zone):
             raise UserError(f"LaunchConfig.zone={self.zone!r}: must be a zone, like 'us-west4-a'")
+        if not re.fullmatch(r"[1-9][0-9]*[MG]i", self.worker_memory):
+            raise UserError(
+                f"LaunchConfig.worker_memory={self.worker_memory!r}: must be a size, like '16Gi'"
+            )
         if self.is_gpu and not self.gpus_per_node:
             raise UserError("LaunchConfig.gpus_per_node=0: must be at least 1 on nodes with GPUs")
         if self.processes > 1 and (self.is_gpu or self.nodes > 1):

@@ -27,7 +27,7 @@ ORDER = {
     "optim": "config schedule collectives division divided_slot gate accumulate adamw lamb sharded_lamb"
     " build",
     "launch": "config accelerators stand_in strategy local supervise jobs worker plan preflight slice"
-    " dataflow gke vertex tpu node slurm rehearse",
+    " dataflow flink gke vertex tpu node slurm rehearse",
     "pretrain": "console gin_literals strict_gin gin_files checkpoints train config recipe export convert"
     " embed fill_mask import_weights report provenance experiment run",
     "finetune": "config batches model seed_files tasks summary pretrained recipe collapse predict export"

@@ -1,0 +1,1 @@
+"""Data builds on Flink, on Kubernetes."""
