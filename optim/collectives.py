@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,10 @@ def collectives_of(strategy: tf.distribute.Strategy) -> Collectives:
 
 
 class Collectives:
-    """Collectives of tf.distribute. All methods but `numbers` run in replica context."""
+    """Collectives of tf.distribute.
+
+    All methods run in replica context, but `numbers` and `on_first_replica`.
+    """
 
     def __init__(self, strategy: tf.distribute.Strategy):
         """Connect the replicas of a strategy."""
@@ -41,6 +45,20 @@ class Collectives:
         run = tf.function(lambda: self._strategy.run(self.number), autograph=False)
         with tf.init_scope():
             return [int(each) for each in self._strategy.experimental_local_results(run())]
+
+    def on_first_replica(
+        self, function: Callable[[], list[tf.Tensor]]
+    ) -> Callable[[], list[tf.Tensor]]:
+        """Return a program that runs a function on all replicas and returns the tensors of the first."""
+
+        def program() -> list[tf.Tensor]:
+            return [
+                self._strategy.experimental_local_results(result)[0]
+                for result in self._strategy.run(function)
+            ]
+
+        compiled: Callable[[], list[tf.Tensor]] = tf.function(program, autograph=False)
+        return compiled
 
 
 class XlaCollectives(Collectives):

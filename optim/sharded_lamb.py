@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from optim.collectives import Collectives
 from optim.config import matches
-from optim.divided_slot import DividedSlot
+from optim.divided_slot import DividedSlot, save_together
 from optim.division import Division
 from optim.lamb import LAMB
 
@@ -42,6 +42,7 @@ class ShardedLAMB(LAMB):
             Division(tuple(v.shape), self._collectives.num_replicas) for v in var_list
         ]
         super().build(var_list)
+        save_together([slot for slot in self._variables if isinstance(slot, DividedSlot)])
 
     def parts(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Return this replica's part of each gradient that is divided, and the others as they are."""

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from data.errors import UserError
+from optim import divided_slot
 from optim.build import build_optimizer
 from optim.collectives import collectives_of
 from optim.config import LAMB_VARIANTS, OptimizerConfig
@@ -88,6 +89,28 @@ def test_a_divided_update_equals_a_whole_one(variant):
     for slot, expected in slots:
         assert slot.name.partition(":")[0] == expected.name.partition(":")[0]
         np.testing.assert_allclose(slot.numpy(), expected.numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("bytes_at_once", [1, 20_000, 2**27])
+def test_saves_read_whole_moments_from_the_first_replica(monkeypatch, bytes_at_once):
+    monkeypatch.setattr(divided_slot, "_BYTES_AT_ONCE", bytes_at_once)
+    _, optimizer, _ = steps(OptimizerConfig(shard=True))
+    slots = [slot for slot in optimizer._variables if isinstance(slot, divided_slot.DividedSlot)]
+    copies = {}
+    for scale in (1.0, 2.0):  # the second save assigns to the variables of the first
+        for slot in slots:
+            for component in slot.variable.values:
+                component.assign(component * scale)
+        for slot in reversed(slots):
+            slot._copy_trackable_to_cpu(copies)
+        for slot in slots:
+            parts = [component.numpy() for component in slot.variable.values]
+            expected = slot.division.join(np.concatenate(parts)).numpy()
+            np.testing.assert_array_equal(copies[slot].numpy(), expected)
+            assert expected.any() and copies[slot].device.endswith("CPU:0")
+    assert len(slots) == 6 and len({id(slot._group) for slot in slots}) == {1: 6, 20_000: 3}.get(
+        bytes_at_once, 1
+    )
 
 
 def test_one_replica_has_the_whole_optimizer():
