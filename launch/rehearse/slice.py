@@ -13,7 +13,6 @@ As root every host has a network and a disk of its own. Three jobs are launched 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -27,15 +26,22 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from data.cli.main import run_main
-from data.cli.parser import CommandParser
 from data.errors import UserError
 from launch.accelerators.tpu_types import hosts_of
 from launch.jobs.job import ROOT
 from launch.rehearse import network
 from launch.rehearse.fake_gcloud import install
 from launch.rehearse.fake_vm import FAULTS_VARIABLE, STATE_VARIABLE
+from launch.rehearse.shared import (
+    empty_folder,
+    export,
+    gin_flags,
+    metric_rows,
+    parser,
+    run_module,
+    say,
+)
 from launch.slice.settings import CPUS_VARIABLE, SERVER_PORT_VARIABLE, TIMES_VARIABLE
-from pretrain.train.metrics_log import CLOCK_METRICS
 
 _SETTINGS = (
     "TrainConfig.train_steps = 36",
@@ -60,18 +66,18 @@ _SMALLEST_NORM = 0.1
 
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and run the rehearsal."""
-    args = _parser().parse_args(argv)
-    work_dir = Path(args.work_dir).resolve()
-    if work_dir.exists() and any(work_dir.iterdir()):
-        raise UserError(f"--work_dir {work_dir}: must be empty; remove it or choose another one")
+    flags = parser("launch.rehearse.slice", __doc__ or "")
+    flags.add_argument("--accelerator", default="v5litepod-16", help="TPU type", metavar="A")
+    args = flags.parse_args(argv)
+    work_dir = empty_folder(args.work_dir)
     num_hosts = hosts_of(args.accelerator)
     if num_hosts < 2:
         raise UserError(f"--accelerator {args.accelerator}: must be a slice of several hosts")
-    settings = ["--gin_file", args.gin_file, *_flags([*_SETTINGS, *args.gin_param])]
+    settings = ["--gin_file", args.gin_file, *gin_flags([*_SETTINGS, *args.gin_param])]
     with network.namespaces(num_hosts) as variables:
         os.environ.update(variables)
         place = "in network namespaces" if network.has_namespaces() else "on loopback"
-        _say(f"{num_hosts} hosts with {_CPUS} devices each, {place}")
+        say(f"{num_hosts} hosts with {_CPUS} devices each, {place}")
         cloud = _Cloud(work_dir, Path(args.data_dir).resolve(), settings, args.accelerator)
         _rehearse_faults(cloud, num_hosts - 1)
         if network.has_namespaces():
@@ -79,32 +85,11 @@ def main(argv: Sequence[str]) -> None:
                 cloud, "full-disk", "full_disk", num_hosts - 1, "bytes free, the data"
             )
         else:
-            _say("the full disk is left out: it needs root")
+            say("the full disk is left out: it needs root")
         _rehearse_refusal(
             cloud, "other-package", "other_package", num_hosts - 1, "differs from host 0: package"
         )
-    _say("passed")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
-        prog="python -m launch.rehearse.slice",
-        description=__doc__,
-    )
-    parser.add_argument("--data_dir", required=True, help="small build, as of gin/data_tiny.gin")
-    parser.add_argument("--work_dir", required=True, help="empty folder", metavar="W")
-    parser.add_argument("--accelerator", default="v5litepod-16", help="TPU type", metavar="A")
-    parser.add_argument(
-        "--gin_file", default="gin/lambert_tiny.gin", help="settings of the run", metavar="F"
-    )
-    parser.add_argument(
-        "--gin_param",
-        action="append",
-        default=[],
-        help="in addition to those of the rehearsal",
-        metavar="P",
-    )
-    return parser
+    say("passed")
 
 
 class _Cloud:
@@ -147,7 +132,7 @@ class _Cloud:
         command = [
             *(sys.executable, "-m", "launch.tpu", "run", "--poll_seconds", "5"),
             *("--work_dir", str(self.work_dir / "launch"), *self.settings),
-            *_flags([*params, "ClusterConfig.strategy = 'stand_in'"]),
+            *gin_flags([*params, "ClusterConfig.strategy = 'stand_in'"]),
         ]
         process = subprocess.run(
             command,
@@ -171,15 +156,13 @@ class _Cloud:
 
 
 def _rehearse_faults(cloud: _Cloud, last_host: int) -> None:
-    _say("1. a run in one process, without interruption")
+    say("1. a run in one process, without interruption")
     whole = cloud.work_dir / "whole"
-    _python(
+    run_module(
         *("pretrain.run", *cloud.settings),
         *("--data_dir", str(cloud.data_dir), "--model_dir", str(whole)),
     )
-    _say(
-        "2. a slice with a notice; another one with a host that vanishes and a host that is killed"
-    )
+    say("2. a slice with a notice; another one with a host that vanishes and a host that is killed")
     name, other_host = "faults", max(last_host - 1, 1)
     faults = [
         {"request": 1, "host": last_host, "kind": "notice", "step": 6},
@@ -193,28 +176,25 @@ def _rehearse_faults(cloud: _Cloud, last_host: int) -> None:
     for text in ("has the preemption notice", "stopped after step", "not a word for"):
         _require(text in logs, f"the logs lack {text!r}")
     _require(logs.count("failure 1 of") >= 2, "the logs lack two failures, each after a checkpoint")
-    _say("3. comparison")
+    say("3. comparison")
     model_dir = cloud.job_dir(name) / "model"
-    loss = _loss_difference(_rows(whole), _rows(model_dir))
-    weights = _weight_difference(_export(whole), _export(model_dir))
+    loss = _loss_difference(metric_rows(whole), metric_rows(model_dir))
+    weights = _weight_difference(
+        *(export(path, path.parent / f"{path.name}-export") for path in (whole, model_dir))
+    )
     _require(loss <= _MOST_LOSS_DIFFERENCE, f"losses differ by up to {loss:.1e}")
     _require(weights <= _MOST_WEIGHT_DIFFERENCE, f"weights differ by up to {weights:.1e}")
-    _say(f"losses differ by at most {loss:.1e}, weights by {weights:.1e} of their norm")
+    say(f"losses differ by at most {loss:.1e}, weights by {weights:.1e} of their norm")
 
 
 def _rehearse_refusal(cloud: _Cloud, name: str, kind: str, host: int, text: str) -> None:
-    _say(f"{name}: host {host} is to be refused")
+    say(f"{name}: host {host} is to be refused")
     done = cloud.launch(name, [{"request": 1, "host": host, "kind": kind}])
     lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     named = [line for line in lines if f"host {host}" in line and text in line]
     _require(bool(done.returncode and named), f"the job did not end with {text!r}")
     metrics = cloud.job_dir(name) / "model/metrics.jsonl"
     _require(not metrics.exists(), "the run started")
-
-
-def _rows(model_dir: Path) -> list[dict[str, Any]]:
-    rows = map(json.loads, (model_dir / "metrics.jsonl").read_text().splitlines())
-    return [{name: row[name] for name in row.keys() - CLOCK_METRICS} for row in rows]
 
 
 def _loss_difference(whole: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
@@ -232,7 +212,7 @@ def _loss_difference(whole: list[dict[str, Any]], other: list[dict[str, Any]]) -
 
 def _weight_difference(whole: Path, other: Path) -> float:
     """Return the largest norm of a difference, relative to the norm of the variable."""
-    first, second = (load_file(path / "model.safetensors") for path in (whole, other))
+    first, second = (load_file(path) for path in (whole, other))
     norms = {name: float(np.linalg.norm(array)) for name, array in first.items()}
     return max(
         float(np.linalg.norm(first[name] - second[name])) / max(norm, _SMALLEST_NORM)
@@ -240,33 +220,9 @@ def _weight_difference(whole: Path, other: Path) -> float:
     )
 
 
-def _export(model_dir: Path) -> Path:
-    """Return the directory of the exported weights."""
-    target = model_dir.parent / f"{model_dir.name}-hf"
-    _python(
-        *("pretrain.export", "--model_dir", str(model_dir)),
-        *("--output_dir", f"{target}-export", "--hf_dir", str(target)),
-    )
-    return target
-
-
 def _require(condition: bool, problem: str) -> None:
     if not condition:
         raise UserError(f"the rehearsal failed: {problem}; logs are below --work_dir")
-
-
-def _flags(params: Sequence[str]) -> list[str]:
-    return [flag for param in params for flag in ("--gin_param", param)]
-
-
-def _python(module: str, *arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
-    if done.returncode:
-        raise UserError(f"{module} failed with exit code {done.returncode}; its output is above")
-
-
-def _say(text: str) -> None:
-    print(f"rehearsal: {text}", flush=True)
 
 
 if __name__ == "__main__":
