@@ -92,6 +92,7 @@ class Hub:
         self._attempts = self._failures = 0
         self._saved = self._saved_at_failure = ""
         self._missing: list[int] = []
+        self._ticked = now
         self.phase = Phase.JOINING
         self.program, self.attempt, self.reason = 0, "", ""
         self.code: int | None = None
@@ -188,6 +189,10 @@ class Hub:
         """Act on what hosts said, on silence and on deadlines."""
         if self.phase is Phase.ENDING:
             return
+        pause, self._ticked = now - self._ticked, now
+        if pause > self._times.beat:  # this machine stood still, and could not hear anybody
+            for known in self._hosts.values():
+                known.heard = min(known.heard + pause, now)
         lost = [host for host, known in self._hosts.items() if not self._is_heard(known, now)]
         for host in lost:
             del self._hosts[host]
