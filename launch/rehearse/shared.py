@@ -1,4 +1,4 @@
-"""What rehearsals share: their flags, programs of this package, and results of runs."""
+"""Flags, programs and results of runs that all rehearsals share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rehearsals share."""
+"""Programs, flags and rows of metrics of rehearsals."""
 
 import json
 
