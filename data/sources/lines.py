@@ -6,6 +6,7 @@ begin, and ends at the first such line after its range.
 
 from __future__ import annotations
 
+import abc
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -174,8 +175,10 @@ def read_sentences(
     yield from document.finish()
 
 
-class DocumentBuilder:
+class LineCollector(abc.ABC):
     """Collects the lines of one document; counts, but does not hold, one above the size limit."""
+
+    what = "a document"  # name of what is too large, for rejects
 
     def __init__(self, file: InputFile, max_document_bytes: int, *, unit: str = "byte"):
         """Begin the first document.
@@ -185,57 +188,70 @@ class DocumentBuilder:
           max_document_bytes: size limit.
           unit: what positions in the file are numbers of, for rejects.
         """
-        self._file, self._limit, self._unit = file, max_document_bytes, unit
+        self.file, self._limit, self._unit = file, max_document_bytes, unit
         self._clear()
 
     def _clear(self) -> None:
-        self._offset, self._num_bytes = 0, 0
+        self.offset, self.num_bytes = 0, 0
         self._lines: list[bytes] = []
 
     def add(self, offset: int, line: bytes | OversizedLine) -> None:
         """Add a line at a position in the file."""
-        if not self._num_bytes:
-            self._offset = offset
-        self._num_bytes += len(line)
-        if isinstance(line, bytes) and self._num_bytes <= self._limit:
+        if not self.num_bytes:
+            self.offset = offset
+        self.num_bytes += len(line)
+        if isinstance(line, bytes) and self.num_bytes <= self._limit:
             self._lines.append(line)
         else:
             self._lines = []
 
-    def finish(self) -> Iterator[Document | Reject]:
+    def finish(self) -> Iterator[Document | Reject | Skipped]:
         """Yield the document of the lines, if there are any, and begin the next one."""
-        if self._num_bytes:
+        if self.num_bytes:
             yield self._build()
         self._clear()
 
-    def _build(self) -> Document | Reject:
-        file = self._file
-
-        def reject(reason: str) -> Reject:
-            return Reject(
-                source=file.name,
-                offset=f"{self._unit} {self._offset}",
-                reason=reason,
-                num_bytes=self._num_bytes,
-            )
-
-        if self._num_bytes > self._limit:
-            return reject(_too_large("a text without a blank line", self._limit))
+    def _build(self) -> Document | Reject | Skipped:
+        if self.num_bytes > self._limit:
+            return self.reject(_too_large(self.what, self._limit))
         try:
             # One line at a time: str.splitlines would also split at a stray carriage return or form
             # feed, which is white space here.
             decoded = [line.decode("utf-8") for line in self._lines]
         except UnicodeDecodeError as error:
-            return reject(f"not UTF-8: {error}")
-        if decoded[0].lstrip("\ufeff \t").startswith("<mediawiki"):
-            raise UserError(f"{file.path} is a MediaWiki dump; give it to --wiki")
-        paragraphs = tuple(filter(None, map(normalise, decoded)))
+            return self.reject(f"not UTF-8: {error}")
+        return self.document_of(decoded)
+
+    def reject(self, reason: str) -> Reject:
+        """Return the lines as a reject."""
+        return Reject(
+            source=self.file.name,
+            offset=f"{self._unit} {self.offset}",
+            reason=reason,
+            num_bytes=self.num_bytes,
+        )
+
+    @abc.abstractmethod
+    def document_of(self, lines: list[str]) -> Document | Reject | Skipped:
+        """Return the document of at least one line."""
+
+
+class DocumentBuilder(LineCollector):
+    """Makes documents of lines that are paragraphs."""
+
+    what = "a text without a blank line"
+
+    def document_of(self, lines: list[str]) -> Document | Reject:
+        """Return the document, named by its position in the file."""
+        if lines[0].lstrip("\ufeff \t").startswith("<mediawiki"):
+            raise UserError(f"{self.file.path} is a MediaWiki dump; give it to --wiki")
+        paragraphs = tuple(filter(None, map(normalise, lines)))
         if not paragraphs:
-            return reject("no text")
+            return self.reject("no text")
         return Document(
-            id=f"{file.kind}/{file.name}#{self._offset}",
+            id=f"{self.file.kind}/{self.file.name}#{self.offset}",
             paragraphs=paragraphs,
-            num_bytes=self._num_bytes,
+            num_bytes=self.num_bytes,
         )
 
 

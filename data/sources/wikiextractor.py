@@ -20,7 +20,7 @@ from data.sources.documents import (
     Skipped,
     normalise,
 )
-from data.sources.lines import OversizedLine, read_jsonl, read_line_part
+from data.sources.lines import LineCollector, read_jsonl, read_line_part
 from data.sources.streams import ByteCounter
 
 _OPENING = re.compile(r'<doc id="([^"]*)".*? title="(.*)">')
@@ -81,7 +81,7 @@ def _read_articles(
         if _is_opening(content):
             yield from article.finish()
             article.add(offset, line)
-        elif article.lines:
+        elif article.num_bytes:
             article.add(offset, line)
             if content.startswith(b"</doc>"):
                 yield from article.finish()
@@ -101,60 +101,28 @@ def _is_opening(line: bytes) -> bool:
     return line.startswith(b"<doc id=")
 
 
-class _Article:
-    """Collects the lines of one article; counts, but does not hold, one above the size limit."""
+class _Article(LineCollector):
+    """Makes documents of articles."""
 
-    def __init__(self, file: InputFile, limit: int):
-        self._file, self._limit = file, limit
-        self._clear()
+    what = "an article"
 
-    def _clear(self) -> None:
-        self.lines: list[bytes] = []
-        self._offset = self._num_bytes = 0
-
-    def add(self, offset: int, line: bytes | OversizedLine) -> None:
-        if not self.lines:
-            self._offset = offset
-        self._num_bytes += len(line)
-        if isinstance(line, bytes) and self._num_bytes <= self._limit:
-            self.lines.append(line)
-        else:
-            del self.lines[1:]
-
-    def finish(self) -> Iterator[Document | Reject | Skipped]:
-        if self.lines:
-            yield self._build()
-        self._clear()
-
-    def _build(self) -> Document | Reject | Skipped:
-        def reject(reason: str) -> Reject:
-            return Reject(
-                source=self._file.name,
-                offset=f"byte {self._offset}",
-                reason=reason,
-                num_bytes=self._num_bytes,
-            )
-
-        if self._num_bytes > self._limit:
-            return reject(f"larger than BuildConfig.max_document_bytes={self._limit}")
-        try:
-            opening, *lines = (line.decode("utf-8") for line in self.lines)
-        except UnicodeDecodeError as error:
-            return reject(f"not UTF-8: {error}")
+    def document_of(self, lines: list[str]) -> Document | Reject | Skipped:
+        """Return the article, named by the id of its page."""
+        opening, *lines = lines
         if (tag := _OPENING.fullmatch(opening.strip())) is None:
-            return reject(f"not a <doc> with id and title: {opening.strip()!r}")
+            return self.reject(f"not a <doc> with id and title: {opening.strip()!r}")
         if not lines or not lines.pop().startswith("</doc>"):
-            return reject("has no </doc>")
+            return self.reject("has no </doc>")
         page_id, title = tag.groups()
         if lines and lines[0].strip() in (title, _unescape(title)):
             del lines[0]
         paragraphs = tuple(filter(None, (normalise(_unescape(line)) for line in lines)))
         if not paragraphs:
-            return Skipped(reason="no prose", num_bytes=self._num_bytes)
+            return Skipped(reason="no prose", num_bytes=self.num_bytes)
         return Document(
-            id=f"{self._file.kind}/{self._file.name}#{normalise(page_id)}",
+            id=f"{self.file.kind}/{self.file.name}#{normalise(page_id)}",
             paragraphs=paragraphs,
-            num_bytes=self._num_bytes,
+            num_bytes=self.num_bytes,
         )
 
 
