@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ from data.sources.formats import (
 )
 from data.stages.contamination import NgramFilter
 from data.stages.corpus_checks import warnings_about
-from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, WORKERS_LOG
+from data.stages.journal import NGRAM_FILE, PLAN_FILE, WORKERS_LOG, unit_keys
 from data.stages.masking import MaskingRule
 from data.stages.runner import (
     BuildProgress,
@@ -99,25 +98,25 @@ class BuildJob:
         check_prism(self.beam_args)
         return pipeline_options(self.beam_args, output_dir=self.output_dir, paths=paths)
 
-    def plan(self) -> BuildPlan:
-        """Return the settings that workers need."""
+    def plan(self, units: Sequence[str]) -> BuildPlan:
+        """Return what workers need, given the names of the units."""
         from data.pipeline import BuildPlan
 
         return BuildPlan(
             config=self.config,
             vocab=self.vocab,
             output_dir=self.output_dir,
-            num_units=len(self.units),
+            units=tuple(units),
+            made_by=versions(),
         )
 
-    def manifest(self) -> Manifest:
-        """Return the manifest of the build before it has begun."""
-        units_hash = hashlib.sha256(repr(self.units).encode()).hexdigest()
+    def manifest(self, *, with_hashes: bool) -> Manifest:
+        """Return the manifest of the build before it has begun; the hashes of inputs take time."""
         return Manifest.planned(
             config=self.config,
             vocab=self.vocab,
-            inputs=list(map(_describe, self.inputs)),
-            made_by={**versions(), UNITS: units_hash},
+            inputs=[_describe(file, with_hash=with_hashes) for file in self.inputs],
+            made_by=versions(),
         )
 
 
@@ -132,34 +131,36 @@ def build(**fields: Any) -> Manifest:
         data.stages.corpus_checks fails.
     """
     job = BuildJob(**fields)
-    options, requested = job.options, job.manifest()
+    options = job.options
     with build_dir.lock(job.output_dir):
-        return _build(job, options, requested)
+        build_dir.check(job.output_dir, job.manifest(with_hashes=False), job.vocab)
+        return _build(job, options)
 
 
-def _build(job: BuildJob, options: PipelineOptions, requested: Manifest) -> Manifest:
+def _build(job: BuildJob, options: PipelineOptions) -> Manifest:
+    contaminated = NgramFilter.from_files(
+        [file for file in job.inputs if file.kind == DECONTAMINATE]
+    )
+    requested = job.manifest(with_hashes=True)
     if files.exists(files.join(job.output_dir, schema.MANIFEST_FILE)):
         manifest = Manifest.load(job.output_dir)
         manifest.check_same_build(job.output_dir, requested)
         print(f"data: {job.output_dir} is already built")
     else:
-        contaminated = NgramFilter.from_files(
-            [file for file in job.inputs if file.kind == DECONTAMINATE]
-        )
         build_dir.begin_or_resume(job.output_dir, requested, job.vocab)
         contaminated.save(files.join(job.output_dir, NGRAM_FILE))
-        _run(job, options)
+        names = unit_keys(job.units, requested=requested, contaminated=contaminated.sha256)
+        _run(job, job.plan(names), options)
         manifest = Manifest.load(job.output_dir)
-    build_dir.remove_leftovers(job.output_dir)
+    build_dir.remove_leftovers(job.output_dir, manifest)
     return manifest
 
 
-def _run(job: BuildJob, options: PipelineOptions) -> None:
+def _run(job: BuildJob, plan: BuildPlan, options: PipelineOptions) -> None:
     import apache_beam as beam
 
     from data.pipeline import BuildCorpus
 
-    plan = job.plan()
     with contextlib.ExitStack() as stack:
         stack.enter_context(readable_beam_errors(job.output_dir))
         if not files.is_remote(job.output_dir):
@@ -185,7 +186,7 @@ def dry_run(**fields: Any) -> None:
     from data.pipeline import BuildCorpus
 
     job = BuildJob(**fields)
-    plan = job.plan()
+    plan = job.plan([f"{index}" for index in range(len(job.units))])
     pipeline = beam.Pipeline(options=job.options)
     pipeline | "BuildCorpus" >> BuildCorpus(plan, job.units)
     num_transforms = len(pipeline.to_runner_api().components.transforms)
@@ -195,13 +196,14 @@ def dry_run(**fields: Any) -> None:
     num_tasks = sum(map(len, plan.tasks(job.units).values()))
     print(
         f"data: dry run: {len(job.inputs)} files of {num_bytes:,} bytes, {num_tasks} tasks"
-        f" ({plan.num_units} of them read), {num_transforms} transforms; nothing was run"
+        f" ({len(plan.units)} of them read), {num_transforms} transforms; nothing was run"
     )
 
 
-def _describe(file: InputFile) -> dict[str, Any]:
+def _describe(file: InputFile, *, with_hash: bool) -> dict[str, Any]:
     """Return the manifest entry of an input. Remote files have no hash: it would cost a second read."""
-    sha256 = None if files.is_remote(file.path) else files.sha256_of(file.path)
+    has_hash = with_hash and not files.is_remote(file.path)
+    sha256 = files.sha256_of(file.path) if has_hash else None
     entry = {"kind": file.kind, "name": file.name, "bytes": file.num_bytes, "sha256": sha256}
     return entry if file.text_field == TEXT_FIELD else {**entry, "text_field": file.text_field}
 

@@ -49,8 +49,34 @@ def lock(directory: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check(directory: str, requested: Manifest, vocab: Vocab) -> None:
+    """Check a directory before any input is read.
+
+    Args:
+      directory: build directory.
+      requested: manifest of the build before it has begun; the hashes of its inputs may be missing.
+      vocab: vocabulary of the build.
+
+    Raises:
+      UserError: the directory holds a finished build with other settings, or other files.
+    """
+    if files.exists(files.join(directory, schema.MANIFEST_FILE)):
+        manifest = Manifest.load(directory)
+        manifest.check_same_build(directory, requested, settings_only=True)
+        return
+    is_new = not files.exists(files.join(directory, PLAN_FILE))
+    if is_new and (unknown := _unknown_entries(directory, vocab)):
+        raise UserError(
+            f"{directory} is not empty ({', '.join(unknown[:3])}) and holds no build; choose"
+            " another --output_dir"
+        )
+
+
 def begin_or_resume(directory: str, requested: Manifest, vocab: Vocab) -> None:
-    """Write the plan of a build into its directory, or check that the same plan is there.
+    """Write the plan of a build into its directory, which `check` has accepted.
+
+    It may replace that of an interrupted build with other settings or inputs: the keys of its finished
+    tasks tell which of them give the same result.
 
     Args:
       directory: build directory.
@@ -58,26 +84,29 @@ def begin_or_resume(directory: str, requested: Manifest, vocab: Vocab) -> None:
       vocab: vocabulary of the build.
 
     Raises:
-      UserError: the directory holds an interrupted build with other settings, or other files.
+      UserError: the directory is remote and holds an interrupted build with other settings.
     """
     plan_path = files.join(directory, PLAN_FILE)
     if files.exists(plan_path):
         plan = Manifest.parse(files.read_bytes(plan_path), plan_path)
-        plan.check_same_build(f"{directory} (not finished)", requested)
-        logging.info(f"data: resuming the unfinished build in {directory}")
-        return
-    unknown = _unknown_entries(directory, vocab)
-    if unknown:
-        raise UserError(
-            f"{directory} is not empty ({', '.join(unknown[:3])}) and holds no build; choose"
-            " another --output_dir"
+        differences = plan.differences(requested)
+        if not differences:
+            logging.info(f"data: resuming the unfinished build in {directory}")
+            return
+        if files.is_remote(directory):  # where left-over files of the other build would stay
+            plan.check_same_build(f"{directory} (not finished)", requested)
+        logging.info(
+            f"data: resuming the unfinished build in {directory} with changes ({'; '.join(differences)});"
+            " what has the same result is not done again"
         )
     files.write_atomically(plan_path, requested.to_json().encode())
     files.write_atomically(files.join(directory, schema.VOCAB_FILE), vocab.text.encode())
 
 
-def remove_leftovers(directory: str) -> None:
-    """Remove the work files of a finished build, and temporary files of killed writers."""
+def remove_leftovers(directory: str, manifest: Manifest) -> None:
+    """Remove the work files of a finished build, and what killed writers and earlier settings left."""
+    if files.exists(files.join(directory, WORK_DIRECTORY)) and not files.is_remote(directory):
+        _remove_other_shards(Path(directory), {file.path for file in manifest.files})
     files.remove_tree(files.join(directory, WORK_DIRECTORY))
     if files.is_remote(directory):
         return
@@ -88,6 +117,19 @@ def remove_leftovers(directory: str) -> None:
     for path in Path(directory).glob(".tmp-*"):
         if files.TEMPORARY.fullmatch(path.name):
             path.unlink()
+
+
+def _remove_other_shards(directory: Path, names: set[str]) -> None:
+    """Remove shards that the manifest does not name, and folders that are empty then."""
+    for part in ("packed", "sources", "masked"):
+        for path in sorted(
+            directory.joinpath(part).rglob("*"), reverse=True
+        ):  # files before folders
+            if path.is_dir():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path.relative_to(directory).as_posix() not in names:
+                path.unlink()
 
 
 def _unknown_entries(directory: str, vocab: Vocab) -> list[str]:

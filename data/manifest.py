@@ -116,14 +116,27 @@ class Manifest:
         """Write the manifest, which marks the build as finished."""
         files.write_atomically(files.join(directory, schema.MANIFEST_FILE), self.to_json().encode())
 
-    def check_same_build(self, directory: str | os.PathLike[str], requested: Manifest) -> None:
+    def check_same_build(
+        self, directory: str | os.PathLike[str], requested: Manifest, *, settings_only: bool = False
+    ) -> None:
         """Raise a UserError that names the differences from a requested build, if there are any.
-
-        Versions of packages matter only for an unfinished build, which would mix the work of both.
 
         Args:
           directory: build directory, for errors.
           requested: manifest of the requested build before it has begun.
+          settings_only: whether to compare only settings and vocabulary: the inputs have no hashes yet.
+        """
+        differences = self.differences(requested, settings_only=settings_only)
+        if differences:
+            raise UserError(
+                f"{directory} holds another build: {'; '.join(differences)}; choose another"
+                " --output_dir or delete that one"
+            )
+
+    def differences(self, requested: Manifest, *, settings_only: bool = False) -> list[str]:
+        """Return the differences from a requested build, in words.
+
+        Versions of packages matter only for an unfinished build, which would mix the work of both.
         """
         config, inputs = requested.config, list(requested.inputs)
         differences = [
@@ -143,16 +156,12 @@ class Manifest:
                 for name, version in requested.made_by.items()
                 if self.made_by.get(name) != version
             ]
-        if list(self.inputs) != inputs:
+        if list(self.inputs) != inputs and not settings_only:
             differences.append(
                 f"the {len(self.inputs)} input files there differ from the {len(inputs)} given now:"
                 f" {_first_difference(list(self.inputs), inputs)}"
             )
-        if differences:
-            raise UserError(
-                f"{directory} holds another build: {'; '.join(differences)}; choose another"
-                " --output_dir or delete that one"
-            )
+        return differences
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Manifest:

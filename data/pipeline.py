@@ -12,7 +12,7 @@ in data/stages/shards.py.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -24,9 +24,15 @@ from data.manifest import Manifest
 from data.sources.formats import Unit
 from data.stages import accounting, shards
 from data.stages.contamination import NgramFilter
-from data.stages.corpus_checks import check_corpus, check_rejects, low_prose
+from data.stages.corpus_checks import (
+    check_corpus,
+    check_rejects,
+    check_splits,
+    low_prose,
+    num_read,
+)
 from data.stages.extract import UnitExtractor, unit_paths
-from data.stages.journal import NGRAM_FILE, PLAN_FILE, UNITS, Journal
+from data.stages.journal import NGRAM_FILE, PLAN_FILE, Journal, key_of, masking_key, packing_key
 from data.stages.unknown_words import most_frequent
 from data.vocab import Vocab
 
@@ -42,12 +48,21 @@ ShardKey = tuple[str, int]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """Settings that every worker needs; the rest of the plan is in the build directory."""
+    """Plan of a build for its workers; the rest is in the build directory.
+
+    Attributes:
+      config: settings of the build.
+      vocab: its vocabulary.
+      output_dir: build directory.
+      units: names of the units of input, which are their keys (data/stages/journal.py).
+      made_by: versions of packages.
+    """
 
     config: BuildConfig
     vocab: Vocab
     output_dir: str
-    num_units: int
+    units: tuple[str, ...]
+    made_by: Mapping[str, str]
 
     @property
     def journal(self) -> Journal:
@@ -64,8 +79,8 @@ class BuildPlan:
         masks += [(key, 0) for key in held_out if config.copies]
         return {
             "read": {
-                f"{index:05d}": sum(part.stop - part.start for part in unit)
-                for index, unit in enumerate(units)
+                name: sum(part.stop - part.start for part in unit)
+                for name, unit in zip(self.units, units, strict=True)
             },
             "duplicates": {
                 **({"documents": 1} if config.drop_duplicates else {}),
@@ -86,7 +101,8 @@ class BuildCorpus(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """Connect the waves; each begins when the previous one has ended."""
         plan, config = self._plan, self._plan.config
-        reports = _wave(pipeline, "Read", list(enumerate(self._units)), read_unit, plan)
+        named = list(zip(plan.units, self._units, strict=True))
+        reports = _wave(pipeline, "Read", named, read_unit, plan)
         done = _step(pipeline, "Rejects", check_rejected, plan, reports=reports)
         if config.drop_duplicates:
             done = _wave(pipeline, "Documents", [None], find_documents, plan, after=done)
@@ -151,23 +167,24 @@ def _run_task(
     return run(task, plan)
 
 
-def read_unit(indexed: tuple[int, Unit], plan: BuildPlan) -> dict[str, Any]:
+def read_unit(named: tuple[str, Unit], plan: BuildPlan) -> dict[str, Any]:
     """Read and tokenize one unit of input; report its counts and rejects."""
-    index, unit = indexed
-    task = f"read/{index:05d}"
+    name, unit = named
+    task = f"read/{name}"
 
     def run() -> tuple[dict[str, Any], Sequence[str]]:
         contaminated = NgramFilter.load(files.join(plan.output_dir, NGRAM_FILE))
         extractor = UnitExtractor(plan.config, plan.vocab, contaminated)
         progress = plan.journal.reporter(task)
-        report = extractor.run(unit, index=index, output_dir=plan.output_dir, report=progress)
-        return report, unit_paths(index)
+        report = extractor.run(unit, name=name, output_dir=plan.output_dir, report=progress)
+        return report, unit_paths(name)
 
     return plan.journal.run_once(
         task,
         run,
-        paths=unit_paths(index),
-        fields=("tally", "prose", "unknown_words", "rejects"),
+        key=name,
+        paths=unit_paths(name),
+        fields=("tally", "prose", "unknown_words", "rejects", "documents", "held_out"),
     )[0]
 
 
@@ -175,12 +192,11 @@ def find_documents(_: None, plan: BuildPlan) -> None:
     """Find duplicate documents."""
 
     def run() -> tuple[dict[str, Any], Sequence[str]]:
-        shards.write_duplicate_documents(
-            plan.output_dir, num_units=plan.num_units, config=plan.config
-        )
+        shards.write_duplicate_documents(plan.output_dir, units=plan.units, config=plan.config)
         return {}, [shards.DUPLICATE_DOCUMENTS]
 
-    plan.journal.run_once("duplicates/documents", run, paths=[shards.DUPLICATE_DOCUMENTS])
+    key, paths = key_of(plan.units), [shards.DUPLICATE_DOCUMENTS]
+    plan.journal.run_once("duplicates/documents", run, key=key, paths=paths)
 
 
 def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
@@ -188,11 +204,12 @@ def find_paragraphs(bucket: int, plan: BuildPlan) -> None:
 
     def run() -> tuple[dict[str, Any], Sequence[str]]:
         shards.write_duplicate_paragraphs(
-            plan.output_dir, bucket, num_units=plan.num_units, config=plan.config
+            plan.output_dir, bucket, units=plan.units, config=plan.config
         )
         return {}, [shards.bucket_path(bucket)]
 
-    plan.journal.run_once(f"duplicates/{bucket:05d}", run, paths=[shards.bucket_path(bucket)])
+    key, paths = key_of(plan.units), [shards.bucket_path(bucket)]
+    plan.journal.run_once(f"duplicates/{bucket:05d}", run, key=key, paths=paths)
 
 
 def pack_shard(key: ShardKey, plan: BuildPlan) -> dict[str, Any]:
@@ -205,14 +222,18 @@ def pack_shard(key: ShardKey, plan: BuildPlan) -> dict[str, Any]:
             plan.output_dir,
             split,
             shard,
-            num_units=plan.num_units,
+            units=plan.units,
             config=plan.config,
             vocab=plan.vocab,
         )
         return counts, paths if counts["records"] else []
 
     counts, written = plan.journal.run_once(
-        f"pack/{split}-{shard:05d}", run, paths=paths, fields=("tally", "records", *_COUNTS)
+        f"pack/{split}-{shard:05d}",
+        run,
+        key=packing_key(plan.config, plan.units),
+        paths=paths,
+        fields=("tally", "records", *_COUNTS),
     )
     if not written:
         return {"tally": counts["tally"]}
@@ -253,19 +274,34 @@ def mask_copy(shard_and_copy: tuple[Shard, int], *, plan: BuildPlan) -> tuple[Sh
         return counts, [path]
 
     counts, written = plan.journal.run_once(
-        f"mask/{shard.split}-{copy:03d}-{shard.shard:05d}", run, paths=[path], fields=["records"]
+        f"mask/{shard.split}-{copy:03d}-{shard.shard:05d}",
+        run,
+        key=masking_key(
+            plan.config,
+            vocab=plan.vocab.sha256,
+            made_by=plan.made_by,
+            packed=shard.packed.sha256,
+        ),
+        paths=[path],
+        fields=["records"],
     )
     file = dataclasses.replace(written[0], records=counts["records"])
     return (shard.split, shard.shard), file
 
 
 def check_rejected(plan: BuildPlan, *, reports: list[dict[str, Any]]) -> None:
-    """Stop a build that rejects too many documents, before any other work."""
+    """Stop a build that rejects too many documents or lacks a split, before any other work."""
     check_rejects(
         plan.config,
         rejects=[reject for report in reports for reject in report["rejects"]],
         tally=_tally(reports),
         output_dir=plan.output_dir,
+    )
+    check_splits(
+        plan.config,
+        num_read=num_read(_tally(reports)),
+        num_documents=sum(report["documents"] for report in reports),
+        num_held_out=sum(report["held_out"] for report in reports),
     )
 
 
@@ -306,7 +342,6 @@ def write_manifest(
     dataclasses.replace(
         planned,
         config=plan.config,
-        made_by={name: version for name, version in planned.made_by.items() if name != UNITS},
         rejected=sum(counts.get(accounting.DOCUMENTS_REJECTED, 0) for counts in tally.values()),
         rejects=DataFile.describe(plan.output_dir, schema.REJECTS_FILE),
         accounts=tally,

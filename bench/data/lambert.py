@@ -122,11 +122,12 @@ def pack_in_files(
     units = plan_units(find_inputs(kind, pattern))
     for index, unit in enumerate(units):
         extractor = UnitExtractor(config, vocab, NgramFilter.from_files([]))
-        extractor.run(unit, index=index, output_dir=output_dir)
-    shards.write_duplicate_documents(output_dir, num_units=len(units), config=config)
-    shards.write_duplicate_paragraphs(output_dir, 0, num_units=len(units), config=config)
+        extractor.run(unit, name=str(index), output_dir=output_dir)
+    names = [str(index) for index in range(len(units))]
+    shards.write_duplicate_documents(output_dir, units=names, config=config)
+    shards.write_duplicate_paragraphs(output_dir, 0, units=names, config=config)
     return shards.write_packed_shard(
-        output_dir, "train", 0, num_units=len(units), config=config, vocab=vocab
+        output_dir, "train", 0, units=names, config=config, vocab=vocab
     )
 
 

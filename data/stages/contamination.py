@@ -78,6 +78,11 @@ class NgramFilter:
             logging.warning(f"{problem}; nothing is compared with it")
         return cls(hashes)
 
+    @property
+    def sha256(self) -> str:
+        """Hash of the n-grams."""
+        return hashlib.sha256(self._hashes.tobytes()).hexdigest()
+
     def save(self, path: str) -> None:
         """Write the hashes as a .npy file for `load`."""
         with files.atomic_write(path) as file:

@@ -41,7 +41,7 @@ def check_rejects(
     path = files.join(output_dir, schema.REJECTS_FILE)
     files.write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
     num_rejects = sum(counts.get(accounting.DOCUMENTS_REJECTED, 0) for counts in tally.values())
-    num_documents = num_rejects + _num_read(tally)
+    num_documents = num_rejects + num_read(tally)
     if num_rejects > config.max_reject_fraction * num_documents:
         raise UserError(
             f"{num_rejects} of {num_documents} documents were rejected, more than"
@@ -62,7 +62,7 @@ def check_corpus(config: BuildConfig, *, shards: Sequence[Shard], tally: Tally) 
       RuntimeError: the counts of the stages disagree.
     """
     accounting.check(tally)
-    num_documents = _num_read(tally)
+    num_documents = num_read(tally)
     num_tokens = sum(shard.tokens for shard in shards)
     num_packed = sum(counts.get("tokens_packed", 0) for counts in tally.values())
     if num_tokens != num_packed:
@@ -74,15 +74,36 @@ def check_corpus(config: BuildConfig, *, shards: Sequence[Shard], tally: Tally) 
             f" BuildConfig.max_unknown_fraction={config.max_unknown_fraction}; is the vocabulary for"
             f" this language, and does BuildConfig.lower_case={config.lower_case} match it?"
         )
-    splits = {shard.split for shard in shards}
-    if "train" not in splits:
+    by_split = {
+        split: sum(s.documents for s in shards if s.split == split) for split in schema.SPLITS
+    }
+    check_splits(
+        config,
+        num_read=num_documents,
+        num_documents=sum(by_split.values()),
+        num_held_out=by_split["eval"],
+    )
+
+
+def check_splits(
+    config: BuildConfig, *, num_read: int, num_documents: int, num_held_out: int
+) -> None:
+    """Raise a UserError if a split has no document.
+
+    Args:
+      config: settings of the build.
+      num_read: documents that were read, for errors.
+      num_documents: documents with text, of both splits.
+      num_held_out: documents of the held-out split.
+    """
+    if num_documents == num_held_out:
         raise UserError(
-            f"the training split of {num_documents} documents has no sequence; give more text or a"
+            f"the training split of {num_read} documents has no sequence; give more text or a"
             f" smaller BuildConfig.eval_fraction (now {config.eval_fraction})"
         )
-    if config.eval_fraction > 0 and "eval" not in splits:
+    if config.eval_fraction > 0 and not num_held_out:
         raise UserError(
-            f"none of the {num_documents} documents fell into the held-out split with"
+            f"none of the {num_read} documents fell into the held-out split with"
             f" BuildConfig.eval_fraction={config.eval_fraction}; raise it, or set it to 0 for no"
             " held-out split"
         )
@@ -147,5 +168,6 @@ def implausible_lengths(tally: Mapping[str, Mapping[str, int]]) -> list[str]:
     return warnings
 
 
-def _num_read(tally: Tally) -> int:
+def num_read(tally: Tally) -> int:
+    """Return the number of documents that were read."""
     return sum(counts.get(accounting.READ, 0) for counts in tally.values())

@@ -37,12 +37,9 @@ _SEGMENT_BYTES = 256 * 2**20
 _MAX_LISTED_REJECTS = 1000  # per unit; further ones are only counted
 
 
-def unit_paths(index: int) -> tuple[str, str]:
-    """Return the files of a unit's documents and hashes, relative to the build directory."""
-    return (
-        f"unfinished/units/unit-{index:05d}.documents",
-        f"unfinished/units/unit-{index:05d}.hashes",
-    )
+def unit_paths(unit: str) -> tuple[str, str]:
+    """Return the files of documents and hashes of a unit, by its name, relative to the build directory."""
+    return f"unfinished/units/{unit}.documents", f"unfinished/units/{unit}.hashes"
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,13 +107,14 @@ class UnitExtractor:
         self._prose = accounting.new_tally()  # by file
         self._unknown_words = UnknownWordCounter(vocab)
         self._rejects: list[dict[str, Any]] = []
+        self._num_documents = self._num_held_out = 0
         self._clear()
 
     def run(
         self,
         unit: Unit,
         *,
-        index: int,
+        name: str,
         output_dir: str,
         report: Callable[[int], None] = lambda num_bytes: None,
     ) -> dict[str, Any]:
@@ -124,19 +122,20 @@ class UnitExtractor:
 
         Args:
           unit: parts of files to read.
-          index: number of the unit.
+          name: name of the unit.
           output_dir: build directory.
           report: called with the stored bytes of the unit that are read, again and again.
 
         Returns:
           {"tally": counts by source, "prose": counts by name of the file for files with paragraphs that
           are no prose, "unknown_words": words that are [UNK], "rejects": the first thousand rejected
-          documents}.
+          documents, "documents": number of documents with text, "held_out": number of those in the
+          held-out split}.
 
         Raises:
           UserError: a file is damaged, or changed while it was read.
         """
-        documents_path, hashes_path = (files.join(output_dir, path) for path in unit_paths(index))
+        documents_path, hashes_path = (files.join(output_dir, path) for path in unit_paths(name))
         with (
             files.atomic_write(documents_path) as documents_file,
             files.atomic_write(hashes_path) as hashes_file,
@@ -161,6 +160,8 @@ class UnitExtractor:
             "prose": accounting.add([self._prose]),
             "unknown_words": self._unknown_words.report(),
             "rejects": self._rejects,
+            "documents": self._num_documents,
+            "held_out": self._num_held_out,
         }
 
     def _clear(self) -> None:
@@ -241,6 +242,8 @@ class UnitExtractor:
             source = document.id.partition("/")[0]
             self._tally[source][accounting.TOKENS] += len(tokenized.tokens)
             self._tally[source][accounting.SENTENCES] += len(tokenized.sentence_lengths)
+            self._num_documents += 1
+            self._num_held_out += partition >= self._config.num_shards
             content = tokenized.to_bytes()
             self._documents[partition].append(content)
             self._num_bytes += len(content)

@@ -1,31 +1,47 @@
 """Record the finished tasks of a build, so that an interrupted build can resume.
 
 A task writes its files under temporary names, renames them, and then writes a record of their sizes
-and checksums. A task whose files match its record is not run again.
+and checksums, and the key of the task: a hash of all that its result depends on. A task whose key and
+files match its record is not run again, also when settings or inputs have changed meanwhile: a corrected
+glob reads only new files, and another number of masked copies leaves the packed shards alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from data import files
 from data.build_files import DataFile
 from data.checked_json import DamagedRecord, Record, read_json
+from data.config import BuildConfig
+from data.manifest import Manifest
+from data.sources.formats import Unit
 
 # Files that a build needs until it is finished.
 WORK_DIRECTORY = "unfinished"
 PLAN_FILE = "unfinished/plan.json"
 WORKERS_LOG = "unfinished/workers.log"
 NGRAM_FILE = "unfinished/ngrams.npy"  # of the evaluation files
-# Key, among the program versions of the plan, of the hash of the division into units.
-UNITS = "division of the input"
 _RECORDS, _BEGUN = "unfinished/done", "unfinished/begun"
 _REPORT_SECONDS = 2.0
+# Settings by the first stage whose result they change.
+READING = (
+    *("num_shards", "num_eval_shards", "eval_fraction", "max_document_bytes", "lower_case"),
+    *("language", "drop_duplicates", "duplicate_min_words", "near_duplicate_threshold"),
+)
+PACKING = ("max_seq_length", "separators")
+MASKING = (
+    *("max_predictions", "masked_lm_rate", "mask_token_rate", "random_token_rate", "mask_unit"),
+    *("max_ngram", "seed"),
+)
+# They choose tasks, or can stop a build, but change no result of a task.
+NO_RESULT = ("copies", "max_reject_fraction", "max_unknown_fraction")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +55,7 @@ class Journal:
         task: str,
         make: Callable[[], tuple[dict[str, Any], Sequence[str]]],
         *,
+        key: str,
         paths: Sequence[str],
         fields: Collection[str] = (),
     ) -> tuple[dict[str, Any], list[DataFile]]:
@@ -47,6 +64,7 @@ class Journal:
         Args:
           task: name of the task and of its record, like "pack/train-00003".
           make: function that writes files and returns a JSON result and the paths of the files.
+          key: hash of all that the result depends on, see `unit_keys`.
           paths: paths that `make` returns, relative to the build directory; it may return none if
             the result has "records" = 0.
           fields: names of the fields of the result; with "records" = 0 they may be missing.
@@ -55,12 +73,13 @@ class Journal:
           The result of `make`, of this call or of the recorded one, and the files.
         """
         record_path = files.join(self.directory, _RECORDS, f"{task}.json")
-        recorded = self._read(record_path, paths, fields)
+        recorded = self._read(record_path, key, paths, fields)
         if recorded is not None and all(map(self._is_intact, recorded[1])):
             return recorded
         result, written_paths = make()
         written = [DataFile.describe(self.directory, path) for path in written_paths]
-        record = {"result": result, "files": [dataclasses.asdict(file) for file in written]}
+        described = [dataclasses.asdict(file) for file in written]
+        record = {"key": key, "result": result, "files": described}
         files.write_atomically(record_path, json.dumps(record).encode())
         return result, written
 
@@ -100,11 +119,13 @@ class Journal:
         return {name: int(size) if size.isdigit() else 0 for name, size in contents.items()}
 
     def _read(
-        self, path: str, paths: Sequence[str], fields: Collection[str]
+        self, path: str, key: str, paths: Sequence[str], fields: Collection[str]
     ) -> tuple[dict[str, Any], list[DataFile]] | None:
-        """Return result and files of a record; None if there is none, or it is damaged."""
+        """Return result and files of a record; None if there is none, of this key, or it is damaged."""
         try:
             record = read_json(path)
+            if record.text("key") != key:
+                return None
             result = _checked_result(record.mapping("result"), fields)
             recorded = [DataFile.from_record(file) for file in record.rows("files")]
         except (FileNotFoundError, DamagedRecord):
@@ -141,3 +162,54 @@ def _checked_result(result: Record, fields: Collection[str]) -> dict[str, Any]:
             case _:
                 result.integer(name, minimum=0)
     return result.fields
+
+
+def key_of(*facts: Any) -> str:
+    """Return the hash of facts: values of JSON."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def unit_keys(units: Iterable[Unit], *, requested: Manifest, contaminated: str) -> tuple[str, ...]:
+    """Return the key of each unit of input.
+
+    Args:
+      units: units.
+      requested: manifest of the build before it has begun, with the hashes of the input files.
+      contaminated: hash of the n-grams of evaluation files.
+    """
+    files = {(entry["kind"], entry["name"]): entry for entry in requested.inputs}
+    common = key_of(
+        settings(requested.config, READING),
+        requested.vocab_sha256,
+        requested.made_by,
+        contaminated,
+    )
+    return tuple(
+        key_of(
+            common,
+            [[files[part.file.kind, part.file.name], part.start, part.stop] for part in unit],
+        )
+        for unit in units
+    )
+
+
+def packing_key(config: BuildConfig, units: Sequence[str]) -> str:
+    """Return the key of a packed shard, whose documents come from all units."""
+    return key_of(settings(config, PACKING), list(units))
+
+
+def masking_key(config: BuildConfig, *, vocab: str, made_by: Mapping[str, str], packed: str) -> str:
+    """Return the key of a masked copy.
+
+    Args:
+      config: settings of the build.
+      vocab: hash of the vocabulary.
+      made_by: versions of packages.
+      packed: hash of the packed shard.
+    """
+    return key_of(settings(config, (*PACKING, *MASKING)), vocab, dict(made_by), packed)
+
+
+def settings(config: BuildConfig, names: Iterable[str]) -> dict[str, Any]:
+    """Return some settings by name."""
+    return {name: getattr(config, name) for name in names}

@@ -46,10 +46,12 @@ def bucket_path(bucket: int) -> str:
     return f"unfinished/duplicates/bucket-{bucket:05d}"
 
 
-def write_duplicate_documents(output_dir: str, *, num_units: int, config: BuildConfig) -> None:
+def write_duplicate_documents(
+    output_dir: str, *, units: Sequence[str], config: BuildConfig
+) -> None:
     """Find duplicate documents of all units and write their hashes: exact, then near duplicates."""
     dtype = document_dtype(with_signature=config.near_duplicate_threshold > 0)
-    documents = _from_all_units(output_dir, num_units, config.num_shards, dtype)
+    documents = _from_all_units(output_dir, units, config.num_shards, dtype)
     duplicates = find_duplicate_documents(documents, near_threshold=config.near_duplicate_threshold)
     write_partitions(
         files.join(output_dir, DUPLICATE_DOCUMENTS), [[hashes.tobytes()] for hashes in duplicates]
@@ -57,10 +59,10 @@ def write_duplicate_documents(output_dir: str, *, num_units: int, config: BuildC
 
 
 def write_duplicate_paragraphs(
-    output_dir: str, bucket: int, *, num_units: int, config: BuildConfig
+    output_dir: str, bucket: int, *, units: Sequence[str], config: BuildConfig
 ) -> None:
     """Find the duplicate paragraphs in a bucket of hashes and write them, partitioned by shard."""
-    paragraphs = _from_all_units(output_dir, num_units, bucket, PARAGRAPH)
+    paragraphs = _from_all_units(output_dir, units, bucket, PARAGRAPH)
     dropped = np.sort(np.concatenate(_duplicate_documents(output_dir)))
     duplicates = find_duplicate_paragraphs(paragraphs, dropped)
     partition = partition_of(duplicates["document"], config)
@@ -71,7 +73,13 @@ def write_duplicate_paragraphs(
 
 
 def write_packed_shard(
-    output_dir: str, split: str, shard: int, *, num_units: int, config: BuildConfig, vocab: Vocab
+    output_dir: str,
+    split: str,
+    shard: int,
+    *,
+    units: Sequence[str],
+    config: BuildConfig,
+    vocab: Vocab,
 ) -> dict[str, Any]:
     """Pack the documents of a shard and write its sequences and their sources.
 
@@ -79,7 +87,7 @@ def write_packed_shard(
       output_dir: build directory.
       split: "train" or "eval".
       shard: number of the shard in its split.
-      num_units: units of input.
+      units: names of the units of input.
       config: settings of the build.
       vocab: vocabulary of the build.
 
@@ -91,7 +99,7 @@ def write_packed_shard(
       UserError: two documents have the same id.
     """
     partition = shard + (config.num_shards if split == "eval" else 0)
-    documents, hashed_D = _documents_of(output_dir, partition, num_units, vocab.token_dtype)
+    documents, hashed_D = _documents_of(output_dir, partition, units, vocab.token_dtype)
     if not documents:
         return {"tally": {}, "records": 0}
     arrays = _DocumentArrays(documents)
@@ -158,12 +166,12 @@ def write_masked_copy(
 
 
 def _documents_of(
-    output_dir: str, partition: int, num_units: int, token_dtype: np.dtype
+    output_dir: str, partition: int, units: Sequence[str], token_dtype: np.dtype
 ) -> tuple[list[TokenizedDocument], np.ndarray]:
     """Return the documents of a shard and their hashes, sorted by hash."""
     documents = [
         document
-        for unit in range(num_units)
+        for unit in units
         for document in documents_from_bytes(
             read_partition(files.join(output_dir, unit_paths(unit)[0]), partition), token_dtype
         )
@@ -263,9 +271,11 @@ def _fates(
     return fate_R
 
 
-def _from_all_units(output_dir: str, num_units: int, partition: int, dtype: np.dtype) -> np.ndarray:
+def _from_all_units(
+    output_dir: str, units: Sequence[str], partition: int, dtype: np.dtype
+) -> np.ndarray:
     """Read one partition of the hash files of all units."""
-    paths = [files.join(output_dir, unit_paths(unit)[1]) for unit in range(num_units)]
+    paths = [files.join(output_dir, unit_paths(unit)[1]) for unit in units]
     return np.concatenate([np.frombuffer(read_partition(path, partition), dtype) for path in paths])
 
 

@@ -92,13 +92,13 @@ def extract(folder, config, vocab, contaminated=()):
     inputs = find_inputs("text", f"{folder}/*.txt")
     (unit,) = plan_units(inputs)
     report = UnitExtractor(config, vocab, NgramFilter.from_files(contaminated)).run(
-        unit, index=3, output_dir=str(folder / "out")
+        unit, name="3", output_dir=str(folder / "out")
     )
     documents = [
         document
         for index in range(config.num_shards + config.num_eval_shards)
         for document in documents_from_bytes(
-            read_partition(folder / "out" / unit_paths(3)[0], index), vocab.token_dtype
+            read_partition(folder / "out" / unit_paths("3")[0], index), vocab.token_dtype
         )
     ]
     return report, documents

@@ -60,9 +60,9 @@ def test_a_build_that_stops_ends_the_display(tmp_path):
 def test_the_tasks_of_a_build_have_the_names_of_their_records(vocab):
     file = InputFile(kind="text", path="a", name="a", num_bytes=7)
     config = BuildConfig(copies=2, num_shards=2, num_eval_shards=1)
-    plan = BuildPlan(config=config, vocab=vocab, output_dir="D", num_units=1)
+    plan = BuildPlan(config=config, vocab=vocab, output_dir="D", units=("unit",), made_by={})
     assert plan.tasks([tuple(whole_file(file))]) == {
-        "read": {"00000": 7},
+        "read": {"unit": 7},
         "duplicates": {"documents": 1, "00000": 1, "00001": 1},
         "pack": {"train-00000": 1, "train-00001": 1, "eval-00000": 1},
         "mask": {

@@ -97,7 +97,7 @@ def _journal(record: str, folder: Path) -> None:
         return {"records": 0}, []
 
     result, found = Journal(str(folder / "unfinished")).run_once(
-        task, make, paths=["packed/train/shard-00000.npy"], fields=("records",)
+        task, make, key="k", paths=["packed/train/shard-00000.npy"], fields=("records",)
     )
     assert bool(ran) == (not found) or result["records"] == 0
 

@@ -310,12 +310,12 @@ def _unfinished() -> list:
         row(
             *(AREA, "plan.json", "of another build"),
             d.at(PLAN, ("config", "seed"), 9),
-            *(run.RESUME_BUILD, refused("BuildConfig.seed is 9 there and 7 now")),
+            *(run.RESUME_BUILD, same("BuildConfig.seed is 9 there and 7 now")),
         ),
         row(
             *(AREA, "plan.json", "of another version of a library"),
             d.at(PLAN, ("made_by", "sentencex"), "0.1"),
-            *(run.RESUME_BUILD, refused("sentencex is 0.1 there")),
+            *(run.RESUME_BUILD, same("sentencex is 0.1 there")),
         ),
     ]
     record = f"{DONE}/pack/train-00000.json"
