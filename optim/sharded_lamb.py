@@ -107,9 +107,14 @@ class ShardedLAMB(LAMB):
             if not division.is_divided:
                 yield index, parts[index]
                 continue
+            if (
+                _part_bytes(parts[index]) >= _PART_BYTES
+            ):  # alone, and not apart from others by a copy
+                yield from self._exchange(parts, [index])
+                continue
             group = groups.setdefault(division.unit_shape, [])
             group.append(index)
-            if sum(4 * parts[each].shape.num_elements() for each in group) >= _PART_BYTES:
+            if sum(_part_bytes(parts[each]) for each in group) >= _PART_BYTES:
                 yield from self._exchange(parts, groups.pop(division.unit_shape))
         for group in groups.values():
             yield from self._exchange(parts, group)
@@ -135,3 +140,8 @@ class ShardedLAMB(LAMB):
 
     def _moment(self, slot: tf.Variable | DividedSlot) -> tf.Variable:
         return slot.variable if isinstance(slot, DividedSlot) else slot
+
+
+def _part_bytes(part: tf.Tensor) -> int:
+    size: int = 4 * part.shape.num_elements()
+    return size
