@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-_STEP = re.compile(r"(?:\[worker 0\] )?step ([\d,]+)/")
+STEP_LINE = re.compile(r"(?:\S+ INFO )?(?:worker 0: )?step ([\d,]+)/")
 _ERROR_LINES = 15
 
 
@@ -61,7 +61,7 @@ def timed_run(
         # Immediately, before the command starts threads.
         os.sched_setaffinity(process.pid, sorted(os.sched_getaffinity(0))[:cores])
         for line in process.stdout:
-            if match := _STEP.match(line):
+            if match := STEP_LINE.match(line):
                 step_seconds[int(match[1].replace(",", ""))] = time.perf_counter() - started
             lines.append(line)
     if process.returncode:

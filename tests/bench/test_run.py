@@ -6,6 +6,7 @@ import pytest
 
 from bench.run import __main__ as main
 from bench.run.__main__ import INPUT, RESUME, SAVE, SCALING, START
+from bench.run.timed import STEP_LINE
 
 SIZES = {
     "rounds": 1,
@@ -47,6 +48,20 @@ def test_rows_and_lines(small_build, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
     output = capsys.readouterr().out
     assert all(main.describe(row) in output for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        ("2026-11-28T01:56:14Z INFO step 1,018/1,500  loss 8.2", "1,018"),
+        ("2026-11-28T01:56:14Z INFO worker 0: step 18/36  loss 8.2", "18"),
+        ("2026-11-28T01:56:14Z INFO worker 1: step 18/36  loss 8.2", None),
+        ("2026-11-28T01:56:14Z INFO step 18, the best so far  held-out: loss 6.6", None),
+    ],
+)
+def test_lines_of_steps(line, step):
+    match = STEP_LINE.match(line)
+    assert (match and match[1]) == step
 
 
 def test_seconds_added_by_a_save():
