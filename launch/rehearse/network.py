@@ -62,6 +62,8 @@ def _create(num_hosts: int) -> bool:
 
 def _remove(num_hosts: int) -> None:
     for host in range(num_hosts):
+        # By itself, the link of a deleted namespace remains for a while, and its name with it.
+        _ip(f"link del lambert-v{host}")
         _ip(f"netns del {_PREFIX}{host}")
     _ip(f"link del {_BRIDGE}")
 

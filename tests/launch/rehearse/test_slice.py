@@ -46,3 +46,18 @@ def test_hosts_are_on_loopback_without_namespaces(monkeypatch):
     monkeypatch.setenv("FAKE_GCLOUD_NAMESPACES", "1")
     assert network.address(2) == "10.77.0.12"
     assert network.inside(2, ["true"]) == ["ip", "netns", "exec", "lambert-slice-2", "true"]
+
+
+def test_links_are_removed_before_their_namespaces(monkeypatch):
+    """Otherwise a rehearsal right after another one finds names in use, and is on loopback."""
+    commands = []
+    monkeypatch.setattr(network, "_ip", lambda command: commands.append(command) or True)
+    monkeypatch.setattr(network.os, "geteuid", lambda: 0)
+    with network.namespaces(1) as variables:
+        commands.clear()
+    assert variables == {"FAKE_GCLOUD_NAMESPACES": "1"}
+    assert commands == [
+        "link del lambert-v0",
+        "netns del lambert-slice-0",
+        "link del lambert-slice",
+    ]
