@@ -1,11 +1,14 @@
-"""Read the encoder that fine-tuning starts from, in any supported format."""
+"""Read an encoder in any supported format: for fine-tuning, and to use it in Python."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from data import files, schema
 from data.checked_json import read_json
 from data.errors import UserError
 from data.vocab import Vocab
+from data.vocab.graph_tokenizer import GraphTokenizer
 from finetune.summary import SUMMARY_FILE
 from model.config import EncoderConfig
 from model.names import weights
@@ -51,6 +55,81 @@ class PretrainedEncoder:
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(value).data)
         return digest.hexdigest()
+
+
+class LoadedEncoder:
+    """An encoder with its tokenizer, from text to hidden states, to be used or trained in Python.
+
+    Attributes:
+      encoder: `model.encoder.Encoder` in float32, with `trainable_variables`.
+      config: its architecture.
+      vocab: its vocabulary.
+      description: format and path, or step and model directory.
+    """
+
+    def __init__(self, pretrained: PretrainedEncoder):
+        """Build the encoder; `load_encoder` reads one."""
+        import tensorflow as tf
+
+        from model.encoder import Encoder
+        from model.layers import Initializer
+
+        self.config, self.vocab = pretrained.encoder, pretrained.vocab
+        self.description = pretrained.description
+        self.encoder = Encoder(
+            self.config, Initializer(0, self.config.initializer_range), tf.float32
+        )
+        for variable in self.encoder.trainable_variables:
+            variable.assign(pretrained.values[variable.name.partition(":")[0]])
+        self._tokenizer = GraphTokenizer(self.vocab.pieces, lower_case=pretrained.lower_case)
+
+    def features(self, texts: Sequence[str], *, max_length: int | None = None) -> dict[str, Any]:
+        """Return the encoder's inputs for texts: [CLS] tokens [SEP], padded to the longest text.
+
+        Args:
+          texts: N texts.
+          max_length: tokens of a text to keep, [CLS] and [SEP] included; None for all that the encoder
+            takes.
+
+        Returns:
+          int32 `input_word_ids`, `input_mask` and `input_type_ids`, [N, S].
+        """
+        import tensorflow as tf
+
+        longest = min(max_length or math.inf, self.config.max_position_embeddings)
+        cls, sep, pad = (self.vocab.ids[name] for name in (schema.CLS, schema.SEP, schema.PAD))
+        tokens = self._tokenizer.tokenize(tf.constant(list(texts), tf.string)).to_list()
+        rows = [[cls, *row[: int(longest) - 2], sep] for row in tokens]
+        width = max(map(len, rows), default=0)
+        ids_NS = np.array([row + [pad] * (width - len(row)) for row in rows], np.int32)
+        mask_NS = np.array([[1] * len(row) + [0] * (width - len(row)) for row in rows], np.int32)
+        return {
+            "input_word_ids": tf.constant(ids_NS),
+            "input_mask": tf.constant(mask_NS),
+            "input_type_ids": tf.zeros_like(ids_NS),
+        }
+
+    def __call__(self, texts: Sequence[str], *, max_length: int | None = None) -> tuple[Any, Any]:
+        """Return the outputs of the last block, float32 [N, S, H], and the mask of tokens, int32 [N, S]."""
+        features = self.features(texts, max_length=max_length)
+        return self.encoder(features)["sequence_output"], features["input_mask"]
+
+
+def load_encoder(path: str, *, vocab_file: str | None = None) -> LoadedEncoder:
+    """Load an encoder to use or train in Python.
+
+        encode = load_encoder("M")
+        hidden_NSH, mask_NS = encode(["Paris is a city.", "So is Rome."])
+
+    Args:
+      path: model directory of a run (its newest checkpoint), export, directory in Hugging Face's
+        format, or another source of `read_pretrained`.
+      vocab_file: vocabulary of an encoder without one.
+
+    Raises:
+      UserError: the format is unknown, the encoder is damaged, or does not fit its vocabulary.
+    """
+    return LoadedEncoder(read_pretrained(path, vocab_file=vocab_file))
 
 
 def read_pretrained(path: str, *, vocab_file: str | None = None) -> PretrainedEncoder:

@@ -74,6 +74,13 @@ class Gated(tf_keras.optimizers.Optimizer):
             self._factors = layer_factors([v.name for v in var_list], self._layer_decay)
         super().build(var_list)
 
+    def __repr__(self) -> str:
+        """Return a text that errors of Keras 3, which has other optimizers, show to users."""
+        return (
+            f"{type(self).__name__}, an optimizer of tf_keras (Keras 2): build and compile the model with"
+            " tf_keras in place of keras, or set TF_USE_LEGACY_KERAS=1 for tf.keras"
+        )
+
     def parts(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
         """Return the gradients that `apply_gradients` needs on this replica, from those of all replicas."""
         return gradients

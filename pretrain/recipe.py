@@ -6,8 +6,10 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Manifest
+from launch.accelerators.costs import Step, memory, num_parameters
 from model.names import weights
 from pretrain.config import RunConfig
 from pretrain.train.config import TrainConfig
@@ -104,10 +106,37 @@ def describe(
       replicas: devices that share a batch.
     """
     lines = ["Recipe"]
+    if config.encoder.vocab_size:
+        build = manifest.config if manifest else BuildConfig()
+        lines.append(_memory_line(config, build, replicas=replicas))
     lines += recipe_lines(config.train, config.optimizer, trained=trained, replicas=replicas)
     if manifest:
         lines += _data_lines(config, manifest)
     return "\n  ".join(lines)
+
+
+def _memory_line(config: RunConfig, build: BuildConfig, *, replicas: int) -> str:
+    """Return the number of parameters, and the memory of a device as launch.plan estimates it."""
+    seq_length = min(build.max_seq_length, config.encoder.max_position_embeddings)
+    step = Step(
+        encoder=config.encoder,
+        seq_length=seq_length,
+        max_predictions=min(build.max_predictions, seq_length),
+        batch=1,
+        micro_batch=1,
+        precision=config.train.precision,
+        rematerialize_blocks=config.train.rematerialize_blocks,
+        optimizer=config.optimizer.optimizer,
+        optimizer_shards=replicas if config.optimizer.shard else 1,
+    )
+    of_one = memory(step)
+    fixed = of_one.weights + of_one.copies + of_one.moments + of_one.gradients
+    return (
+        f"{num_parameters(config.encoder):,} trained parameters; a device needs about"
+        f" {fixed / 1e9:.3g} GB for weights, moments and gradients, and"
+        f" {(of_one.activations + of_one.logits) / 1e6:,.0f} MB for each sequence of a micro-batch"
+        " (launch.plan has the figures of an accelerator)"
+    )
 
 
 def _data_lines(config: RunConfig, manifest: Manifest) -> list[str]:

@@ -78,8 +78,8 @@ CASES = [
         for implementation in ("lambert", "tf-models")
     ),
 ]
-# Steps of four layers, which compile faster, to check the formulas of launch/plan/costs.py: other chips,
-# settings that save memory, another width.
+# Steps of four layers, which compile faster, to check the formulas of launch/accelerators/costs.py: other
+# chips, settings that save memory, another width.
 SMALL = (
     (
         {"layers": 4},

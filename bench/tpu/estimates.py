@@ -1,4 +1,4 @@
-"""Errors of the formulas of launch/plan/costs.py, compared with compiled programs.
+"""Errors of the formulas of launch/accelerators/costs.py, compared with compiled programs.
 
     python -m bench.tpu.estimates
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from launch.accelerators import costs
 from launch.accelerators.tpus import TPUS
-from launch.plan import costs
 from launch.plan.bench_results import load_rows, step_from_row
 from model.config import EncoderConfig
 

@@ -21,8 +21,8 @@ from bench.data.measure import machine
 from bench.step.work import encoder_config
 from bench.tpu import hlo
 from bench.tpu.__main__ import LAMBERT_LARGE, SETTING, WORK, compile_step
+from launch.accelerators.costs import num_parameters
 from launch.plan.allreduce import sent_bytes
-from launch.plan.costs import num_parameters
 
 TOPOLOGIES = ("v5e:4x4", "v5e:16x16")
 _BATCH = 8  # sequences per core

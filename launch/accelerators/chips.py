@@ -15,7 +15,7 @@ CPU = "cpu"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepTimeFit:
-    """Constants of the formulas in launch/plan/costs.py.
+    """Constants of the formulas in launch/accelerators/costs.py.
 
     Attributes:
       matmul_share: share of the peak that forward and backward pass reach.

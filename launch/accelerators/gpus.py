@@ -34,7 +34,7 @@ class Gpu(Chip):
     Attributes:
       driver_name: part of the device name that the driver reports.
       compiled_as: name of the chip in rows of bench.gpu.check, whose programs it runs as well.
-      activation_factor: multiple of the activations by the formula of launch/plan/costs.py; fitted.
+      activation_factor: multiple of the activations by the formula of launch/accelerators/costs.py; fitted.
     """
 
     driver_name: str

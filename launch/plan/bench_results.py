@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from launch.accelerators.costs import Step
 from launch.accelerators.gpus import Gpu
 from launch.accelerators.machines import Accelerator
 from launch.accelerators.tpus import Tpu
-from launch.plan.costs import Step
 
 _LAUNCH = Path(__file__).resolve().parent.parent
 _RESULTS = next(

@@ -7,6 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch.accelerators.chips import CPU
+from launch.accelerators.costs import (
+    Device,
+    Memory,
+    Step,
+    device_of_chip,
+    measured_device,
+    memory_on,
+    update_seconds,
+)
 from launch.accelerators.cpu_speed import matmul_flops_per_second
 from launch.accelerators.gpus import GPUS
 from launch.accelerators.machines import Accelerator
@@ -16,15 +25,6 @@ from launch.plan.bench_results import (
     find_compiled,
     load_rows,
     share_of_matmul,
-)
-from launch.plan.costs import (
-    Device,
-    Memory,
-    Step,
-    device_of_chip,
-    measured_device,
-    memory_on,
-    update_seconds,
 )
 
 # Origins of memory and seconds. COMPILED_MEMORY has its seconds by the formulas.

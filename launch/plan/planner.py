@@ -12,15 +12,15 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.storage.records import ExampleCodec
 from data.vocab import token_dtype
-from launch.plan import failures
-from launch.plan.allreduce import allreduce_seconds
-from launch.plan.costs import (
+from launch.accelerators.costs import (
     FITTED_SIZES,
     OTHER_SIZES_ERROR,
     Step,
     flops_of_sequence,
     num_parameters,
 )
+from launch.plan import failures
+from launch.plan.allreduce import allreduce_seconds
 from launch.plan.micro_batch import (
     COMPILED,
     Candidate,

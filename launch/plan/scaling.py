@@ -9,12 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from launch.accelerators.chips import CPU, Chip
-from launch.accelerators.gpus import GPUS
-from launch.accelerators.machines import Accelerator
-from launch.accelerators.tpus import TPUS
-from launch.plan import failures
-from launch.plan.allreduce import allreduce_seconds
-from launch.plan.costs import (
+from launch.accelerators.costs import (
     Device,
     Step,
     device_of_chip,
@@ -22,6 +17,11 @@ from launch.plan.costs import (
     num_parameters,
     update_seconds,
 )
+from launch.accelerators.gpus import GPUS
+from launch.accelerators.machines import Accelerator
+from launch.accelerators.tpus import TPUS
+from launch.plan import failures
+from launch.plan.allreduce import allreduce_seconds
 
 _MAX_DEVICES = 4096
 MAX_MICRO_BATCH = 8  # as in the fastest compiled steps

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from data.view import page
 from launch.accelerators.chips import Chip
+from launch.accelerators.costs import num_parameters
 from launch.plan import failures, scaling
 from launch.plan.allreduce import LINK_EFFICIENCY, OPEN_RING_FACTOR
-from launch.plan.costs import num_parameters
 from launch.plan.planner import Plan
 from pretrain.report.curves import STYLE_FILE, Curve, plot
 

@@ -103,6 +103,7 @@ class Progress(Hook):
         self._file = files.open_append(files.join(model_dir, METRICS_FILE))
         _mark_restart(model_dir, start_step)
         self._writer = tf.summary.create_file_writer(os.fspath(model_dir))
+        self._write_settings(start_step)
         self._clock_step, self._clock = start_step, time.monotonic()
         self._is_compiled = self._has_line = False
         self._bar = tqdm(
@@ -206,6 +207,14 @@ class Progress(Hook):
             ) from error
         if self._wandb:
             self._wandb.log(step, tagged)
+
+    def _write_settings(self, start_step: int) -> None:
+        """Show all settings of the run in TensorBoard, as text."""
+        path = files.join(self._model_dir, "operative_config.gin")
+        if files.exists(path):
+            settings = files.read_bytes(path).decode()
+            with self._writer.as_default(step=start_step):
+                tf.summary.text("settings", f"```\n{settings}```")
 
     def _write_summaries(self, step: int, row: dict[str, Any]) -> None:
         with self._writer.as_default(step=step):  # flushes when it ends

@@ -4,10 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.errors import UserError
 from data.vocab import Vocab
-from finetune.pretrained import read_pretrained
+from finetune.pretrained import load_encoder, read_pretrained
 from model.names import weights
 
 
@@ -42,3 +43,32 @@ def test_model_directory_of_a_seed_is_an_encoder(finetuned, small_encoder, vocab
     assert before.sha256 != after.sha256
     table = "encoder/word_embeddings/embeddings"
     assert 0 < np.abs(after.values[table] - before.values[table]).max() < 0.5
+
+
+def test_loaded_encoder_has_the_outputs_of_the_reference(small_encoder):
+    """An encoder in Hugging Face's format, compared with tf-models' with the same weights."""
+    from model.weights import assign, build_tf_models
+
+    encode = load_encoder(str(small_encoder))
+    texts = ["The age to come would say this poet lies.", "Time.", ""]
+    hidden_NSH, mask_NS = encode(texts)
+    lengths = mask_NS.numpy().sum(axis=1)
+    assert lengths[2] == 2 and lengths[0] == hidden_NSH.shape[1] > lengths[1]
+    reference = build_tf_models(encode.config, seed=0).encoder_network
+    values = read_pretrained(str(small_encoder)).values
+    names = [weight.name for weight in weights(encode.config, "encoder")]
+    assign(reference, {name: values[name] for name in names})
+    for row, text in enumerate(texts):
+        alone = encode.features([text])
+        expected = reference(alone)["sequence_output"][0]
+        np.testing.assert_allclose(hidden_NSH[row, : lengths[row]], expected, atol=2e-5)
+    assert encode(texts, max_length=5)[0].shape[1] == 5
+
+
+def test_loaded_encoder_of_a_run_is_trainable(finetuned):
+    encode = load_encoder(str(finetuned.model_dir / "seed-12345"))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(encode(["Time will come."])[0] ** 2)
+    gradients = tape.gradient(loss, encode.encoder.trainable_variables)
+    assert all(g is not None for g in gradients)
+    assert encode.description.startswith("step ")

@@ -8,6 +8,7 @@ from official.modeling.optimization import lamb as tf_models_lamb
 
 from model.config import EncoderConfig
 from model.mlm import Pretrainer, mlm_sums
+from optim.adamw import AdamW
 from optim.build import build_optimizer
 from optim.config import OptimizerConfig
 from optim.lamb import LAMB
@@ -255,3 +256,12 @@ def test_config_round_trip_keeps_every_argument():
     apply_steps(copy, theirs, 3)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("optimizer", [LAMB, AdamW])
+def test_keras_3_says_which_keras_the_optimizers_are_for(optimizer):
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"(LAMB|AdamW), an optimizer of tf_keras.*TF_USE_LEGACY"):
+        model.compile(optimizer=optimizer(), loss="mse")

@@ -1,6 +1,7 @@
 """The command pretrain.run: what it writes, how it resumes, and its errors."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -196,9 +197,16 @@ def test_dry_run_prints_and_writes_nothing(small_build, tmp_path, capsys):
     assert "train_steps = 6" in output
     assert "vocab_size = 1500" in output  # taken from the data
     assert "6 updates of 4 sequences: 24 sequences" in output
+    assert re.search(
+        r"[\d,]+ trained parameters; a device needs about [\d.e-]+ GB for weights", output
+    )
     assert not (tmp_path / "m").exists()
     run.main(["--gin_file", "gin/lambert_large.gin", "--dry_run"])
-    assert "learning rate 0.0025 reached at update 10,000" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "learning rate 0.0025 reached at update 10,000" in output
+    # 16 bytes for each of 335 M parameters, and 2 for each of those in kernels; docs/plan.md has the formula.
+    assert "335,174,458 trained parameters; a device needs about 5.97 GB for weights," in output
+    assert "and 496 MB for each sequence of a micro-batch" in output
 
 
 class TestErrors:

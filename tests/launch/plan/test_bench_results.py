@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
+from launch.accelerators.costs import Step, memory, memory_on, update_seconds
 from launch.accelerators.gpus import GPUS
 from launch.accelerators.machines import parse
 from launch.plan.bench_results import CompiledStep, find_compiled
-from launch.plan.costs import Step, memory, memory_on, update_seconds
 from launch.plan.micro_batch import COMPILED_MEMORY, FORMULA, Machine, evaluate
 from model.config import EncoderConfig
 

@@ -5,8 +5,8 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from launch.accelerators.costs import Step
 from launch.accelerators.machines import parse
-from launch.plan.costs import Step
 from launch.plan.micro_batch import Machine, all_candidates, best
 from model.config import EncoderConfig
 

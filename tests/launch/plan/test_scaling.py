@@ -5,11 +5,11 @@ import re
 
 import pytest
 
+from launch.accelerators.costs import Step, device_of_chip, memory, update_seconds
 from launch.accelerators.gpus import GPUS
 from launch.accelerators.tpus import TPUS
 from launch.plan import __main__ as plan
 from launch.plan import scaling
-from launch.plan.costs import Step, device_of_chip, memory, update_seconds
 from model.config import EncoderConfig
 from tests.support.browser import page_layout
 

@@ -114,6 +114,20 @@ def test_rows_go_to_tensorboard(tmp_path):
     assert values["train/trust_ratios"] == (5, "histograms")
 
 
+def test_settings_go_to_tensorboard_as_text(tmp_path):
+    make_model_dir(tmp_path)
+    (tmp_path / "operative_config.gin").write_text("TrainConfig.train_steps = 10\n")
+    progress_in(tmp_path, start_step=0, train_steps=10).close()
+    (path,) = tmp_path.glob("events.out.tfevents.*.v2")
+    (text,) = [
+        value.tensor.string_val[0].decode()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == "settings"
+    ]
+    assert text == "```\nTrainConfig.train_steps = 10\n```"
+
+
 def test_nan_in_an_evaluation_keeps_the_file_valid_json(tmp_path):
     """bfloat16 can give NaN; the run continues."""
     row = {"eval_loss": float("nan"), "eval_perplexity": float("inf"), "eval_mlm_accuracy": 0.5}

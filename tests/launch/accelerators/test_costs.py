@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.tpu import estimates
+from launch.accelerators import costs
+from launch.accelerators.costs import Step, memory, num_parameters, update_seconds
 from launch.accelerators.gpus import GPUS
 from launch.accelerators.tpus import TPUS
-from launch.plan import costs
 from launch.plan.bench_results import load_rows, step_from_row
-from launch.plan.costs import Step, memory, num_parameters, update_seconds
 from model.config import EncoderConfig
 
 LARGE = EncoderConfig(
