@@ -21,6 +21,7 @@ from absl import logging
 from data import build_dir, files, schema
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
+from data.cli.workers import add_workers_flag
 from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Manifest, versions
@@ -335,12 +336,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         metavar="D",
         help="instead of building, compare every file of a build with its sha256 (default: build)",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes on this machine (default: one per core, fewer for little text)",
-    )
+    add_workers_flag(parser)
     parser.add_argument("--dry_run", action="store_true", help="check the job, but do not run it")
     args, beam_args = parser.parse_known_args(argv)
     if beam_args:

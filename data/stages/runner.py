@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from data.cli import logs
+from data.cli.workers import choose_workers
 from data.errors import UserError
 from data.files import is_remote
 from data.sources.progress import Phase, Progress
@@ -48,7 +49,6 @@ _REMOTE_OPTIONS = (
 # Options of Beam that choose the workers.
 _WORKER_FLAGS = ("--runner", "--direct_num_workers", "--direct_running_mode")
 _MAX_WORKERS = 1024
-_WORKER_BYTES = 2**20  # of input, below which another process takes longer to start than it saves
 
 
 def worker_flags(beam_args: Sequence[str], workers: int | None, *, num_bytes: int) -> list[str]:
@@ -62,8 +62,7 @@ def worker_flags(beam_args: Sequence[str], workers: int | None, *, num_bytes: in
     Raises:
       UserError: the number is out of range, or Beam's options choose the workers, too.
     """
-    if workers is not None and not 1 <= workers <= _MAX_WORKERS:
-        raise UserError(f"--workers {workers}: must be between 1 and {_MAX_WORKERS}")
+    number = choose_workers(workers, num_bytes=num_bytes)
     chosen = [flag for flag in beam_args if flag.partition("=")[0] in _WORKER_FLAGS]
     if chosen and workers is not None:
         raise UserError(
@@ -71,10 +70,9 @@ def worker_flags(beam_args: Sequence[str], workers: int | None, *, num_bytes: in
         )
     if chosen:
         return []
-    workers = workers or min(len(os.sched_getaffinity(0)), 1 + num_bytes // _WORKER_BYTES)
-    if workers == 1:
+    if number == 1:
         return []
-    return [f"--direct_num_workers={workers}", "--direct_running_mode=multi_processing"]
+    return [f"--direct_num_workers={number}", "--direct_running_mode=multi_processing"]
 
 
 def pipeline_options(

@@ -15,6 +15,7 @@ from absl import logging
 from data import files
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
+from data.cli.workers import add_workers_flag, choose_workers
 from data.errors import UserError
 from data.sources.documents import check_distinct
 from data.sources.formats import (
@@ -23,9 +24,9 @@ from data.sources.formats import (
     find_flagged_inputs,
     format_flags,
 )
-from data.sources.progress import Phase, Progress
 from data.vocab import Vocab
-from data.vocab.learn import Coverage, learn, measure_coverage, read_paragraphs
+from data.vocab.learn import Coverage, learn, measure_coverage
+from data.vocab.paragraphs import read_paragraphs
 
 _MAX_PIECES, _MAX_MEGABYTES = 10**6, 10**6
 _MAX_UNKNOWN_SHARE = 0.01
@@ -55,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
         help="number of characters, the most frequent ones, that get a piece of their own"
         " (default: 1000, or as many as make up 99.99%% of the text, if more)",
     )
+    add_workers_flag(parser)
     args = parser.parse_args(argv)
     files.require_local("--output", args.output)
     ranges = {
@@ -82,20 +84,19 @@ def main(argv: Sequence[str]) -> None:
     check_distinct(inputs)
     if not inputs:
         raise UserError(f"there is nothing to learn from: give --input, {format_flags()}")
-    texts = list(read_paragraphs(inputs, max_bytes=args.max_megabytes * 10**6))
-    learning = Phase(name=f"learning {args.vocab_size:,} pieces", total=None, unit="piece")
-    with Progress(learning, program="vocab"):
-        vocab = learn(
-            texts,
-            vocab_size=args.vocab_size,
-            max_characters=args.max_characters,
-            lower_case=not args.cased,
-        )
+    workers = choose_workers(args.workers, num_bytes=sum(file.num_bytes for file in inputs))
+    os.environ.setdefault("RAYON_NUM_THREADS", str(workers))  # of the library that learns
+    max_bytes = args.max_megabytes * 10**6
+    texts = list(read_paragraphs(inputs, max_bytes=max_bytes, workers=workers))
+    vocab = learn(
+        texts,
+        vocab_size=args.vocab_size,
+        max_characters=args.max_characters,
+        lower_case=not args.cased,
+    )
     files.write_atomically(args.output, vocab.text.encode())
     print(f"vocab: {len(vocab):,} pieces in {args.output}")
-    checking = Phase(name="tokenizing the text again", total=None, unit="token")
-    with Progress(checking, program="vocab"):
-        coverage = measure_coverage(vocab, texts, lower_case=not args.cased)
+    coverage = measure_coverage(vocab, texts, lower_case=not args.cased)
     print(describe(coverage))
     if coverage.unknown_share > _MAX_UNKNOWN_SHARE:
         logging.warning(warning_about(coverage))

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import regex
-from absl import logging
 
 from data import schema
-from data.config import BuildConfig
 from data.errors import UserError
-from data.sources.documents import Document, InputFile, Reject, text_bytes
-from data.sources.formats import read_part, split_file
 from data.sources.progress import Phase, Progress
-from data.sources.streams import ByteCounter
 from data.vocab import MAX_PIECE_BYTES, Vocab
 from data.vocab.graph_tokenizer import GraphTokenizer
 from data.vocab.normalization import normalize_for_learning
@@ -62,7 +58,9 @@ def learn(
       UserError: there is no text, or vocab_size is smaller than special tokens and characters
         together, or larger than the number of pieces that the text supports.
     """
-    texts = list(map(_without_long_words, normalize_for_learning(texts, lower_case=lower_case)))
+    texts = list(texts)
+    normal = normalize_for_learning(_watched(texts, "preparing text"), lower_case=lower_case)
+    texts = list(map(_without_long_words, normal))
     texts = _replace_rare_characters(texts, max_characters, vocab_size=vocab_size)
     specials = list(schema.SPECIAL_TOKENS)
     characters = _train(texts, 0, min_frequency, specials)[len(specials) :]
@@ -102,7 +100,15 @@ def _train(
         special_tokens=special_tokens,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    with contextlib.ExitStack() as merging:
+
+        def words() -> Iterator[str]:
+            yield from _watched(texts, "counting words")
+            # The library does not say how far it is.
+            phase = Phase(name=f"choosing {size:,} pieces", total=None, unit="piece")
+            merging.enter_context(Progress(phase, program="vocab"))
+
+        tokenizer.train_from_iterator(words(), trainer)
     ids = tokenizer.get_vocab()
     return sorted(ids, key=ids.__getitem__)
 
@@ -157,7 +163,7 @@ class Coverage:
         return self.unknown_tokens / max(self.tokens, 1)
 
 
-def measure_coverage(vocab: Vocab, texts: Iterable[str], *, lower_case: bool) -> Coverage:
+def measure_coverage(vocab: Vocab, texts: Sequence[str], *, lower_case: bool) -> Coverage:
     """Tokenize texts, at most 20 million characters of them, as a build will.
 
     Args:
@@ -171,7 +177,7 @@ def measure_coverage(vocab: Vocab, texts: Iterable[str], *, lower_case: bool) ->
     counts = np.zeros(len(vocab), np.int64)
     unknown_words: collections.Counter[str] = collections.Counter()
     unknown_id = vocab.ids[schema.UNK]
-    for batch in _batches(texts):
+    for batch in _batches(texts, "tokenizing the text again"):
         ids, begins, ends = tokenizer.tokenize_with_offsets(tf.constant(batch))
         counts += np.bincount(ids.values, minlength=len(vocab))
         is_unknown = ids.values.numpy() == unknown_id
@@ -187,45 +193,31 @@ def measure_coverage(vocab: Vocab, texts: Iterable[str], *, lower_case: bool) ->
     return Coverage(int(counts.sum()) + unknown, unknown, unused, tuple(ranked[:5]))
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def _batches(texts: Sequence[str], name: str) -> Iterator[list[str]]:
     """Yield texts in lists of about a million characters, until there are enough to check."""
     batch: list[str] = []
     num_characters = size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= _BATCH_CHARACTERS:
-            yield batch
-            num_characters += size
-            batch, size = [], 0
-            if num_characters >= _CHECKED_CHARACTERS:
-                return
-    if batch:
-        yield batch
-
-
-def read_paragraphs(inputs: Sequence[InputFile], *, max_bytes: int) -> Iterator[str]:
-    """Yield the clean paragraphs of the files until they have `max_bytes` bytes of UTF-8."""
-    num_bytes = stored_bytes = 0
-    total = sum(file.num_bytes for file in inputs)
-    phase = Phase(name="reading text", total=total, unit="B")
-    with Progress(phase, program="vocab") as progress:
-        for part in (part for file in inputs for part in split_file(file)):
-            counter = ByteCounter()
-            limit = BuildConfig.max_document_bytes
-            for item in read_part(part, max_document_bytes=limit, counter=counter):
-                if isinstance(item, Reject):
-                    logging.warning(f"vocab: skipped {item.source} at {item.offset}: {item.reason}")
-                if not isinstance(item, Document):
-                    continue
-                yield from item.paragraphs
-                num_bytes += sum(text_bytes(item.paragraphs))
-                if num_bytes >= max_bytes:
-                    logging.info(
-                        f"vocab: stopped reading after {num_bytes:,} bytes of text (--max_megabytes)"
-                    )
+    total = min(sum(map(len, texts)), _CHECKED_CHARACTERS)
+    with Progress(Phase(name=name, total=total, unit="character"), program="vocab") as progress:
+        for text in texts:
+            batch.append(text)
+            size += len(text)
+            if size >= _BATCH_CHARACTERS:
+                yield batch
+                num_characters += size
+                progress.update(min(num_characters, total))
+                batch, size = [], 0
+                if num_characters >= _CHECKED_CHARACTERS:
                     return
-                # Whichever comes first, the end of the files or that of the text to learn from.
-                read_bytes = stored_bytes + max(counter.stored_position - part.start, 0)
-                progress.update(max(read_bytes, total * num_bytes // max_bytes))
-            stored_bytes += part.stop - part.start
+        if batch:
+            yield batch
+
+
+def _watched(texts: Sequence[str], name: str) -> Iterator[str]:
+    """Yield texts, and show how many of their characters are done."""
+    done, total = 0, sum(map(len, texts))
+    with Progress(Phase(name=name, total=total, unit="character"), program="vocab") as progress:
+        for text in texts:
+            yield text
+            done += len(text)
+            progress.update(done)

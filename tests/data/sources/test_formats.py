@@ -40,7 +40,7 @@ from data.sources.wiki import parts as wiki_parts
 from data.storage.sequence_sources import MIXED
 from data.vocab import Vocab
 from data.vocab import __main__ as vocab_command
-from data.vocab.learn import read_paragraphs
+from data.vocab.paragraphs import read_paragraphs
 
 SENTENCES = [f"This is sentence number {number} of a small file." for number in range(60)]
 

@@ -8,7 +8,8 @@ from data.samples import main as write_samples
 from data.sources.documents import find_inputs
 from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences
-from data.vocab.learn import learn, read_paragraphs
+from data.vocab.learn import learn
+from data.vocab.paragraphs import read_paragraphs
 from tests.support.paths import ROOT
 
 
