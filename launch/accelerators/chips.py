@@ -40,6 +40,7 @@ class Chip:
       memory_bytes_per_second: bandwidth of the HBM.
       link_bytes_per_second: bandwidth to neighbouring chips, over all links together, one way.
       network_bytes_per_second: bandwidth to other hosts; 0 if the links lead there too.
+      device_kind: what `launch.strategy.device_kind` returns on it.
       devices: number of replicas as which tf.distribute shows a chip. The two cores of a v3 are two
         devices; those of a v4 and a v5p are one ("megacore").
       counted: how many of the units that the number in an accelerator's name counts are in a chip: 2 cores
@@ -60,6 +61,7 @@ class Chip:
     memory_bytes_per_second: float
     link_bytes_per_second: float
     network_bytes_per_second: float
+    device_kind: str
     devices: int
     counted: int
     sizes: tuple[int, ...]
@@ -89,6 +91,7 @@ def this_cpu() -> Chip:
         memory_bytes_per_second=0.0,
         link_bytes_per_second=0.0,
         network_bytes_per_second=0.0,
+        device_kind=CPU,
         devices=1,
         counted=1,
         sizes=(),

@@ -10,6 +10,7 @@ micro-batch, S tokens, P predictions, H hidden size, F feed-forward size, A head
     activations of a sequence
       a block           c (A S^2 + 8 S H + S F)   scores; queries, keys, values, outputs of the heads, two
                                                   sums and two norms; the feed-forward layer
+      with kernels      c (8 S H + S F) + 4 A S   a number for each query in place of its scores
       the last block    c (A P S + 2 S H + 7 P H + P F)
       embeddings        (c + 4) S H               their sum is float32
       head              3 c P H
@@ -26,7 +27,8 @@ Seconds of an update are those of the matrix products, at a share of the peak, p
     weights             2 c N, 3 c N if blocks are rematerialized, for each micro-batch
     gradients           4 N, or 8 N for sums over micro-batches, for each micro-batch
     embedding table     (c + 8) V H for each chunk of predictions
-    scores              6 passes, forward and backward, if those of a micro-batch exceed on-chip memory
+    scores              6 passes, forward and backward, if those of a micro-batch exceed on-chip memory;
+                        none with attention kernels
     optimizer           44 N with LAMB, 34 N with AdamW, at 0.85 of the bandwidth; if it is sharded, divided
                         by the devices, and 22 N for parts that are cut out and put together
 
@@ -50,6 +52,7 @@ _OPTIMIZER_BANDWIDTH_SHARE = 0.85  # share of the memory's bandwidth that the op
 # Traffic for each parameter besides that of a part, with a sharded optimizer; fitted to the compiled update
 # of 256 cores (bench/results/tpu_slices.json).
 _SHARDED_BYTES = 22
+XLA, KERNEL = "xla", "kernel"
 _SCORE_PASSES = 6  # memory passes, forward and backward, over scores that do not fit on the chip
 
 
@@ -114,6 +117,7 @@ class Step:
       rematerialize_blocks: see TrainConfig.
       logits_chunk_size: C, see TrainConfig; 0 does not divide the logits.
       precision: see TrainConfig.
+      attention: XLA, which keeps scores, or KERNEL, which computes them again.
       optimizer: see OptimizerConfig.
       optimizer_shards: devices that share moments and update; 1 does not shard them.
     """
@@ -126,6 +130,7 @@ class Step:
     rematerialize_blocks: bool = False
     logits_chunk_size: int = 0
     precision: str = "mixed_bfloat16"
+    attention: str = XLA
     optimizer: str = "lamb"
     optimizer_shards: int = 1
 
@@ -247,8 +252,10 @@ def activations_of_sequence(step: Step) -> int:
 def _block(step: Step) -> int:
     """Return the bytes that one sequence keeps of a block that computes all positions."""
     s, e = step.seq_length, step.encoder
-    inner = 8 * s * e.hidden_size + s * e.intermediate_size
-    return step.compute_bytes * (e.num_attention_heads * s * s + inner)
+    inner = step.compute_bytes * (8 * s * e.hidden_size + s * e.intermediate_size)
+    if step.attention == KERNEL:
+        return inner + 4 * e.num_attention_heads * s
+    return inner + step.compute_bytes * e.num_attention_heads * s * s
 
 
 def _logits(step: Step) -> int:
@@ -306,6 +313,6 @@ def _score_bytes(step: Step, device: Device) -> float:
     """Return the memory traffic of an update for attention scores, in bytes; 0 if they stay on the chip."""
     e = step.encoder
     scores = step.compute_bytes * e.num_attention_heads * step.seq_length**2
-    if step.micro_batch * scores < device.on_chip_bytes:
+    if step.attention == KERNEL or step.micro_batch * scores < device.on_chip_bytes:
         return 0.0
     return _SCORE_PASSES * step.batch * (e.num_hidden_layers - 1) * scores

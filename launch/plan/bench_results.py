@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from launch.accelerators.costs import Step
+from launch.accelerators.costs import XLA, Step
 from launch.accelerators.gpus import Gpu
 from launch.accelerators.machines import Accelerator
 from launch.accelerators.tpus import Tpu
@@ -57,8 +57,8 @@ def find_compiled(
 ) -> CompiledStep | None:
     """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
-    Rows of v4 do not count: they are for one of its two cores, while a device is both of them. Nor do rows
-    with attention by kernels, which not all devices use and which needs less memory.
+    Rows of v4 do not count: they are for one of its two cores, while a device is both of them. The cycles of
+    attention kernels, which the compiler does not estimate, are their bundles.
 
     Args:
       step: what a device computes, with dropout, clipping and LAMB as in the rows.
@@ -71,7 +71,8 @@ def find_compiled(
         row = _find_row(step, chip.name, rows) if target.devices == chip.devices else None
         if row:
             clock = accelerator.peak_flops_per_second / target.flops_per_cycle
-            return CompiledStep(total_bytes=_total(row), seconds=row["estimated_cycles"] / clock)
+            cycles = row["estimated_cycles"] + row.get("kernel_bundles", 0)
+            return CompiledStep(total_bytes=_total(row), seconds=cycles / clock)
     if isinstance(chip, Gpu) and (row := _find_row(step, chip.compiled_as, rows)):
         return CompiledStep(total_bytes=_total(row), seconds=None)
     return None
@@ -80,8 +81,6 @@ def find_compiled(
 def _find_row(step: Step, chip: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     for row in rows:
         if row["implementation"] != "lambert" or row["chip"] != chip or "out_of_memory" in row:
-            continue
-        if row.get("attention", "xla") != "xla":
             continue
         # Runs on GPUs forbid excess precision.
         if row.get("excess_precision") != "allowed" and step_from_row(row, defaults=step) == step:
@@ -109,6 +108,7 @@ def step_from_row(row: dict[str, Any], *, defaults: Step) -> Step:
         rematerialize_blocks=row.get("rematerialize_blocks", False),
         logits_chunk_size=row.get("logits_chunk_size", 0),
         precision="mixed_bfloat16",
+        attention=row.get("attention", XLA),
         optimizer="lamb",
         optimizer_shards=1,
     )

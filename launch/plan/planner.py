@@ -14,7 +14,9 @@ from data.storage.records import ExampleCodec
 from data.vocab import token_dtype
 from launch.accelerators.costs import (
     FITTED_SIZES,
+    KERNEL,
     OTHER_SIZES_ERROR,
+    XLA,
     Step,
     flops_of_sequence,
     num_parameters,
@@ -33,7 +35,7 @@ from launch.plan.micro_batch import (
 )
 from pretrain.config import RunConfig
 from pretrain.recipe import passes
-from pretrain.train.recipe import check_settings
+from pretrain.train.recipe import check_settings, choose_kernels
 
 # To copy the state on the host, and to write it: docs/training.md measured 0.1 s and 2 s for 400 MB.
 _COPY_BYTES_PER_SECOND, _WRITE_BYTES_PER_SECOND = 4e9, 200e6
@@ -206,11 +208,18 @@ def make_plan(
       assumptions: the rest of the input.
 
     Raises:
-      UserError: a batch does not divide evenly, or nothing fits into the memory.
+      UserError: a batch does not divide evenly, nothing fits into the memory, or there are no kernels for
+        attention that is to be by kernels.
     """
     devices, train = machine.accelerator.devices, run.train
     check_settings(train, run.optimizer, replicas=devices)
     batch = train.global_batch_size // devices
+    kernels = choose_kernels(
+        train,
+        run.encoder,
+        device=machine.accelerator.chip.device_kind,
+        seq_length=build.max_seq_length,
+    )
     step = Step(
         encoder=run.encoder,
         seq_length=build.max_seq_length,
@@ -220,6 +229,7 @@ def make_plan(
         rematerialize_blocks=train.rematerialize_blocks,
         logits_chunk_size=train.logits_chunk_size,
         precision=train.precision,
+        attention=KERNEL if kernels else XLA,
         optimizer=run.optimizer.optimizer,
         optimizer_shards=devices if run.optimizer.shard else 1,
     )

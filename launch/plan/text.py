@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from launch.accelerators.chips import CPU
+from launch.accelerators.costs import KERNEL
 from launch.plan.micro_batch import COMPILED, FORMULA, Candidate
 from launch.plan.planner import Plan
 
@@ -52,6 +53,8 @@ def _head(plan: Plan) -> Iterator[str]:
         f" {_count(plan.chosen.step.accumulation_steps, 'accumulation step')};"
         f" {plan.flops_per_update / 1e12:,.1f} TFLOP an update"
     )
+    if plan.chosen.step.attention == KERNEL:
+        yield "attention by kernels, which keep no scores (TrainConfig.attention)"
     if plan.chosen.step.micro_batch != plan.configured.step.micro_batch:
         yield (
             f"to run this plan: --gin_param TrainConfig.micro_batch_size={plan.chosen.step.micro_batch}"

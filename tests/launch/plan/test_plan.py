@@ -66,18 +66,35 @@ def test_machines_are_those_of_the_job_without_accelerator(capsys):
 
 
 def test_a_gpu_is_described_by_its_numbers(tmp_path):
-    """The numbers of an H100 give its plan, apart from compiled rows; and one of them may differ."""
-    numbers = ["--tflops", "989", "--memory_gb", "80", "--memory_gb_per_second", "3350"]
-    numbers += ["--link_gb_per_second", "450", "--network_gb_per_second", "50"]
-    named = read_json(tmp_path, "--accelerator", "h100x16")
+    """The numbers of an A100 give its plan; and one of them may differ."""
+    numbers = ["--tflops", "312", "--memory_gb", "80", "--memory_gb_per_second", "2039"]
+    numbers += ["--link_gb_per_second", "300", "--network_gb_per_second", "25"]
+    named = read_json(tmp_path, "--accelerator", "a100x16")
     described = read_json(tmp_path, "--accelerator", "neux16", *numbers)
     assert described["accelerator"]["chip"]["name"] == "neu"
     assert described["hosts"] == 2
-    for key in ("exchange_seconds", "update_seconds", "error_of_seconds", "days"):
+    for key in ("exchange_seconds", "update_seconds", "days"):
         assert described[key] == pytest.approx(named[key], rel=1e-12), key
-    faster = read_json(tmp_path, "--accelerator", "h100x16", "--network_gb_per_second", "100")
+    faster = read_json(tmp_path, "--accelerator", "a100x16", "--network_gb_per_second", "50")
     assert faster["exchange_seconds"] < named["exchange_seconds"]
     assert faster["chosen"]["seconds"] == named["chosen"]["seconds"]
+
+
+def test_hopper_gpus_are_planned_with_the_kernels_that_a_run_uses(tmp_path, capsys):
+    def activations(*arguments: str) -> float:
+        return read_json(tmp_path, "--accelerator", *arguments)["chosen"]["bytes"]["activations"]
+
+    by_xla = ["--gin_param", "TrainConfig.attention = 'xla'"]
+    as_configured = ["h100x64", "--as_configured"]
+    with_kernels = activations(*as_configured)
+    assert "attention by kernels" in capsys.readouterr().out
+    # The scores of 23 blocks: 16 heads, 512 x 512 numbers of 2 bytes, for 8 sequences, times 1.4.
+    scores = 1.4 * 8 * 23 * 16 * (512 * 512 * 2 - 512 * 4)
+    assert activations(*as_configured, *by_xla) - with_kernels == pytest.approx(scores, rel=1e-6)
+    assert activations("a100x64", "--as_configured") == activations(*as_configured, *by_xla)
+    kernels = ["--gin_param", "TrainConfig.attention = 'kernel'"]
+    with pytest.raises(UserError, match=r"TrainConfig\.attention='kernel': .*; set it to 'auto'"):
+        plan.main([*LARGE, *kernels, "--gin_param", "TrainConfig.precision = 'float32'"])
 
 
 def test_a_cpu_has_the_share_of_its_own_matrix_product(tmp_path, monkeypatch):
