@@ -146,7 +146,7 @@ rehearse-slice: setup  ## run jobs on a fake TPU slice of 4 hosts, with five kin
 	@$(RUN) launch.rehearse.slice --data_dir $(DEMO)/data-512 --work_dir $(REHEARSAL) $(ARGS)
 
 ##@ Measure
-.PHONY: bench bench-data bench-step bench-run bench-demo bench-long learn tpu-check gpu-check bench-gpu gpu-rows
+.PHONY: bench bench-data bench-step bench-run bench-slice bench-demo bench-long learn tpu-check gpu-check bench-gpu gpu-rows
 bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
@@ -157,6 +157,9 @@ bench-step: setup .venv-parity/.installed  ## speed of the training step against
 
 bench-run: setup  ## overhead of a run: start, input, checkpoints, workers, in about 6 minutes
 	@$(RUN) bench.run $(ARGS)
+
+bench-slice: setup  ## host side of a run on a TPU slice: CPU time, bytes, start; real processes, in about 8 minutes
+	@$(RUN) bench.slice $(ARGS)
 
 bench-demo: setup  ## train the demo's encoder with five seeds, in about 25 minutes
 	@$(RUN) bench.demo $(ARGS)

@@ -32,7 +32,7 @@ ORDER = {
     " embed fill_mask import_weights report provenance experiment run",
     "finetune": "config batches model seed_files tasks summary pretrained recipe collapse predict export"
     " report corpus_task seed_run run",
-    "bench": "sample_build data demo step learn long_run run kernels tpu gpu",
+    "bench": "sample_build data demo step learn long_run run slice kernels tpu gpu",
 }
 
 # Modules and sub-packages of other packages that each package may import.
