@@ -186,12 +186,12 @@ gpu-rows: setup  ## ROWS of a GPU machine -> bench/results/gpu.json, and the tab
 	@$(RUN) bench.gpu $(ROWS) $(ARGS)
 
 ##@ Development
-.PHONY: test test-all test-faults test-gcp test-parity kernels kernels-check lint format audit docs lock clean
+.PHONY: test test-all test-faults test-gcp test-gcs test-parity kernels kernels-check lint format audit docs lock clean
 test: setup  ## run the fast tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not tpu_compile"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not gcs and not tpu_compile"
 
 test-all: setup  ## run the fast and the slow tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not parity and not tpu_compile"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not parity and not gcs and not tpu_compile"
 
 test-faults: setup  ## damage files in every way of a table, run a command on each, and fuzz all readers
 	@$(RUN) tests.faults $(ARGS)
@@ -200,6 +200,9 @@ test-gcp: setup  ## test messages to Google Cloud, in a separate environment (.v
 	test -d .venv-gcp || $(PYTHON) -m venv .venv-gcp
 	.venv-gcp/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gcp]'
 	.venv-gcp/bin/python -m pytest -m gcp
+
+test-gcs: setup .venv-gcs/.installed  ## run the whole line, and faults, on a server of Google's storage protocol (needs Go and root)
+	@$(RUN) tests.gcs -q tests/gcs $(ARGS)
 
 test-parity: setup .venv-parity/.installed .venv-onnx/.installed  ## compare our encoder with Hugging Face in PyTorch, and with ONNX Runtime
 	$(BIN)/python -m pytest -m parity
@@ -250,6 +253,11 @@ clean:  ## remove the demo, the site, benchmark material and caches (keeps envir
 .venv-onnx/.installed: bench/requirements-onnx.txt
 .venv-parity/.installed: bench/requirements-parity.txt
 .venv-tpu/.installed: bench/requirements-tpu.txt
+
+.venv-gcs/.installed:
+	@command -v go >/dev/null || { echo "make test-gcs: it needs Go, to build fake-gcs-server" >&2; exit 2; }
+	GOBIN=$(CURDIR)/.venv-gcs/bin go install github.com/fsouza/fake-gcs-server@v1.56.1
+	@touch $@
 
 .venv-%/.installed:
 	$(PYTHON) -m venv .venv-$*

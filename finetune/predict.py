@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
@@ -27,12 +26,12 @@ from data.checked_json import read_json
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
 from data.errors import UserError
-from data.files import read_lines, require_local
+from data.files import read_lines
 from finetune.config import KINDS, table_suffix
 from finetune.tasks import glue, tables
 from finetune.tasks.squad import read_squad
 from pretrain.export.atomic_directory import RECORD_FILE
-from pretrain.export.load import load_saved_model
+from pretrain.export.load import load_saved_model, local_copy
 
 MODEL = "model"  # the SavedModel inside an export
 # What separates words in the input of a model for tokens (finetune/export/tokens.py), and what does not.
@@ -259,6 +258,13 @@ def _table_line(cells: Sequence[str], suffix: str) -> str:
     return line.getvalue()
 
 
+def _export_in_bucket(model_dir: str) -> str:
+    """Return the folder of the export in a model directory; without checkpoints, it is small to copy."""
+    export_dir = files.join(model_dir, "export")
+    has_export = files.is_remote(model_dir) and files.exists(files.join(export_dir, RECORD_FILE))
+    return export_dir if has_export else model_dir
+
+
 def main(argv: Sequence[str]) -> None:
     """Parse the command line and predict."""
     parser = CommandParser(
@@ -285,12 +291,12 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     if args.batch_size < 1:
         raise UserError(f"--batch_size {args.batch_size}: must be at least 1")
-    for name in ("model_dir", "input", "output"):
-        require_local(f"--{name}", getattr(args, name))
-    if os.path.exists(args.output):
+    if files.exists(args.output):
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
-    predictor = Predictor(args.model_dir)
-    columns, rows = read_input(args.input, predictor.record)
+    with local_copy("--model_dir", _export_in_bucket(args.model_dir)) as model_dir:
+        predictor = Predictor(model_dir)
+    with local_copy("--input", args.input) as path:
+        columns, rows = read_input(path, predictor.record)
     # Opened first, so that an unwritable path fails before the predictions are made.
     with files.atomic_write(args.output) as file:
         answers = predict_rows(predictor, columns, rows, batch_size=args.batch_size)

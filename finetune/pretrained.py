@@ -25,6 +25,7 @@ from pretrain.checkpoints.model_dir import RUN_FILE
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.convert.formats import read_bert
 from pretrain.export.atomic_directory import RECORD_FILE
+from pretrain.export.load import local_copy
 from pretrain.gin_files import settings_from_dict
 from pretrain.train.recipe import check_table_size
 
@@ -149,11 +150,12 @@ def read_pretrained(path: str, *, vocab_file: str | None = None) -> PretrainedEn
             f"--encoder {path} contains the model directories of several seeds; choose one of them,"
             f" {files.join(path, 'seed-N')}"
         )
-    try:
-        imported = read_bert(path, vocab_file=vocab_file)
-    except UserError as error:
-        raise UserError(str(error).replace("--from ", "--encoder ")) from error
-    parts = ("encoder",) if _pooler_is_untrained(path) else ("encoder", "pooler")
+    with local_copy("--encoder", path) as local:
+        try:
+            imported = read_bert(local, vocab_file=vocab_file)
+        except UserError as error:
+            raise UserError(str(error).replace("--from ", "--encoder ")) from error
+        parts = ("encoder",) if _pooler_is_untrained(local) else ("encoder", "pooler")
     names = {weight.name for weight in weights(imported.encoder, *parts)}
     return PretrainedEncoder(
         encoder=imported.encoder,

@@ -23,7 +23,6 @@ from data import files
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
 from data.errors import UserError
-from data.files import require_local
 from finetune import recipe, summary
 from finetune.config import FinetuneRunConfig
 from finetune.export.publish import check_huggingface_dir, export_huggingface, export_seed
@@ -34,6 +33,7 @@ from launch.config import DISCARD_FLAG
 from launch.strategy import build_strategy, device_kind, is_chief, is_multi_worker
 from model.names import weights
 from pretrain.checkpoints.warm_start import check_architecture, settings_of
+from pretrain.export.load import local_copy
 from pretrain.gin_files import add_gin_flags, load_run_config
 from pretrain.train.recipe import check_settings, check_variables, describe_settings
 
@@ -102,8 +102,6 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--model_dir is missing")
     if args.hf_dir:
         check_huggingface_dir(args.hf_dir)
-    for name in ("task_data", "encoder"):
-        require_local(f"--{name}", getattr(args, name))
     pretrained = read_pretrained(args.encoder, vocab_file=args.vocab_file)
     config = load_run_config(
         args.gin_file,
@@ -124,7 +122,8 @@ def _run(
 
     strategy = build_strategy(config.cluster)  # before any other use of the devices
     task = open_task(config.task, pretrained.vocab, lower_case=pretrained.lower_case)
-    data = TaskData.load(task, args.task_data)
+    with local_copy("--task_data", args.task_data) as task_data_dir:
+        data = TaskData.load(task, task_data_dir)
     config = recipe.resolve(
         config, num_examples=len(data.splits["train"]), has_pairs=data.has_pairs
     )

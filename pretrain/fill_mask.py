@@ -22,7 +22,7 @@ from data.errors import UserError
 from data.vocab import Vocab
 from pretrain.convert.common import read_record
 from pretrain.export.atomic_directory import RECORD_FILE
-from pretrain.export.load import LoadedExport, add_export_flag
+from pretrain.export.load import LoadedExport, add_export_flag, local_copy
 
 _BAR_WIDTH = 40  # characters of a bar at 100%
 
@@ -177,8 +177,9 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("text", nargs="+", help="sentences with [MASK]")
     args = parser.parse_args(argv)
-    filler = MaskFiller(args.export)
-    untrained = MaskFiller(args.export, untrained=True) if args.untrained else None
+    with local_copy("--export", args.export) as export_dir:
+        filler = MaskFiller(export_dir)
+        untrained = MaskFiller(export_dir, untrained=True) if args.untrained else None
     for text in args.text:
         fillings = filler.fill(text, top_k=args.top_k)
         beside = untrained.fill(text, top_k=args.top_k) if untrained else None

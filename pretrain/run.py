@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
 from data.errors import UserError
-from data.files import require_local
+from data.files import is_remote
 from data.manifest import Manifest
-from launch.config import DISCARD_FLAG
+from data.storage.staging import stage
+from launch.config import DISCARD_FLAG, LaunchConfig
 from pretrain.checkpoints.catalog import committed
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
@@ -36,7 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_gin_flags(parser)
     parser.add_argument(
-        "--data_dir", help="a build made by data.build (no default; optional for --dry_run)"
+        "--data_dir",
+        help="a build made by data.build, on a disk or in a bucket (no default; optional for --dry_run)",
+    )
+    parser.add_argument(
+        "--scratch_dir",
+        default=LaunchConfig.scratch_dir,
+        metavar="S",
+        help="folder on a local disk, to which a build in a bucket is copied (default %(default)s)",
     )
     parser.add_argument(
         "--model_dir",
@@ -75,9 +83,11 @@ def main(argv: Sequence[str]) -> None:
     for name in ("data_dir", "model_dir"):
         if not getattr(args, name):
             raise UserError(f"--{name} is missing")
-    require_local("--data_dir", args.data_dir)
     if args.mode == "eval":
         _require_weights(args, warm_start)
+    data_dir = args.data_dir
+    if is_remote(data_dir):
+        data_dir = stage(data_dir, args.scratch_dir, setting="--scratch_dir")
     # These import TensorFlow: report wrong settings before it loads.
     from pretrain.experiment import Experiment
     from pretrain.train.exits import exit_on_stop
@@ -85,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
     with exit_on_stop("pretraining", is_multi_worker=False):
         experiment = Experiment(
             config,
-            data_dir=args.data_dir,
+            data_dir=data_dir,
             model_dir=args.model_dir,
             record=args.mode != "eval",
             discard_checkpoints=args.discard_checkpoints,

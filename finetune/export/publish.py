@@ -6,8 +6,6 @@ import dataclasses
 import json
 import logging
 import math
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from finetune.seed_files import METRICS_FILE, read_scores, read_task_data
 from finetune.tasks.task import count_outputs
 from pretrain.checkpoints import catalog
 from pretrain.checkpoints.model_dir import DATA_FILE, Run, load_run
-from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
+from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory, is_unfinished
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,12 +53,10 @@ _HUGGINGFACE_USE = for_every_kind(
 
 
 def check_huggingface_dir(path: str) -> None:
-    """Raise a UserError unless a path is local and new, empty, or an export that may be replaced."""
-    files.require_local("--hf_dir", path)
-    target = Path(path)
-    if (target / RECORD_FILE).is_file() or not target.exists():
+    """Raise a UserError unless a directory is new, empty, or an export that may be replaced."""
+    if files.exists(files.join(path, RECORD_FILE)) or is_unfinished(path):
         return
-    if not target.is_dir() or any(target.iterdir()):
+    if files.list_dir(path):
         raise UserError(f"--hf_dir {path} is not an export; choose another one or move it away")
 
 
@@ -71,21 +67,21 @@ def export_huggingface(model_dir: str, output_dir: str) -> None:
 
     Args:
       model_dir: model directory of the seed.
-      output_dir: local directory for the model, README.md, the record and checksums.
+      output_dir: directory for the model, README.md, the record and checksums.
 
     Raises:
       UserError: the directory is not an export, or the checkpoint is damaged.
     """
     run, data, scores, ref, record = _read_seed(model_dir)
-    text, target = json.dumps(record, indent=1), Path(output_dir)
+    text, old_record = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
     check_huggingface_dir(output_dir)
-    if (target / RECORD_FILE).is_file():
-        if (target / RECORD_FILE).read_text() == text:
+    if files.exists(old_record) and not is_unfinished(output_dir):
+        if files.read_bytes(old_record).decode() == text:
             return
         files.remove_tree(output_dir)
     from finetune.export.huggingface import write_finetuned
 
-    with atomic_directory(target, text) as directory:
+    with atomic_directory(output_dir, text) as directory:
         write_finetuned(
             directory,
             _trained_values(run, ref, record),
@@ -104,8 +100,7 @@ def export_huggingface(model_dir: str, output_dir: str) -> None:
 def export_seed(model_dir: str, output_dir: str) -> None:
     """Export the best checkpoint of a finished seed.
 
-    A local directory appears complete or not at all; on remote storage such as gs:// the files are
-    written one by one, the record last. An existing export is replaced, unless it has the same record.
+    An existing export is replaced, unless it has the same record.
 
     Args:
       model_dir: model directory of the seed.
@@ -116,28 +111,17 @@ def export_seed(model_dir: str, output_dir: str) -> None:
     """
     run, data, scores, ref, record = _read_seed(model_dir)
     text, old_record = json.dumps(record, indent=1), files.join(output_dir, RECORD_FILE)
-    if files.exists(old_record):
+    if files.exists(old_record) and not is_unfinished(output_dir):
         if files.read_bytes(old_record).decode() == text:
             return
         files.remove_tree(output_dir)
     elif not files.is_remote(output_dir) and files.exists(output_dir):
         raise UserError(f"{output_dir} is not an export; move it away and run the command again")
-
-    def write(target: Path) -> None:
-        with atomic_directory(target, text) as directory:
-            _save(directory / MODEL, run, ref, model_dir, record)
-            call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
-            use = _USE.format(call=call)
-            card = _card(record, data, collapse=scores["collapse"], use=use)
-            (directory / "README.md").write_text(card, encoding="utf-8")
-
-    if not files.is_remote(output_dir):
-        write(Path(output_dir))
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        local = Path(scratch, "export")
-        write(local)
-        _upload(local, output_dir)
+    with atomic_directory(output_dir, text) as directory:
+        _save(directory / MODEL, run, ref, model_dir, record)
+        call = ", ".join(f'{name}=tf.constant(["..."])' for name in record["inputs"])
+        card = _card(record, data, collapse=scores["collapse"], use=_USE.format(call=call))
+        (directory / "README.md").write_text(card, encoding="utf-8")
 
 
 def _read_seed(
@@ -169,15 +153,6 @@ def _export_record(
         "splits": scores["splits"],
         "checkpoint_sha256": checkpoint_sha256,
     }
-
-
-def _upload(directory: Path, output_dir: str) -> None:
-    """Copy an export to remote storage, the record last."""
-    paths = [path for path in directory.rglob("*") if path.is_file()]
-    for path in sorted(paths, key=lambda path: path.name == RECORD_FILE):
-        target = files.join(output_dir, *path.relative_to(directory).parts)
-        with path.open("rb") as local, files.atomic_write(target) as remote:
-            shutil.copyfileobj(local, remote)
 
 
 def inputs_of(kind: str, *, has_pair: bool) -> list[str]:

@@ -1,73 +1,26 @@
-"""Copy a build from a bucket to a local disk, and verify the copy."""
+"""Copy the build of a job to the disk of this machine."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
-from absl import logging
-
-from data import files, schema
-from data.build_files import DataFile
 from data.errors import StorageError, UserError
-from data.manifest import Manifest
-from data.storage.records import ExampleCodec, find_wrong_header
-
-_BLOCK_BYTES = 2**22
-_THREADS = 16
+from data.storage import staging
 
 
 def stage(source: str, scratch_dir: str) -> str:
-    """Copy a build into a directory that is named by its manifest.
-
-    A copy that was interrupted resumes: only files that are missing or whose sha256 differs are copied. The
-    manifest is written last, so a directory with a manifest is a complete build.
+    """Copy a build and return the directory of the copy; see `data.storage.staging.stage`.
 
     Args:
       source: directory of the build.
       scratch_dir: directory on a local disk.
 
-    Returns:
-      Directory of the copy, in `scratch_dir`.
-
     Raises:
       UserError: there is no build, it cannot be read, a file is damaged, or the disk is too small.
     """
     with storage_errors_as_user_errors(source):
-        path = files.join(source, schema.MANIFEST_FILE)
-        try:
-            text = files.read_bytes(path)
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing: {source} is not a finished build") from None
-        manifest = Manifest.parse(text, path)
-        directory = files.join(scratch_dir, f"data-{manifest.sha256[:12]}")
-        os.makedirs(directory, exist_ok=True)
-        missing = _missing(manifest, directory)
-        _require_space(directory, sum(file.bytes for file in missing))
-        codec = ExampleCodec.of_build(manifest)
-        codecs = {file.path: codec for shard in manifest.shards for file in shard.masked}
-        with ThreadPoolExecutor(_THREADS) as pool:
-            copies = [pool.submit(_copy, file, source, directory, codecs) for file in missing]
-            try:
-                for copy in copies:
-                    copy.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        vocab = files.read_bytes(files.join(source, schema.VOCAB_FILE))
-        files.write_atomically(files.join(directory, schema.VOCAB_FILE), vocab)
-        manifest.load_vocab(directory)
-        files.write_atomically(files.join(directory, schema.MANIFEST_FILE), text)
-    num_bytes = sum(file.bytes for file in manifest.files)
-    logging.info(
-        f"launch: {source} is in {directory}: {len(manifest.files)} files with {num_bytes:,} bytes,"
-        f" {len(missing)} of them copied now"
-    )
-    return directory
+        return staging.stage(source, scratch_dir, setting="LaunchConfig.scratch_dir")
 
 
 @contextlib.contextmanager
@@ -80,51 +33,3 @@ def storage_errors_as_user_errors(path: str) -> Iterator[None]:
             f"{path} cannot be reached: {error.strerror}; does the service account of this machine"
             " have access?"
         ) from error
-
-
-def _missing(manifest: Manifest, directory: str) -> list[DataFile]:
-    """Return the files of a build that a directory lacks or has with other content."""
-
-    def is_missing(file: DataFile) -> bool:
-        path = files.join(directory, file.path)
-        return files.size(path) != file.bytes or files.sha256_of(path) != file.sha256
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        are_missing = pool.map(is_missing, manifest.files)
-        return [file for file, missing in zip(manifest.files, are_missing, strict=True) if missing]
-
-
-def _require_space(directory: str, num_bytes: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if num_bytes > free:
-        raise UserError(
-            f"LaunchConfig.scratch_dir: {directory} has {free:,} bytes free, the data need {num_bytes:,}"
-            " more; use a larger disk, or InputConfig.masks='online' and a build with"
-            " BuildConfig.copies=0"
-        )
-
-
-def _copy(file: DataFile, source: str, directory: str, codecs: dict[str, ExampleCodec]) -> None:
-    """Copy a file and check its sha256; `codecs` has the codec of each file of masked records."""
-    origin, target = files.join(source, file.path), files.join(directory, file.path)
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    unfinished, digest = f"{target}.unfinished", hashlib.sha256()
-    with files.open_read(origin) as reader, open(unfinished, "wb") as writer:
-        while block := reader.read(_BLOCK_BYTES):
-            digest.update(block)
-            writer.write(block)
-    if digest.hexdigest() != file.sha256:
-        os.unlink(unfinished)
-        raise UserError(
-            f"{origin} is damaged: its sha256 is {digest.hexdigest()[:8]}, the manifest says"
-            f" {file.sha256[:8]}; copy the build there again"
-        )
-    if codec := codecs.get(file.path):
-        row = find_wrong_header(unfinished, records=file.records, codec=codec)
-        if row is not None:
-            os.unlink(unfinished)
-            raise UserError(
-                f"{origin}: record {row} is damaged (wrong length); copy the build there again or"
-                " rebuild it"
-            )
-    os.replace(unfinished, target)

@@ -11,23 +11,30 @@ S is a SavedModel whose signature takes text; SentenceTransformer(T) gives the s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from data import files
 from data.cli.main import run_main
 from data.cli.parser import CommandParser
 from data.errors import UserError
-from data.files import atomic_path, read_lines, require_local
+from data.files import read_lines
 from pretrain.embed.publish import check_target, write_saved_model, write_sentence_transformers
 from pretrain.embed.source import POOLINGS, EmbeddingSettings, check_length, read_source
+from pretrain.export.load import local_copy
 
 if TYPE_CHECKING:
     from pretrain.embed.model import Embedder
+
+_BLOCK_BYTES = 2**22
 
 
 def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size: int) -> str:
@@ -42,20 +49,38 @@ def embed_lines(embedder: Embedder, lines: list[str], target: str, *, batch_size
     empty, truncated = sum(not line.strip() for line in lines), 0
     # Batches of similar length, longest first: padding costs as much as text.
     order = np.argsort([len(line) for line in lines], kind="stable")[::-1]
-    with atomic_path(target) as path, tqdm(total=len(lines), unit="line", disable=None) as bar:
-        shape = (len(lines), embedder.hidden_size)
-        vectors = np.lib.format.open_memmap(path, "w+", dtype="<f4", shape=shape)
+    shape = (len(lines), embedder.hidden_size)
+    with (
+        _npy_file(target, shape) as vectors,
+        tqdm(total=len(lines), unit="line", disable=None) as bar,
+    ):
         for start in range(0, len(lines), batch_size):
             rows = order[start : start + batch_size]
             outputs = embedder.embed([lines[row] for row in rows])
             vectors[rows] = outputs["embedding"]
             truncated += int((outputs["tokens"].numpy() > embedder.max_length).sum())
             bar.update(len(rows))
-        vectors.flush()
     return (
         f"embed: {len(lines):,} lines in {target}, float32 [{shape[0]}, {shape[1]}]; {empty:,} empty"
         f" (the vector of [CLS] [SEP]), {truncated:,} truncated to {embedder.max_length} tokens"
     )
+
+
+@contextlib.contextmanager
+def _npy_file(target: str, shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Yield the float32 array of a .npy file, which gets its name at the end; in a bucket, by a copy."""
+    if not files.is_remote(target):
+        with files.atomic_path(target) as path:
+            vectors = np.lib.format.open_memmap(path, "w+", dtype="<f4", shape=shape)
+            yield vectors
+            vectors.flush()
+        return
+    with tempfile.TemporaryDirectory(prefix="lambert-") as folder:
+        local = os.path.join(folder, "vectors.npy")
+        with _npy_file(local, shape) as array:
+            yield array
+        with open(local, "rb") as source, files.atomic_write(target) as remote:
+            shutil.copyfileobj(source, remote, _BLOCK_BYTES)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,9 +140,7 @@ def _check(args: argparse.Namespace) -> None:
     if not any(getattr(args, name) for name in ("input", *directories)):
         flags = " or ".join(f"--{name}" for name in directories)
         raise UserError(f"there is nothing to do: give --input and --output, or {flags}")
-    for name in ("export", "input", "output", *directories):
-        require_local(f"--{name}", getattr(args, name) or "")
-    if args.output and os.path.exists(args.output):
+    if args.output and files.exists(args.output):
         raise UserError(f"--output {args.output} exists; delete it or choose another name")
     for name in directories:
         if target := getattr(args, name):
@@ -137,7 +160,12 @@ def main(argv: Sequence[str]) -> None:
     args = _parser().parse_args(argv)
     _check(args)
     lines = read_lines(args.input) if args.input else []  # fail before the weights are read
-    imported, settings = read_source(args.export)
+    with local_copy("--export", args.export) as source:
+        _run(source, args, lines)
+
+
+def _run(source: str, args: argparse.Namespace, lines: list[str]) -> None:
+    imported, settings = read_source(source)
     settings = _settings(args, settings)
     check_length(settings.max_length, imported.encoder.max_position_embeddings)
     if args.sentence_transformers_dir:

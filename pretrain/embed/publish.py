@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import schema
+from data import files, schema
 from data.errors import UserError
 from model import huggingface
 from pretrain.convert.common import ImportedBert
 from pretrain.embed.source import MODULES_FILE, TRANSFORMER_FILE, EmbeddingSettings, check_length
-from pretrain.export.atomic_directory import atomic_directory
+from pretrain.export.atomic_directory import atomic_directory, is_unfinished
 from pretrain.export.huggingface_files import write_huggingface
 from pretrain.export.publish import pooler_values
 
@@ -45,8 +45,7 @@ point for training on pairs of sentences, not yet a good encoder of them.
 
 def check_target(flag: str, path: str) -> None:
     """Raise a UserError unless a directory is new or empty."""
-    target = Path(path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if files.list_dir(path) and not is_unfinished(path):
         raise UserError(f"{flag} {path} is not empty; choose another one or delete it")
 
 
@@ -87,12 +86,12 @@ def _write(
     write: Callable[[Path], None],
 ) -> None:
     record = {
-        **imported.origin,
+        **{name: imported.origin[name] for name in ("kind", "sha256")},
         "lower_case": imported.lower_case,
         "encoder": dataclasses.asdict(imported.encoder),
         "embedding": dataclasses.asdict(settings),
     }
-    with atomic_directory(Path(path), json.dumps(record, indent=1)) as directory:
+    with atomic_directory(path, json.dumps(record, indent=1)) as directory:
         write(directory)
 
 

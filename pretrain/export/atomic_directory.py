@@ -1,4 +1,8 @@
-"""Write a directory atomically, with a record of its origin and checksums of its files."""
+"""Write a directory atomically, with a record of its origin and checksums of its files.
+
+A bucket cannot rename folders, so a directory there is written in order: first a marker, then the files,
+those that programs look for last, the record; at the end the marker is removed.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +12,78 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from data import files
 from data.errors import name_file
-from data.files import flush, sha256_of
 
 RECORD_FILE, SUMS_FILE = "export.json", "SHA256SUMS"
+UNFINISHED_FILE = "export.unfinished"  # in a bucket, as long as files are missing
+_BLOCK_BYTES = 2**22
+# Without them, programs do not take a directory for a model.
+_LAST = ("config.json", "modules.json", "saved_model.pb", SUMS_FILE, RECORD_FILE)
 
 
 @contextlib.contextmanager
-def atomic_directory(target: Path, record: str) -> Iterator[Path]:
-    """Yield a temporary directory to fill; rename it to `target` on a clean exit.
+def atomic_directory(target: str | Path, record: str) -> Iterator[Path]:
+    """Yield a temporary directory to fill; it becomes `target` on a clean exit.
 
-    The record and the checksums of all files are added before the rename. If the body raises, nothing
-    is left behind.
+    The record and the checksums of all files are added before. If the body raises, nothing is left
+    behind. A directory in a bucket whose writing was interrupted is replaced.
 
     Args:
-      target: directory to create; it may exist if it is empty.
+      target: directory to create, local or in a bucket; it may exist if it is empty.
       record: content of `export.json`.
     """
+    if files.is_remote(target):
+        with tempfile.TemporaryDirectory(prefix="lambert-") as folder:
+            local = Path(folder, "export")
+            with atomic_directory(local, record) as directory:
+                yield directory
+            _upload(local, os.fspath(target))
+        return
+    target = Path(target)
     with name_file(target), scratch_folder(target.parent, ".tmp-export-") as scratch:
         filling = scratch / "export"
         filling.mkdir()
         yield filling
         (filling / RECORD_FILE).write_text(record, encoding="utf-8")
         paths = sorted(path for path in filling.rglob("*") if path.is_file())
-        sums = "".join(f"{sha256_of(path)}  {path.relative_to(filling)}\n" for path in paths)
+        sums = "".join(f"{files.sha256_of(path)}  {path.relative_to(filling)}\n" for path in paths)
         (filling / SUMS_FILE).write_text(sums, encoding="utf-8")
         for path in (filling / SUMS_FILE, *paths):
-            flush(path)  # or a power failure could leave the name with empty files
+            files.flush(path)  # or a power failure could leave the name with empty files
         if target.exists():
             target.rmdir()
         filling.rename(target)
+
+
+def is_unfinished(directory: str | Path) -> bool:
+    """Return whether the writing of a directory in a bucket has begun and not ended."""
+    return files.is_remote(directory) and files.exists(files.join(directory, UNFINISHED_FILE))
+
+
+def _upload(directory: Path, target: str) -> None:
+    """Copy a finished directory to a bucket."""
+    if is_unfinished(target):
+        files.remove_tree(target)
+    marker = files.join(target, UNFINISHED_FILE)
+    files.write_atomically(marker, (directory / RECORD_FILE).read_bytes())
+    paths = [path for path in directory.rglob("*") if path.is_file()]
+
+    def copy(path: Path) -> None:
+        remote_path = files.join(target, *path.relative_to(directory).parts)
+        with path.open("rb") as local, files.atomic_write(remote_path) as remote:
+            shutil.copyfileobj(local, remote, _BLOCK_BYTES)
+
+    with ThreadPoolExecutor(files.REMOTE_REQUESTS) as pool:
+        list(pool.map(copy, (path for path in paths if path.name not in _LAST)))
+    for path in sorted(
+        (path for path in paths if path.name in _LAST), key=lambda path: _LAST.index(path.name)
+    ):
+        copy(path)
+    files.remove(marker)
 
 
 @contextlib.contextmanager

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from data import files
 from data.checked_json import is_inside, read_at_most
 from data.errors import UserError, first_line
-from data.files import sha256_of
-from pretrain.export.atomic_directory import SUMS_FILE
+from pretrain.export.atomic_directory import SUMS_FILE, is_unfinished
 
-_MAX_SUMS_BYTES = 2**20
+_MAX_SUMS_BYTES, _BLOCK_BYTES = 2**20, 2**22
 # What TensorFlow raises for damaged programs, besides its own errors.
 _LOAD_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 _POSITIONS = "encoder/position_embedding/embeddings"
@@ -112,11 +117,54 @@ def verify_sums(directory: Path) -> None:
             expected, file = match[1], root / match[2]
             if not file.is_relative_to(directory):
                 continue
-            if not file.is_file() or sha256_of(file) != expected:
+            if not file.is_file() or files.sha256_of(file) != expected:
                 raise UserError(
                     f"{file} is missing or has changed since the export: {path} has another sha256; copy or"
                     f" make the export again (`sha256sum --check {SUMS_FILE}` in {root} lists all changes)"
                 )
+
+
+@contextlib.contextmanager
+def local_copy(flag: str, path: str) -> Iterator[str]:
+    """Yield a local path of a directory or file: itself, or a copy of one in a bucket.
+
+    Copies are compared with the checksums of the export, if there are any.
+
+    Args:
+      flag: flag that has the path, for errors.
+      path: local path, or one like gs://bucket/folder.
+
+    Raises:
+      UserError: there are no files, or they are not those that were exported.
+    """
+    if not files.is_remote(path):
+        yield path
+        return
+    path = path.rstrip("/")
+    if is_unfinished(path):
+        raise UserError(
+            f"{flag} {path} is not complete: its writing was interrupted; run that command again"
+        )
+    paths: list[str] = []
+    with contextlib.suppress(FileNotFoundError):  # of the bucket
+        paths, num_folders = files.find(path)
+        if num_folders:
+            paths = files.find(f"{path}/**")[0]
+    if not paths:
+        raise UserError(f"{flag} {path}: there is nothing of this name")
+    with tempfile.TemporaryDirectory(prefix="lambert-") as folder:
+        root = Path(folder, path.rpartition("/")[2])
+
+        def copy(remote_path: str) -> None:
+            target = Path(f"{root}{remote_path.removeprefix(path)}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with files.open_read(remote_path) as remote, target.open("wb") as local:
+                shutil.copyfileobj(remote, local, _BLOCK_BYTES)
+
+        with ThreadPoolExecutor(files.REMOTE_REQUESTS) as pool:
+            list(pool.map(copy, paths))
+        verify_sums(root)
+        yield str(root)
 
 
 def load_saved_model(path: Path) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import schema
+from data import files, schema
 from data.vocab.graph_tokenizer import MAX_WORD_BYTES
 from data.vocab.normalization import compose_cased
 
@@ -31,13 +31,14 @@ def export_preprocessor(
 
     Args:
       path: directory to write.
-      vocab_file: vocabulary; it becomes an asset of the SavedModel.
+      vocab_file: vocabulary, local or remote; it becomes an asset of the SavedModel.
       lower_case: whether to lower-case text, as in the data build.
       seq_length: default length of the packed inputs, tokens.
     """
     with tempfile.TemporaryDirectory() as directory:
         # A copy, because the SavedModel would tell the directory of the vocabulary.
-        asset = shutil.copy(vocab_file, os.path.join(directory, schema.VOCAB_FILE))
+        asset = os.path.join(directory, schema.VOCAB_FILE)
+        Path(asset).write_bytes(files.read_bytes(vocab_file))
         model = _build_model(_build_tokenizer(asset, lower_case), seq_length)
         model.save(
             os.fspath(path),

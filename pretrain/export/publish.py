@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data import schema
+from data import files, schema
 from data.errors import UserError
-from data.files import join, require_local, sha256_of
+from data.files import join, sha256_of
 from data.vocab import Vocab
 from model import huggingface
 from model.names import POOLER
@@ -21,7 +21,7 @@ from pretrain.checkpoints.catalog import CheckpointRef, choose, verify
 from pretrain.checkpoints.model_dir import Run, load_run
 from pretrain.checkpoints.warm_start import WarmStart
 from pretrain.config import RunConfig
-from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory
+from pretrain.export.atomic_directory import RECORD_FILE, atomic_directory, is_unfinished
 from pretrain.export.card import huggingface_card, saved_model_card, tf_models_card
 from pretrain.export.huggingface_files import write_huggingface
 from pretrain.export.preprocessor import export_preprocessor
@@ -108,7 +108,7 @@ def export(
         }
         pretrainer = _tf_models_pretrainer(job)
         for flag in missing:
-            with atomic_directory(Path(targets[flag]), job.record) as directory:
+            with atomic_directory(targets[flag], job.record) as directory:
                 write[flag](directory, job, pretrainer, vocab)
     return job.step
 
@@ -133,11 +133,10 @@ def _check_disjoint(targets: Mapping[str, str]) -> None:
 
 def _is_done(flag: str, target: str, job: _Job) -> bool:
     """Return whether a directory holds this export; raise a UserError if it holds anything else."""
-    require_local(flag, target)
-    if not Path(target).exists() or not any(Path(target).iterdir()):
+    if is_unfinished(target) or not files.list_dir(target):
         return False
-    record = Path(target, RECORD_FILE)
-    if record.is_file() and record.read_bytes() == job.record.encode():
+    record = files.join(target, RECORD_FILE)
+    if files.exists(record) and files.read_bytes(record) == job.record.encode():
         print(f"export: {target} already holds step {job.step:,} of {job.model_dir}")
         return True
     raise UserError(f"{target} is not empty; choose another {flag} or delete it")

@@ -66,7 +66,7 @@ def test_invalid_flag_is_an_error(small_encoder, task, tmp_path):
     fails([*flags, "--restarts=0"], "--restarts 0: must be at least 1")
     fails(flags[:3], "there is nothing to run: give --gin_file")
     fails([flags[0], flags[1], *flags[3:]], "--model_dir is missing")
-    fails(["--encoder=gs://b/e", *flags[1:]], "--encoder")
+    fails(["--encoder=ram://b/e", *flags[1:]], "--encoder ram://b/e: there is nothing of this name")
     fails([*flags, f"--vocab_file={tmp_path}/none.txt"], "none.txt")
     fails([f"--encoder={tmp_path}", *flags[1:]], "--encoder .*: no BERT found")
 

@@ -9,6 +9,7 @@ from data import files
 from data.errors import UserError
 from finetune import predict
 from finetune.predict import format_rows, read_input
+from tests.support.jobs import upload
 
 
 def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
@@ -62,6 +63,22 @@ def test_unusable_models_and_input_are_errors(finetuned, tmp_path, monkeypatch):
     (tmp_path / "i.jsonl").write_text('{"text": ["New", 3]}\n')
     with pytest.raises(UserError, match="line 1: 'text' must be a list of words"):
         read_input(str(tmp_path / "i.jsonl"), {**record, "kind": "tokens"})
+
+
+def test_model_input_and_output_in_a_bucket(finetuned, tmp_path):
+    remote = f"ram://{tmp_path.name}"
+    upload(finetuned.model_dir / "export", f"{remote}/m/export")
+    upload(finetuned.task, f"{remote}/task")
+    predict.main(
+        [
+            *(f"--model_dir={remote}/m", f"--input={remote}/task/dev.jsonl"),
+            f"--output={remote}/answers.csv",
+        ]
+    )
+    local = tmp_path / "answers.csv"
+    argv = [f"--export={finetuned.model_dir}/export", f"--input={finetuned.task}/dev.jsonl"]
+    predict.main([*argv, f"--output={local}"])
+    assert files.read_bytes(f"{remote}/answers.csv") == local.read_bytes()
 
 
 def test_columns_that_identify_rows_are_repeated(tmp_path):

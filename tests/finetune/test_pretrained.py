@@ -10,6 +10,7 @@ from data.errors import UserError
 from data.vocab import Vocab
 from finetune.pretrained import load_encoder, read_pretrained
 from model.names import weights
+from tests.support.jobs import upload
 
 
 def test_encoder_without_its_vocabulary_needs_vocab_file(small_encoder, tmp_path, vocab):
@@ -72,3 +73,13 @@ def test_loaded_encoder_of_a_run_is_trainable(finetuned):
     gradients = tape.gradient(loss, encode.encoder.trainable_variables)
     assert all(g is not None for g in gradients)
     assert encode.description.startswith("step ")
+
+
+def test_encoder_in_a_bucket(small_encoder, tmp_path):
+    upload(small_encoder, f"ram://{tmp_path.name}/hf")
+    local, remote = (
+        read_pretrained(str(small_encoder)),
+        read_pretrained(f"ram://{tmp_path.name}/hf"),
+    )
+    assert remote.sha256 == local.sha256
+    assert remote.description == f"Hugging Face ram://{tmp_path.name}/hf"

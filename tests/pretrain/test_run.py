@@ -18,6 +18,7 @@ from pretrain import run
 from pretrain.checkpoints.best import best_step
 from pretrain.checkpoints.catalog import committed
 from pretrain.train.metrics_log import read_metrics
+from tests.support.jobs import upload
 from tests.support.pretraining import TINY, arguments
 
 
@@ -137,10 +138,13 @@ def test_online_masks_train_the_same(small_build, model_dir, tmp_path):
     assert losses(tmp_path / "m") == losses(model_dir)
 
 
-def test_remote_model_directory(small_build, model_dir, tmp_path):
-    remote = f"ram://{tmp_path.name}/m"
-    run.main(arguments(small_build, remote, "TrainConfig.train_steps = 4"))
-    run.main(arguments(small_build, remote))  # resumes
+def test_remote_build_and_model_directory(small_build, model_dir, tmp_path):
+    data_dir, remote = f"ram://{tmp_path.name}/d", f"ram://{tmp_path.name}/m"
+    upload(small_build, data_dir)
+    scratch = f"--scratch_dir={tmp_path}/scratch"
+    run.main([*arguments(data_dir, remote, "TrainConfig.train_steps = 4"), scratch])
+    run.main([*arguments(data_dir, remote), scratch])  # resumes
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
     assert [row["step"] for row in read_metrics(remote)] == [2, 4, 4, 6, 6]
     assert [ref.step for ref in committed(remote)] == [4, 6]
     assert best_step(remote) in (4, 6)
@@ -285,8 +289,10 @@ class TestErrors:
         self.fails(argv, message)
         self.fails([*argv, "--dry_run"], message)
 
-    def test_remote_paths(self, small_build):
-        self.fails(arguments("gs://b/d", "m"), "--data_dir gs://b/d: must be a local path")
+    def test_missing_remote_build(self):
+        self.fails(
+            arguments("ram://b/d", "m"), r"ram://b/d/manifest\.json is missing: ram://b/d is"
+        )
 
     def test_nan_loss_stops_the_run(self, small_build, model_dir, tmp_path):
         """Before a row of metrics has it."""

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data import files
 from data.errors import UserError
 from pretrain.embed import __main__ as embed
+from tests.support.jobs import upload
 
 LINES = [
     "The Phoenix and the bird of the tree.",
@@ -71,6 +73,22 @@ def test_formats_of_one_encoder_give_the_same_vectors(published, tmp_path, capsy
             "normalize": True,
             "max_length": 9,
         }
+
+
+def test_files_in_a_bucket(published, tmp_path):
+    remote = f"ram://{tmp_path.name}"
+    upload(published.hf_dir, f"{remote}/hf")
+    files.write_atomically(f"{remote}/lines.txt", "\n".join(LINES).encode())
+    embed.main(
+        [
+            *(f"--export={remote}/hf", f"--input={remote}/lines.txt", f"--output={remote}/f.npy"),
+            f"--sentence_transformers_dir={remote}/st",
+        ]
+    )
+    embed.main(
+        [f"--export={remote}/st", f"--input={remote}/lines.txt", f"--output={tmp_path}/g.npy"]
+    )
+    assert files.read_bytes(f"{remote}/f.npy") == (tmp_path / "g.npy").read_bytes()
 
 
 def test_only_line_feeds_separate_lines(tmp_path):

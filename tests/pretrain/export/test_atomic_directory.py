@@ -1,13 +1,16 @@
 """Directories that appear complete or not at all, and what a killed process leaves behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from pretrain.export.atomic_directory import atomic_directory, scratch_folder
+from data import files
+from data.errors import StorageError
+from pretrain.export.atomic_directory import atomic_directory, is_unfinished, scratch_folder
 
 # Begins an export, and ends by a signal or when its input ends.
 PROGRAM = """
@@ -79,3 +82,28 @@ def test_full_disk_names_the_export(tmp_path):
         raise OSError(28, os.strerror(28))
     assert caught.value.filename == str(tmp_path / "e")
     assert names(tmp_path) == []
+
+
+def test_directory_in_a_bucket_is_no_model_until_it_is_complete(tmp_path, monkeypatch):
+    target = f"ram://{tmp_path.name}/e"
+
+    def write():
+        with atomic_directory(target, "{}") as directory:
+            (directory / "encoder").mkdir()
+            for name in ("saved_model.pb", "variables"):
+                (directory / "encoder" / name).write_text(name)
+
+    def no_storage(*_):
+        raise StorageError(5, "503", target)
+
+    with monkeypatch.context() as context:
+        context.setattr(shutil, "copyfileobj", no_storage)
+        with pytest.raises(StorageError):
+            write()
+    assert is_unfinished(target)
+    assert not files.exists(f"{target}/encoder/saved_model.pb")
+    files.write_atomically(f"{target}/encoder/left", b"of the first one")
+    write()
+    assert not is_unfinished(target)
+    assert files.list_dir(target) == ["SHA256SUMS", "encoder", "export.json"]
+    assert files.list_dir(f"{target}/encoder") == ["saved_model.pb", "variables"]

@@ -9,9 +9,13 @@ import pytest
 from data import files
 from data.errors import UserError
 from data.manifest import Manifest
-from launch.worker.stage import stage
+from data.storage import staging
 from tests.support.damage import forge_length
 from tests.support.jobs import upload
+
+
+def stage(source: str, scratch_dir: str) -> str:
+    return staging.stage(source, scratch_dir, setting="--scratch_dir")
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +67,7 @@ def test_missing_build_is_an_error(tmp_path):
 def test_small_disk_is_an_error(bucket, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(
-        UserError, match=r"LaunchConfig\.scratch_dir: .* has 1,000 bytes free, the data need"
-    ):
+    with pytest.raises(UserError, match=r"--scratch_dir: .* has 1,000 bytes free, the data need"):
         stage(bucket, str(tmp_path))
 
 
