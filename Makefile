@@ -186,12 +186,15 @@ gpu-rows: setup  ## ROWS of a GPU machine -> bench/results/gpu.json, and the tab
 	@$(RUN) bench.gpu $(ROWS) $(ARGS)
 
 ##@ Development
-.PHONY: test test-all test-faults test-gcp test-gcs test-parity kernels kernels-check lint format audit docs lock clean
+.PHONY: test test-all test-engines test-faults test-gcp test-gcs test-parity kernels kernels-check lint format audit docs lock clean
 test: setup  ## run the fast tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not gcs and not tpu_compile"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not parity and not gcs and not tpu_compile and not engines"
 
 test-all: setup  ## run the fast and the slow tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not parity and not gcs and not tpu_compile"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not parity and not gcs and not tpu_compile and not engines"
+
+test-engines: setup  ## build on Prism, and on clusters of Flink and Spark that lose a process; needs Java, Maven, Go, and 2 GB for .engines/
+	$(BIN)/python -m pytest -m engines $(ARGS)
 
 test-faults: setup  ## damage files in every way of a table, run a command on each, and fuzz all readers
 	@$(RUN) tests.faults $(ARGS)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from data.cli import logs
 from data.cli.workers import choose_workers
-from data.errors import UserError
+from data.errors import UserError, shorten
 from data.files import is_remote
 from data.sources.progress import Phase, Progress
 from data.stages.journal import WORKERS_LOG, Journal
@@ -214,6 +214,12 @@ def readable_beam_errors(output_dir: str) -> Iterator[None]:
         messages += re.findall(rf"\b\w*Error: \[Errno \d+\] (.+?){step}", str(error), re.M)
         if messages:
             raise UserError(messages[-1]) from None
+        ended = re.search(r"failed in state \w+: (?:[\w.$]+: )?(.+)", str(error))
+        if ended and "Traceback" not in str(error):
+            raise UserError(
+                f"the engine ended the job: {shorten(ended[1])}; what is finished is kept: run the same"
+                " command again"
+            ) from None
         if "Channel closed prematurely" in str(error):
             raise UserError(
                 "a worker process died; if it ran out of memory, use fewer workers"

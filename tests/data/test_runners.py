@@ -182,6 +182,25 @@ def test_errors_of_workers_are_one_line(reason):
         raise RuntimeError(failed)
 
 
+def test_a_job_that_its_engine_ends_is_one_line():
+    reason = "org.apache.spark.SparkException: Job aborted due to stage failure: it was retried."
+    with (
+        pytest.raises(UserError, match=r"^the engine ended the job: Job aborted .+ command again$"),
+        runner.readable_beam_errors("d"),
+    ):
+        raise RuntimeError(f"Pipeline job-1 failed in state FAILED: {reason}\nmore")
+
+
+def test_an_error_in_our_code_keeps_its_stack_trace():
+    with (
+        pytest.raises(RuntimeError, match="KeyError"),
+        runner.readable_beam_errors("d"),
+    ):
+        raise RuntimeError(
+            "Pipeline a failed in state FAILED: Traceback (most recent call last):\nKeyError: 'a'"
+        )
+
+
 @pytest.mark.parametrize("name", ["DataflowRunner", "FlinkRunner", "SparkRunner"])
 def test_remote_workers_need_remote_paths(name):
     with pytest.raises(UserError, match=f"--runner={name}: d is a local path"):
