@@ -190,7 +190,8 @@ class Hub:
         if self.phase is Phase.ENDING:
             return
         pause, self._ticked = now - self._ticked, now
-        if pause > self._times.beat:  # this machine stood still, and could not hear anybody
+        # This machine stood still, and could not hear anybody. Shorter pauses make nobody seem lost.
+        if pause > self._times.lost / 4:
             for known in self._hosts.values():
                 known.heard = min(known.heard + pause, now)
         lost = [host for host, known in self._hosts.items() if not self._is_heard(known, now)]
