@@ -85,6 +85,12 @@ CASES = (
         distributions=(*_OURS, "pyarrow", "zstandard"),
     ),
     _ours("memory", ("apache-beam", "numpy", "tensorflow")),
+    Case(
+        stage="corpus",
+        implementation="lambert",
+        function="corpus:corpus",
+        distributions=("apache-beam", "numpy", "tensorflow"),
+    ),
 )
 STAGES = tuple(dict.fromkeys(case.stage for case in CASES))
 

@@ -135,7 +135,7 @@ def peak_memory(command: Sequence[str], **options) -> tuple[Peak, Timing]:
         def watch():
             nonlocal peak
             while not done.wait(0.05):
-                memory = map(_memory_of, _process_tree(process.pid))
+                memory = map(_memory_of, process_tree(process.pid))
                 totals = [sum(column) for column in zip(*memory, strict=True)]
                 peak = Peak(*map(max, peak, totals or peak))
 
@@ -150,7 +150,7 @@ def peak_memory(command: Sequence[str], **options) -> tuple[Peak, Timing]:
     return peak, Timing(seconds=seconds, cpu_seconds=_cpu_seconds() - cpu)
 
 
-def _process_tree(root: int) -> list[int]:
+def process_tree(root: int) -> list[int]:
     """Return a process and its descendants, by id."""
     children: dict[int, list[int]] = {}
     for entry in os.scandir("/proc"):

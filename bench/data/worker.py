@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--stopwatch", type=json.loads, default={})
     args = parser.parse_args()
     (case,) = (case for case in CASES if case.name == args.case)
-    if case.stage != "memory":  # it measures all processes of a build
+    if case.stage not in ("memory", "corpus"):  # they measure all processes of a build
         pin_to_one_core()
     rows = run_case(case, Workspace(args.work), Stopwatch(**args.stopwatch))
     args.output.write_text(json.dumps(rows))
