@@ -70,18 +70,26 @@ def _parser() -> argparse.ArgumentParser:
         "GPUs by their numbers",
         "for any NAMExN in --accelerator; known ones need only what differs",
     )
-    gpu.add_argument("--tflops", **number, help="dense bfloat16 peak, TFLOP/s")
-    gpu.add_argument("--memory_gb", **number, help="memory, GB")
-    gpu.add_argument("--memory_gb_per_second", **number, help="bandwidth of the memory, GB/s")
+    gpu.add_argument(
+        "--tflops", **number, help="dense bfloat16 peak, TFLOP/s (default: that of a known one)"
+    )
+    gpu.add_argument("--memory_gb", **number, help="memory, GB (default: that of a known one)")
+    gpu.add_argument(
+        "--memory_gb_per_second",
+        **number,
+        help="bandwidth of the memory, GB/s (default: that of a known one)",
+    )
     gpu.add_argument(
         "--link_gb_per_second",
         **number,
-        help="bandwidth to the other GPUs of a machine, one way, GB/s (32, PCIe 4.0)",
+        help="bandwidth to the other GPUs of a machine, one way, GB/s\n"
+        "(default for unknown ones: 32, PCIe 4.0)",
     )
     gpu.add_argument(
         "--network_gb_per_second",
         **number,
-        help="bandwidth to other machines for each GPU, GB/s (1.56, 100 Gbit/s for 8 GPUs)",
+        help="bandwidth to other machines for each GPU, GB/s\n"
+        "(default for unknown ones: 1.56, 100 Gbit/s for 8 GPUs)",
     )
     add("--data_dir", help="build whose sequences, lengths and vocabulary are used (default: none)")
     add(

@@ -40,7 +40,7 @@ def test_a_run_on_two_hosts_equals_one_on_four_local_devices(small_build, tmp_pa
         settings = [*slice_params(servers), f"OptimizerConfig.shard = {shard}"]
         done = pretrain(*arguments(small_build, there, *settings))
     assert done.returncode == 0, done.stderr
-    assert "running on 4 x CPU (stand_in strategy)" in done.stdout
+    assert "running on 4 x CPU (stand_in strategy)" in done.stderr
     expected, actual = variables(here), variables(there)
     assert expected.keys() == actual.keys()
     for name, value in expected.items():
@@ -82,7 +82,6 @@ def test_errors_of_a_slice_are_one_line(small_build, tmp_path):
 
 
 def own_lines(text: str) -> list[str]:
-    """Return the lines that are not from TensorFlow's runtime."""
-    return [
-        line for line in text.splitlines() if not re.match(r"WARNING: All log|[IWE]\d{4} ", line)
-    ]
+    """Return the lines that are neither messages nor from TensorFlow's runtime."""
+    others = r"WARNING: All log|[IWE]\d{4} |\d{4}-\S+Z (INFO|WARNING) |  "
+    return [line for line in text.splitlines() if not re.match(others, line)]
