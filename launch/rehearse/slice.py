@@ -6,7 +6,8 @@ As root every host has a network and a disk of its own. Three jobs are launched 
 
 1. A host other than the first gets a preemption notice: all hosts save and end, and another slice resumes.
    There a host vanishes without a word, and later another one is killed; both boot again, and the run
-   resumes twice. Weights and metrics must equal those of an undisturbed run in one process, up to rounding.
+   resumes twice. Weights and metrics must be bit-identical to those of an undisturbed run on one host with as
+   many devices, and equal those of one process, which adds up in another order, up to rounding.
 2. The disk of a host is full: the job ends and names the host.
 3. The package of a host differs: the job ends before the first step and names the host.
 """
@@ -41,6 +42,8 @@ from launch.rehearse.shared import (
     run_module,
     say,
 )
+from launch.slice.host import tpu_address
+from launch.slice.processes import READY
 from launch.slice.settings import CPUS_VARIABLE, SERVER_PORT_VARIABLE, TIMES_VARIABLE
 
 _SETTINGS = (
@@ -156,12 +159,13 @@ class _Cloud:
 
 
 def _rehearse_faults(cloud: _Cloud, last_host: int) -> None:
-    say("1. a run in one process, without interruption")
-    whole = cloud.work_dir / "whole"
+    say("1. a run in one process, and one on a slice of one host, without interruption")
+    whole, one_host = cloud.work_dir / "whole", cloud.work_dir / "one-host"
     run_module(
         *("pretrain.run", *cloud.settings),
         *("--data_dir", str(cloud.data_dir), "--model_dir", str(whole)),
     )
+    _run_on_one_host(cloud, one_host, (last_host + 1) * _CPUS)
     say("2. a slice with a notice; another one with a host that vanishes and a host that is killed")
     name, other_host = "faults", max(last_host - 1, 1)
     faults = [
@@ -178,13 +182,44 @@ def _rehearse_faults(cloud: _Cloud, last_host: int) -> None:
     _require(logs.count("failure 1 of") >= 2, "the logs lack two failures, each after a checkpoint")
     say("3. comparison")
     model_dir = cloud.job_dir(name) / "model"
-    loss = _loss_difference(metric_rows(whole), metric_rows(model_dir))
-    weights = _weight_difference(
-        *(export(path, path.parent / f"{path.name}-export") for path in (whole, model_dir))
+    rows = {path: metric_rows(path) for path in (whole, one_host, model_dir)}
+    weights = {path: export(path, path.parent / f"{path.name}-export") for path in rows}
+    _require(rows[one_host] == rows[model_dir], "metrics differ from those of one host")
+    _require(
+        weights[one_host].read_bytes() == weights[model_dir].read_bytes(),
+        "weights differ from those of one host",
     )
+    say("metrics and weights are bit-identical to those of one host with as many devices")
+    loss = _loss_difference(rows[whole], rows[model_dir])
+    change = _weight_difference(weights[whole], weights[model_dir])
     _require(loss <= _MOST_LOSS_DIFFERENCE, f"losses differ by up to {loss:.1e}")
-    _require(weights <= _MOST_WEIGHT_DIFFERENCE, f"weights differ by up to {weights:.1e}")
-    say(f"losses differ by at most {loss:.1e}, weights by {weights:.1e} of their norm")
+    _require(change <= _MOST_WEIGHT_DIFFERENCE, f"weights differ by up to {change:.1e}")
+    say(
+        f"from one process losses differ by at most {loss:.1e}, weights by {change:.1e} of their norm"
+    )
+
+
+def _run_on_one_host(cloud: _Cloud, model_dir: Path, num_devices: int) -> None:
+    """Run on a host that has as many devices as the whole slice, and in place of chips CPUs, too."""
+    command = [sys.executable, "-m", "launch.slice.server", "--cpus", str(num_devices)]
+    with subprocess.Popen(
+        [*command, "--port", "0", "--host", "0", "--addresses", "127.0.0.1"],
+        stdin=subprocess.PIPE,  # the server ends when it is closed
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        try:
+            ready = next((line for line in server.stdout or () if line.startswith(READY)), "")
+            _require(bool(ready), "the TensorFlow server of one host did not start")
+            tpu = tpu_address([ready.split()[1]])
+            params = ["ClusterConfig.strategy = 'stand_in'", f"ClusterConfig.tpu = '{tpu}'"]
+            run_module(
+                *("pretrain.run", *cloud.settings, *gin_flags(params)),
+                *("--data_dir", str(cloud.data_dir), "--model_dir", str(model_dir)),
+            )
+        finally:
+            server.kill()
 
 
 def _rehearse_refusal(cloud: _Cloud, name: str, kind: str, host: int, text: str) -> None:
