@@ -45,6 +45,7 @@ from launch.rehearse.shared import (
 from launch.slice.host import tpu_address
 from launch.slice.processes import READY
 from launch.slice.settings import CPUS_VARIABLE, SERVER_PORT_VARIABLE, TIMES_VARIABLE
+from launch.worker.stage import stage
 
 _SETTINGS = (
     "TrainConfig.train_steps = 36",
@@ -103,21 +104,22 @@ class _Cloud:
         self._accelerator, self._state = accelerator, work_dir / "cloud"
         self._state.mkdir(parents=True)
         install(work_dir / "bin")
+        # Without disks of their own, the hosts must not fill the same folder at once.
+        if not network.has_namespaces():
+            stage(f"file://{data_dir}", str(work_dir / "scratch"))
 
     def launch(
         self, name: str, faults: Sequence[Mapping[str, object]]
     ) -> subprocess.CompletedProcess[str]:
         """Run a job to its end with `launch.tpu run`, print its output, and return it."""
-        scratch = str(self.work_dir / "scratch") if network.has_namespaces() else ""
-        source = "" if scratch == "" else "file://"
         job = {
             "name": name,
             "project": "some-project",
             "zone": "us-west4-a",
             "service_account": "lambert-train",
             "bucket": f"file://{self.work_dir}/bucket",
-            "data_dir": f"{source}{self.data_dir}",
-            "scratch_dir": scratch,
+            "data_dir": f"file://{self.data_dir}",
+            "scratch_dir": str(self.work_dir / "scratch"),
             "accelerator": self._accelerator,
             "spot": True,
         }
