@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
+from data.cli import logs
 from data.errors import UserError
 from launch.config import ClusterConfig
 
@@ -30,6 +31,7 @@ def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
     """
     import tensorflow as tf
 
+    logs.silence_loaded_tensorflow()
     # XLA reads its flags once, when the devices are created. Listing physical devices creates none.
     if tf.config.list_physical_devices("GPU"):
         _add_xla_flags(GPU_XLA_FLAGS)

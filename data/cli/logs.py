@@ -7,6 +7,7 @@ is printed on standard output instead.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import logging
 import os
@@ -21,6 +22,9 @@ from absl import logging as absl_logging
 LEVELS = ("error", "warning", "info", "debug")  # values of --verbosity
 DEFAULT_LEVEL = "info"
 _TF_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+# absl::SetMinLogLevel(absl::LogSeverityAtLeast), and the severity of errors.
+_SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025012714SetMinLogLevelENS0_18LogSeverityAtLeastE"
+_CPP_ERROR = 2
 _ROOT = Path(__file__).resolve().parents[2]
 _OURS = tuple(
     f"{_ROOT / name}{os.sep}"
@@ -66,6 +70,22 @@ def start() -> None:
     if _terminal not in logger.handlers:
         logger.addHandler(_terminal)
     set_verbosity(DEFAULT_LEVEL)
+
+
+def silence_loaded_tensorflow() -> None:
+    """Let the C++ code of TensorFlow, once it is loaded, log errors only; not with --verbosity debug.
+
+    XLA logs through absl, which TF_CPP_MIN_LOG_LEVEL does not reach. Python has no function for it; that
+    of C++ has the name of TensorFlow 2.20, and with another TensorFlow nothing happens.
+    """
+    import tensorflow as tf
+
+    if os.environ.get(_TF_LEVEL) == "0":
+        return
+    for path in Path(tf.sysconfig.get_lib()).glob("libtensorflow_*.so.*"):
+        set_level = getattr(ctypes.CDLL(str(path)), _SET_MIN_LOG_LEVEL, None)
+        if set_level:
+            set_level(_CPP_ERROR)
 
 
 def set_verbosity(level: str) -> None:

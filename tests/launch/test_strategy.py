@@ -143,3 +143,26 @@ def test_xla_reads_the_flags_after_they_are_set(flags, output):
         stderr=subprocess.STDOUT,
     )
     assert done.stdout.splitlines()[-1].endswith(output)
+
+
+COMPILED = """
+import sys
+from data.cli import logs
+logs.start()
+logs.set_verbosity(sys.argv[1])
+from launch.config import ClusterConfig
+from launch.strategy import build_strategy
+build_strategy(ClusterConfig())
+import tensorflow as tf
+print(tf.function(lambda x: 2 * x, jit_compile=True, autograph=False)(tf.constant(3)).numpy())
+"""
+
+
+@pytest.mark.parametrize(("verbosity", "is_noisy"), [("info", False), ("debug", True)])
+def test_xla_logs_nothing_unless_debugging(verbosity, is_noisy):
+    command = [sys.executable, "-c", COMPILED, verbosity]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "6\n"
+    assert ("Compiled cluster using XLA" in done.stderr) == is_noisy
+    assert ("InitializeLog" in done.stderr) == is_noisy
+    assert "INFO running on 1 x CPU" in done.stderr
