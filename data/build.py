@@ -294,7 +294,9 @@ def main(argv: Sequence[str]) -> None:
         logging.warning(f"data: {warning}")
     if manifest.rejected:
         print(f"data: rejected documents are listed in {args.output_dir}/{schema.REJECTS_FILE}")
-    print(f"data: in {args.output_dir}; look at it with `python -m data.view {args.output_dir}`")
+    # data.view is for local builds.
+    viewed = "D` on a copy D" if files.is_remote(args.output_dir) else f"{args.output_dir}`"
+    print(f"data: in {args.output_dir}; look at it with `python -m data.view {viewed}")
 
 
 def _check_output_dir(args: argparse.Namespace) -> None:

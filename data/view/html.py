@@ -313,6 +313,6 @@ def _table(table: Table) -> str:
         label = f"= {row.label}" if row.kind == "sum" else row.label
         rows.append(f'<tr class="{row.kind}"><td>{escape(label)}</td>{cells}</tr>')
     return (
-        f"<table><caption>{escape(table.title.capitalize())}</caption>"
+        f"<table><caption>{escape(table.title[:1].upper() + table.title[1:])}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )

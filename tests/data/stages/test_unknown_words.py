@@ -79,7 +79,7 @@ def test_a_build_names_its_unknown_words(tmp_path, small_config, vocab, capsys):
         *("王", "1", "王")
     ]
     page = (tmp_path / "D" / "report.html").read_text()
-    assert "<td>ю</td>" in page and "Words behind [unk]" in page
+    assert "<td>ю</td>" in page and "Words behind [UNK]" in page
 
 
 def test_words_of_real_text_account_for_every_unknown_token(small_build):
