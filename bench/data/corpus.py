@@ -1,4 +1,4 @@
-"""A build of a hundred samples through two workers: throughput, memory of each process, disk."""
+"""Builds of a large corpus through two workers: throughput, memory of each process, disk."""
 
 from __future__ import annotations
 
@@ -14,26 +14,41 @@ from pathlib import Path
 
 from bench.data.material import build_arguments, write_variations
 from bench.data.measure import Stopwatch, process_tree
-from bench.data.workspace import Workspace
+from bench.data.workspace import Workspace, read_texts
 from data import schema
+from data.text.sentences import split_sentences
 
 SIZE_VARIABLE = "BENCH_CORPUS_SIZE"  # in copies of the sample, for machines that are too busy
 _SIZE, _WORKERS = 100, 2
 _SETTINGS = dict(copies=1, num_shards=64, num_eval_shards=1, eval_fraction=0.02)
+_SENTENCES_BYTES = 300e6
 _SAMPLING_SECONDS = 0.5
 
 
 def corpus(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
-    """Measure a whole build with masked copies."""
+    """Measure whole builds with masked copies: of all documents, and of one file of sentences."""
     del stopwatch  # one pass takes minutes
     size = int(os.environ.get(SIZE_VARIABLE, _SIZE))
     texts = write_variations(workspace, size)
-    folder = workspace.scratch(f"corpus-{size}")
+    sentences = _write_sentences(texts, workspace.root / "text" / f"sentences-{size}.txt")
+    rows = []
+    for what, form, inputs in (
+        (f"build of {size} x the sample", "jsonl", sorted(texts.iterdir())),
+        ("build of a file with a sentence per line", "sentences", [sentences]),
+    ):
+        row = _measure(workspace, form, texts / "*.jsonl" if form == "jsonl" else sentences)
+        num_bytes = sum(path.stat().st_size for path in inputs)
+        rows.append({"what": what, "corpus_bytes": num_bytes, **row})
+    return rows
+
+
+def _measure(workspace: Workspace, form: str, inputs: Path) -> dict:
+    folder = workspace.scratch("corpus")
     shutil.rmtree(folder)
     folder.mkdir()
     build = Workspace(folder)
     shutil.copy(workspace.vocab, build.vocab)
-    arguments = build_arguments(_SETTINGS, build, f"{texts}/*.jsonl")
+    arguments = build_arguments(_SETTINGS, build, inputs, form=form)
     command = [sys.executable, "-m", "data.build", *arguments, f"--workers={_WORKERS}"]
     began = time.perf_counter()
     peaks, peak_disk = _watch([str(word) for word in command], build.build, folder / "log.txt")
@@ -41,10 +56,8 @@ def corpus(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     accounts = json.loads((build.build / schema.MANIFEST_FILE).read_text())["accounts"]
     tokens = sum(counts["tokens_tokenized"] for counts in accounts.values())
     row = {
-        "what": f"build of {size} x the sample",
         "setting": f"copies=1, 64 shards, duplicates removed, {_WORKERS} workers",
         "corpus_tokens": tokens,
-        "corpus_bytes": sum(path.stat().st_size for path in texts.iterdir()),
         "tokens_per_second": tokens / seconds,
         "seconds": seconds,
         "peak_bytes_of_processes": sorted(peaks, reverse=True),
@@ -52,7 +65,24 @@ def corpus(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
         "peak_disk_bytes": peak_disk,
     }
     shutil.rmtree(folder)
-    return [row]
+    return row
+
+
+def _write_sentences(texts: Path, path: Path) -> Path:
+    """Write a file as BooksCorpus is published: a sentence per line, in lower case, no blank lines."""
+    if path.exists():
+        return path
+    partial = path.with_suffix(".part")
+    with partial.open("w", encoding="utf-8") as lines:
+        for file in sorted(texts.iterdir()):
+            for text in read_texts(file).values():
+                for paragraph in filter(None, text.lower().split("\n")):
+                    for sentence in split_sentences(paragraph, language="en"):
+                        lines.write(f"{sentence}\n")
+            if lines.tell() >= _SENTENCES_BYTES:
+                break
+    partial.rename(path)
+    return path
 
 
 def _watch(command: Sequence[str], folder: Path, log_path: Path) -> tuple[list[int], int]:

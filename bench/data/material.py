@@ -42,12 +42,14 @@ def prepare(workspace: Workspace, *, vocab_size: int = 8000, eval_fraction: floa
         _run("data.build", *build_arguments(settings, workspace, workspace.documents))
 
 
-def build_arguments(settings: dict, workspace: Workspace, jsonl: Path | str) -> list:
+def build_arguments(
+    settings: dict, workspace: Workspace, inputs: Path | str, *, form: str = "jsonl"
+) -> list:
     """Return the arguments of a build with Lambert's recipe and some other settings."""
     return [
         *("--gin_file", "gin/data_lambert.gin"),
         *(part for name in settings for part in ("--gin_param", _binding(name, settings[name]))),
-        *("--jsonl", jsonl, "--vocab_file", workspace.vocab, "--output_dir", workspace.build),
+        *(f"--{form}", inputs, "--vocab_file", workspace.vocab, "--output_dir", workspace.build),
     ]
 
 
