@@ -20,7 +20,7 @@ from data.sources.formats import guess_kind
 from data.text.sentences import split_sentences
 from data.text.wordpiece import WordPieceTokenizer
 from data.vocab import Vocab
-from data.vocab.learn import read_paragraphs
+from data.vocab.paragraphs import read_paragraphs
 from model.huggingface import tokenizer_files
 from pretrain.export.preprocessor import export_preprocessor
 

@@ -133,10 +133,16 @@ def _memory_line(config: RunConfig, build: BuildConfig, *, replicas: int) -> str
     fixed = of_one.weights + of_one.copies + of_one.moments + of_one.gradients
     return (
         f"{num_parameters(config.encoder):,} trained parameters; a device needs about"
-        f" {fixed / 1e9:.3g} GB for weights, moments and gradients, and"
-        f" {(of_one.activations + of_one.logits) / 1e6:,.0f} MB for each sequence of a micro-batch"
+        f" {_size(fixed)} for weights, moments and gradients, and"
+        f" {_size(of_one.activations + of_one.logits)} for each sequence of a micro-batch"
         " (launch.plan has the figures of an accelerator)"
     )
+
+
+def _size(num_bytes: int) -> str:
+    units = (("GB", 1e9), ("MB", 1e6))
+    unit, scale = next((unit for unit in units if num_bytes >= unit[1]), ("kB", 1e3))
+    return f"{num_bytes / scale:.3g} {unit}"
 
 
 def _data_lines(config: RunConfig, manifest: Manifest) -> list[str]:

@@ -153,10 +153,16 @@ def test_remote_build_and_model_directory(small_build, model_dir, tmp_path):
 
 def test_missing_last_evaluation_is_made_on_resume(small_build, model_dir, tmp_path):
     copy = shutil.copytree(model_dir, tmp_path / "m")
-    path, rows = copy / "metrics.jsonl", (model_dir / "metrics.jsonl").read_text()
-    path.write_text("".join(rows.splitlines(keepends=True)[:-1]))
+    rows = (model_dir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (copy / "metrics.jsonl").write_text("".join(rows[:-1]))
     run.main(arguments(small_build, copy))
-    assert path.read_text() == rows
+
+    def without_time(row: str) -> dict:
+        return {name: value for name, value in json.loads(row).items() if name != "time"}
+
+    *before, last = (copy / "metrics.jsonl").read_text().splitlines(keepends=True)
+    assert before == rows[:-1]
+    assert without_time(last) == without_time(rows[-1])
 
 
 def test_finished_run_is_not_trained_again(small_build, model_dir, capsys):
@@ -201,9 +207,7 @@ def test_dry_run_prints_and_writes_nothing(small_build, tmp_path, capsys):
     assert "train_steps = 6" in output
     assert "vocab_size = 1500" in output  # taken from the data
     assert "6 updates of 4 sequences: 24 sequences" in output
-    assert re.search(
-        r"[\d,]+ trained parameters; a device needs about [\d.e-]+ GB for weights", output
-    )
+    assert re.search(r"[\d,]+ trained parameters; a device needs about \d+ kB for weights", output)
     assert not (tmp_path / "m").exists()
     run.main(["--gin_file", "gin/lambert_large.gin", "--dry_run"])
     output = capsys.readouterr().out

@@ -33,7 +33,7 @@ def test_preflight_checks_the_devices_of_the_job():
             [*GIN, "--accelerator", "h100x16"],
         ),
         # There are no figures for its memory.
-        (dict(accelerator="nvidia-l4", gpus_per_node=1), ["--gpus", "1"], []),
+        (dict(accelerator="nvidia-tesla-t4", gpus_per_node=1), ["--gpus", "1"], []),
     ):
         command = preflight_command(make_job(**settings), **PATHS)
         assert command[1:] == ["-m", "launch.preflight", *devices, *directories, *memory]
