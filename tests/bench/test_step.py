@@ -160,3 +160,12 @@ def test_batch_labels_distinct_positions():
     for row in batch["masked_lm_positions"]:
         assert len(np.unique(row)) == SIZES["predictions"]
     assert batch["input_mask"].all()
+
+
+def test_one_setting_replaces_its_own_rows_only():
+    def row(setting, seconds, implementation="lambert"):
+        return {"implementation": implementation, "setting": setting, "seconds": seconds}
+
+    earlier = [row("4096 rows", 1, main.CEILING), row("large", 2), row("small", 3)]
+    measured = [row("4096 rows", 4, main.CEILING), row("small", 5)]
+    assert main._with_others(measured, earlier) == [*earlier[:2], row("small", 5)]
