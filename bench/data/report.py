@@ -34,8 +34,9 @@ def table(rows: list[dict]) -> str:
 def _figures(row: dict) -> Iterable[str]:
     for unit, name in _UNITS.items():
         if rate := row.get(f"{unit}_per_second"):
-            cpu_rate = row[f"{unit}_per_cpu_second"]
-            yield f"{_number(rate)} {name}/s ({_number(cpu_rate)} by CPU time)"
+            cpu_rate = row.get(f"{unit}_per_cpu_second")
+            by_cpu = f" ({_number(cpu_rate)} by CPU time)" if cpu_rate else ""
+            yield f"{_number(rate)} {name}/s{by_cpu}"
     for group, found in row.get("boundaries", {}).items():
         shares = (f"{name} {found[name]:.1%}" for name in ("precision", "recall", "f1"))
         yield f"{group} text: {', '.join(shares)} of {found['expected']} boundaries"
@@ -44,6 +45,9 @@ def _figures(row: dict) -> Iterable[str]:
     if peak := row.get("peak_bytes"):
         own = row["peak_own_bytes"] / 1e6
         yield f"peak {peak / 1e6:,.0f} MB ({own:,.0f} own) for {row['corpus_tokens']:,} tokens"
+    if peaks := row.get("peak_bytes_of_processes"):
+        megabytes = ", ".join(f"{peak / 1e6:,.0f}" for peak in peaks)
+        yield f"at most {megabytes} MB a process, {row['peak_disk_bytes'] / 1e6:,.0f} MB of disk"
     if "peak_bytes_per_token" in row:
         own = row["peak_own_bytes_per_token"]
         yield f"{row['peak_bytes_per_token']:.2f} bytes a token ({own:.2f} own)"
