@@ -34,7 +34,7 @@ def corpus(workspace: Workspace, stopwatch: Stopwatch) -> list[dict]:
     rows = []
     for what, form, inputs in (
         (f"build of {size} x the sample", "jsonl", sorted(texts.iterdir())),
-        ("build of a file with a sentence per line", "sentences", [sentences]),
+        ("300 MB with a sentence per line", "sentences", [sentences]),
     ):
         row = _measure(workspace, form, texts / "*.jsonl" if form == "jsonl" else sentences)
         num_bytes = sum(path.stat().st_size for path in inputs)
