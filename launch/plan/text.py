@@ -51,7 +51,7 @@ def _head(plan: Plan) -> Iterator[str]:
         f"batch: {train.global_batch_size:,} = {_count(accelerator.devices, 'device')} x"
         f" micro-batches of {plan.chosen.step.micro_batch:,} x"
         f" {_count(plan.chosen.step.accumulation_steps, 'accumulation step')};"
-        f" {plan.flops_per_update / 1e12:,.1f} TFLOP an update"
+        f" {_flops(plan.flops_per_update)} an update"
     )
     if plan.chosen.step.attention == KERNEL:
         yield "attention by kernels, which keep no scores (TrainConfig.attention)"
@@ -131,7 +131,9 @@ def _speed(plan: Plan) -> Iterator[str]:
             " checkpoints"
         )
         return
-    duration = f"{plan.days:,.1f} days" if plan.days >= 2 else f"{24 * plan.days:,.1f} hours"
+    hours = 24 * plan.days
+    duration = f"{hours:,.1f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
+    duration = f"{plan.days:,.1f} days" if plan.days >= 2 else duration
     cost = "" if plan.cost is None else f", {plan.cost:,.0f} at {price:g} each"
     yield (
         f"{plan.run.train.train_steps:,} updates: {duration} with failures, {plan.chip_hours:,.0f}"
@@ -216,6 +218,10 @@ def _count(number: int, noun: str) -> str:
 
 def _gb(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.2f}"
+
+
+def _flops(value: float) -> str:
+    return f"{value / 1e12:,.1f} TFLOP" if value >= 1e11 else f"{value / 1e9:,.2g} GFLOP"
 
 
 def _seconds(value: float) -> str:
