@@ -121,7 +121,7 @@ def _speed(plan: Plan) -> Iterator[str]:
     utilization = plan.model_flops_utilization
     share = "" if math.isnan(utilization) else f" ({utilization:.0%} of the peak)"
     yield (
-        f"an update: {_seconds(chosen.seconds)} s on a device{allreduce}: {1 / plan.update_seconds:.3g} a"
+        f"an update: {_seconds(chosen.seconds)} s on a device{allreduce}: {_rate(1 / plan.update_seconds)} a"
         f" second, {_rate(plan.sequences_per_second)} sequences/s{share}"
     )
     yield _source_of_seconds(plan)
@@ -225,7 +225,9 @@ def _flops(value: float) -> str:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.3f}" if value < 100 else f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
 
 
 def _rate(value: float) -> str:
