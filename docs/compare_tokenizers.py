@@ -66,7 +66,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--cased", action="store_true")
     parser.add_argument("--examples", type=int, default=5)
     args = parser.parse_args(argv)
-    inputs = [guess_kind(file) for glob in args.input for file in find_inputs("input", glob)]
+    inputs = [
+        file for glob in args.input for file in find_inputs("input", glob, kind_of=guess_kind)
+    ]
     sentences = [s for p in read_paragraphs(inputs, max_bytes=10**9) for s in split_sentences(p)]
     differences_by_name = compare(sentences, args.vocab_file, lower_case=not args.cased)
     print(f"{len(sentences):,} sentences, against the tokens of the data build:")

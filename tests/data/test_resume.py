@@ -164,9 +164,7 @@ def test_changed_setting_repeats_only_what_it_changes(
 ):
     """The result is that of a fresh build, to the byte."""
     value, stage = CHANGES[name]
-    changed = dataclasses.replace(small_config, **{name: value}, max_unknown_fraction=1.0)
-    if name == "max_unknown_fraction":
-        changed = dataclasses.replace(small_config, max_unknown_fraction=value)
+    changed = dataclasses.replace(small_config, **{"max_unknown_fraction": 1.0, name: value})
     build(config=changed, **interrupted)
     kinds = ("read", "duplicates", "pack", "mask")
     first = kinds.index(stage) if stage in kinds else len(kinds)
