@@ -66,7 +66,6 @@ def test_the_first_host_sends_each_variable_to_one_other_host(tmp_path, cores):
         sent = []
         reports = []
         with subprocess.Popen(command, **pipes, cwd=ROOT, text=True) as program:
-            program.stdout.readline()  # what it runs on
             for _ in range(3):
                 reports.append(json.loads(program.stdout.readline()))
                 # The program is on the machine of the first host.
