@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-STEP_LINE = re.compile(r"(?:\S+ INFO )?(?:worker 0: )?step ([\d,]+)/")
+STEP_LINE = re.compile(r"(?:\[worker 0\] )?(?:\S+ INFO )?(?:worker 0: )?step ([\d,]+)/")
 _ERROR_LINES = 15
 
 

@@ -55,6 +55,8 @@ def test_rows_and_lines(small_build, tmp_path, capsys):
     [
         ("2026-11-28T01:56:14Z INFO step 1,018/1,500  loss 8.2", "1,018"),
         ("2026-11-28T01:56:14Z INFO worker 0: step 18/36  loss 8.2", "18"),
+        ("[worker 0] 2026-11-28T01:56:14Z INFO worker 0: step 18/36  loss 8.2", "18"),
+        ("[worker 1] 2026-11-28T01:56:14Z INFO worker 1: step 18/36  loss 8.2", None),
         ("2026-11-28T01:56:14Z INFO worker 1: step 18/36  loss 8.2", None),
         ("2026-11-28T01:56:14Z INFO step 18, the best so far  held-out: loss 6.6", None),
     ],
