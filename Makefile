@@ -164,7 +164,7 @@ bench-slice: setup  ## host side of a run on a TPU slice: CPU time, bytes, start
 bench-demo: setup  ## train the demo's encoder with five seeds, in about 25 minutes
 	@$(RUN) bench.demo $(ARGS)
 
-bench-long: setup  ## hours of pretraining on 30 million tokens of manuals and dictionaries, on Debian; goes on where it was stopped
+bench-long: setup  ## hours of pretraining on 28 million words of manuals and dictionaries, on Debian; goes on where it was stopped
 	@$(RUN) bench.long_run $(ARGS)
 
 learn: setup .venv-parity/.installed  ## learning: against tf-models' trainer, of a published encoder, with few labels, in about three hours

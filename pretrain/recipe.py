@@ -10,7 +10,6 @@ from data.config import BuildConfig
 from data.errors import UserError
 from data.manifest import Manifest
 from launch.accelerators.costs import Step, memory, num_parameters
-from model.names import weights
 from pretrain.config import RunConfig
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import padded_vocab_size, recipe_lines
@@ -57,7 +56,7 @@ def check_memory(
       memory: memory of a device in bytes, and what the device is.
     """
     encoder, train = config.encoder, config.train
-    parameters = sum(math.prod(weight.shape) for weight in weights(encoder, "encoder", "head"))
+    parameters = num_parameters(encoder)
     shards = replicas if config.optimizer.shard else 1
     state = 4 + 4 + config.optimizer.properties.state_bytes_per_parameter / shards
     share = train.global_batch_size // replicas

@@ -1,4 +1,4 @@
-"""A run of hours on two cores: what does the whole line give with 30 million tokens and more?
+"""A run of hours on two cores: what does the whole line give with 30 million words?
 
     python -m bench.long_run
 

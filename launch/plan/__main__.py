@@ -66,31 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--accelerator",
         help="v3-32, v4-128, v5e-256, v5p-64, v6e-64, h100x8, l4, cpu; default: that of LaunchConfig",
     )
-    gpu = parser.add_argument_group(
-        "GPUs by their numbers",
-        "for any NAMExN in --accelerator; known ones need only what differs",
-    )
-    gpu.add_argument(
-        "--tflops", **number, help="dense bfloat16 peak, TFLOP/s (default: that of a known one)"
-    )
-    gpu.add_argument("--memory_gb", **number, help="memory, GB (default: that of a known one)")
-    gpu.add_argument(
-        "--memory_gb_per_second",
-        **number,
-        help="bandwidth of the memory, GB/s (default: that of a known one)",
-    )
-    gpu.add_argument(
-        "--link_gb_per_second",
-        **number,
-        help="bandwidth to the other GPUs of a machine, one way, GB/s\n"
-        "(default for unknown ones: 32, PCIe 4.0)",
-    )
-    gpu.add_argument(
-        "--network_gb_per_second",
-        **number,
-        help="bandwidth to other machines for each GPU, GB/s\n"
-        "(default for unknown ones: 1.56, 100 Gbit/s for 8 GPUs)",
-    )
+    _add_gpu_flags(parser, number)
     add("--data_dir", help="build whose sequences, lengths and vocabulary are used (default: none)")
     add(
         "--sequences",
@@ -137,6 +113,34 @@ def _parser() -> argparse.ArgumentParser:
         help="write a page on larger slices and batches (default: none)",
     )
     return parser
+
+
+def _add_gpu_flags(parser: argparse.ArgumentParser, number: dict[str, Any]) -> None:
+    gpu = parser.add_argument_group(
+        "GPUs by their numbers",
+        "for any NAMExN in --accelerator; known ones need only what differs",
+    )
+    gpu.add_argument(
+        "--tflops", **number, help="dense bfloat16 peak, TFLOP/s (default: that of a known one)"
+    )
+    gpu.add_argument("--memory_gb", **number, help="memory, GB (default: that of a known one)")
+    gpu.add_argument(
+        "--memory_gb_per_second",
+        **number,
+        help="bandwidth of the memory, GB/s (default: that of a known one)",
+    )
+    gpu.add_argument(
+        "--link_gb_per_second",
+        **number,
+        help="bandwidth to the other GPUs of a machine, one way, GB/s\n"
+        "(default for unknown ones: 32, PCIe 4.0)",
+    )
+    gpu.add_argument(
+        "--network_gb_per_second",
+        **number,
+        help="bandwidth to other machines for each GPU, GB/s\n"
+        "(default for unknown ones: 1.56, 100 Gbit/s for 8 GPUs)",
+    )
 
 
 def _numbers(args: argparse.Namespace) -> Numbers:
