@@ -58,7 +58,7 @@ def find_compiled(
     """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
     Rows of v4 do not count: they are for one of its two cores, while a device is both of them. The cycles of
-    attention kernels, which the compiler does not estimate, are their bundles.
+    a row contain the bundles of attention kernels, which the compiler does not estimate.
 
     Args:
       step: what a device computes, with dropout, clipping and LAMB as in the rows.
@@ -71,8 +71,8 @@ def find_compiled(
         row = _find_row(step, chip.name, rows) if target.devices == chip.devices else None
         if row:
             clock = accelerator.peak_flops_per_second / target.flops_per_cycle
-            cycles = row["estimated_cycles"] + row.get("kernel_bundles", 0)
-            return CompiledStep(total_bytes=_total(row), seconds=cycles / clock)
+            seconds = row["estimated_cycles"] / clock
+            return CompiledStep(total_bytes=_total(row), seconds=seconds)
     if isinstance(chip, Gpu) and (row := _find_row(step, chip.compiled_as, rows)):
         return CompiledStep(total_bytes=_total(row), seconds=None)
     return None

@@ -37,6 +37,14 @@ def test_gpus_have_compiled_memory_and_no_seconds(accelerator):
     assert found == CompiledStep(total_bytes=29_630_000_000, seconds=None)
 
 
+def test_bundles_of_kernels_count_once():
+    """The cycles of a row of bench.tpu contain them."""
+    row = {**ROW, "chip": "v5e", "attention": "kernel", "estimated_cycles": 1_503_000_000}
+    step = dataclasses.replace(STEP, attention="kernel")
+    found = find_compiled(step, parse("v5e-8"), [{**row, "kernel_bundles": 300_000_000}])
+    assert found.seconds == pytest.approx(1, rel=1e-3)  # at 1.503 GHz
+
+
 @pytest.mark.parametrize(
     "change",
     [
