@@ -10,12 +10,13 @@ from absl import logging
 
 from data.cli import logs
 from data.errors import UserError
+from launch.accelerators.tpu_types import tpu_of_type
 from launch.config import ClusterConfig
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_HOPPER = 9  # compute capability, first part
+_AMPERE, _HOPPER = 8, 9  # compute capability, first part
 # By default XLA for GPUs keeps float32 copies of tensors that the step rounds to bfloat16, which costs
 # memory traffic (docs/performance.md).
 GPU_XLA_FLAGS = {"--xla_allow_excess_precision": "false"}
@@ -63,16 +64,22 @@ def _add_xla_flags(flags: dict[str, str]) -> None:
 
 
 def device_kind(strategy: tf.distribute.Strategy) -> str:
-    """Return what a strategy computes on: "tpu", "hopper" (GPUs such as H100), "gpu" (others) or "cpu"."""
+    """Return what a strategy computes on, a key of `model.kernels.devices.DEVICES`.
+
+    TensorFlow does not report the kind of TPU; the environment variable TPU_ACCELERATOR_TYPE has it.
+    """
     import tensorflow as tf
 
     if isinstance(strategy, tf.distribute.TPUStrategy):
-        return "tpu"
+        tpu = tpu_of_type(os.environ.get("TPU_ACCELERATOR_TYPE", ""))
+        return tpu.device_kind if tpu else "tpu"
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
     versions = {each.get("compute_capability", (0, 0))[0] for each in details}
     if versions == {_HOPPER}:
         return "hopper"
+    if any(0 < version < _AMPERE for version in versions):
+        return "pre-ampere"
     return "gpu" if gpus else "cpu"
 
 

@@ -135,6 +135,7 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
     """Compile a case and return the compiler's figures; keep its files in the working directory."""
     setting = {
         **sizes,
+        "chip": case.chip,
         "batch_per_core": case.batch,
         "micro_batch_size": case.micro_batch,
         "rematerialize_blocks": case.rematerialize,

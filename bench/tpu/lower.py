@@ -91,7 +91,7 @@ def lambert(setting: dict[str, int]) -> Step:
         cluster=ClusterConfig(),
     )
     kernels = choose_kernels(
-        config.train, config.encoder, device="tpu", seq_length=setting["positions"]
+        config.train, config.encoder, device=setting["chip"], seq_length=setting["positions"]
     )
     strategy, replicas = tf.distribute.get_strategy(), setting.get("replicas", 1)
     collectives = _ManyReplicas(strategy, replicas) if replicas > 1 else None

@@ -36,6 +36,7 @@ def compile_row(topology: str, *, shard: bool, sizes: dict[str, int]) -> dict:
     name = f"lambert-{topology.replace(':', '-')}{'-sharded' if shard else ''}"
     setting = {
         **sizes,
+        "chip": topology.partition(":")[0],
         "batch_per_core": _BATCH,
         "micro_batch_size": 0,
         "rematerialize_blocks": False,

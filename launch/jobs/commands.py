@@ -12,12 +12,12 @@ from typing import Any
 
 from data.cli.parser import CommandParser
 from data.errors import UserError, name_file
-from launch.accelerators.machines import replicas
+from launch.accelerators.machines import of_job, replicas
 from launch.jobs.job import Action, Job
 from launch.jobs.settings import load_job_config
 from pretrain.config import RunConfig
 from pretrain.gin_files import add_gin_flags, load_run_config
-from pretrain.train.recipe import check_settings
+from pretrain.train.recipe import check_device, check_settings
 
 # Takes a job and the local folder for its files.
 Verb = Callable[[Job, str], Action]
@@ -54,6 +54,8 @@ def load_job(args: argparse.Namespace) -> Job:
     if args.verb in _STARTING_VERBS:
         run = load_run_config([], [run_gin] if run_gin else [], kind=RunConfig)
         check_settings(run.train, run.optimizer, replicas=replicas(config))
+        if machines := of_job(config):
+            check_device(run.train, machines.chip.device_kind)
     args.work_dir = args.work_dir or f".launch/{config.name}"
     return Job(config=config, run_gin=run_gin)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from data import files
 from data.errors import UserError
 from data.manifest import Manifest
+from launch.accelerators.tpu_types import google_type
 from launch.jobs.job import GIN_FILE, Job
 from launch.slice import settings
 from launch.slice.agent import Agent
@@ -181,12 +182,14 @@ class _Host:
             token=secrets.token_hex(32),
         )
         # The devices of a rehearsal are CPUs, which the preflight of each host has checked.
-        programs: list[Program] = [] if self._is_rehearsal else [_preflight_program]
+        programs: list[Program] = [lambda endpoints: self._run_program(endpoints, paths)]
+        if not self._is_rehearsal:
+            programs.insert(0, lambda endpoints: _preflight_program(endpoints, self._accelerator))
         return Coordinator(
             self._membership,
             identity,
             job=self._files,
-            programs=[*programs, lambda endpoints: self._run_program(endpoints, paths)],
+            programs=programs,
             record=record,
             saved=self._saved,
             lock=self._lock,
@@ -204,7 +207,8 @@ class _Host:
     ) -> tuple[Sequence[str], Mapping[str, str]]:
         command = run_command(self._job, **paths)
         tpu = tpu_address(endpoints)
-        return [*command, "--gin_param", f"ClusterConfig.tpu = '{tpu}'"], coordinator_variables(tpu)
+        command += ["--gin_param", f"ClusterConfig.tpu = '{tpu}'"]
+        return command, coordinator_variables(tpu, self._accelerator)
 
     def _saved(self) -> str:
         """Return a text that changes with every checkpoint."""
@@ -231,20 +235,27 @@ def tpu_address(endpoints: Sequence[str]) -> str:
     return ",".join(f"grpc://{endpoint}" for endpoint in endpoints)
 
 
-def coordinator_variables(tpu: str) -> dict[str, str]:
+def coordinator_variables(tpu: str, accelerator: str) -> dict[str, str]:
     """Return the environment variables of the coordinator, which uses chips through servers only.
 
     Args:
       tpu: ClusterConfig.tpu.
+      accelerator: TPU type such as "v5e-16".
     """
-    # One place reacts to preemption notices: the hub.
-    return {LOAD_LIBTPU_VARIABLE: "0", "TPU_NAME": tpu, URL_VARIABLE: ""}
+    return {
+        LOAD_LIBTPU_VARIABLE: "0",
+        "TPU_NAME": tpu,
+        "TPU_ACCELERATOR_TYPE": google_type(accelerator),
+        URL_VARIABLE: "",  # one place reacts to preemption notices: the hub
+    }
 
 
-def _preflight_program(endpoints: Sequence[str]) -> tuple[Sequence[str], Mapping[str, str]]:
+def _preflight_program(
+    endpoints: Sequence[str], accelerator: str
+) -> tuple[Sequence[str], Mapping[str, str]]:
     """Return the check of all devices of the slice together."""
     command = [sys.executable, "-m", "launch.preflight", "--tpu", "--free_gb", "0"]
-    return command, coordinator_variables(tpu_address(endpoints))
+    return command, coordinator_variables(tpu_address(endpoints), accelerator)
 
 
 @contextlib.contextmanager

@@ -58,31 +58,13 @@ class Sizes:
         return self.heads * HEAD_SIZE
 
 
-def problem(device: str, *, positions: int, heads: int, head_size: int, dtype: str) -> str | None:
-    """Return why a device has no kernel for these sizes; None if it has one.
+def lengths(device: str) -> list[int]:
+    """Return the numbers of positions for which there are kernels, in order.
 
     Args:
-      device: kind of device: "tpu", "gpu" or "cpu".
-      positions: length of a sequence.
-      heads: attention heads.
-      head_size: size of a head.
-      dtype: compute type.
+      device: "tpu" or "gpu".
     """
-    available = sorted({int(name.split("-")[1]) for name in _index() if name.startswith(device)})
-    if not available:
-        return f"there are kernels for TPUs and GPUs only, and this runs on a {device.upper()}"
-    if dtype != "bfloat16":
-        return "kernels compute in bfloat16: TrainConfig.precision must be 'mixed_bfloat16'"
-    if head_size != HEAD_SIZE:
-        return f"heads have size {head_size}, and kernels are for heads of size {HEAD_SIZE}"
-    if device == "tpu" and heads % 2:
-        return f"EncoderConfig.num_attention_heads={heads} is odd, and kernels take heads in pairs"
-    if positions not in available:
-        return (
-            f"sequences have {positions} tokens, and kernels are for"
-            f" {', '.join(map(str, available))} tokens"
-        )
-    return None
+    return sorted({int(name.split("-")[1]) for name in _index() if name.startswith(device)})
 
 
 def stablehlo(

@@ -41,7 +41,7 @@ class TrainConfig:
       attention: "xla" leaves attention to XLA, or to a library where XLA does not compile the step;
         "kernel" uses kernels for TPUs or GPUs (model/kernels) in training, in all blocks but the last,
         and is an error where there is none; "auto" uses kernels where there are some and they have
-        been measured to be faster: on Hopper GPUs.
+        been measured to be faster (`model.kernels.devices.DEVICES`): on Hopper GPUs.
       eval_batch_size: sequences per evaluation batch, over all devices.
       steps_per_loop: maximum number of updates on the devices without returning to Python. A loop has
         fewer if they take more than some seconds.

@@ -10,12 +10,11 @@ from typing import Any
 
 from data.errors import UserError
 from model.config import EncoderConfig
-from model.kernels.texts import problem as kernel_problem
+from model.kernels.devices import DEVICES
+from model.kernels.devices import problem as kernel_problem
 from optim.config import OptimizerConfig, matches
 from pretrain.train.config import TrainConfig
 
-# Devices on which a row in bench/results shows that attention by kernels is faster.
-_KERNELS_BY_DEFAULT = ("hopper",)
 # Embedding tables may be padded to a multiple of this many rows.
 _VOCAB_MULTIPLE = 128
 
@@ -81,6 +80,17 @@ def check_settings(train: TrainConfig, optimizer: OptimizerConfig, *, replicas: 
         )
 
 
+def check_device(train: TrainConfig, device: str) -> None:
+    """Raise a UserError if attention is to be by kernels on a kind of device that has none.
+
+    Args:
+      train: settings of the training loop.
+      device: key of `model.kernels.devices.DEVICES`.
+    """
+    if train.attention == "kernel" and DEVICES[device].problem:
+        raise _no_kernels(device, DEVICES[device].problem)
+
+
 def choose_kernels(
     train: TrainConfig, encoder: EncoderConfig, *, device: str, seq_length: int
 ) -> str | None:
@@ -89,31 +99,36 @@ def choose_kernels(
     Args:
       train: settings of the training loop.
       encoder: architecture.
-      device: what `launch.strategy.device_kind` returns.
+      device: what `launch.strategy.device_kind` returns, a key of `model.kernels.devices.DEVICES`.
       seq_length: tokens of a sequence.
 
     Raises:
       UserError: TrainConfig.attention asks for kernels, and there are none for this run.
     """
-    is_default = train.attention == "auto" and device in _KERNELS_BY_DEFAULT
+    is_default = train.attention == "auto" and DEVICES[device].is_default
     if train.attention != "kernel" and not is_default:
         return None
-    kernels = "gpu" if device == "hopper" else device
-    heads = encoder.num_attention_heads
+    kernels, heads = DEVICES[device].kernels, encoder.num_attention_heads
     problem = kernel_problem(
-        kernels,
+        device,
         positions=seq_length,
         heads=heads,
         head_size=encoder.hidden_size // heads,
         dtype="bfloat16" if train.precision == "mixed_bfloat16" else train.precision,
     )
-    if problem is None and kernels == "gpu" and train.jit_compile == "off":
+    if not problem and kernels == "gpu" and train.jit_compile == "off":
         problem = "kernels are part of a program of XLA, and TrainConfig.jit_compile is 'off'"
-    if problem is None:
+    if not problem:
         return kernels
     if is_default:
         return None
-    raise UserError(f"TrainConfig.attention='kernel': {problem}; set it to 'auto'")
+    raise _no_kernels(device, problem)
+
+
+def _no_kernels(device: str, problem: str) -> UserError:
+    return UserError(
+        f"TrainConfig.attention='kernel' on {DEVICES[device].name}: {problem}; set it to 'auto' or 'xla'"
+    )
 
 
 def check_variables(optimizer: OptimizerConfig, trained: Sequence[str]) -> None:

@@ -108,15 +108,16 @@ def test_table_shows_whether_targets_are_reached():
 
 
 SIZES = {"hidden": 128, "heads": 2, "layers": 2, "positions": 128, "predictions": 20, "vocab": 256}
+SETTING = {**SIZES, "chip": "v5e", "batch_per_core": 4, "micro_batch_size": 0, "attention": "xla"}
+SETTING |= {"rematerialize_blocks": False, "logits_chunk_size": 0}
 
 
 @pytest.mark.parametrize("micro_batch", [0, 2])
 def test_update_has_static_shapes_and_no_float64(tmp_path, monkeypatch, micro_batch):
     """A TPU needs both, while `jit_compile` on a CPU accepts programs without them."""
     output = tmp_path / "step.mlir"
-    setting = {**SIZES, "batch_per_core": 4, "micro_batch_size": micro_batch}
-    setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0, "attention": "xla"}
-    flags = ["--setting", json.dumps(setting), "--output", str(output)]
+    setting = json.dumps({**SETTING, "micro_batch_size": micro_batch})
+    flags = ["--setting", setting, "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["lower", "--implementation", "lambert", *flags])
     lower.main()
     text = output.read_text()
@@ -126,8 +127,7 @@ def test_update_has_static_shapes_and_no_float64(tmp_path, monkeypatch, micro_ba
 
 @pytest.mark.parametrize("shard", [False, True])
 def test_update_of_many_replicas_has_their_exchanges(shard):
-    setting = {**SIZES, "batch_per_core": 4, "micro_batch_size": 0, "replicas": 16, "shard": shard}
-    setting |= {"rematerialize_blocks": False, "logits_chunk_size": 0, "attention": "xla"}
+    setting = {**SETTING, "replicas": 16, "shard": shard}
     text = lower.stablehlo(lower.lambert(setting), lower.input_specs(setting))
     group = "[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]]"
     assert text.count('"stablehlo.all_reduce"') > 20  # gradients, sums

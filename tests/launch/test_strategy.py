@@ -37,13 +37,25 @@ def with_gpu(monkeypatch, no_xla_flags):
     [
         ({"compute_capability": (9, 0)}, "hopper"),
         ({"compute_capability": (8, 0)}, "gpu"),
+        ({"compute_capability": (7, 0)}, "pre-ampere"),
         ({}, "gpu"),
     ],
-    ids=["h100", "a100", "unknown"],
+    ids=["h100", "a100", "v100", "unknown"],
 )
 def test_kinds_of_gpus_are_told_apart(with_gpu, monkeypatch, details, kind):
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: details)
     assert device_kind(tf.distribute.get_strategy()) == kind
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "kind"),
+    [("v3-8", "v3"), ("v5litepod-16", "v5e"), ("v6e-8", "v6e"), ("v2-8", "tpu"), (None, "tpu")],
+)
+def test_kinds_of_tpus_are_told_apart(monkeypatch, accelerator, kind):
+    monkeypatch.delenv("TPU_ACCELERATOR_TYPE", raising=False)
+    if accelerator:
+        monkeypatch.setenv("TPU_ACCELERATOR_TYPE", accelerator)
+    assert device_kind(object.__new__(tf.distribute.TPUStrategy)) == kind
 
 
 def test_a_machine_without_gpus_computes_on_its_cpu():

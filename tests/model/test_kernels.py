@@ -8,13 +8,18 @@ import pytest
 import tensorflow as tf
 
 from data.errors import UserError
+from launch.accelerators.chips import this_cpu
+from launch.accelerators.gpus import GPUS
+from launch.accelerators.tpus import TPUS
 from model.attention import attention
 from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.kernels import texts
+from model.kernels.devices import DEVICES, problem
 from model.kernels.forms import KERNELS
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import choose_kernels
+from tests.support.paths import ROOT
 
 LARGE = EncoderConfig(hidden_size=1024, num_attention_heads=16)
 NAMES = {"tpu": ("forward", "backward"), "gpu": ("forward", "backward_queries", "backward_keys")}
@@ -66,7 +71,7 @@ def test_a_damaged_text_is_an_error_of_one_line(folder):
 def test_a_damaged_index_is_an_error_of_one_line(folder):
     (folder / "index.json").write_text('{"kernels": [')
     with pytest.raises(UserError, match=r"index\.json is damaged: it is not JSON.*; install the"):
-        texts.problem("tpu", positions=512, heads=16, head_size=64, dtype="bfloat16")
+        problem("v5e", positions=512, heads=16, head_size=64, dtype="bfloat16")
 
 
 def test_a_batch_beyond_32_bits_is_an_error():
@@ -107,10 +112,11 @@ def test_unknown_kinds_of_devices_are_errors():
 @pytest.mark.parametrize(
     ("setting", "device", "kernels"),
     [
-        *(("xla", device, None) for device in ("tpu", "hopper", "gpu", "cpu")),
-        *(("auto", device, None) for device in ("tpu", "gpu", "cpu")),
+        *(("xla", device, None) for device in DEVICES),
+        *(("auto", device, None) for device in DEVICES if device != "hopper"),
         ("auto", "hopper", "gpu"),
-        *(("kernel", "tpu", "tpu"), ("kernel", "hopper", "gpu"), ("kernel", "gpu", "gpu")),
+        *(("kernel", device, "tpu") for device in ("v4", "v5e", "v5p", "v6e")),
+        *(("kernel", device, "gpu") for device in ("hopper", "gpu")),
     ],
 )
 @pytest.mark.parametrize("seq_length", [512, 1024, 2048])
@@ -130,26 +136,63 @@ def test_by_default_other_sizes_are_left_to_xla():
 @pytest.mark.parametrize(
     ("device", "train", "encoder", "length", "message"),
     [
-        ("cpu", {}, {}, 512, "there are kernels for TPUs and GPUs only, and this runs on a CPU"),
+        ("cpu", {}, {}, 512, "on a CPU: there are kernels for TPUs and GPUs only"),
+        ("v3", {}, {}, 512, "on a TPU v3: the TPU compiler refuses the kernels for this TPU"),
+        ("tpu", {}, {}, 512, "on an unknown TPU: .*TPU_ACCELERATOR_TYPE, such as v5litepod-8"),
+        ("pre-ampere", {}, {}, 512, "on a GPU older than Ampere: .* compute capability 8.0"),
         (
-            "tpu",
+            "v5e",
             {"precision": "float32"},
             {},
             512,
             "TrainConfig.precision must be 'mixed_bfloat16'",
         ),
         ("gpu", {"jit_compile": "off"}, {}, 512, "TrainConfig.jit_compile is 'off'"),
-        ("tpu", {}, {}, 128, "sequences have 128 tokens, and kernels are for 512, 1024, 2048"),
+        ("v6e", {}, {}, 128, "on a TPU v6e: sequences have 128 tokens, and .* 512, 1024, 2048"),
         ("gpu", {}, {"num_attention_heads": 8}, 512, "heads have size 128, and .* of size 64"),
         (
-            *("tpu", {}, {"hidden_size": 960, "num_attention_heads": 15}, 512),
+            *("v5e", {}, {"hidden_size": 960, "num_attention_heads": 15}, 512),
             "num_attention_heads=15 is odd",
         ),
     ],
-    ids=["cpu", "float32", "not-compiled", "length", "head-size", "odd"],
+    ids=[
+        "cpu",
+        "v3",
+        "unknown-tpu",
+        "old-gpu",
+        "float32",
+        "not-compiled",
+        "length",
+        "head-size",
+        "odd",
+    ],
 )
 def test_asking_for_kernels_that_do_not_exist_is_an_error(device, train, encoder, length, message):
     train = TrainConfig(attention="kernel", **train)
     encoder = EncoderConfig(**{"hidden_size": 1024, "num_attention_heads": 16, **encoder})
-    with pytest.raises(UserError, match=f"TrainConfig.attention='kernel': .*{message}"):
+    with pytest.raises(UserError) as caught:
         choose_kernels(train, encoder, device=device, seq_length=length)
+    assert re.fullmatch(
+        rf"TrainConfig\.attention='kernel' .*{message}.*; set it to 'auto' or 'xla'",
+        str(caught.value),
+    )
+
+
+def test_the_documented_table_is_that_of_the_code():
+    text = (ROOT / "docs/performance.md").read_text().partition("## Attention as a kernel")[2]
+    rows = [line.split("|")[1:4] for line in text.splitlines() if re.match(r"\| `\w", line)]
+    expected = {
+        name: (device.kernels or "none", "kernels" if device.is_default else "XLA")
+        for name, device in DEVICES.items()
+    }
+    found = {name.strip(" `"): (kernels.strip(), auto.strip()) for name, kernels, auto in rows}
+    assert found == expected
+
+
+def test_every_chip_has_a_row_in_the_table_of_kernels():
+    kinds = {chip.device_kind for chip in (*TPUS.values(), *GPUS.values(), this_cpu())}
+    # Without the environment variable, TensorFlow does not know which TPU it has.
+    assert kinds | {"tpu"} == DEVICES.keys()
+    for device in DEVICES.values():
+        assert bool(device.problem) != bool(device.kernels)
+        assert device.kernels or not device.is_default

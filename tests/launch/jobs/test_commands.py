@@ -104,6 +104,14 @@ def test_invalid_run_is_an_error_before_any_command():
         tpu.main(argv)
 
 
+def test_kernels_that_a_chip_lacks_are_an_error_before_any_command():
+    kernels = ["--gin_param", "TrainConfig.attention = 'kernel'"]
+    with pytest.raises(UserError, match=r"TrainConfig\.attention='kernel' on a TPU v3: "):
+        tpu.main(["create", "--print", *job_flags(accelerator="v3-8"), *kernels])
+    with pytest.raises(UserError, match=r"TrainConfig\.attention='kernel' on a CPU: "):
+        tpu.main(["create", "--print", *job_flags(accelerator="cpu"), *kernels])
+
+
 def test_running_job_can_be_deleted_despite_invalid_run_settings(recorded):
     flags = [*job_flags(**GPUS), "--gin_param", "TrainConfig.global_batch_size = 1"]
     gke.main(["delete", *flags])

@@ -75,11 +75,12 @@ def test_failed_preflight_is_the_reason(start, monkeypatch):
 
 def test_coordinator_uses_servers_only():
     endpoints = ["10.0.0.1:8470", "10.0.0.2:8470"]
-    command, variables = host._preflight_program(endpoints)
+    command, variables = host._preflight_program(endpoints, "v5e-16")
     assert command[1:4] == ["-m", "launch.preflight", "--tpu"]
     assert variables == {
         "TPU_LOAD_LIBRARY": "0",
         "TPU_NAME": "grpc://10.0.0.1:8470,grpc://10.0.0.2:8470",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-16",
         "LAMBERT_PREEMPTION_URL": "",
     }
 
