@@ -45,7 +45,7 @@ CHIPS = {name: tpu.compile_target for name, tpu in reversed(TPUS.items()) if tpu
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Program to compile; batch sizes are sequences per core."""
+    """Program to compile; batch sizes are sequences of a device, a core of v3 and a chip of v4 and v5e."""
 
     implementation: str
     chip: str
@@ -142,8 +142,9 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
         "logits_chunk_size": case.chunk,
         "attention": case.attention,
     }
-    topology = CHIPS[case.chip].topology
-    figures = compile_step(case.name, case.implementation, setting, topology)
+    target = CHIPS[case.chip]
+    topology = target.topology
+    figures = compile_step(case.name, case.implementation, setting, topology, cores=target.cores)
     stablehlo, text = WORK / f"{case.name}.mlir", WORK / f"{case.name}.hlo"
     if "out_of_memory" in figures:
         return figures
@@ -174,7 +175,13 @@ def _compile(case: Case, sizes: dict[str, int]) -> dict:
 
 
 def compile_step(
-    name: str, implementation: str, setting: dict, topology: str, *, replicas: int = 1
+    name: str,
+    implementation: str,
+    setting: dict,
+    topology: str,
+    *,
+    cores: str = "default",
+    replicas: int = 1,
 ) -> dict:
     """Lower and compile a step, and return the compiler's figures.
 
@@ -183,14 +190,15 @@ def compile_step(
       implementation: whose step, see bench.tpu.lower.
       setting: sizes and settings of the step.
       topology: such as "v5e:2x2".
-      replicas: cores that run the step, connected by its exchanges.
+      cores: see `launch.accelerators.tpus.CompileTarget`.
+      replicas: devices that run the step, connected by its exchanges.
     """
     stablehlo, text = WORK / f"{name}.mlir", WORK / f"{name}.hlo"
     lower = [sys.executable, "-m", "bench.tpu.lower", "--implementation", implementation]
     _output([*lower, "--setting", json.dumps(setting), "--output", str(stablehlo)])
     program = str(Path(__file__).with_name("compile.py"))
     command = [str(COMPILER_PYTHON), program, str(stablehlo), topology, str(text)]
-    output = _output([*command, "--replicas", str(replicas)])
+    output = _output([*command, "--replicas", str(replicas), "--cores", cores])
     figures: dict = json.loads(output.splitlines()[-1])
     return figures
 

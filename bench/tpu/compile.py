@@ -30,9 +30,11 @@ from jax._src.lib.mlir import ir
 from jax.experimental import topologies
 
 
-def compile_for(topology: str, stablehlo: str, *, replicas: int = 1):
-    """Compile a program for the first cores of a topology, each of which runs a replica."""
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+def compile_for(topology: str, stablehlo: str, *, cores: str = "default", replicas: int = 1):
+    """Compile a program for the first devices of a topology, each of which runs a replica."""
+    devices = topologies.get_topology_desc(
+        platform="tpu", topology_name=topology, chip_config_name=cores
+    ).devices
     used = tuple(devices[:replicas])
     options = xla_client.CompileOptions()
     options.num_replicas, options.num_partitions = replicas, 1
@@ -50,11 +52,12 @@ def main() -> None:
     parser.add_argument("topology", help="such as v5e:2x2")
     parser.add_argument("hlo", type=Path, help="file to write")
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--cores", default="default", help="see CompileTarget in tpus.py")
     args = parser.parse_args()
     started = time.monotonic()
     try:
         text = args.stablehlo.read_text()
-        executable = compile_for(args.topology, text, replicas=args.replicas)
+        executable = compile_for(args.topology, text, cores=args.cores, replicas=args.replicas)
     except xla_client.XlaRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

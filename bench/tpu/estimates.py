@@ -48,7 +48,7 @@ def estimate(row: dict) -> Estimate:
     """Estimate the update of a row of bench.tpu with the formulas."""
     step = step_from_row(row, defaults=_ANY)
     chip = TPUS[row["chip"]]
-    device = costs.device_of_chip(chip, parts=chip.compile_target.devices)
+    device = costs.device_of_chip(chip, parts=chip.devices)
     memory = costs.memory(step)
     arguments, temporaries, more_flops = memory.arguments, memory.temporaries, 0.0
     if row["implementation"] == "tf-models":

@@ -29,12 +29,12 @@ class CompileTarget:
 
     Attributes:
       topology: the compiler's name of the smallest slice.
-      devices: devices into which the compiler divides a chip.
-      flops_per_cycle: bfloat16 peak of such a device: two operations for each cell of its matrix units.
+      cores: cores of a chip that are one device, as for TensorFlow: "megacore" for both, "default" for each.
+      flops_per_cycle: bfloat16 peak of a device: two operations for each cell of its matrix units.
     """
 
     topology: str
-    devices: int
+    cores: str
     flops_per_cycle: int
 
 
@@ -89,7 +89,7 @@ TPUS = {
             chips_per_host=4,
             most_chips_of_one_host=4,
             torus_chips=1024,
-            step_time=StepTimeFit(matmul_share=0.68, on_chip_bytes=0, error=0.15),
+            step_time=StepTimeFit(matmul_share=0.68, on_chip_bytes=0, error=0.30),
             google_name="v3",
             runtime_version="tpu-ubuntu2204-base",
             gke_accelerator="tpu-v3-device",
@@ -97,7 +97,7 @@ TPUS = {
             slice_topologies={},
             has_pjrt=False,
             compile_target=CompileTarget(
-                topology="v3:2x2", devices=2, flops_per_cycle=2 * 2 * 128**2
+                topology="v3:2x2", cores="default", flops_per_cycle=2 * 2 * 128**2
             ),
         ),
         Tpu(
@@ -116,7 +116,7 @@ TPUS = {
             chips_per_host=4,
             most_chips_of_one_host=4,
             torus_chips=64,
-            step_time=StepTimeFit(matmul_share=0.48, on_chip_bytes=0, error=0.15),
+            step_time=StepTimeFit(matmul_share=0.48, on_chip_bytes=0, error=0.40),
             google_name="v4",
             runtime_version="tpu-ubuntu2204-base",
             gke_accelerator="tpu-v4-podslice",
@@ -124,7 +124,7 @@ TPUS = {
             slice_topologies={},
             has_pjrt=False,
             compile_target=CompileTarget(
-                topology="v4:2x2x1", devices=2, flops_per_cycle=4 * 2 * 128**2
+                topology="v4:2x2x1", cores="megacore", flops_per_cycle=2 * 4 * 2 * 128**2
             ),
         ),
         Tpu(
@@ -151,7 +151,7 @@ TPUS = {
             slice_topologies=_POD_TOPOLOGIES,
             has_pjrt=True,
             compile_target=CompileTarget(
-                topology="v5e:2x2", devices=1, flops_per_cycle=4 * 2 * 128**2
+                topology="v5e:2x2", cores="default", flops_per_cycle=4 * 2 * 128**2
             ),
         ),
         Tpu(

@@ -57,8 +57,7 @@ def find_compiled(
 ) -> CompiledStep | None:
     """Return the compiled row of exactly this step on a device, or None if it was never compiled.
 
-    Rows of v4 do not count: they are for one of its two cores, while a device is both of them. The cycles of
-    a row contain the bundles of attention kernels, which the compiler does not estimate.
+    The cycles of a row contain the bundles of attention kernels, which the compiler does not estimate.
 
     Args:
       step: what a device computes, with dropout, clipping and LAMB as in the rows.
@@ -66,13 +65,10 @@ def find_compiled(
       rows: rows of COMPILED_FILES.
     """
     chip = accelerator.chip
-    if isinstance(chip, Tpu) and chip.compile_target:
-        target = chip.compile_target
-        row = _find_row(step, chip.name, rows) if target.devices == chip.devices else None
-        if row:
-            clock = accelerator.peak_flops_per_second / target.flops_per_cycle
-            seconds = row["estimated_cycles"] / clock
-            return CompiledStep(total_bytes=_total(row), seconds=seconds)
+    if isinstance(chip, Tpu) and chip.compile_target and (row := _find_row(step, chip.name, rows)):
+        clock = accelerator.peak_flops_per_second / chip.compile_target.flops_per_cycle
+        seconds = row["estimated_cycles"] / clock
+        return CompiledStep(total_bytes=_total(row), seconds=seconds)
     if isinstance(chip, Gpu) and (row := _find_row(step, chip.compiled_as, rows)):
         return CompiledStep(total_bytes=_total(row), seconds=None)
     return None

@@ -18,6 +18,14 @@ def test_largest_slices_have_the_published_peak_of_their_pods():
         assert chip.peak_flops_per_second * chip.most_chips == pytest.approx(peak, rel=0.03)
 
 
+@pytest.mark.parametrize(("name", "megahertz"), [("v3", 940), ("v4", 1050), ("v5e", 1500)])
+def test_compiled_devices_reach_the_peak_at_the_clock_of_the_chip(name, megahertz):
+    """The compiler's device is that of TensorFlow: one core of a v3, both of a v4."""
+    chip = TPUS[name]
+    clock = chip.peak_flops_per_second / chip.devices / chip.compile_target.flops_per_cycle
+    assert clock == pytest.approx(megahertz * 1e6, rel=0.005)
+
+
 def test_the_two_sizes_of_a100_differ_in_memory_only():
     large, small = GPUS["a100"], GPUS["a100-40g"]
     changed = {

@@ -149,8 +149,8 @@ def test_json_has_the_figures_of_the_plan(tmp_path):
         4,
         "compiled",
     )
-    assert chosen["total_bytes"] == 4_628_698_624 + 5_315_608_576
-    assert chosen["seconds"] == pytest.approx(435_859_362 * 131_072 / 197e12, rel=1e-12)
+    assert chosen["total_bytes"] == 4_628_698_624 + 5_315_477_504
+    assert chosen["seconds"] == pytest.approx(435_843_642 * 131_072 / 197e12, rel=1e-12)
     # A ring sends 2 x 255 / 256 times the gradients, at 0.8 of 200 GB/s.
     allreduce = 2 * 255 / 256 * 4 * 335_174_458 / 160e9
     assert found["exchange_seconds"] == pytest.approx(allreduce, rel=1e-12)
@@ -203,13 +203,19 @@ def test_other_encoder_sizes_have_a_larger_error(tmp_path):
     assert read_json(tmp_path, "--accelerator", "v5e-256", *base)["error_of_seconds"] == 0.25
 
 
-def test_rows_of_v4_do_not_count_because_they_are_for_a_core(tmp_path):
+def test_rows_of_v4_are_for_a_chip_with_both_cores(tmp_path):
     found = read_json(
         tmp_path, "--accelerator", "v4-2048", "--gin_param", "TrainConfig.micro_batch_size=8"
     )
     assert found["devices"] == 1024
     assert found["chosen"]["micro_batch_size"] == 8
-    assert found["chosen"]["source"] == "formula"
+    assert found["chosen"]["source"] == "compiled"
+    (row,) = [
+        row
+        for row in bench_results.load_rows("tpu")
+        if (row["implementation"], row["chip"], row["batch_per_core"]) == ("lambert", "v4", 8)
+    ]
+    assert found["chosen"]["seconds"] == pytest.approx(row["estimated_cycles"] / 1.05e9, rel=2e-3)
 
 
 def test_plan_without_compiled_rows_is_by_formulas(tmp_path, capsys, monkeypatch):
