@@ -20,13 +20,8 @@ class Gate:
     """Lets updates through while its variable is 1, and blocks them while it is 0."""
 
     def __init__(self) -> None:
-        # Every replica assigns the same value.
-        self.variable = tf.Variable(
-            1.0,
-            trainable=False,
-            name="gate",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        # Every replica assigns the same value to its own copy.
+        self.variable = tf.Variable(1.0, trainable=False, name="gate")
 
     def set(self, is_open: tf.Tensor) -> None:
         """Open or close the gate for the next update."""
@@ -56,11 +51,18 @@ class Gated(tf_keras.optimizers.Optimizer):
     It adds the gate and layer-wise learning rates. `update_step` of a subclass must keep variable and slots
     while the gate is closed: with `gate.filter`, `gate.averaging_factors` and `gated_learning_rate`.
 
+    An update has two parts: `update_variables` needs this replica only, so that XLA can compile it for one
+    device, and `count_step` is the one thing that tf.distribute does on all of them together.
+    `apply_gradients` of tf_keras calls both.
+
     Attributes:
       gate: lets updates through or blocks them; exists after `build`.
+      needs_other_replicas: whether `parts`, `global_norm` and `update_variables` exchange values between
+        replicas.
     """
 
     gate: Gate
+    needs_other_replicas = False
 
     def __init__(self, *args: Any, layer_decay: float = 1.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -88,6 +90,36 @@ class Gated(tf_keras.optimizers.Optimizer):
     def global_norm(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
         """Return the norm of all gradients together, from what `parts` returned."""
         return tf.linalg.global_norm(parts)
+
+    def update_variables(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+    ) -> None:
+        """Update the variables of this replica; `count_step` must follow. Runs in replica context.
+
+        Args:
+          gradients: what `parts` returned, summed over the replicas.
+          variables: those of `build`, in its order.
+        """
+        self._compute_current_learning_rate()
+        gradients = self._clip_gradients(gradients)
+        self._update_all(list(zip(gradients, variables, strict=True)))
+
+    def count_step(self) -> tf.Variable:
+        """Add 1 to `iterations`, and return it. Runs in replica context."""
+        # As tf_keras does: each replica would add 1 otherwise, or a nest of ones.
+        return tf.__internal__.distribute.interim.maybe_merge_call(
+            lambda _: self.iterations.assign_add(1), self._distribution_strategy
+        )
+
+    def _update_all(self, grads_and_vars: Sequence[tuple[tf.Tensor, tf.Variable]]) -> None:
+        for gradient, variable in grads_and_vars:
+            self._update_step(gradient, variable)
+
+    def _internal_apply_gradients(
+        self, grads_and_vars: Sequence[tuple[tf.Tensor, tf.Variable]]
+    ) -> tf.Variable:
+        self._update_all(grads_and_vars)
+        return self.count_step()
 
     def gated_learning_rate(self, variable: tf.Variable) -> tf.Tensor:
         """Return the learning rate of a variable, float32 scalar; 0 while the gate is closed."""

@@ -120,7 +120,8 @@ class LAMB(Gated, tf_keras.optimizers.Optimizer):
         adapts = not matches(self._no_adaptation, self._names[index])
         norms = (_norm(weights), _norm(direction)) if adapts else None
         rate = self._record_ratio(index, norms) * self.gated_learning_rate(variable)
-        variable.assign(_step(variable, direction, rate))
+        # Not the variable: inside the function it would be that of the first replica.
+        variable.assign(_step(tf.convert_to_tensor(variable), direction, rate))
 
     def _advance(self, index: int, gradient: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Update the moments of a variable and return r of the class docstring, float32."""
@@ -265,7 +266,7 @@ def _moments_and_direction(
 
 
 @_compiled
-def _step(x: tf.Variable, r: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+def _step(x: tf.Tensor, r: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
     """Return x - rate * r, in the type of x."""
     return x - tf.cast(rate * r, x.dtype)
 

@@ -31,6 +31,8 @@ _PART_BYTES = 2**18
 class ShardedLAMB(LAMB):
     """LAMB for several replicas. The arguments are those of LAMB."""
 
+    needs_other_replicas = True
+
     def __init__(self, *args: Any, collectives: Collectives, **kwargs: Any):
         """Create the optimizer; `collectives` connects the replicas."""
         super().__init__(*args, **kwargs)
@@ -75,9 +77,7 @@ class ShardedLAMB(LAMB):
             for each, divides in zip(sums, is_divided, strict=True)
         ]
 
-    def _internal_apply_gradients(
-        self, grads_and_vars: Sequence[tuple[tf.Tensor, tf.Variable]]
-    ) -> tf.Variable:
+    def _update_all(self, grads_and_vars: Sequence[tuple[tf.Tensor, tf.Variable]]) -> None:
         """Update all variables from what `parts` returned. Runs in replica context."""
         number = self._collectives.number()
         weights, directions = [], []
@@ -95,10 +95,6 @@ class ShardedLAMB(LAMB):
         for index, value in self._joined(parts):
             variable = grads_and_vars[index][1]
             variable.assign(tf.cast(value, variable.dtype))
-        # As tf_keras does: each replica would add 1 otherwise, or a nest of ones.
-        return tf.__internal__.distribute.interim.maybe_merge_call(
-            lambda _: self.iterations.assign_add(1), self._distribution_strategy
-        )
 
     def _joined(self, parts: Sequence[tf.Tensor]) -> Iterator[tuple[int, tf.Tensor]]:
         """Yield the index and the whole value of each variable."""

@@ -292,10 +292,8 @@ def _remedies(bad_steps: Sequence[BadStep]) -> str:
 
 
 def _state(value: tf.Tensor) -> tf.Variable:
-    """Return a variable to which all replicas assign the same value."""
-    return tf.Variable(
-        value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-    )
+    """Return a variable of which every replica assigns the same value to its own copy."""
+    return tf.Variable(value, trainable=False)
 
 
 def _has_step(record: Record) -> bool:

@@ -131,13 +131,13 @@ class Trainer:
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=train.spike_threshold, judges_norms=not clips)
         self._has_fresh_compute_weights = False
-        self._compute_gradients = self._accumulate
+        self._compute_gradients, self._apply = self._accumulate, self._apply_sums
         if _compiles_with_xla(train.jit_compile):
-            # Not the whole `update`: XLA programs reach one device only, but the all-reduce and the
-            # variables of other replicas are on others.
-            self._compute_gradients = tf.function(
-                self._accumulate, jit_compile=True, autograph=False
-            )
+            # Not the whole `update`: a program of XLA reaches one device only, and sums over the replicas
+            # are on all of them.
+            self._compute_gradients = _xla_program(self._accumulate)
+            if not self.optimizer.needs_other_replicas:
+                self._apply = _xla_program(self._apply_sums)
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
@@ -287,6 +287,17 @@ class Trainer:
         """
         gradients, sums = self._compute_gradients(features)
         gradients, sums = self._collectives.sum((gradients, sums))
+        row = self._apply(gradients, sums)
+        self.optimizer.count_step()
+        return row
+
+    def _apply_sums(self, gradients: list[tf.Tensor], sums: tf.Tensor) -> tf.Tensor:
+        """Update this replica's variables, and cast its weights again; return the row of `update`.
+
+        Args:
+          gradients: of the summed loss, over the global batch.
+          sums: loss, correct predictions and weight over the global batch, float32 [3].
+        """
         gradients = self.optimizer.parts(gradients)
         # One factor for the division by the number of predictions and for clipping: every pass over
         # the gradient of a large model costs time.
@@ -299,9 +310,7 @@ class Trainer:
             self.optimizer.iterations, sums[0] / sums[2], norm
         )
         self.optimizer.gate.set(kind_and_recent[0] == GOOD)
-        self.optimizer.apply_gradients(
-            zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
-        )
+        self.optimizer.update_variables(gradients, self.variables)
         refresh_compute_weights(self.model)
         return tf.concat([sums, norm[None], kind_and_recent], axis=0)
 
@@ -372,6 +381,11 @@ def _bad_step(step: int, row: np.ndarray) -> BadStep:
     loss_sum, _, weight_sum, norm, kind, recent = row.tolist()
     loss = loss_sum / weight_sum if weight_sum else math.nan
     return BadStep(step=step, loss=loss, grad_norm=norm, kind=int(kind), recent=int(recent))
+
+
+def _xla_program(function: Callable[..., Any]) -> Callable[..., Any]:
+    program: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
+    return program
 
 
 def _compiles_with_xla(jit_compile: str) -> bool:

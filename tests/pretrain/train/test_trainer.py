@@ -61,6 +61,7 @@ FRUGAL = {"micro_batch_size": 1, "rematerialize_blocks": True, "logits_chunk_siz
         (1, {"micro_batch_size": 2}),
         (4, {}),
         (1, {**FRUGAL, "jit_compile": "on"}),
+        (4, {"jit_compile": "on"}),
         pytest.param(4, {**FRUGAL, "jit_compile": "off"}, marks=pytest.mark.slow),
     ],
 )
