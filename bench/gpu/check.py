@@ -25,7 +25,7 @@ from typing import Any
 from bench.data.measure import machine
 from bench.gpu import traffic
 from bench.gpu.descriptions import DESCRIPTIONS, target_config
-from bench.gpu.programs import FORMS, FOUR_LAYERS, LARGE, LONG, PROGRAMS, Program
+from bench.gpu.programs import ENCODERS, FORMS, FOUR_LAYERS, LARGE, LONG, PROGRAMS, Program
 from launch.strategy import GPU_XLA_FLAGS
 
 COMPILER_PYTHON = Path(".venv-gpu-check/bin/python")
@@ -107,6 +107,7 @@ def _compile(case: Case) -> dict[str, Any]:
     figures = json.loads(output.splitlines()[-1])
     exported = json.loads((programs / f"{program.name}.json").read_text())
     setting = "H={hidden} A={heads} L={layers} S={positions} P={predictions} V={vocab}"
+    dropout = "0.1" + ", none of attention weights" * (program.form in ENCODERS)
     return {
         "implementation": program.implementation,
         "program": program.name,
@@ -120,7 +121,8 @@ def _compile(case: Case) -> dict[str, Any]:
         **traffic.totals(hlo.read_text()),
         "versions": {**exported["versions"], **figures["versions"]},
         "stage": "gpu_check",
-        "setting": setting.format(**program.sizes) + ", bfloat16, dropout 0.1, clipping, LAMB",
+        "setting": setting.format(**program.sizes)
+        + f", bfloat16, dropout {dropout}, clipping, LAMB",
         "xla_flags": flags,
         "command": "python -m bench.gpu.check",
         "machine": machine(),

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.gpu import numbers, stablehlo
-from bench.gpu.programs import FORMS, MEASURED, PROGRAMS, Program
+from bench.gpu.programs import ENCODERS, FORMS, MEASURED, PROGRAMS, Program
 from bench.step import work
 from bench.tpu import lower
 from data.config import InputConfig
@@ -60,7 +60,9 @@ def lambert(program: Program) -> tuple[Step, Callable[[], None]]:
             global_batch_size=program.batch, precision=program.precision, **FORMS[program.form]
         ),
         input=InputConfig(),
-        encoder=work.encoder_config(program.sizes),
+        encoder=dataclasses.replace(
+            work.encoder_config(program.sizes), **ENCODERS.get(program.form, {})
+        ),
         # At the peak from the first step: a long warm-up would hide wrong updates.
         optimizer=OptimizerConfig(warmup_steps=0),
         cluster=ClusterConfig(),
@@ -91,7 +93,9 @@ def tf_models(program: Program) -> tuple[Step, Callable[[], None]]:
 def fingerprint(program: Program) -> str:
     """Return a checksum of everything in this checkout that a program depends on, with versions."""
     family = "tf-models" if program.implementation == "tf-models" else "lambert"
-    digest = hashlib.sha256(repr((_FORMAT, program, FORMS[program.form])).encode())
+    digest = hashlib.sha256(
+        repr((_FORMAT, program, FORMS[program.form], ENCODERS.get(program.form))).encode()
+    )
     for library in ("tensorflow", "tf_keras", "tf-models-official"):
         digest.update(importlib.metadata.version(library).encode())
     for source in _SOURCES[family]:
@@ -161,14 +165,15 @@ def export(program: Program, output_dir: Path) -> None:
         file.write(text)
     if program.reference_steps:
         runs_here = traced
-        if FORMS[program.form].get("attention") == "kernel":
-            runs_here = trace(dataclasses.replace(program, form=""))
+        if FORMS[program.form].get("attention") in ("kernel", "cudnn"):
+            form = "undropped" if program.form in ENCODERS else ""
+            runs_here = trace(dataclasses.replace(program, form=form))
         record = reference(runs_here.compiled, runs_here.variables, program)
         np.savez_compressed(output_dir / f"{program.name}.npz", **record)
     description = {
         **dataclasses.asdict(program),
         "sizes": program.sizes,
-        "settings": FORMS[program.form],
+        "settings": FORMS[program.form] | ENCODERS.get(program.form, {}),
         "inputs": [
             {"name": name, "shape": list(spec.shape), "dtype": spec.dtype.name}
             for name, spec in specs.items()

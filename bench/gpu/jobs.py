@@ -150,6 +150,7 @@ def waves(programs_dir: Path, output_dir: Path) -> list[list[Job]]:
             huggingface(16, positions=1024),
             huggingface(8, positions=2048),
         ],
+        [ours(32, form="cudnn"), ours(32, form="kernel-undropped")],
     ]
 
 

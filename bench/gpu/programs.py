@@ -18,12 +18,19 @@ from typing import Any
 # What a program computes. "gradients" is the part that TrainConfig.jit_compile compiles on GPUs: forward
 # and backward pass of a replica's batch.
 IMPLEMENTATIONS = ("lambert", "lambert-gradients", "tf-models")
-# Settings of TrainConfig by form. The form "" leaves attention to XLA: the exporter does not ask for the
-# defaults of a certain GPU.
+# Settings by form, of TrainConfig and of EncoderConfig. The form "" leaves attention to XLA: the exporter
+# does not ask for the defaults of a certain GPU.
 FORMS: dict[str, dict[str, Any]] = {
     "": {},
+    "undropped": {},
     "rematerialized": {"rematerialize_blocks": True},
     "kernel": {"attention": "kernel"},
+    "kernel-undropped": {"attention": "kernel"},
+    "cudnn": {"attention": "cudnn"},
+}
+ENCODERS: dict[str, dict[str, Any]] = {
+    form: {"attention_probs_dropout_prob": 0.0}
+    for form in ("undropped", "kernel-undropped", "cudnn")
 }
 _HEAD_SIZE, _VOCAB_SIZE = 64, 30522
 _PREDICTIONS_OF_512 = 76  # of the recipe; longer sequences have proportionally more
@@ -102,8 +109,11 @@ CHECKS = (
         for precision in ("float32", "mixed_bfloat16")
     ),
     # Compared with what XLA's form of attention computes on the CPU, which cannot run the kernels.
-    Program(
-        implementation="lambert", layers=2, batch=2, hidden=128, form="kernel", reference_steps=3
+    *(
+        Program(
+            implementation="lambert", layers=2, batch=2, hidden=128, form=form, reference_steps=3
+        )
+        for form in ("kernel", "cudnn")
     ),
 )
 # Lambert-large.
@@ -117,6 +127,10 @@ LARGE = (
     *(
         Program(implementation="lambert", layers=24, batch=batch, form="kernel")
         for batch in (32, 64, 8, 16)
+    ),
+    *(
+        Program(implementation="lambert", layers=24, batch=32, form=form)
+        for form in ("cudnn", "kernel-undropped")
     ),
 )
 # As many tokens as 32 sequences of 512.
@@ -135,6 +149,9 @@ FOUR_LAYERS = (
         for batch in (8, 16, 32, 64)
         for implementation in ("lambert", "tf-models")
     ),
-    Program(implementation="lambert", layers=4, batch=32, form="kernel"),
+    *(
+        Program(implementation="lambert", layers=4, batch=32, form=form)
+        for form in ("kernel", "cudnn")
+    ),
 )
 PROGRAMS = {program.name: program for program in (*MEASURED, *FOUR_LAYERS)}

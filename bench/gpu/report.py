@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.gpu.programs import ENCODERS
 from bench.gpu.rows import require_complete
 from data.checked_json import DamagedRecord, Record, parse_json_lines, read_at_most
 from data.errors import UserError
@@ -19,7 +20,11 @@ _RUNS_AS = {
     "tf-models": "XLA program through jax's client",
     "huggingface": "PyTorch",
 }
-_FORMS = {"kernel": "attention as a kernel"}
+_FORMS = {
+    "kernel": "attention as a kernel",
+    "kernel-undropped": "attention as a kernel, weights not dropped",
+    "cudnn": "attention by cuDNN, weights not dropped",
+}
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "OutOfMemoryError", "Out of memory")
 _KINDS = ("products", "attention", "optimizer", "copies", "other")
 
@@ -114,7 +119,8 @@ def merge(earlier: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> l
 def setting(row: Mapping[str, Any]) -> str:
     """Return the sizes of a step, without the batch."""
     text = "H={hidden} A={heads} L={layers} S={positions} P={predictions} V={vocab}"
-    return text.format(**row["sizes"]) + f", {row['precision']}, dropout 0.1"
+    undropped = ", none of attention weights" if row.get("form") in ENCODERS else ""
+    return text.format(**row["sizes"]) + f", {row['precision']}, dropout 0.1{undropped}"
 
 
 def what(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ import dataclasses
 
 from model.kernels.texts import HEAD_SIZE, lengths
 
+_LARGEST_HEAD_SIZE_OF_CUDNN = 128
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Device:
@@ -73,4 +75,37 @@ def problem(device: str, *, positions: int, heads: int, head_size: int, dtype: s
     if positions not in lengths(kernels):
         available = ", ".join(map(str, lengths(kernels)))
         return f"sequences have {positions} tokens, and kernels are for {available} tokens"
+    return ""
+
+
+def cudnn_device_problem(device: str) -> str:
+    """Return why a device, a key of DEVICES, lacks the attention of cuDNN; "" if it has it."""
+    if DEVICES[device].kernels == "gpu":
+        return ""
+    return "it is for GPUs of compute capability 8.0 and more"
+
+
+def cudnn_problem(device: str, *, head_size: int, dtype: str, dropout: float) -> str:
+    """Return why a device cannot use the attention of cuDNN; "" if it can.
+
+    Args:
+      device: key of DEVICES.
+      head_size: size of a head.
+      dtype: compute type.
+      dropout: probability to drop an attention weight.
+    """
+    if problem := cudnn_device_problem(device):
+        return problem
+    if dropout:
+        return (
+            f"EncoderConfig.attention_probs_dropout_prob={dropout} must be 0: a resumed run could not"
+            " repeat cuDNN's masks"
+        )
+    if dtype != "bfloat16":
+        return "it computes in bfloat16: TrainConfig.precision must be 'mixed_bfloat16'"
+    if head_size % 8 or head_size > _LARGEST_HEAD_SIZE_OF_CUDNN:
+        return (
+            f"heads have size {head_size}, and it takes multiples of 8 up to"
+            f" {_LARGEST_HEAD_SIZE_OF_CUDNN}"
+        )
     return ""

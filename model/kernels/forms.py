@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from model.dropout import Mask
+from model.kernels import cudnn
 from model.kernels.texts import Array, Sizes, stablehlo
 from model.tracing import Gradient
 
@@ -127,5 +128,5 @@ def _split(x_BSH: tf.Tensor, sizes: Sizes) -> tf.Tensor:
     return tf.transpose(x_BSAD, [0, 2, 1, 3])
 
 
-# By kind of device.
-KERNELS = {"tpu": _on_tpu, "gpu": _on_gpu}
+# By name of the kernels: kinds of devices that have some of their own, and cuDNN.
+KERNELS = {"tpu": _on_tpu, "gpu": _on_gpu, "cudnn": cudnn.attention}

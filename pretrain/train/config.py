@@ -41,7 +41,8 @@ class TrainConfig:
       attention: "xla" leaves attention to XLA, or to a library where XLA does not compile the step;
         "kernel" uses kernels for TPUs or GPUs (model/kernels) in training, in all blocks but the last,
         and is an error where there is none; "auto" uses kernels where there are some and they have
-        been measured to be faster (`model.kernels.devices.DEVICES`): on Hopper GPUs.
+        been measured to be faster (`model.kernels.devices.DEVICES`): on Hopper GPUs. "cudnn" is the
+        fused attention of cuDNN, for GPUs and without dropout of the attention weights.
       eval_batch_size: sequences per evaluation batch, over all devices.
       steps_per_loop: maximum number of updates on the devices without returning to Python. A loop has
         fewer if they take more than some seconds.
@@ -98,7 +99,8 @@ class TrainConfig:
             raise UserError(
                 f"TrainConfig.jit_compile={self.jit_compile!r}: must be 'auto', 'on' or 'off'"
             )
-        if self.attention not in ("auto", "xla", "kernel"):
+        if self.attention not in ("auto", "xla", "kernel", "cudnn"):
             raise UserError(
-                f"TrainConfig.attention={self.attention!r}: must be 'auto', 'xla' or 'kernel'"
+                f"TrainConfig.attention={self.attention!r}: must be 'auto', 'xla', 'kernel'"
+                " or 'cudnn'"
             )

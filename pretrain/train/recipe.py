@@ -10,7 +10,7 @@ from typing import Any
 
 from data.errors import UserError
 from model.config import EncoderConfig
-from model.kernels.devices import DEVICES
+from model.kernels.devices import DEVICES, cudnn_device_problem, cudnn_problem
 from model.kernels.devices import problem as kernel_problem
 from optim.config import OptimizerConfig, matches
 from pretrain.train.config import TrainConfig
@@ -87,8 +87,11 @@ def check_device(train: TrainConfig, device: str) -> None:
       train: settings of the training loop.
       device: key of `model.kernels.devices.DEVICES`.
     """
-    if train.attention == "kernel" and DEVICES[device].problem:
-        raise _no_kernels(device, DEVICES[device].problem)
+    problem = DEVICES[device].problem
+    if train.attention == "cudnn":
+        problem = cudnn_device_problem(device)
+    if train.attention in ("kernel", "cudnn") and problem:
+        raise _no_kernels(train, device, problem)
 
 
 def choose_kernels(
@@ -105,29 +108,33 @@ def choose_kernels(
     Raises:
       UserError: TrainConfig.attention asks for kernels, and there are none for this run.
     """
+    heads = encoder.num_attention_heads
+    sizes: dict[str, Any] = {
+        "head_size": encoder.hidden_size // heads,
+        "dtype": "bfloat16" if train.precision == "mixed_bfloat16" else train.precision,
+    }
     is_default = train.attention == "auto" and DEVICES[device].is_default
-    if train.attention != "kernel" and not is_default:
+    if train.attention == "cudnn":
+        dropout = encoder.attention_probs_dropout_prob
+        kernels, problem = "cudnn", cudnn_problem(device, dropout=dropout, **sizes)
+    elif train.attention == "kernel" or is_default:
+        kernels = DEVICES[device].kernels
+        problem = kernel_problem(device, positions=seq_length, heads=heads, **sizes)
+    else:
         return None
-    kernels, heads = DEVICES[device].kernels, encoder.num_attention_heads
-    problem = kernel_problem(
-        device,
-        positions=seq_length,
-        heads=heads,
-        head_size=encoder.hidden_size // heads,
-        dtype="bfloat16" if train.precision == "mixed_bfloat16" else train.precision,
-    )
-    if not problem and kernels == "gpu" and train.jit_compile == "off":
+    if not problem and kernels in ("gpu", "cudnn") and train.jit_compile == "off":
         problem = "kernels are part of a program of XLA, and TrainConfig.jit_compile is 'off'"
     if not problem:
         return kernels
     if is_default:
         return None
-    raise _no_kernels(device, problem)
+    raise _no_kernels(train, device, problem)
 
 
-def _no_kernels(device: str, problem: str) -> UserError:
+def _no_kernels(train: TrainConfig, device: str, problem: str) -> UserError:
     return UserError(
-        f"TrainConfig.attention='kernel' on {DEVICES[device].name}: {problem}; set it to 'auto' or 'xla'"
+        f"TrainConfig.attention={train.attention!r} on {DEVICES[device].name}: {problem}; set it to 'auto'"
+        " or 'xla'"
     )
 
 

@@ -16,7 +16,6 @@ from model.config import EncoderConfig
 from model.dropout import Dropout
 from model.kernels import texts
 from model.kernels.devices import DEVICES, problem
-from model.kernels.forms import KERNELS
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import choose_kernels
 from tests.support.paths import ROOT
@@ -81,7 +80,7 @@ def test_a_batch_beyond_32_bits_is_an_error():
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.0])
-@pytest.mark.parametrize("device", list(KERNELS))
+@pytest.mark.parametrize("device", list(NAMES))
 def test_a_compiled_step_calls_the_kernels(device, rate):
     """Forward and backward pass, with the sizes of the call filled in, and no [S, T] left in XLA's part."""
 
@@ -105,7 +104,7 @@ def test_a_compiled_step_calls_the_kernels(device, rate):
 
 def test_unknown_kinds_of_devices_are_errors():
     x_BASD = tf.zeros([1, 2, 512, 64], tf.bfloat16)
-    with pytest.raises(ValueError, match="kernels='npu': must be one of tpu, gpu"):
+    with pytest.raises(ValueError, match="kernels='npu': must be one of tpu, gpu, cudnn"):
         attention(x_BASD, x_BASD, x_BASD, tf.zeros([1, 1, 1, 512]), None, kernels="npu")
 
 
