@@ -146,7 +146,7 @@ rehearse-slice: setup  ## run jobs on a fake TPU slice of 4 hosts, with five kin
 	@$(RUN) launch.rehearse.slice --data_dir $(DEMO)/data-512 --work_dir $(REHEARSAL) $(ARGS)
 
 ##@ Measure
-.PHONY: bench bench-data bench-step bench-run bench-slice bench-demo bench-long learn tpu-check gpu-check bench-gpu gpu-rows
+.PHONY: bench bench-data bench-step bench-run bench-slice bench-demo bench-long learn tpu-check gpu-check bench-gpu bench-gpu-runs gpu-rows
 bench: bench-data bench-step bench-run learn  ## run the next four targets in turn
 
 bench-data: setup .venv-bench/.installed  ## speed and memory of the data build against peers, in about 20 minutes
@@ -181,6 +181,9 @@ gpu-check: setup .venv-gpu-check/.installed  ## compile the training step for GP
 
 bench-gpu: setup  ## write bench/.work/gpu, which measures the step on a GPU machine without TensorFlow, in about an hour
 	@$(RUN) bench.gpu.folder $(ARGS)
+
+bench-gpu-runs: setup  ## whole runs on the GPU of this machine: numbers, bits after a kill, speed; in about 20 minutes
+	@$(RUN) bench.gpu.training $(ARGS)
 
 gpu-rows: setup  ## ROWS of a GPU machine -> bench/results/gpu.json, and the tables of docs/performance.md
 	@$(RUN) bench.gpu $(ROWS) $(ARGS)

@@ -20,6 +20,8 @@ _AMPERE, _HOPPER = 8, 9  # compute capability, first part
 # By default XLA for GPUs keeps float32 copies of tensors that the step rounds to bfloat16, which costs
 # memory traffic (docs/performance.md).
 GPU_XLA_FLAGS = {"--xla_allow_excess_precision": "false"}
+# Otherwise sums of the gradient of the embeddings have no fixed order, and kernels are chosen by timing.
+DETERMINISTIC_XLA_FLAGS = {"--xla_gpu_deterministic_ops": "true"}
 
 
 def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
@@ -35,7 +37,7 @@ def build_strategy(config: ClusterConfig) -> tf.distribute.Strategy:
     logs.silence_loaded_tensorflow()
     # XLA reads its flags once, when the devices are created. Listing physical devices creates none.
     if tf.config.list_physical_devices("GPU"):
-        _add_xla_flags(GPU_XLA_FLAGS)
+        _add_xla_flags(GPU_XLA_FLAGS | (DETERMINISTIC_XLA_FLAGS if config.deterministic else {}))
     kind = _choose() if config.strategy == "auto" else config.strategy
     strategy = _create(kind, config)
     device = tf.config.list_logical_devices()[-1].device_type if kind != "tpu" else "TPU"

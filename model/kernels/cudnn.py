@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -21,11 +22,12 @@ from model.dropout import Mask
 from model.kernels.texts import Array
 from model.tracing import Gradient
 
-# (contracted, batch) dimensions of both operands of each product, of which queries, keys, values, outputs
-# and their gradients are [B, S, A, D], and weights [B, A, S, T].
-_INPUTS = ((3, (0, 2)), (3, (0, 2)))
-_FORWARD = {"bmm1": _INPUTS, "bmm2": ((3, (0, 1)), (1, (0, 2)))}
-_BACKWARD = {
+# A product of a call: the (contracted, batch) dimensions of its left and of its right operand.
+_Product: TypeAlias = tuple[tuple[int, tuple[int, int]], tuple[int, tuple[int, int]]]
+# Queries, keys, values, outputs and their gradients are [B, S, A, D], weights [B, A, S, T].
+_INPUTS: _Product = ((3, (0, 2)), (3, (0, 2)))
+_FORWARD: dict[str, _Product] = {"bmm1": _INPUTS, "bmm2": ((3, (0, 1)), (1, (0, 2)))}
+_BACKWARD: dict[str, _Product] = {
     "bmm1_grad_gemm1": ((2, (0, 1)), (1, (0, 2))),
     "bmm1_grad_gemm2": ((3, (0, 1)), (1, (0, 2))),
     "bmm2_grad_gemm1": ((2, (0, 1)), (1, (0, 2))),
@@ -77,7 +79,12 @@ def _swapped(x: tf.Tensor) -> tf.Tensor:
 
 
 def _call(
-    sizes: _Sizes, inputs: Sequence[tf.Tensor], products: dict, *, outputs: int, statistics: bool
+    sizes: _Sizes,
+    inputs: Sequence[tf.Tensor],
+    products: Mapping[str, _Product],
+    *,
+    outputs: int,
+    statistics: bool,
 ) -> Sequence[tf.Tensor]:
     """Return the results of a call: tensors [B, S, A, D], then the float32 statistics [B, A, S]."""
     x = Array((sizes.batch, sizes.positions, sizes.heads, sizes.size), "bfloat16")
@@ -98,7 +105,10 @@ def _call(
 
 
 def _stablehlo(
-    sizes: _Sizes, arguments: Sequence[Array], results: Sequence[Array], products: dict
+    sizes: _Sizes,
+    arguments: Sequence[Array],
+    results: Sequence[Array],
+    products: Mapping[str, _Product],
 ) -> str:
     """Return a module that calls cuDNN, and returns its results without its work space."""
     # A call has its results as [B, A, S, D], in memory as [B, S, A, D].
@@ -139,10 +149,10 @@ def _layout(*minor_to_major: int) -> str:
     return f"dense<[{', '.join(map(str, minor_to_major))}]> : tensor<{len(minor_to_major)}xindex>"
 
 
-def _backend_config(sizes: _Sizes, products: dict) -> dict:
+def _backend_config(sizes: _Sizes, products: Mapping[str, _Product]) -> dict[str, Any]:
     """Return XLA's CudnnfMHABackendConfig in its JSON form."""
     weights = (sizes.batch, sizes.heads, sizes.positions, sizes.positions)
-    config = {
+    config: dict[str, Any] = {
         "algorithm": {
             "algo_id": "0",
             "math_type": "TENSOR_OP_MATH",

@@ -54,7 +54,7 @@ _FREE = {
     },
     "input": {"masks", "prefetch", "reader"},
     "optimizer": {"shard"},
-    "cluster": {"strategy", "tpu"},
+    "cluster": {"strategy", "tpu", "deterministic"},
     # Fine-tuning: when to check, and how answers are decoded.
     "finetune": {"epochs", "evaluations", "collapse_check_fraction", "collapse_margin"},
     "task": {"max_answer_length", "n_best_size"},

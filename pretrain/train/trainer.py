@@ -295,7 +295,7 @@ class Trainer:
         """Update this replica's variables, and cast its weights again; return the row of `update`.
 
         Args:
-          gradients: of the summed loss, over the global batch.
+          gradients: gradients of the summed loss, over the global batch.
           sums: loss, correct predictions and weight over the global batch, float32 [3].
         """
         gradients = self.optimizer.parts(gradients)

@@ -109,6 +109,12 @@ def test_gpus_get_xla_flags_next_to_those_of_the_user(
     assert capsys.readouterr().err.endswith(f" (default strategy), XLA_FLAGS={expected}\n")
 
 
+def test_gpus_are_made_deterministic_on_request(with_gpu, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    build_strategy(ClusterConfig(strategy="default", deterministic=True))
+    assert os.environ["XLA_FLAGS"].split() == [FLAG, "--xla_gpu_deterministic_ops=true"]
+
+
 def test_a_file_of_xla_flags_is_left_alone(with_gpu, monkeypatch, capsys):
     monkeypatch.setenv("XLA_FLAGS", "flags.txt")
     build_strategy(ClusterConfig(strategy="default"))
@@ -140,7 +146,7 @@ print(tf.function(lambda x: x + 1, jit_compile=True)(1).numpy())
 @pytest.mark.parametrize(
     ("flags", "output"),
     [
-        (strategy.GPU_XLA_FLAGS, "2"),
+        (strategy.GPU_XLA_FLAGS | strategy.DETERMINISTIC_XLA_FLAGS, "2"),
         ({"--xla_no_such_flag": "1"}, "Unknown flag in XLA_FLAGS: --xla_no_such_flag=1"),
     ],
     ids=["real", "unknown"],
