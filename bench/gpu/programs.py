@@ -153,5 +153,6 @@ FOUR_LAYERS = (
         Program(implementation="lambert", layers=4, batch=32, form=form)
         for form in ("kernel", "cudnn")
     ),
+    *(dataclasses.replace(program, layers=4) for program in LONG),
 )
 PROGRAMS = {program.name: program for program in (*MEASURED, *FOUR_LAYERS)}
