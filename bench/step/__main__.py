@@ -57,6 +57,11 @@ CONTESTANTS = {
         what=f"{_UPDATE} LAMB, all compiled by XLA (jit_compile)",
         distributions=("tensorflow", "tf_keras"),
     ),
+    "lambert-undropped": Contestant(
+        implementation="lambert",
+        what=f"{_UPDATE} LAMB, without dropout: what its masks cost",
+        distributions=("tensorflow", "tf_keras"),
+    ),
     "tf-models": Contestant(
         implementation="tf-models",
         what=f"{_UPDATE} LAMB",
@@ -91,7 +96,7 @@ _COMMON = {"layers": 4, "positions": 512, "predictions": 76, "vocab": 30522}
 SETTINGS = (
     Setting(
         sizes={"hidden": 512, "heads": 8, "batch": 8, **_COMMON},
-        contestants=("lambert", "lambert-jit", "tf-models", "huggingface"),
+        contestants=("lambert", "lambert-jit", "lambert-undropped", "tf-models", "huggingface"),
     ),
     Setting(
         sizes={"hidden": 1024, "heads": 16, "batch": 4, **_COMMON},

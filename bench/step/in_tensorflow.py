@@ -7,6 +7,7 @@ does. The matrix product is the upper bound on the speed of a step.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -25,18 +26,26 @@ from pretrain.train.config import TrainConfig
 _OPTIMIZER = OptimizerConfig()
 
 
-def lambert(precision: str, sizes: dict, *, jit_compile: bool = False) -> Callable:
+def lambert(
+    precision: str, sizes: dict, *, jit_compile: bool = False, drops: bool = True
+) -> Callable:
     """Return a function that makes one update with Lambert's trainer and returns the loss.
 
     Args:
       precision: "float32" or "mixed_bfloat16".
       sizes: sizes of the model and the batch.
       jit_compile: whether XLA compiles the whole step, as on a TPU.
+      drops: whether there is dropout.
     """
+    encoder = work.encoder_config(sizes)
+    if not drops:
+        encoder = dataclasses.replace(
+            encoder, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+        )
     config = RunConfig(
         train=TrainConfig(global_batch_size=sizes["batch"], precision=precision),
         input=InputConfig(),
-        encoder=work.encoder_config(sizes),
+        encoder=encoder,
         optimizer=_OPTIMIZER,
         cluster=ClusterConfig(),
     )
@@ -101,6 +110,7 @@ if __name__ == "__main__":
     work.main(
         {
             "lambert": lambert,
+            "lambert-undropped": functools.partial(lambert, drops=False),
             "lambert-jit": functools.partial(lambert, jit_compile=True),
             "tf-models": tf_models,
             "tf.matmul": matmul,
