@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,8 @@ from tensorflow.python.ops import control_flow_util
 Function = TypeVar("Function", bound=Callable[..., Any])
 # Backward pass of a function with `tf.custom_gradient`: gradients of its results to those of its arguments.
 Gradient = Callable[..., Any]
+# TPUs for which the compiler writes a multiplication as shifts and additions (docs/performance.md).
+_WITHOUT_MULTIPLICATION = ("v3", "v4")
 # Kind of device of `tracing_for`; None for the devices of this machine.
 _traced_for: contextvars.ContextVar[str | None] = contextvars.ContextVar("device", default=None)
 
@@ -41,7 +44,7 @@ def tracing_for(device: str) -> Iterator[None]:
     """Trace steps for another kind of device than this machine's, to compile them ahead of time.
 
     Args:
-      device: "GPU" or "TPU".
+      device: "GPU", or the kind of TPU, such as "v4".
     """
     token = _traced_for.set(device)
     try:
@@ -54,6 +57,13 @@ def traces_for_gpu() -> bool:
     """Return whether the program that is being traced will run on GPUs."""
     device = _traced_for.get()
     return bool(tf.config.list_logical_devices("GPU")) if device is None else device == "GPU"
+
+
+def multiplies_integers_slowly() -> bool:
+    """Return whether the step that is being traced will run on a TPU that cannot multiply 32-bit integers."""
+    device = _traced_for.get()
+    kind = os.environ.get("TPU_ACCELERATOR_TYPE", "") if device is None else device
+    return in_compiled_step() and kind.partition("-")[0] in _WITHOUT_MULTIPLICATION
 
 
 @compiled

@@ -49,9 +49,10 @@ def estimate(row: dict) -> Estimate:
     step = step_from_row(row, defaults=_ANY)
     chip = TPUS[row["chip"]]
     device = costs.device_of_chip(chip, parts=chip.devices)
-    memory = costs.memory(step)
+    is_peer = row["implementation"] == "tf-models"  # its masks are not kept as ours are
+    memory = costs.memory(step) if is_peer else costs.memory_on(chip, step)
     arguments, temporaries, more_flops = memory.arguments, memory.temporaries, 0.0
-    if row["implementation"] == "tf-models":
+    if is_peer:
         share = _PEER_SHARE * device.matmul_share
         device = dataclasses.replace(device, matmul_share=share)
         # Like one more block: that of the predicted positions alone costs little.

@@ -21,6 +21,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from bench.step.work import encoder_config
 from data.read.input_pipeline import InputConfig
 from launch.config import ClusterConfig
+from model.tracing import tracing_for
 from optim.collectives import XlaCollectives
 from optim.config import OptimizerConfig
 from pretrain.config import RunConfig
@@ -96,7 +97,12 @@ def lambert(setting: dict[str, int]) -> Step:
     strategy, replicas = tf.distribute.get_strategy(), setting.get("replicas", 1)
     collectives = _ManyReplicas(strategy, replicas) if replicas > 1 else None
     trainer = build_trainer(config, strategy, kernels=kernels, collectives=collectives)
-    return lambda features: trainer.strategy.run(trainer.update, (features,))
+
+    def step(features: dict[str, tf.Tensor]) -> tf.Tensor:
+        with tracing_for(setting["chip"]):
+            return trainer.strategy.run(trainer.update, (features,))
+
+    return step
 
 
 def tf_models(setting: dict[str, int]) -> Step:

@@ -14,6 +14,8 @@ micro-batch, S tokens, P predictions, H hidden size, F feed-forward size, A head
       the last block    c (A P S + 2 S H + 7 P H + P F)
       embeddings        (c + 4) S H               their sum is float32
       head              3 c P H
+      on TPU v3 and v4  m (A S^2 + 2 S H) a block   dropout masks, where m is 1; m (A P S + 2 P H) in the last
+                                                  block, m S H for the embeddings
       on GPUs           times a factor              for what the compiler keeps besides
       rematerialized    c S H a block, and the largest block once
     logits              c b P V                   or 2 c C V + 4 V H with chunks of C predictions
@@ -43,6 +45,7 @@ import math
 
 from launch.accelerators.chips import Chip
 from launch.accelerators.gpus import Gpu
+from launch.accelerators.tpus import Tpu
 from model.config import EncoderConfig
 from model.flops import training_flops
 from model.names import weights
@@ -207,15 +210,18 @@ class Memory:
 
 def memory_on(chip: Chip, step: Step) -> Memory:
     """Return the memory of a device of this chip for an update, by the formulas at the top of this file."""
-    return memory(step, chip.activation_factor if isinstance(chip, Gpu) else 1.0)
+    keeps_masks = isinstance(chip, Tpu) and not chip.multiplies_integers
+    factor = chip.activation_factor if isinstance(chip, Gpu) else 1.0
+    return memory(step, factor, mask_bytes=int(keeps_masks))
 
 
-def memory(step: Step, activation_factor: float = 1.0) -> Memory:
+def memory(step: Step, activation_factor: float = 1.0, *, mask_bytes: int = 0) -> Memory:
     """Return the memory of a device for an update, by the formulas at the top of this file.
 
     Args:
       step: what the device computes.
       activation_factor: see `Gpu`; 1 on TPUs, and for what has to be kept at least.
+      mask_bytes: m, bytes that are kept for each element of a dropout mask.
     """
     parameters, c = num_parameters(step.encoder), step.compute_bytes
     optimizer = OPTIMIZERS[step.optimizer]
@@ -228,20 +234,28 @@ def memory(step: Step, activation_factor: float = 1.0) -> Memory:
         batch=12 * (step.seq_length + step.max_predictions) * step.batch,
         gradients=4 * parameters,
         compute_weights=c * table if is_accumulating and is_mixed else 0,
-        activations=int(activation_factor * step.micro_batch * activations_of_sequence(step)),
-        last_block=int(activation_factor * step.micro_batch * _block(step)),
+        activations=int(
+            activation_factor * step.micro_batch * activations_of_sequence(step, mask_bytes)
+        ),
+        last_block=int(activation_factor * step.micro_batch * _block(step, mask_bytes)),
         logits=_logits(step),
         is_accumulating=is_accumulating,
     )
 
 
-def activations_of_sequence(step: Step) -> int:
+def activations_of_sequence(step: Step, mask_bytes: int = 0) -> int:
     """Return the bytes that one sequence keeps for the backward pass, without logits."""
-    s, p, c, e = step.seq_length, step.max_predictions, step.compute_bytes, step.encoder
+    m, s, p, c, e = (
+        mask_bytes,
+        step.seq_length,
+        step.max_predictions,
+        step.compute_bytes,
+        step.encoder,
+    )
     h, f, a = e.hidden_size, e.intermediate_size, e.num_attention_heads
-    block = _block(step)
-    last_block = c * (a * p * s + 2 * s * h + 7 * p * h + p * f)
-    embeddings_and_head = (c + 4) * s * h + 3 * c * p * h
+    block = _block(step, m)
+    last_block = c * (a * p * s + 2 * s * h + 7 * p * h + p * f) + m * (a * p * s + 2 * p * h)
+    embeddings_and_head = (c + 4 + m) * s * h + 3 * c * p * h
     whole_blocks = e.num_hidden_layers - 1
     if step.rematerialize_blocks:
         block_inputs = e.num_hidden_layers * c * s * h
@@ -249,13 +263,14 @@ def activations_of_sequence(step: Step) -> int:
     return whole_blocks * block + last_block + embeddings_and_head
 
 
-def _block(step: Step) -> int:
+def _block(step: Step, mask_bytes: int) -> int:
     """Return the bytes that one sequence keeps of a block that computes all positions."""
     s, e = step.seq_length, step.encoder
     inner = step.compute_bytes * (8 * s * e.hidden_size + s * e.intermediate_size)
+    inner += mask_bytes * 2 * s * e.hidden_size
     if step.attention == KERNEL:
         return inner + 4 * e.num_attention_heads * s
-    return inner + step.compute_bytes * e.num_attention_heads * s * s
+    return inner + (step.compute_bytes + mask_bytes) * e.num_attention_heads * s * s
 
 
 def _logits(step: Step) -> int:

@@ -48,6 +48,8 @@ class Tpu(Chip):
       gke_accelerator: label of GKE's nodes.
       topologies: GKE's topology of a single host, by the size in the accelerator type.
       slice_topologies: the same of slices of several hosts; empty if TensorFlow cannot use them.
+      multiplies_integers: whether it has an instruction that multiplies 32-bit integers; otherwise training
+        keeps dropout masks for the backward pass (model/dropout.py).
       has_pjrt: whether TensorFlow reaches the TPU through the C interface of libtpu.
       compile_target: how bench.tpu compiles for it; None if jax 0.10.2 cannot read back what the compiler
         makes.
@@ -58,6 +60,7 @@ class Tpu(Chip):
     gke_accelerator: str
     topologies: Mapping[int, str]
     slice_topologies: Mapping[int, str]
+    multiplies_integers: bool
     has_pjrt: bool
     compile_target: CompileTarget | None
 
@@ -89,12 +92,13 @@ TPUS = {
             chips_per_host=4,
             most_chips_of_one_host=4,
             torus_chips=1024,
-            step_time=StepTimeFit(matmul_share=0.68, on_chip_bytes=0, error=0.30),
+            step_time=StepTimeFit(matmul_share=0.68, on_chip_bytes=0, error=0.20),
             google_name="v3",
             runtime_version="tpu-ubuntu2204-base",
             gke_accelerator="tpu-v3-device",
             topologies={8: "2x2"},
             slice_topologies={},
+            multiplies_integers=False,
             has_pjrt=False,
             compile_target=CompileTarget(
                 topology="v3:2x2", cores="default", flops_per_cycle=2 * 2 * 128**2
@@ -116,12 +120,13 @@ TPUS = {
             chips_per_host=4,
             most_chips_of_one_host=4,
             torus_chips=64,
-            step_time=StepTimeFit(matmul_share=0.48, on_chip_bytes=0, error=0.40),
+            step_time=StepTimeFit(matmul_share=0.48, on_chip_bytes=0, error=0.25),
             google_name="v4",
             runtime_version="tpu-ubuntu2204-base",
             gke_accelerator="tpu-v4-podslice",
             topologies={8: "2x2x1"},
             slice_topologies={},
+            multiplies_integers=False,
             has_pjrt=False,
             compile_target=CompileTarget(
                 topology="v4:2x2x1", cores="megacore", flops_per_cycle=2 * 4 * 2 * 128**2
@@ -149,6 +154,7 @@ TPUS = {
             gke_accelerator="tpu-v5-lite-podslice",
             topologies=_HOST_TOPOLOGIES,
             slice_topologies=_POD_TOPOLOGIES,
+            multiplies_integers=True,
             has_pjrt=True,
             compile_target=CompileTarget(
                 topology="v5e:2x2", cores="default", flops_per_cycle=4 * 2 * 128**2
@@ -176,6 +182,7 @@ TPUS = {
             gke_accelerator="tpu-v5p-slice",
             topologies={8: "2x2x1"},
             slice_topologies=_V5P_TOPOLOGIES,
+            multiplies_integers=True,
             has_pjrt=True,
             compile_target=None,
         ),
@@ -201,6 +208,7 @@ TPUS = {
             gke_accelerator="tpu-v6e-slice",
             topologies=_HOST_TOPOLOGIES,
             slice_topologies=_POD_TOPOLOGIES,
+            multiplies_integers=True,
             has_pjrt=True,
             compile_target=None,
         ),

@@ -1,4 +1,4 @@
-"""Barriers between forward and backward pass, for GPUs only."""
+"""Barriers between forward and backward pass for GPUs, and dropout masks kept between them on TPUs."""
 
 import contextlib
 import os
@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from launch.accelerators.tpus import TPUS
+from model import tracing
 from model.attention import attention
 from model.dropout import Dropout
 from model.layers import apply_dropout, bias_dropout_add, bias_gelu
@@ -22,8 +24,8 @@ def step():
     """Return a compiled function of its own: gradients of a block with dropout at three sites."""
 
     @tf.function(jit_compile=True, autograph=False)
-    def gradients(x_BSH, bias_H):
-        dropout = Dropout(seed=1, step=tf.constant(2), example_B=tf.range(BATCH))
+    def gradients(x_BSH, bias_H, number):
+        dropout = Dropout(seed=1, step=number, example_B=tf.range(BATCH))
         rows = tf.range(LENGTH)[None]
         hidden = [dropout.hidden_mask(site, 0.3, rows_BR=rows, columns=HIDDEN) for site in range(2)]
         weights = dropout.attention_probs_mask(2, 0.3, rows_BR=rows, columns=LENGTH, heads=HEADS)
@@ -43,15 +45,47 @@ def step():
 def inputs():
     rng = np.random.default_rng(0)
     shapes = ((BATCH, LENGTH, HIDDEN), (HIDDEN,))
-    return [tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in shapes]
+    values = [tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in shapes]
+    return [
+        *values,
+        tf.constant(2),
+    ]  # the last one is no constant for XLA, which would compute masks itself
 
 
 # One for each mask and one for gelu.
-@pytest.mark.parametrize(("device", "barriers"), [("GPU", 4), ("TPU", 0), (None, 0)])
-def test_barriers_are_for_gpus(device, barriers):
+@pytest.mark.parametrize(("device", "barriers"), [("GPU", 4), ("v5e", 0), (None, 0)])
+def test_barriers_of_recomputations_are_for_gpus(device, barriers):
     with tracing_for(device) if device else contextlib.nullcontext():
         text = step().experimental_get_compiler_ir(*inputs())(stage="stablehlo")
     assert text.count("optimization_barrier") == barriers
+
+
+def hashed_masks(text: str) -> int:
+    """Return how many times a program multiplies hashes of whole masks."""
+    shapes = [
+        f"tensor<{BATCH}x{LENGTH}x{HIDDEN}xui32>",
+        f"tensor<{BATCH}x{HEADS}x{LENGTH}x{LENGTH}xui32>",
+    ]
+    products = [line for line in text.splitlines() if "stablehlo.multiply" in line]
+    return sum(shape in line for line in products for shape in shapes) // 2
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "times", "barriers"),
+    [("v3-8", 3, 3), ("v4-8", 3, 3), ("v5litepod-8", 7, 0), ("v6e-8", 7, 0), ("", 7, 0)],
+)
+def test_masks_are_hashed_once_where_multiplications_are_slow(
+    monkeypatch, accelerator, times, barriers
+):
+    monkeypatch.setenv("TPU_ACCELERATOR_TYPE", accelerator)
+    text = step().experimental_get_compiler_ir(*inputs())(stage="stablehlo")
+    assert hashed_masks(text) == times
+    assert text.count("optimization_barrier") == barriers
+
+
+def test_the_table_of_tpus_says_which_multiply_slowly():
+    found = {tpu.name for tpu in TPUS.values() if not tpu.multiplies_integers}
+    assert found == set(tracing._WITHOUT_MULTIPLICATION)
 
 
 # Fused, the two programs may be vectorised differently, and how depends on the instructions of the machine:
@@ -60,9 +94,11 @@ PROGRAM = """
 from model.tracing import tracing_for
 from tests.model.test_tracing import inputs, step
 
-with tracing_for("GPU"):
-    found = step()(*inputs())
-for gradients in (found, step()(*inputs())):
+found = [step()(*inputs())]
+for device in ("GPU", "v4"):
+    with tracing_for(device):
+        found.append(step()(*inputs()))
+for gradients in found:
     print(*(gradient.numpy().tobytes().hex() for gradient in gradients))
 """
 
@@ -71,8 +107,8 @@ def test_barriers_change_no_gradient():
     environment = {**os.environ, "XLA_FLAGS": "--xla_disable_hlo_passes=fusion"}
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    with_barriers, without = done.stdout.splitlines()
-    assert with_barriers == without
+    plain, for_gpus, for_v4 = done.stdout.splitlines()
+    assert plain == for_gpus == for_v4
 
 
 def test_devices_of_this_machine_decide(monkeypatch):

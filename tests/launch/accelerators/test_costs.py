@@ -120,13 +120,13 @@ def test_rematerialization_adds_a_forward_pass_without_the_head():
 
 
 @pytest.mark.parametrize("table", estimates.TABLES)
-def test_formulas_are_within_11_percent_of_every_compiled_row(table):
+def test_formulas_are_within_10_percent_of_every_compiled_row(table):
     """Memory and cycles of our rows and of those of tf-models."""
     rows = [row for row in estimates.compiled_rows(table) if "out_of_memory" not in row]
     assert len(rows) >= 5
     for row in rows:
         for error in estimates.estimate(row).errors(row).values():
-            assert abs(error) < 0.11, row
+            assert abs(error) < 0.10, row
 
 
 def test_formulas_are_close_for_arguments_and_temporaries_of_full_size():
@@ -135,14 +135,7 @@ def test_formulas_are_close_for_arguments_and_temporaries_of_full_size():
             continue
         found = estimates.estimate(row)
         assert found.argument_bytes == pytest.approx(row["hbm_argument_bytes"], rel=0.003)
-        # There the compiler keeps gelu's outputs as well.
-        keeps_more = (row["implementation"], row["chip"], row["batch_per_core"]) == (
-            "lambert",
-            "v4",
-            16,
-        )
-        temporary_bytes = found.temporary_bytes + keeps_more * 23 * 16 * 512 * 4096 * 2
-        assert temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.06)
+        assert found.temporary_bytes == pytest.approx(row["hbm_temp_bytes"], rel=0.06)
 
 
 def test_memory_of_gpus_is_within_15_percent_of_every_compiled_row():
