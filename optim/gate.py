@@ -118,6 +118,9 @@ class Gated(tf_keras.optimizers.Optimizer):
     def _internal_apply_gradients(
         self, grads_and_vars: Sequence[tuple[tf.Tensor, tf.Variable]]
     ) -> tf.Variable:
+        # Options of tf_keras: averages of the weights, and a program for each variable.
+        if self.use_ema or self.jit_compile:
+            return super()._internal_apply_gradients(grads_and_vars)
         self._update_all(grads_and_vars)
         return self.count_step()
 

@@ -67,6 +67,28 @@ def test_patterns_match_on_every_replica():
                 assert_near([local], [expected.numpy()], relative=1e-5)
 
 
+@pytest.mark.parametrize(
+    "build", [lambda **kw: LAMB(0.1, **kw), lambda **kw: AdamW(0.1, **kw)], ids=["lamb", "adamw"]
+)
+def test_averages_and_programs_of_tf_keras_still_work(build):
+    """Its own options, which our way to apply gradients leaves to tf_keras."""
+    expected = variables()
+    apply_steps(build(), expected, 2)
+    compiled = variables()
+    apply_steps(build(jit_compile=True), compiled, 2)
+    assert_near(compiled, [variable.numpy() for variable in expected], relative=1e-6)
+
+    averaged, optimizer = variables(), build(use_ema=True, ema_momentum=0.5)
+    apply_steps(optimizer, averaged, 2)
+    assert_near(averaged, [variable.numpy() for variable in expected], relative=1e-6)
+    once = variables()
+    apply_steps(build(), once, 1)
+    optimizer.finalize_variable_values(averaged)
+    triples = zip(variables(), once, expected, strict=True)
+    means = [0.25 * a.numpy() + 0.25 * b.numpy() + 0.5 * c.numpy() for a, b, c in triples]
+    assert_near(averaged, means, relative=1e-6)
+
+
 def test_every_setting_reaches_the_optimizer():
     settings = dict(
         beta_1=0.8,
