@@ -150,12 +150,14 @@ def test_memory_of_gpus_is_within_15_percent_of_every_compiled_row():
 
 def test_memory_with_kernels_on_a_tpu_is_within_5_percent():
     """No constant was fitted to it: a block keeps a number for each query instead of its scores."""
-    (row,) = [row for row in load_rows("tpu") if row.get("attention") == "kernel"]
-    step = step_from_row(row, defaults=STEP)
-    assert step.attention == "kernel"
-    assert costs.memory(step).total == pytest.approx(
-        row["hbm_argument_bytes"] + row["hbm_temp_bytes"], rel=0.05
-    )
+    rows = [row for row in load_rows("tpu") if row.get("attention") == "kernel"]
+    assert len(rows) == 2
+    for row in rows:
+        step = step_from_row(row, defaults=STEP)
+        assert step.attention == "kernel"
+        assert costs.memory(step).total == pytest.approx(
+            row["hbm_argument_bytes"] + row["hbm_temp_bytes"], rel=0.05
+        )
 
 
 def test_documentation_has_the_current_errors():
