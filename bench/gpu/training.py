@@ -42,12 +42,15 @@ _SMALL = (
 _SMALL_STEPS, _KILLED_AFTER = 60, 40
 # Lambert-large as published, but for the batch and a warm-up as short as the run.
 _LARGE = ("gin/lambert_large.gin", "OptimizerConfig.warmup_steps = 1")
-# Settings of the runs that are timed: name to (sequences an update, TrainConfig.attention).
+# Settings of the runs that are timed: name to (sequences an update, TrainConfig.attention,
+# ClusterConfig.deterministic).
 SPEEDS = {
-    f"{attention}-B{batch}": (batch, attention)
+    f"{attention}-B{batch}" + "-deterministic" * deterministic: (batch, attention, deterministic)
     for batch in (32, 8, 64)
     for attention in ("kernel", "xla")
+    for deterministic in (False, True)
 }
+_DETERMINISTIC = "ClusterConfig.deterministic = {}"
 _LOGGED = 20  # steps between two lines; the first lines include compilation
 _DISTRIBUTIONS = ("tensorflow", "tf_keras")
 _DIFFERENCE, _EQUAL = "largest_relative_difference", ("equal_twice", "equal_after_kill")
@@ -70,22 +73,27 @@ def numbers(args: argparse.Namespace) -> Iterator[dict]:
 
 def resuming(args: argparse.Namespace) -> Iterator[dict]:
     """Kill a run between two checkpoints, resume it, and yield whether it ends at the same bits."""
-    hashes = [_weights_sha256(_small_run(args.work, f"undisturbed-{i}")) for i in range(2)]
-    _small_run(args.work, "killed", until=_KILLED_AFTER)
-    hashes.append(_weights_sha256(_small_run(args.work, "killed")))
-    yield {
-        "what": "bits of two runs, and of one that was killed and resumed",
-        "steps": _SMALL_STEPS,
-        **dict(zip(_EQUAL, (hashes[0] == each for each in hashes[1:]), strict=True)),
-    }
+    for deterministic in (False, True):
+        end = f"-{deterministic}"
+        setting = _DETERMINISTIC.format(deterministic)
+        paths = [_small_run(args.work, f"undisturbed-{i}{end}", setting) for i in range(2)]
+        _small_run(args.work, f"killed{end}", setting, until=_KILLED_AFTER)
+        paths.append(_small_run(args.work, f"killed{end}", setting))
+        first, *others = map(_weights_sha256, paths)
+        yield {
+            "what": "bits of two runs, and of one that was killed and resumed",
+            "deterministic": deterministic,
+            "steps": _SMALL_STEPS,
+            **dict(zip(_EQUAL, (first == other for other in others), strict=True)),
+        }
 
 
 def speed(args: argparse.Namespace) -> Iterator[dict]:
     """Time Lambert-large, and yield a row for each setting."""
     for name in args.speeds:
-        batch, attention = SPEEDS[name]
+        batch, attention, deterministic = SPEEDS[name]
         run = timed_run(
-            _arguments(args.work, *_LARGE),
+            _arguments(args.work, *_LARGE, _DETERMINISTIC.format(deterministic)),
             args.work / "runs" / name,
             train_steps=args.steps,
             global_batch_size=batch,
@@ -102,6 +110,7 @@ def speed(args: argparse.Namespace) -> Iterator[dict]:
             "name": name,
             "sizes": {"layers": 24, "hidden": 1024, "positions": 512, "batch": batch},
             "attention": attention,
+            "deterministic": deterministic,
             "sequences_per_second": rate,
             "sequences_per_second_of_lines": [row["examples_per_second"] for row in rows],
             "milliseconds_an_update": 1000 * batch / rate,
@@ -117,10 +126,18 @@ MEASUREMENTS: dict[str, Callable[[argparse.Namespace], Iterator[dict]]] = {
 }
 
 
-def _small_run(work: Path, name: str, *, until: int | None = None, **environment: str) -> Path:
+def _small_run(
+    work: Path, name: str, *params: str, until: int | None = None, **environment: str
+) -> Path:
     """Run the small model, and return its directory; with `until`, kill it when that step is logged."""
     model_dir = work / "runs" / name
-    arguments = [*_arguments(work, *_SMALL), "--model_dir", str(model_dir), "--mode", "train"]
+    arguments = [
+        *_arguments(work, *_SMALL, *params),
+        "--model_dir",
+        str(model_dir),
+        "--mode",
+        "train",
+    ]
     settings = {"train_steps": _SMALL_STEPS, "log_interval": 1, "steps_per_loop": 1}
     settings["checkpoint_interval"] = _KILLED_AFTER // 2 + 1
     for setting, value in settings.items():
@@ -204,7 +221,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "stage": "gpu_runs",
         "device": device,
         "command": "python -m bench.gpu.training",
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
@@ -228,7 +244,7 @@ def describe(row: dict) -> str:
             f" {row['milliseconds_an_update']:.1f} ms an update, {row['input_wait_fraction']:.1%} waiting"
             f" for input, first line after {row['first_line_seconds']:.0f} s"
         )
-    figures = {name: row[name] for name in (_DIFFERENCE, *_EQUAL) if name in row}
+    figures = {name: row[name] for name in ("deterministic", _DIFFERENCE, *_EQUAL) if name in row}
     return f"{row['what']}, {row['steps']} steps: {figures}"
 
 
@@ -240,8 +256,8 @@ def _add(row: dict, results: Path) -> None:
     results.write_text(json.dumps([*rows, row], indent=1) + "\n")
 
 
-def _key(row: dict) -> tuple[str, ...]:
-    return tuple(row.get(field, "") for field in ("what", "name", "device", "xla_flags"))
+def _key(row: dict) -> tuple:
+    return tuple(row.get(field) for field in ("what", "name", "deterministic", "device"))
 
 
 if __name__ == "__main__":

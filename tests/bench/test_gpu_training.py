@@ -40,17 +40,16 @@ def test_without_a_gpu_it_says_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_rows_of_other_devices_and_flags_remain(tmp_path):
+def test_rows_of_other_devices_and_settings_remain(tmp_path):
     results = tmp_path / "rows.json"
-    row = {"what": "w", "name": "kernel-B8", "device": "H100", "xla_flags": "", "figure": 1}
-    for change in ({}, {"device": "H200"}, {"xla_flags": "--f"}, {"figure": 2}):
+    row = {"what": "w", "device": "H100", "deterministic": False, "figure": 1}
+    for change in ({}, {"device": "H200"}, {"deterministic": True}, {"figure": 2}):
         training._add({**row, **change}, results)
-    assert [
-        (r["device"], r["xla_flags"], r["figure"]) for r in json.loads(results.read_text())
-    ] == [
-        ("H200", "", 1),
-        ("H100", "--f", 1),
-        ("H100", "", 2),
+    found = json.loads(results.read_text())
+    assert [(r["device"], r["deterministic"], r["figure"]) for r in found] == [
+        ("H200", False, 1),
+        ("H100", True, 1),
+        ("H100", False, 2),
     ]
 
 
