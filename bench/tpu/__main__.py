@@ -90,6 +90,17 @@ SMALL = (
         ],
     ),
     ({"layers": 4, "hidden": 768, "heads": 12}, [Case("lambert", "v5e", 8)]),
+    # Longer sequences, as many tokens as 8 of 512.
+    *(
+        (
+            {"layers": 4, "positions": positions, "predictions": 76 * positions // 512},
+            [
+                Case("lambert", "v5e", 4096 // positions, attention=attention)
+                for attention in ("xla", "kernel")
+            ],
+        )
+        for positions in (1024, 2048)
+    ),
 )
 # All are compared with tf-models' update of 8 sequences; it cannot accumulate gradients.
 BASE = Case("tf-models", "v5e", 8)

@@ -18,6 +18,7 @@ from launch.plan.bench_results import load_rows, step_from_row
 from model.config import EncoderConfig
 
 TABLES = ("tpu", "tpu_small")
+USUAL_POSITIONS = 512  # of the rows that constants are fitted to
 _PEER_SHARE = 0.85  # of our share of the peak; fitted to its three rows
 _ANY = costs.Step(encoder=EncoderConfig(), batch=1, micro_batch=1)
 
@@ -95,7 +96,9 @@ def table(compiled: Sequence[dict]) -> list[str]:
 
 
 def _name(row: dict) -> str:
-    parts = [f"{row['chip']}, {row['batch_per_core']}"]
+    positions = step_from_row(row, defaults=_ANY).seq_length
+    length = f" of {positions:,}" * (positions != USUAL_POSITIONS)
+    parts = [f"{row['chip']}, {row['batch_per_core']}{length}"]
     if row["micro_batch_size"]:
         parts.append(f"by {row['micro_batch_size']}")
     if row.get("rematerialize_blocks"):
