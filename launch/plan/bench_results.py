@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from launch.accelerators.costs import XLA, Step
+from launch.accelerators.costs import KERNEL, XLA, Step
 from launch.accelerators.gpus import Gpu
 from launch.accelerators.machines import Accelerator
 from launch.accelerators.tpus import Tpu
@@ -104,7 +104,8 @@ def step_from_row(row: dict[str, Any], *, defaults: Step) -> Step:
         rematerialize_blocks=row.get("rematerialize_blocks", False),
         logits_chunk_size=row.get("logits_chunk_size", 0),
         precision="mixed_bfloat16",
-        attention=row.get("attention", XLA),
+        # Neither our kernels nor cuDNN keep scores.
+        attention=XLA if row.get("attention", XLA) == XLA else KERNEL,
         optimizer="lamb",
         optimizer_shards=1,
     )
