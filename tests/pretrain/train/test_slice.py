@@ -9,13 +9,24 @@ import pytest
 import tensorflow as tf
 
 from pretrain.checkpoints.catalog import committed
-from pretrain.run import main
 from pretrain.train.metrics_log import CLOCK_METRICS, read_metrics
 from tests.support.paths import ROOT
 from tests.support.pretraining import arguments
-from tests.support.slices import pretrain, slice_hosts, slice_params
+from tests.support.slices import drive, pretrain, slice_hosts, slice_params
 
 LOCAL = "ClusterConfig.strategy = 'mirrored'"
+# Not in this process: later tests of it could not have collectives of other shapes.
+ON_FOUR_DEVICES = """
+import sys
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+from pretrain.run import main
+
+main(sys.argv[1:])
+"""
 
 
 def variables(model_dir) -> dict[str, np.ndarray]:
@@ -35,7 +46,8 @@ def metrics(model_dir) -> list[dict]:
 @pytest.mark.parametrize("shard", [False, True])
 def test_a_run_on_two_hosts_equals_one_on_four_local_devices(small_build, tmp_path, shard):
     here, there = tmp_path / "here", tmp_path / "there"
-    main(arguments(small_build, here, LOCAL))
+    local = drive(ON_FOUR_DEVICES, *arguments(small_build, here, LOCAL))
+    assert local.returncode == 0, local.stderr
     with slice_hosts() as servers:
         settings = [*slice_params(servers), f"OptimizerConfig.shard = {shard}"]
         done = pretrain(*arguments(small_build, there, *settings))
