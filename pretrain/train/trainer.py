@@ -22,6 +22,7 @@ from data.errors import UserError
 from launch.strategy import Workers, remote_hosts
 from model.compute_weights import refresh_compute_weights
 from model.dropout import Dropout
+from model.tracing import compiled
 from optim.accumulate import accumulate
 from optim.build import build_optimizer, build_schedule
 from optim.collectives import Collectives, collectives_of
@@ -135,9 +136,9 @@ class Trainer:
         if _compiles_with_xla(train.jit_compile):
             # Not the whole `update`: a program of XLA reaches one device only, and sums over the replicas
             # are on all of them.
-            self._compute_gradients = _xla_program(self._accumulate)
+            self._compute_gradients = compiled(self._accumulate)
             if not self.optimizer.needs_other_replicas:
-                self._apply = _xla_program(self._apply_sums)
+                self._apply = compiled(self._apply_sums)
 
     @property
     def checkpoint_items(self) -> dict[str, Any]:
@@ -381,11 +382,6 @@ def _bad_step(step: int, row: np.ndarray) -> BadStep:
     loss_sum, _, weight_sum, norm, kind, recent = row.tolist()
     loss = loss_sum / weight_sum if weight_sum else math.nan
     return BadStep(step=step, loss=loss, grad_norm=norm, kind=int(kind), recent=int(recent))
-
-
-def _xla_program(function: Callable[..., Any]) -> Callable[..., Any]:
-    program: Callable[..., Any] = tf.function(function, jit_compile=True, autograph=False)
-    return program
 
 
 def _compiles_with_xla(jit_compile: str) -> bool:
