@@ -30,9 +30,9 @@ class ClusterConfig:
       tpu: name of the TPU, or the addresses of the servers on all hosts of a slice, in order:
         "grpc://10.0.0.2:8470,grpc://10.0.0.3:8470"; empty takes TPU_NAME from the environment, or
         else "local", the TPU of this machine.
-      deterministic: make GPUs compute the same bits in every run, and in one that was killed and resumed,
-        as CPUs and TPUs do anyway. XLA then chooses no kernels by timing them, and takes sums in a fixed
-        order; what that costs a large model has not been measured.
+      deterministic: make GPUs compute the same bits in every run, as CPUs and TPUs do anyway; without it,
+        a run that was killed and resumed ends with other bits. XLA then chooses no kernels by timing
+        them, and takes sums in a fixed order; what that costs a large model has not been measured.
     """
 
     strategy: str = "auto"
