@@ -20,27 +20,35 @@ class ComputeWeight:
 
     It can be recomputed from its master, so it is not state: it is not a tf.Module, and therefore neither
     in checkpoints nor among the variables of a model. Code that sets the master must call `refresh`.
+
+    Attributes:
+      master: float32 variable.
+      variable: the cast value.
     """
 
     def __init__(self, master: tf.Variable, dtype: tf.DType):
-        self._master = master
-        self._variable = tf.Variable(tf.cast(master, dtype), trainable=False, name="copy")
+        self.master = master
+        self.variable = tf.Variable(tf.cast(master, dtype), trainable=False, name="copy")
 
     def refresh(self) -> None:
         """Cast the master's current value; in replica context, each replica casts its own."""
-        self._variable.assign(tf.cast(self._master, self._variable.dtype))
+        self.variable.assign(tf.cast(self.master, self.variable.dtype))
 
     def value(self) -> tf.Tensor:
         """Return the cast value; its gradient flows to the master."""
-        return _substitute(tf.convert_to_tensor(self._master), self._variable)
+        return _substitute(tf.convert_to_tensor(self.master), self.variable)
+
+
+def compute_weights(model: tf.Module) -> list[ComputeWeight]:
+    """Return the weights that the layers of a model keep in the compute type."""
+    layers = (getattr(module, "compute_kernel", None) for module in (model, *model.submodules))
+    return [each for each in layers if isinstance(each, ComputeWeight)]
 
 
 def refresh_compute_weights(model: tf.Module) -> None:
     """Cast the current weights of all layers of a model that keep a copy in the compute type."""
-    for module in (model, *model.submodules):
-        compute_kernel = getattr(module, "compute_kernel", None)
-        if isinstance(compute_kernel, ComputeWeight):
-            compute_kernel.refresh()
+    for weight in compute_weights(model):
+        weight.refresh()
 
 
 @tf.custom_gradient

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import tensorflow as tf
 import tf_keras
 
 from optim.adamw import AdamW
@@ -29,6 +30,7 @@ def build_optimizer(
     schedule: Schedule | float,
     *,
     collectives: Collectives | None = None,
+    copies: Mapping[str, tf.Variable] | None = None,
 ) -> tf_keras.optimizers.Optimizer:
     """Return the configured optimizer. It does not clip gradients: the training step does.
 
@@ -36,12 +38,14 @@ def build_optimizer(
       config: settings of the optimizer.
       schedule: learning rate schedule, or a constant learning rate.
       collectives: connects the replicas among which `config.shard` divides the optimizer.
+      copies: what layers read in place of weights, by name of the weight, see `ShardedLAMB`.
 
     Raises:
       TypeError: the optimizer is not what its row of OPTIMIZERS says.
     """
     if config.shard and collectives and collectives.num_replicas > 1:
-        optimizer = _lamb(config, schedule, functools.partial(ShardedLAMB, collectives=collectives))
+        create = functools.partial(ShardedLAMB, collectives=collectives, copies=copies)
+        optimizer = _lamb(config, schedule, create)
     else:
         optimizer = _OPTIMIZER_BUILDERS[config.optimizer](config, schedule)
     cls, entry = type(optimizer), f"optim.config.OPTIMIZERS[{config.optimizer!r}]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -37,7 +37,10 @@ class Collectives:
 
     def concatenate(self, part: tf.Tensor) -> tf.Tensor:
         """Return the parts of all replicas, joined along the first axis in the order of their numbers."""
-        return tf.distribute.get_replica_context().all_gather(part, axis=0)
+        gather = tf.distribute.get_replica_context().all_gather
+        if part.dtype == tf.bfloat16:  # not among the types of tf.distribute, which copies the bits
+            return tf.bitcast(gather(tf.bitcast(part, tf.float16), axis=0), tf.bfloat16)
+        return gather(part, axis=0)
 
     @functools.cached_property
     def numbers(self) -> list[int]:
@@ -77,7 +80,7 @@ class XlaCollectives(Collectives):
         (result,) = gen_xla_ops.xla_call_module(
             [part],
             version=9,
-            module=_all_gather(list(part.shape), joined, self.num_replicas),
+            module=_all_gather(part, joined, self.num_replicas),
             Sout=[joined],
             Tout=[part.dtype],
             platforms=["TPU"],
@@ -87,9 +90,14 @@ class XlaCollectives(Collectives):
         return result
 
 
-def _all_gather(part: list[int], joined: list[int], replicas: int) -> str:
-    """Return StableHLO that joins float32 parts of all replicas along the first axis."""
-    given, returned = ("x".join(map(str, shape)) + "xf32" for shape in (part, joined))
+_STABLEHLO_TYPES = {tf.float32: "f32", tf.bfloat16: "bf16"}
+
+
+def _all_gather(part: tf.Tensor, joined: Sequence[int], replicas: int) -> str:
+    """Return StableHLO that joins the parts of all replicas along the first axis."""
+    given, returned = (
+        "x".join([*map(str, shape), _STABLEHLO_TYPES[part.dtype]]) for shape in (part.shape, joined)
+    )
     group = ", ".join(map(str, range(replicas)))
     return f"""module @all_gather {{
   func.func public @main(%part: tensor<{given}>) -> tensor<{returned}> {{

@@ -129,8 +129,9 @@ class OptimizerConfig:
         section 6).
       clip_norm: largest global norm of the gradient; 0 does not clip.
       shard: whether the replicas divide moments and update of LAMB among themselves, which saves each of
-        them memory and work (see optim/sharded_lamb.py); the update is the same to rounding, and
-        so are checkpoints. Needs a single process that drives all devices.
+        them memory and work (see optim/sharded_lamb.py), and more of it in bfloat16 with
+        TrainConfig.steps_per_loop above 1; the update is the same to rounding, and so are
+        checkpoints. Needs a single process that drives all devices.
       layer_decay: factor of the learning rate from each layer to the one below it (see
         `layer_factors`); 1.0 treats all layers alike.
     """

@@ -7,13 +7,15 @@ stays one program on any device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from optim.config import layer_factors
+from optim.divided_weight import DividedWeight
 
 
 class Gate:
@@ -59,10 +61,12 @@ class Gated(tf_keras.optimizers.Optimizer):
       gate: lets updates through or blocks them; exists after `build`.
       needs_other_replicas: whether `parts`, `global_norm` and `update_variables` exchange values between
         replicas.
+      divided_weights: weights of which updates change parts and copies only, by name of the variable.
     """
 
     gate: Gate
     needs_other_replicas = False
+    divided_weights: Mapping[str, DividedWeight] = MappingProxyType({})
 
     def __init__(self, *args: Any, layer_decay: float = 1.0, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -91,10 +95,22 @@ class Gated(tf_keras.optimizers.Optimizer):
         """Return the norm of all gradients together, from what `parts` returned."""
         return tf.linalg.global_norm(parts)
 
+    def divide_weights(self) -> None:
+        """Prepare `divided_weights` for updates. Runs in replica context."""
+        for weight in self.divided_weights.values():
+            weight.divide()
+
+    def join_weights(self) -> None:
+        """Bring the variables of `divided_weights` up to date after updates. Runs in replica context."""
+        for weight in self.divided_weights.values():
+            weight.join()
+
     def update_variables(
         self, gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
     ) -> None:
         """Update the variables of this replica; `count_step` must follow. Runs in replica context.
+
+        Between `divide_weights` and `join_weights`, if there are `divided_weights`.
 
         Args:
           gradients: what `parts` returned, summed over the replicas.

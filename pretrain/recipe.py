@@ -127,6 +127,7 @@ def _memory_line(config: RunConfig, build: BuildConfig, *, replicas: int) -> str
         rematerialize_blocks=config.train.rematerialize_blocks,
         optimizer=config.optimizer.optimizer,
         optimizer_shards=replicas if config.optimizer.shard else 1,
+        steps_per_loop=config.train.steps_per_loop,
     )
     of_one = memory(step)
     fixed = of_one.weights + of_one.copies + of_one.moments + of_one.gradients

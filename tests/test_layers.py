@@ -24,8 +24,8 @@ ORDER = {
     " manifest storage stages read build_dir pipeline build view",
     "model": "config tracing dropout flops names compute_weights rematerialize kernels attention"
     " layers huggingface encoder loss mlm weights",
-    "optim": "config schedule collectives division divided_slot gate accumulate adamw lamb sharded_lamb"
-    " build",
+    "optim": "config schedule collectives division divided_slot divided_weight gate accumulate adamw"
+    " lamb sharded_lamb build",
     "launch": "config accelerators stand_in strategy local supervise jobs worker plan preflight slice"
     " dataflow flink gke vertex tpu node slurm rehearse",
     "pretrain": "console gin_literals strict_gin gin_files checkpoints train config recipe export convert"

@@ -21,7 +21,7 @@ from bench.data.measure import machine
 from bench.step.work import encoder_config
 from bench.tpu import hlo
 from bench.tpu.__main__ import LAMBERT_LARGE, SETTING, WORK, compile_step
-from launch.accelerators.costs import num_parameters
+from launch.accelerators.costs import Step, exchanged_weight_bytes, num_parameters
 from launch.plan.allreduce import sent_bytes
 
 TOPOLOGIES = ("v5e:4x4", "v5e:16x16")
@@ -52,7 +52,15 @@ def compile_row(topology: str, *, shard: bool, sizes: dict[str, int]) -> dict:
     cost = hlo.cost(text)
     exchanges = hlo.exchanges(text)
     sent = sum(_ROUNDS[kind] * each["bytes"] for kind, each in exchanges.items())
-    weight_bytes = 4 * num_parameters(encoder_config(setting))
+    step = Step(
+        encoder=encoder_config(setting),
+        batch=_BATCH,
+        micro_batch=_BATCH,
+        optimizer_shards=replicas if shard else 1,
+    )
+    planned = sent_bytes(
+        4 * num_parameters(step.encoder), replicas, weight_bytes=exchanged_weight_bytes(step)
+    )
     return {
         "topology": topology,
         "replicas": replicas,
@@ -63,7 +71,7 @@ def compile_row(topology: str, *, shard: bool, sizes: dict[str, int]) -> dict:
         "asynchronously_copied_bytes": cost.copied_bytes,
         "exchanges": exchanges,
         "sent_bytes": round(sent * (replicas - 1) / replicas),
-        "planned_sent_bytes": round(sent_bytes(weight_bytes, replicas, sharded=shard)),
+        "planned_sent_bytes": round(planned),
         **{key: value for key, value in figures.items() if key != "bytes_accessed"},
         "versions": {"tensorflow": importlib.metadata.version("tensorflow"), **versions},
     }

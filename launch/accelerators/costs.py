@@ -3,7 +3,8 @@
 Memory of a device, in bytes. c is 2 for bfloat16 compute and 4 for float32, N parameters, b sequences of a
 micro-batch, S tokens, P predictions, H hidden size, F feed-forward size, A heads, V pieces:
 
-    weights             4 N
+    weights             4 N                       and 4 K / devices if the optimizer is sharded, c is 2 and
+                                                  loops have several updates
     copies of weights   c K                       of the K parameters in kernels, where c is 2
     moments             8 N                       divided by the devices if the optimizer is sharded
     batch               12 (S + P)                for each sequence of the device
@@ -32,7 +33,8 @@ Seconds of an update are those of the matrix products, at a share of the peak, p
     scores              6 passes, forward and backward, if those of a micro-batch exceed on-chip memory;
                         none with attention kernels
     optimizer           44 N with LAMB, 34 N with AdamW, at 0.85 of the bandwidth; if it is sharded, divided
-                        by the devices, and 22 N for parts that are cut out and put together
+                        by the devices, and 22 N for parts that are cut out and put together, or 10 (N - K)
+                        if copies of kernels are exchanged
 
 docs/plan.md says which constants are fitted, and to what, with the error for each compiled row.
 """
@@ -52,9 +54,9 @@ from model.names import weights
 from optim.config import OPTIMIZERS
 
 _OPTIMIZER_BANDWIDTH_SHARE = 0.85  # share of the memory's bandwidth that the optimizer reaches
-# Traffic for each parameter besides that of a part, with a sharded optimizer; fitted to the compiled update
-# of 256 cores (bench/results/tpu_slices.json).
-_SHARDED_BYTES = 22
+# Traffic of a sharded optimizer besides that of a part, for each parameter that is exchanged in float32; the
+# second, without kernels. Fitted to compiled updates of 256 and 16 cores (bench/results/tpu_slices.json).
+_SHARDED_BYTES, _OTHERS_BYTES = 22, 10
 XLA, KERNEL = "xla", "kernel"
 _SCORE_PASSES = 6  # memory passes, forward and backward, over scores that do not fit on the chip
 
@@ -123,6 +125,7 @@ class Step:
       attention: XLA, which keeps scores, or KERNEL, which computes them again.
       optimizer: see OptimizerConfig.
       optimizer_shards: devices that share moments and update; 1 does not shard them.
+      steps_per_loop: see TrainConfig.
     """
 
     encoder: EncoderConfig
@@ -136,6 +139,12 @@ class Step:
     attention: str = XLA
     optimizer: str = "lamb"
     optimizer_shards: int = 1
+    steps_per_loop: int = 100
+
+    @property
+    def divides_kernels(self) -> bool:
+        """Whether updates keep parts of kernels and exchange their copies, see optim/divided_weight.py."""
+        return self.optimizer_shards > 1 and self.compute_bytes < 4 and self.steps_per_loop > 1
 
     @property
     def accumulation_steps(self) -> int:
@@ -159,6 +168,17 @@ def num_kernel_parameters(encoder: EncoderConfig) -> int:
     """Return K, the number of parameters of which model/compute_weights.py keeps copies."""
     kernels = [weight for weight in weights(encoder, "encoder", "head") if weight.is_kernel]
     return sum(math.prod(weight.shape) for weight in kernels)
+
+
+def exchanged_weight_bytes(step: Step) -> int:
+    """Return the bytes of new weights of which the devices exchange parts; 0 if none is sharded.
+
+    They are float32, but for kernels of which copies are exchanged in the compute type.
+    """
+    if step.optimizer_shards == 1:
+        return 0
+    kernels = num_kernel_parameters(step.encoder) if step.divides_kernels else 0
+    return step.compute_bytes * kernels + 4 * (num_parameters(step.encoder) - kernels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -227,9 +247,11 @@ def memory(step: Step, activation_factor: float = 1.0, *, mask_bytes: int = 0) -
     optimizer = OPTIMIZERS[step.optimizer]
     is_accumulating, is_mixed = step.accumulation_steps > 1, c < 4
     table = step.encoder.vocab_size * step.encoder.hidden_size
+    kernels = num_kernel_parameters(step.encoder)
     return Memory(
-        weights=4 * parameters,
-        copies=c * num_kernel_parameters(step.encoder) if is_mixed else 0,
+        weights=4 * parameters
+        + (4 * kernels // step.optimizer_shards if step.divides_kernels else 0),
+        copies=c * kernels if is_mixed else 0,
         moments=optimizer.state_bytes_per_parameter * parameters // step.optimizer_shards,
         batch=12 * (step.seq_length + step.max_predictions) * step.batch,
         gradients=4 * parameters,
@@ -303,11 +325,13 @@ def update_seconds(step: Step, device: Device) -> float:
 
 def optimizer_seconds(step: Step, device: Device) -> float:
     """Return the part of `update_seconds` that does not depend on the batch."""
+    parameters = num_parameters(step.encoder)
     update_bytes = OPTIMIZERS[step.optimizer].update_bytes_per_parameter
-    per_parameter = update_bytes / step.optimizer_shards
-    if step.optimizer_shards > 1:
-        per_parameter += _SHARDED_BYTES
-    num_bytes = per_parameter * num_parameters(step.encoder)
+    num_bytes = update_bytes / step.optimizer_shards * parameters
+    if step.divides_kernels:
+        num_bytes += _OTHERS_BYTES * (parameters - num_kernel_parameters(step.encoder))
+    elif step.optimizer_shards > 1:
+        num_bytes += _SHARDED_BYTES * parameters
     return num_bytes / (device.memory_bytes_per_second * _OPTIMIZER_BANDWIDTH_SHARE)
 
 

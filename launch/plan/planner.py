@@ -18,6 +18,7 @@ from launch.accelerators.costs import (
     OTHER_SIZES_ERROR,
     XLA,
     Step,
+    exchanged_weight_bytes,
     flops_of_sequence,
     num_parameters,
 )
@@ -232,13 +233,16 @@ def make_plan(
         attention=KERNEL if kernels else XLA,
         optimizer=run.optimizer.optimizer,
         optimizer_shards=devices if run.optimizer.shard else 1,
+        steps_per_loop=train.steps_per_loop,
     )
     candidates, configured = all_candidates(step, machine), evaluate(step, machine)
     chosen = configured if assumptions.as_configured else best(candidates)
     if chosen is None or not chosen.fits:
         raise _too_large(chosen or candidates[-1], step, machine)
     gradient_bytes = 4 * num_parameters(run.encoder)
-    allreduce = allreduce_seconds(machine.accelerator, gradient_bytes, sharded=run.optimizer.shard)
+    allreduce = allreduce_seconds(
+        machine.accelerator, gradient_bytes, weight_bytes=exchanged_weight_bytes(step)
+    )
     return Plan(
         run=run,
         machine=machine,

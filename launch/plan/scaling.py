@@ -13,6 +13,7 @@ from launch.accelerators.costs import (
     Device,
     Step,
     device_of_chip,
+    exchanged_weight_bytes,
     memory_on,
     num_parameters,
     update_seconds,
@@ -91,7 +92,9 @@ def update(step: Step, accelerator: Accelerator, *, batch: int, sharded: bool) -
         batch=batch,
         device_seconds=update_seconds(step, _device(accelerator)),
         allreduce_seconds=allreduce_seconds(
-            accelerator, 4 * num_parameters(step.encoder), sharded=sharded
+            accelerator,
+            4 * num_parameters(step.encoder),
+            weight_bytes=exchanged_weight_bytes(step),
         ),
         memory_bytes=memory_on(accelerator.chip, step).total,
     )

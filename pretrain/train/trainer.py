@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from data.errors import UserError
 from launch.strategy import Workers, remote_hosts
-from model.compute_weights import refresh_compute_weights
+from model.compute_weights import compute_weights, refresh_compute_weights
 from model.dropout import Dropout
 from model.tracing import compiled
 from optim.accumulate import accumulate
@@ -126,16 +126,23 @@ class Trainer:
         with created_once(strategy):
             self.model = build_model()
             self.variables = list(self.model.trainable_variables)
+            copies = {copy.master.name: copy for copy in compute_weights(self.model)}
+            # With loops of one update, to join parts of weights after each would cost more than it saves.
+            exchanged = copies if train.steps_per_loop > 1 else {}
             self.optimizer = build_optimizer(
-                optimizer, self._schedule, collectives=self._collectives
+                optimizer,
+                self._schedule,
+                collectives=self._collectives,
+                copies={name: copy.variable for name, copy in exchanged.items()},
             )
             self.optimizer.build(self.variables)
             self.bad_steps = BadSteps(threshold=train.spike_threshold, judges_norms=not clips)
+        written = self.optimizer.divided_weights  # copies that the optimizer itself writes
+        self._copies_to_cast = [copy for name, copy in copies.items() if name not in written]
         self._has_fresh_compute_weights = False
         self._compute_gradients, self._apply = self._accumulate, self._apply_sums
         if _compiles_with_xla(train.jit_compile):
-            # Not the whole `update`: a program of XLA reaches one device only, and sums over the replicas
-            # are on all of them.
+            # Not `update`: a program of XLA reaches one device only, and sums are on all of them.
             self._compute_gradients = compiled(self._accumulate)
             if not self.optimizer.needs_other_replicas:
                 self._apply = compiled(self._apply_sums)
@@ -250,6 +257,8 @@ class Trainer:
         # On a slice, the clock watches the first replica only: others would cost the host work for each.
         is_slice = bool(remote_hosts(self.strategy))
         num_watched = 1 if is_slice else None
+        if self.optimizer.divided_weights:  # whole again afterwards, so nothing else knows of them
+            self.strategy.run(self.optimizer.divide_weights)
         for i in tf.range(num_steps):
             started = tf.timestamp()
             with tf.control_dependencies([started]):
@@ -266,6 +275,8 @@ class Trainer:
                 row = self.strategy.run(self._update_after, (tf.cast(now, tf.float32), features))
             # All replicas return the same global sums.
             rows = rows.write(i, self.strategy.experimental_local_results(row)[0])
+        if self.optimizer.divided_weights:
+            self.strategy.run(self.optimizer.join_weights)
         return rows.stack(), waited
 
     def _update_after(self, clock: tf.Tensor, features: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -277,7 +288,7 @@ class Trainer:
     def update(self, features: dict[str, tf.Tensor]) -> tf.Tensor:
         """Make one update from this replica's part of the batch; skip it if the step is bad.
 
-        Runs in replica context.
+        Runs in replica context, between the optimizer's `divide_weights` and `join_weights`.
 
         Args:
           features: tensors [B, ...].
@@ -312,7 +323,8 @@ class Trainer:
         )
         self.optimizer.gate.set(kind_and_recent[0] == GOOD)
         self.optimizer.update_variables(gradients, self.variables)
-        refresh_compute_weights(self.model)
+        for copy in self._copies_to_cast:
+            copy.refresh()
         return tf.concat([sums, norm[None], kind_and_recent], axis=0)
 
     def _accumulate(self, features: dict[str, tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
@@ -365,11 +377,7 @@ class Trainer:
         return tf.reshape(tf.where(is_mine, outputs, 0.0), [-1, *outputs.shape[1:]])
 
     def _refresh_compute_weights(self) -> None:
-        """Cast the float32 weights to the compute type again.
-
-        Updates do this themselves. Other code that sets weights does not: restoring a checkpoint
-        or importing weights before the first update, loading the best checkpoint to evaluate it.
-        """
+        """Cast the weights again, which a restored checkpoint or an import has set, and not an update."""
         self._refresh_on_replicas()
         self._has_fresh_compute_weights = True
 

@@ -146,7 +146,7 @@ def test_small_update_of_a_slice_sends_what_the_plan_says(tmp_path, capsys):
     whole, sharded = json.loads(results.read_text())
     assert whole["exchanges"].keys() == {"all-reduce"}
     assert whole["sent_bytes"] == pytest.approx(whole["planned_sent_bytes"], rel=0.01)
-    assert sharded["sent_bytes"] > 1.4 * whole["sent_bytes"]
+    assert sharded["sent_bytes"] > 1.2 * whole["sent_bytes"]
     assert sharded["hbm_argument_bytes"] < 0.7 * whole["hbm_argument_bytes"]
     assert "v5e:4x4 sharded: " in capsys.readouterr().out
 

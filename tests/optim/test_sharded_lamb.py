@@ -1,5 +1,7 @@
 """LAMB divided among four replicas equals LAMB."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -37,13 +39,25 @@ def gradient(step: int, variable: tf.Variable) -> np.ndarray:
     return value * np.float32(np.nan) if step == 1 else value
 
 
-def steps(config: OptimizerConfig) -> tuple[list[np.ndarray], tf.Module, list[float]]:
-    """Return weights, optimizer and gradient norms after three steps, the second of which is skipped."""
+def steps(
+    config: OptimizerConfig, copied: Sequence[str] = ()
+) -> tuple[list[np.ndarray], tf.Module, list[float]]:
+    """Return weights, optimizer and gradient norms after three steps, the second of which is skipped.
+
+    Args:
+      config: settings of the optimizer.
+      copied: names of variables of which layers would read copies in bfloat16.
+    """
     strategy = strategy_of(4)
     collectives = collectives_of(strategy)
     with strategy.scope():
         trained = variables()
-        optimizer = build_optimizer(config, 0.1, collectives=collectives)
+        copies = {
+            v.name: tf.Variable(tf.zeros(v.shape, tf.bfloat16))
+            for v in trained
+            if v.name.partition(":")[0] in copied
+        }
+        optimizer = build_optimizer(config, 0.1, collectives=collectives, copies=copies)
         optimizer.build(trained)
 
     @tf.function(autograph=False)
@@ -58,10 +72,21 @@ def steps(config: OptimizerConfig) -> tuple[list[np.ndarray], tf.Module, list[fl
 
         return strategy.experimental_local_results(strategy.run(on_replica))[0]
 
-    norms = []
+    norms, initial = [], {v.name: v.numpy() for v in trained}
+    strategy.run(tf.function(optimizer.divide_weights))
     for step in range(3):
         gradients = [tf.constant(gradient(step, v)) for v in trained]
         norms.append(float(update(gradients, tf.constant(step != 1))))
+    for name in optimizer.divided_weights:  # out of date until they are joined
+        (variable,) = (v for v in trained if v.name == name)
+        np.testing.assert_array_equal(variable.numpy(), initial[name])
+    strategy.run(tf.function(optimizer.join_weights))
+    for variable in trained:
+        if copy := copies.get(variable.name):
+            is_divided = variable.name in optimizer.divided_weights
+            expected = tf.cast(variable, tf.bfloat16) if is_divided else tf.zeros_like(copy)
+            for component in copy.values:
+                np.testing.assert_array_equal(component.numpy(), expected.numpy())
     for variable in trained:
         first, *others = [component.numpy() for component in variable.values]
         assert all((other == first).all() for other in others), variable.name
@@ -89,6 +114,21 @@ def test_a_divided_update_equals_a_whole_one(variant):
     for slot, expected in slots:
         assert slot.name.partition(":")[0] == expected.name.partition(":")[0]
         np.testing.assert_allclose(slot.numpy(), expected.numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("variant", LAMB_VARIANTS)
+def test_weights_do_not_depend_on_what_the_replicas_exchange(variant):
+    config = OptimizerConfig(variant=variant, shard=True)
+    expected, _, norms = steps(config)
+    # "small" is not divided, so the optimizer leaves its copy to others.
+    values, optimizer, others = steps(config, copied=["tiles", "padded", "rows", "small"])
+    names = [name.partition(":")[0] for name in optimizer.divided_weights]
+    assert names == ["tiles", "padded", "rows"]
+    np.testing.assert_array_equal(others, norms)
+    for value, same in zip(values, expected, strict=True):
+        np.testing.assert_array_equal(value, same)
+    # Parts are not state: neither checkpoints nor the list of variables have them.
+    assert not any("part" in variable.name for variable in optimizer.variables)
 
 
 @pytest.mark.parametrize("bytes_at_once", [1, 20_000, 2**27])

@@ -12,6 +12,14 @@ def test_bytes_that_a_device_of_a_ring_sends():
     assert sent_bytes(100, 1) == 0
     assert sent_bytes(100, 2) == 100
     assert sent_bytes(100, 4) == 150
+    assert sent_bytes(100, 4, weight_bytes=40) == 180
+
+
+def test_new_weights_follow_the_gradients():
+    # Inside the host, then each GPU sends an eighth over 400 Gbit/s.
+    seconds = 1.25 / (0.8 * 450) * 7 / 8 * 2 + 1.25 / (0.8 * 50) * 7 / 8 / 8 * 2
+    planned = allreduce_seconds(parse("h100x64"), 1e9, weight_bytes=0.5e9)
+    assert math.isclose(planned, seconds, rel_tol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_updates_refresh_them_on_every_replica():
     assert_fresh(trainer.model, blocks=1)
     assert_all_changed(before, trainer.model)
     for layer in layers_with_compute_kernel(trainer.model):
-        replicas = strategy.experimental_local_results(layer.compute_kernel._variable)
+        replicas = strategy.experimental_local_results(layer.compute_kernel.variable)
         values = [variable.numpy() for variable in replicas]
         assert len(values) == 4
         assert all((value == values[0]).all() for value in values)
