@@ -28,6 +28,7 @@ from pretrain.config import RunConfig
 from pretrain.experiment import build_trainer
 from pretrain.train.config import TrainConfig
 from pretrain.train.recipe import choose_kernels
+from pretrain.train.trainer import Trainer
 
 # Text in StableHLO that a TPU cannot run, or only slowly.
 _REFUSED = {
@@ -76,8 +77,8 @@ class _ManyReplicas(XlaCollectives):
         )
 
 
-def lambert(setting: dict[str, int]) -> Step:
-    """Return the trainer's update."""
+def build(setting: dict[str, int]) -> Trainer:
+    """Return a trainer with the sizes of a setting, as on one of its replicas."""
     config = RunConfig(
         train=TrainConfig(
             global_batch_size=setting["batch_per_core"],
@@ -96,7 +97,12 @@ def lambert(setting: dict[str, int]) -> Step:
     )
     strategy, replicas = tf.distribute.get_strategy(), setting.get("replicas", 1)
     collectives = _ManyReplicas(strategy, replicas) if replicas > 1 else None
-    trainer = build_trainer(config, strategy, kernels=kernels, collectives=collectives)
+    return build_trainer(config, strategy, kernels=kernels, collectives=collectives)
+
+
+def lambert(setting: dict[str, int]) -> Step:
+    """Return the trainer's update."""
+    trainer = build(setting)
 
     def step(features: dict[str, tf.Tensor]) -> tf.Tensor:
         with tracing_for(setting["chip"]):

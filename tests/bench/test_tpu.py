@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import tensorflow as tf
 
 from bench.tpu import __main__ as main
 from bench.tpu import hlo, kernels, lower, slices
@@ -134,8 +135,23 @@ def test_update_of_many_replicas_has_their_exchanges(shard):
     assert ('"stablehlo.all_gather"' in text) == shard
     assert text.count(f"replica_groups = dense<{group}>") == text.count("replica_groups")
     assert ("stablehlo.replica_id" in text) == shard
-    # Each of 16 replicas has 8 of 128 x 128 moments, as a tile.
+    # Each of 16 replicas has 8 of 128 x 128 moments, as a tile. Kernels are exchanged in bfloat16.
     assert ("tensor<1x8x128xf32>" in text) == shard
+    assert ("tensor<1x8x128xbf16>" in text) == shard
+
+
+@pytest.mark.parametrize(("name", "gathers"), [("divide_weights", 0), ("join_weights", 13)])
+def test_kernels_are_divided_before_a_loop_and_joined_after_it(name, gathers):
+    trainer = lower.build({**SETTING, "replicas": 16, "shard": True})
+    assert len(trainer.optimizer.divided_weights) == 13  # six in each layer, one in the head
+
+    def step(_):
+        trainer.strategy.run(getattr(trainer.optimizer, name))
+        return tf.zeros(())
+
+    text = lower.stablehlo(step, {})
+    assert text.count('"stablehlo.all_gather"') == gathers
+    assert text.count("stablehlo.replica_id") == 13 - gathers
 
 
 @pytest.mark.tpu_compile
