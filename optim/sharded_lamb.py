@@ -144,9 +144,8 @@ class ShardedLAMB(LAMB):
             if not division.is_divided:
                 yield index, parts[index]
                 continue
-            if (
-                _part_bytes(parts[index]) >= _PART_BYTES
-            ):  # alone, and not apart from others by a copy
+            # Alone where it is large enough: then it needs no copy to be taken apart from others.
+            if _part_bytes(parts[index]) >= _PART_BYTES:
                 yield from self._exchange(parts, [index])
                 continue
             kind = parts[index].dtype, division.unit_shape
