@@ -29,6 +29,7 @@ def draw(rows: Sequence[dict], path: Path) -> None:
         _draw_part(axis, [row for row in rows if row["part"] == part])
         axis.set_title(_TITLES[part], fontsize=11)
     axes[0][0].set_ylabel("held-out accuracy, hidden tokens")
+    axes[0][0].set_ylim(top=1.3 * axes[0][0].get_ylim()[1])  # room for the legend
     axes[0][0].legend(frameon=False, loc="upper left", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
