@@ -54,8 +54,8 @@ from model.names import weights
 from optim.config import OPTIMIZERS
 
 _OPTIMIZER_BANDWIDTH_SHARE = 0.85  # share of the memory's bandwidth that the optimizer reaches
-# Traffic of a sharded optimizer besides that of a part, bytes for each parameter that is exchanged in float32:
-# all of them, or those besides kernels. Fitted to compiled updates (bench/results/tpu_slices.json).
+# Traffic of a sharded optimizer besides that of a part, bytes for each parameter that is exchanged in
+# float32: all of them, or those besides kernels. Fitted to compiled updates (bench/results/tpu_slices.json).
 _SHARDED_BYTES, _OTHERS_BYTES = 22, 10
 XLA, KERNEL = "xla", "kernel"
 _SCORE_PASSES = 6  # memory passes, forward and backward, over scores that do not fit on the chip
